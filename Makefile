@@ -1,0 +1,64 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo test lint format up down requirements clean
+
+help: ## show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## make .venv with the pinned packages, bytecode compiled
+
+install-dev: $(VENV)/.installed-dev ## the same, with what tests and lints need
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "recloop needs Python 3.11 to 3.13, this is $$($(PYTHON) --version); try: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(call pip_install,-r requirements.txt)
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	$(call pip_install,-r requirements-dev.txt)
+	@touch $@
+
+# uv compiles bytecode while it installs, in parallel; plain pip does the same job more slowly.
+define pip_install
+	( $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1) ) \
+	|| ( $(BIN)/python -m pip install --quiet $(1) && { $(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true; } )
+endef
+
+demo: install ## the whole loop on real data, through a real Airflow scheduler
+	@$(BIN)/recloop demo
+
+up: install ## start Airflow and say where its UI is
+	@$(BIN)/recloop up
+
+down: ## stop it
+	@$(BIN)/recloop down
+
+lint: install-dev ## ruff, mypy, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## lint, types, and all tests
+	$(BIN)/python -m pytest
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+requirements: ## compile requirements*.txt from requirements*.in
+	$(BIN)/uv pip compile --python-version 3.11 requirements.in -o requirements.txt --custom-compile-command "make requirements"
+	$(BIN)/uv pip compile --python-version 3.11 requirements-dev.in -o requirements-dev.txt --custom-compile-command "make requirements"
+
+clean: down ## remove what recloop wrote, the data included
+	rm -rf var

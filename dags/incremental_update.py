@@ -1,0 +1,66 @@
+"""
+### Update the recommender
+
+**plan** reads the ledger and decides: skip, increment or rebuild → **train** the challenger on the
+GPU queue → **evaluate** it against the champion on events that neither has seen; the gate refuses or
+lets pass (see *Gate report* on the task) → **approve**, if a person is wanted → **promote** →
+**carry_on** with the next window, if one waits.
+
+Runs when a window has been validated; the event only wakes it, the ledger says which window is next.
+Started by hand, it takes what the form says. A run with nothing to do ends as a success whose
+remaining tasks are skipped; `plan` returns the reason.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param, PartitionedAssetTimetable
+from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS
+from recloop_update import update_tasks
+
+with DAG(
+    "incremental_update",
+    doc_md=__doc__,
+    schedule=PartitionedAssetTimetable(assets=BEHAVIOR_WINDOW),
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    render_template_as_native_obj=True,
+    tags=["recloop", "update"],
+    params={
+        "window": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Window",
+            description_md="First day of the window, UTC. Empty: the oldest that waits.",
+        ),
+        "plan": Param(
+            "auto",
+            enum=["auto", "skip", "increment", "rebuild"],
+            values_display={
+                "auto": "Let the policy decide",
+                "skip": "Skip: keep the champion",
+                "increment": "Increment: learn from the new windows",
+                "rebuild": "Rebuild from scratch",
+            },
+            title="Plan",
+        ),
+        "approval": Param(False, type="boolean", title="Ask a person before promotion"),
+        "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
+        "reason": Param("", type="string", title="Reason", description_md="Kept in the ledger."),
+        "epochs": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=100,
+            section="Training",
+            title="Epochs",
+            description_md="Empty: as the recipe says.",
+        ),
+    },
+) as dag:
+    update_tasks(
+        requested="{{ params.plan }}",
+        approval="{{ params.approval }}",
+        dry_run="{{ params.dry_run }}",
+        options={"epochs": "{{ params.epochs }}", "reason": "{{ params.reason }}"},
+    )

@@ -1,0 +1,72 @@
+"""
+### Ingest one window of behavior
+
+**land** reads the window's lines from the source (an idempotent upsert) → **validate** accepts,
+quarantines rows or refuses the window (Great Expectations; see *Data Docs* on the task) →
+**featurize** writes the days' feature rows and the window's training set → **announce** tells
+`incremental_update`.
+
+Runs when a window has ended; for history use a backfill, which replays the windows in order:
+`airflow backfill create --dag-id ingest_behavior --from-date 2011-05-30 --to-date 2011-07-18
+--max-active-runs 1`. Started by hand, it takes the window from the form. Repeating a window changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, CronPartitionTimetable, Param, task
+from recloop_airflow.links import DataDocsLink
+from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE, WINDOW
+
+from recloop.windows import KEY_FORMAT
+
+with DAG(
+    "ingest_behavior",
+    doc_md=__doc__,
+    schedule=CronPartitionTimetable(
+        SCHEDULE.cron, timezone="UTC", run_offset=-1, key_format=KEY_FORMAT
+    ),
+    start_date=SCHEDULE.start,
+    end_date=SCHEDULE.end,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    tags=["recloop", "behavior"],
+    params={
+        "window": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Window",
+            description_md="First day of the window, UTC. Empty: the partition of this run.",
+        )
+    },
+) as dag:
+
+    @task
+    def land(window: str) -> dict[str, Any]:
+        from recloop import stages
+
+        return stages.land(window)
+
+    @task
+    def validate(window: str) -> dict[str, Any]:
+        from recloop import stages
+
+        return stages.validate(window)
+
+    @task
+    def featurize(window: str) -> dict[str, Any]:
+        from recloop import stages
+
+        return stages.featurize(window)
+
+    @task(outlets=[BEHAVIOR_WINDOW])
+    def announce(window: str, outlet_events: Any) -> None:
+        outlet_events[BEHAVIOR_WINDOW].add_partitions([window])
+
+    validated = validate(WINDOW)
+    validated.operator.operator_extra_links = (DataDocsLink(),)
+    land(WINDOW) >> validated >> featurize(WINDOW) >> announce(WINDOW)

@@ -1,0 +1,41 @@
+"""
+### Put an earlier release back
+
+The champion moves to the release given, or to the one before; the windows learned since wait for a
+decision again. Also on the command line: `recloop rollback`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+from recloop_fleet import DEFAULT_ARGS
+
+with DAG(
+    "rollback_release",
+    doc_md=__doc__,
+    schedule=None,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    render_template_as_native_obj=True,
+    tags=["recloop", "release"],
+    params={
+        "version": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Version",
+            description_md="Empty: the release before the champion.",
+        ),
+        "reason": Param(type="string", minLength=3, title="Reason", description_md="For the ledger."),
+    },
+) as dag:
+
+    @task
+    def roll_back(version: int | None, reason: str) -> dict[str, Any]:
+        from recloop import stages
+
+        return stages.roll_back(version, reason)
+
+    roll_back("{{ params.version }}", "{{ params.reason }}")

@@ -1,0 +1,148 @@
+"""The arrays that go into a model, as frozen dataclasses that check themselves.
+
+Keys are the positive int64 ids that the database gives; rows are the model's own business
+(`models.vocabulary`). Neighbours: `recloop` builds these from Feast's training set;
+`models.recommender` takes them. NumPy only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Int64Array = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+Float32Array = npt.NDArray[np.float32]
+
+
+def _check(name: str, array: object, dtype: type, ndim: int) -> None:
+    """Raises ValueError unless `array` is an ndarray of this dtype and rank."""
+    if not isinstance(array, np.ndarray):
+        raise ValueError(
+            f"`{name}` should be a NumPy array. Received: {type(array).__name__}. "
+            f"Convert it with np.asarray(..., np.{dtype.__name__})."
+        )
+    if array.dtype != dtype or array.ndim != ndim:
+        raise ValueError(
+            f"`{name}` should be {dtype.__name__} with {ndim} dimension(s). "
+            f"Received: {array.dtype} with shape {array.shape}. "
+            f"Convert it with .astype(np.{dtype.__name__}) and reshape it."
+        )
+
+
+def _check_same_length(name: str, array: np.ndarray, length: int, other: str) -> None:
+    if len(array) != length:
+        raise ValueError(
+            f"`{name}` should have one row per row of `{other}`. "
+            f"Received: {len(array)} rows for {length}."
+        )
+
+
+def _check_all(name: str, ok: np.ndarray, array: np.ndarray, rule: str) -> None:
+    """Raises ValueError naming the first value for which `ok` (same shape) is false."""
+    if not ok.all():
+        where = tuple(int(i) for i in np.argwhere(~ok)[0])
+        raise ValueError(
+            f"`{name}` should be {rule}. Received: {array[where]} at {where} "
+            f"({int((~ok).sum())} such value(s)). Drop or repair these rows first."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Who is asking, and what was known of them then.
+
+    Attributes:
+        user_keys: int64 [B], positive; 0 is an anonymous user.
+        history: int64 [B, H] item keys, most recent first, padded with 0. Only what happened
+            before the query.
+        statistics: float32 [B, S], already on a log scale (log1p) and finite. S may be 0.
+    """
+
+    user_keys: Int64Array
+    history: Int64Array
+    statistics: Float32Array
+
+    def __post_init__(self) -> None:
+        _check("user_keys", self.user_keys, np.int64, 1)
+        _check("history", self.history, np.int64, 2)
+        _check("statistics", self.statistics, np.float32, 2)
+        _check_same_length("history", self.history, len(self), "user_keys")
+        _check_same_length("statistics", self.statistics, len(self), "user_keys")
+        _check_all(
+            "user_keys", self.user_keys >= 0, self.user_keys, "positive (0 is an anonymous user)"
+        )
+        _check_all("history", self.history >= 0, self.history, "positive item keys or 0 (padding)")
+        _check_all(
+            "statistics", np.isfinite(self.statistics), self.statistics, "finite (no NaN, no inf)"
+        )
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+    def take(self, index: np.ndarray | slice) -> "Queries":
+        """The queries at `index` (integers, booleans or a slice)."""
+        return Queries(self.user_keys[index], self.history[index], self.statistics[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """What was chosen: one row per event, pointing into a `Queries`.
+
+    Attributes:
+        query: int32 [N], index into the queries; the caller's upper bound is checked by `fit`.
+        item_keys: int64 [N], positive.
+        weights: float32 [N], finite and not negative; 1 is an ordinary event.
+    """
+
+    query: Int32Array
+    item_keys: Int64Array
+    weights: Float32Array
+
+    def __post_init__(self) -> None:
+        _check("query", self.query, np.int32, 1)
+        _check("item_keys", self.item_keys, np.int64, 1)
+        _check("weights", self.weights, np.float32, 1)
+        _check_same_length("item_keys", self.item_keys, len(self), "query")
+        _check_same_length("weights", self.weights, len(self), "query")
+        _check_all("query", self.query >= 0, self.query, "an index, 0 or more")
+        _check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        _check_all(
+            "weights",
+            np.isfinite(self.weights) & (self.weights >= 0),
+            self.weights,
+            "finite and not negative",
+        )
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items and their content.
+
+    Attributes:
+        item_keys: int64 [M], positive and unique.
+        words: int32 [M, W], hashed ids of description words in [1, word_buckets), padded with 0;
+            a row of zeros is an item without text. The upper bound is checked by `grow`.
+    """
+
+    item_keys: Int64Array
+    words: Int32Array
+
+    def __post_init__(self) -> None:
+        _check("item_keys", self.item_keys, np.int64, 1)
+        _check("words", self.words, np.int32, 2)
+        _check_same_length("words", self.words, len(self), "item_keys")
+        _check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        _check_all("words", self.words >= 0, self.words, "a word id, or 0 (padding)")
+        keys, counts = np.unique(self.item_keys, return_counts=True)
+        if (counts > 1).any():
+            raise ValueError(
+                f"`item_keys` should be unique. Received: {keys[counts > 1][0]} "
+                f"{counts.max()} times. Keep one row per item."
+            )
+
+    def __len__(self) -> int:
+        return len(self.item_keys)

@@ -1,0 +1,61 @@
+"""What is fixed when a model is created: its shapes and the form of its score.
+
+What changes from one training to the next is in `models.recipes.Recipe`. No TensorFlow here.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Configuration of a two-tower model.
+
+    Defaults were tuned on UCI Online Retail, weeks 20 to 25 (see the package's tests for what is
+    asserted, and `benchmarks/` for what is measured).
+    """
+
+    dimension: int = 64
+    """Width of every embedding."""
+    history_length: int = 50
+    """H: how many of the latest items a query looks back on."""
+    statistics_width: int = 4
+    """S: how many statistics a query carries; 0 turns the projection off."""
+    word_buckets: int = 4096
+    """Hash space of description words; id 0 is padding."""
+    words_per_item: int = 8
+    """W: how many words of an item are kept."""
+    temperature: float = 0.1
+    """Logits are a dot of unit vectors divided by this."""
+    shared_history_table: bool = False
+    """Whether the history reads the item tower's ids, or has a table of its own."""
+    item_bias: bool = True
+    """Whether an item's logit carries a learned bias: its popularity."""
+    uniform_negatives: int = 0
+    """How many items drawn uniformly from the catalogue join each batch as negatives
+    (mixed negative sampling, Yang et al., WWW 2020)."""
+    initial_accumulator: float = 0.1
+    """Adagrad's slots start here, for old rows and new."""
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("dimension", 1),
+            ("history_length", 1),
+            ("statistics_width", 0),
+            ("word_buckets", 2),
+            ("words_per_item", 1),
+            ("uniform_negatives", 0),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"`{name}` should be an integer of at least {least}. Received: {value!r}."
+                )
+        for name in ("temperature", "initial_accumulator"):
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                raise ValueError(f"`{name}` should be positive and finite. Received: {value!r}.")
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain values; `ModelConfig(**it)` is equal to this."""
+        return asdict(self)

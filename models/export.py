@@ -1,0 +1,96 @@
+"""A SavedModel for serving: plain `tf.saved_model.load` and TensorFlow Serving read it.
+
+    directory/
+    ├── saved_model.pb, variables/
+    └── assets.extra/vocabulary.npz     user_keys, item_keys (int64, row 1 first), for translating
+
+Signatures, in rows (0: unknown or padding):
+    scores  user_row int64 [B], history_rows int64 [B, H], statistics float32 [B, S],
+            candidate_rows int64 [B, C]
+            -> scores float32 [B, C]; -inf for row 0
+    top_k   user_row, history_rows, statistics, exclude_rows int64 [B, E] (0-padded),
+            k int32 scalar
+            -> rows int64 [B, k'], keys int64 [B, k'], scores float32 [B, k'],
+            k' = min(k, items); where fewer are left, row 0, key 0 and -inf
+
+Item vectors are computed once, here; the query tower stays in the graph.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from models.backend import tf
+from models.publishing import whole_directory
+from models.state import ModelState
+
+VOCABULARY = Path("assets.extra") / "vocabulary.npz"
+
+
+class _Serving(tf.Module):
+    """What is needed to answer, and nothing that is needed to learn."""
+
+    def __init__(self, state: ModelState) -> None:
+        super().__init__(name="recloop_two_tower")
+        tower, config = state.tower, state.config
+        self.tower_tables = {
+            name: tower.tables[name]
+            for name in ("user", "history", "item", "statistics")
+            if name in tower.tables
+            # The item ids are only read by the query tower if the history shares them.
+            and not (name == "item" and "history" in tower.tables)
+        }
+        rows = tf.range(len(state.items) + 1, dtype=tf.int64)
+        self.item_table = tf.Variable(tower.item_vectors(rows), trainable=False, name="items")
+        keys = np.concatenate([np.zeros(1, np.int64), state.items.keys])
+        self.item_keys = tf.Variable(keys, trainable=False, name="item_keys")
+        self._query_vectors = tower.query_vectors
+        self._temperature = config.temperature
+        spec = tf.TensorSpec
+        query = [
+            spec([None], tf.int64, "user_row"),
+            spec([None, config.history_length], tf.int64, "history_rows"),
+            spec([None, config.statistics_width], tf.float32, "statistics"),
+        ]
+        self.endpoints = {
+            "scores": tf.function(
+                self._scores,
+                input_signature=[*query, spec([None, None], tf.int64, "candidate_rows")],
+            ),
+            "top_k": tf.function(
+                self._top_k,
+                input_signature=[
+                    *query,
+                    spec([None, None], tf.int64, "exclude_rows"),
+                    spec([], tf.int32, "k"),
+                ],
+            ),
+        }
+
+    def _scores(self, user_row, history_rows, statistics, candidate_rows):  # type: ignore[no-untyped-def]
+        queries = self._query_vectors(user_row, history_rows, statistics)
+        items = tf.gather(self.item_table, candidate_rows)
+        scores = tf.einsum("bd,bcd->bc", queries, items) / self._temperature
+        return {"scores": tf.where(candidate_rows > 0, scores, -np.inf)}
+
+    def _top_k(self, user_row, history_rows, statistics, exclude_rows, k):  # type: ignore[no-untyped-def]
+        queries = self._query_vectors(user_row, history_rows, statistics)
+        scores = tf.linalg.matmul(queries, self.item_table, transpose_b=True) / self._temperature
+        # The padding of exclude_rows is row 0, which is never to be shown either.
+        size = tf.shape(scores, tf.int64)[0]
+        banned = tf.concat([exclude_rows, tf.zeros([size, 1], tf.int64)], axis=1)
+        owner = tf.repeat(tf.range(size), tf.shape(banned)[1])
+        where = tf.stack([owner, tf.reshape(banned, [-1])], axis=1)
+        scores = tf.tensor_scatter_nd_update(scores, where, tf.fill([tf.size(owner)], -np.inf))
+        best, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1] - 1))
+        rows = tf.where(tf.math.is_inf(best), tf.zeros([], tf.int64), tf.cast(rows, tf.int64))
+        return {"rows": rows, "keys": tf.gather(self.item_keys, rows), "scores": best}
+
+
+def export(state: ModelState, directory: Path) -> None:
+    """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there."""
+    module = _Serving(state)
+    with whole_directory(directory) as staging:
+        tf.saved_model.save(module, str(staging), signatures=module.endpoints)
+        (staging / VOCABULARY).parent.mkdir()
+        np.savez(staging / VOCABULARY, user_keys=state.users.keys, item_keys=state.items.keys)

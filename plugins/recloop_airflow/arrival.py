@@ -1,0 +1,48 @@
+"""The trigger that fires when new lines of behavior have arrived.
+
+It runs in the triggerer, which also serves all other triggers, so the look at the source happens in
+a thread. It is a wake-up only: which windows to ingest is read again by the run that it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+
+class BehaviorArrival(BaseEventTrigger):
+    """Fires when `stages.arrivals()` names windows that it did not name before.
+
+    :param every: seconds between two looks
+    """
+
+    def __init__(self, every: float = 30.0) -> None:
+        super().__init__()
+        self.every = every
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Where the triggerer finds this class, and its arguments."""
+        return "recloop_airflow.arrival.BehaviorArrival", {"every": self.every}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look, fire, sleep, for ever. A source that is away is no reason to stop looking."""
+        told: list[str] = []
+        while True:
+            try:
+                windows = await asyncio.to_thread(_look)
+            except Exception as error:
+                self.log.warning("cannot look for arrivals, trying again: %s", error)
+            else:
+                if windows and windows != told:
+                    yield TriggerEvent({"windows": windows})
+                told = windows
+            await asyncio.sleep(self.every)
+
+
+def _look() -> list[str]:
+    from recloop import stages
+
+    return list(stages.arrivals())

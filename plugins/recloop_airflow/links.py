@@ -1,0 +1,49 @@
+"""Links from a task to the page that explains its outcome.
+
+A link is computed in the task's own process and kept as an XCom, so it may read what the task
+returned; the api-server only shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import BaseOperatorLink
+
+PREFIX = "/recloop"
+
+
+class GateReportLink(BaseOperatorLink):
+    """Every rule of the gate, its value and its limit."""
+
+    name = "Gate report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """`/recloop/gate/<update_id>`, or nothing while there is no update."""
+        update_id = _returned(ti_key, "update_id")
+        return "" if update_id is None else f"{PREFIX}/gate/{update_id}"
+
+
+class DataDocsLink(BaseOperatorLink):
+    """Great Expectations' site: what was checked on which window, and what it found."""
+
+    name = "Data Docs"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """`/recloop/data-docs/`."""
+        return f"{PREFIX}/data-docs/index.html"
+
+
+def _returned(ti_key: Any, field: str) -> Any:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    for task_id in (ti_key.task_id, "evaluate"):
+        value = XCom.get_one(
+            key="return_value",
+            dag_id=ti_key.dag_id,
+            task_id=task_id,
+            run_id=ti_key.run_id,
+        )
+        if isinstance(value, dict) and field in value:
+            return value[field]
+    return None

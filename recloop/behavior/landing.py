@@ -1,0 +1,213 @@
+"""Reading what is new in the source into `behavior.landing`: one transaction per file.
+
+Belongs here: which files are new, changed or refused, and what the ledger learns of it. Keep out:
+formats (`sources.py`, `lines.py`), tables (`table.py`), judging windows (`validation/`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior import source_files
+from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.behavior.download import file_sha256, locate
+from recloop.behavior.lines import LANDING_COLUMNS, Parsed, Rejected, as_csv, parse_lines
+from recloop.behavior.lines import chunk_times as times_of
+from recloop.behavior.sources import Chunk, files_of, read_file
+from recloop.contracts import LandingReport
+from recloop.database.connection import NULL, copy_csv, copy_rows, transaction
+from recloop.errors import SourceRefused
+from recloop.ledger.windows import note_landed
+from recloop.settings import Settings
+from recloop.windows import Window
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int | None], None]
+"""Called with bytes (files) or lines (tables) done, and how many there are if that is known."""
+LANDING_LOCK = 7_266_568
+LONGEST_SILENCE = 60
+"""Windows without a line that are opened between two windows with lines; a longer gap is not."""
+
+
+def land(
+    settings: Settings,
+    window: str | None = None,
+    progress: Progress | None = None,
+    as_of: datetime | None = None,
+) -> LandingReport:
+    """Read what the source has and the database has not. Repeating it changes nothing.
+
+    Args:
+        window: of a table, the window to read (None: all since the newest line). Files are always
+            read whole, because what they hold is known only then.
+        as_of: aware; later timestamps are quarantined. None: this moment.
+
+    Raises:
+        BadInput: the dataset file, or what it points at, cannot be used.
+        SourceRefused: the source's only file was refused, now or before.
+        ServiceAway: the database, or the package registry, cannot be reached.
+    """
+    spec = load_dataset(settings)
+    as_of = as_of or datetime.now(UTC)
+    if spec.source.kind == "table":
+        from recloop.behavior.table import land_table
+
+        return land_table(settings, spec, window, progress, as_of)
+    located = locate(settings, spec)
+    reports = [
+        _land_one(settings, spec, path, source_files.name_of(path, located), progress, as_of)
+        for path in files_of(spec, located)
+    ]
+    refused = tuple(reason for report in reports for reason in report.refused)
+    if refused and spec.source.kind == "file":
+        raise SourceRefused(refused[0])
+    for reason in refused:
+        log.warning("%s", reason)
+    return LandingReport(
+        lines=sum(report.lines for report in reports),
+        windows=tuple(sorted({key for report in reports for key in report.windows})),
+        files=tuple(name for report in reports for name in report.files),
+        refused=refused,
+    )
+
+
+def _land_one(
+    settings: Settings,
+    spec: DatasetSpec,
+    path: Path,
+    name: str,
+    progress: Progress | None,
+    as_of: datetime,
+) -> LandingReport:
+    nothing = LandingReport(lines=0, windows=())
+    try:
+        with transaction(settings.database_url) as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
+            before = path.stat()
+            current = source_files.current(cursor, spec.name, name)
+            if current and current.looks_like(before):
+                return nothing
+            sha256 = file_sha256(path)
+            if source_files.known(cursor, spec, name, sha256):
+                source_files.touch(cursor, spec.name, name, before)
+                return nothing
+            _warn_of_other_copy(settings, spec, path, sha256)
+            if current:
+                source_files.supersede(cursor, current.file_id)
+            file_id = source_files.begin(cursor, spec.name, name, sha256, before)
+            lines, keys = _copy_file(cursor, spec, path, file_id, progress, as_of)
+            after = path.stat()
+            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                raise _StillWritten
+            source_files.finish(cursor, file_id, lines)
+            open_windows(cursor, spec, keys)
+    except SourceRefused as error:
+        with transaction(settings.database_url) as cursor:
+            source_files.refuse(cursor, spec.name, name, file_sha256(path), path.stat(), str(error))
+        return LandingReport(lines=0, windows=(), refused=(str(error),))
+    except _StillWritten:
+        log.warning("%s is still being written; it will be read when it is complete", path)
+        return nothing
+    return LandingReport(lines=lines, windows=tuple(sorted(keys)), files=(name,))
+
+
+class _StillWritten(Exception):
+    """The file changed while it was read; the transaction is rolled back."""
+
+
+def _copy_file(
+    cursor: Cursor,
+    spec: DatasetSpec,
+    path: Path,
+    file_id: int,
+    progress: Progress | None,
+    as_of: datetime,
+) -> tuple[int, set[str]]:
+    lines, keys, size = 0, set[str](), path.stat().st_size
+    for chunk, parsed in parse_chunks(read_file(path, spec), spec, as_of):
+        copy_parsed(cursor, file_id, parsed)
+        lines += chunk.lines
+        keys |= parsed.windows
+        if progress:
+            progress(chunk.position, size)
+    return lines, keys
+
+
+def parse_chunks(
+    chunks: Iterator[Chunk], spec: DatasetSpec, as_of: datetime
+) -> Iterator[tuple[Chunk, Parsed]]:
+    """Parse each chunk; if the file is in the order of time, with its neighbours in view."""
+    if not spec.event.ordered:
+        for chunk in chunks:
+            yield chunk, parse_lines(chunk, times_of(chunk, spec), spec, as_of)
+        return
+    from recloop.behavior.times import NEIGHBOURS, misplaced
+
+    chunk = next(chunks, None)
+    if chunk is None:
+        return
+    times = times_of(chunk, spec)
+    past = times.iloc[:0]
+    while chunk is not None:
+        following = next(chunks, None)
+        following_times = times.iloc[:0] if following is None else times_of(following, spec)
+        wrong = misplaced(past, times, following_times.iloc[:NEIGHBOURS])
+        yield chunk, parse_lines(chunk, times, spec, as_of, wrong)
+        past, times, chunk = times.iloc[-NEIGHBOURS:], following_times, following
+
+
+def copy_parsed(cursor: Cursor, file_id: int, parsed: Parsed) -> None:
+    """Load a chunk into `behavior.landing`, and its windowless lines into the quarantine."""
+    if parsed.rows:
+        copy_csv(cursor, "behavior.landing", LANDING_COLUMNS, as_csv(file_id, parsed.rows))
+    if parsed.rejected:
+        copy_rows(
+            cursor,
+            "behavior.quarantine",
+            ("file_id", "line_no", "event_id", "rule", "rules", "line"),
+            [_quarantined(file_id, rejected) for rejected in parsed.rejected],
+        )
+
+
+def _quarantined(file_id: int, rejected: Rejected) -> tuple[object, ...]:
+    number, event_id, rule, line = rejected
+    return file_id, number, event_id or NULL, rule, "{" + rule + "}", line
+
+
+def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:
+    """Tell the ledger of windows with new lines, and of silent ones between windows with lines.
+
+    A silent window has to be judged too: it may be a week of holidays or a feed that broke.
+    """
+    if not keys:
+        return
+    touched = sorted((spec.calendar.parse(key) for key in keys), key=lambda w: w.start)
+    note_landed(cursor, touched)
+    cursor.execute(
+        "update ledger.window set state = 'landed' where state = 'refused' and window_key = any(%s)",
+        (sorted(keys),),
+    )
+    cursor.execute("select window_key from ledger.window order by starts")
+    known = [spec.calendar.parse(row[0]) for row in cursor.fetchall()]
+    silent: list[Window] = []
+    for earlier, later in zip(known, known[1:], strict=False):
+        gap = spec.calendar.between(earlier.end, later.start) if earlier.end < later.start else []
+        if len(gap) <= LONGEST_SILENCE:
+            silent += gap
+        else:
+            log.warning("no lines between %s and %s; windows not opened", earlier.key, later.key)
+    note_landed(cursor, silent)
+
+
+def _warn_of_other_copy(settings: Settings, spec: DatasetSpec, path: Path, sha256: str) -> None:
+    if settings.data is not None and spec.source.sha256 not in (None, sha256):
+        log.warning(
+            "%s has sha256 %s, not that of dataset %s (%s); it is read as your own copy",
+            path, sha256, spec.name, json.dumps(spec.source.sha256),
+        )  # fmt: skip

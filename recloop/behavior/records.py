@@ -1,0 +1,142 @@
+"""Cutting delimited text into records, so that one broken line costs that line and no other.
+
+Belongs here: quotes, delimiters, line ends, bytes that are not of the encoding. Keep out: what the
+fields mean (see `lines.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recloop.behavior.dataset import Source
+
+CHUNK_LINES = 50_000
+LONGEST_RECORD = 100
+"""Physical lines that one quoted record may span; beyond, its opening quote is taken for a stray."""
+
+UTF8_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass
+class Records:
+    """Some consecutive records. `numbers[i]` is the data line (1 = first) of `rows[i]`."""
+
+    rows: list[list[str]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    malformed: list[tuple[int, str]] = field(default_factory=list)
+    undecodable: bool = False
+    """Some text here holds bytes that are not of the encoding (as lone surrogates), or NUL."""
+    position: int = 0
+    """Bytes of the file read so far."""
+
+
+def has_undecodable(text: str) -> bool:
+    """Whether `text` came from bytes that are not of its encoding, or holds a NUL."""
+    if "\0" in text:
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def actual_encoding(path: Path, declared: str) -> str:
+    """The declared encoding, unless a byte order mark says that the file is UTF-8."""
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    return "utf-8-sig" if start.startswith(UTF8_MARK) else declared
+
+
+def read_records(path: Path, source: Source, width: int | None = None) -> Iterator[Records]:
+    """The records of a file in chunks; the first chunk holds the header alone if there is one.
+
+    `width`: expected number of fields; None: that of the header. Blank lines are no records.
+
+    Raises:
+        UnicodeDecodeError: an encoding that cannot go on after a wrong byte (UTF-16).
+    """
+    encoding = actual_encoding(path, source.encoding)
+    with path.open("rb") as binary:
+        text = io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
+        lines: Iterator[str] = iter(text)
+        if source.header:
+            first = next(lines, None)
+            if first is None:
+                return
+            header = _parse([first], source.delimiter) or [[first]]
+            width = len(header[0])
+            yield Records(header, [0], undecodable=has_undecodable(first))
+        number = 0
+        while chunk := list(itertools.islice(lines, CHUNK_LINES)):
+            records, number = _cut(chunk, lines, source.delimiter, width, number)
+            records.position = binary.tell()
+            yield records
+
+
+def _cut(
+    chunk: list[str], more: Iterator[str], delimiter: str, width: int | None, number: int
+) -> tuple[Records, int]:
+    """Records of `chunk`, and the number of the last one. The usual case parses all at once."""
+    records = Records()
+    parsed = _parse(chunk, delimiter)
+    if parsed is None or len(parsed) != len(chunk):  # a stray quote, or a record of several lines
+        parsed = list(_parse_carefully(chunk, more, delimiter, width))
+    records.undecodable = has_undecodable("".join(chunk))
+    expected = width if width is not None else (len(parsed[0]) if parsed else 0)
+    if all(map(expected.__eq__, map(len, parsed))):
+        records.rows = parsed
+        records.numbers = list(range(number + 1, number + 1 + len(parsed)))
+        return records, number + len(parsed)
+    for fields in parsed:
+        if not fields or fields == [""]:
+            continue
+        number += 1
+        if len(fields) == expected:
+            records.rows.append(fields)
+            records.numbers.append(number)
+        else:
+            records.malformed.append((number, delimiter.join(fields)))
+    return records, number
+
+
+def _parse(lines: list[str], delimiter: str) -> list[list[str]] | None:
+    """One list of fields per record; None if quotes do not match up."""
+    if len(delimiter) > 1:
+        return [line.rstrip("\r\n").split(delimiter) for line in lines]
+    try:
+        return list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+
+
+def _parse_carefully(
+    chunk: list[str], more: Iterator[str], delimiter: str, width: int | None
+) -> Iterator[list[str]]:
+    """Line by line: a record grows over further lines only until it has the right width."""
+    waiting = list(reversed(chunk))
+    while waiting:
+        line = waiting.pop()
+        held = [line]
+        parsed = _parse(held, delimiter)
+        while parsed is None and len(held) < LONGEST_RECORD:
+            following = waiting.pop() if waiting else next(more, None)
+            if following is None:
+                break
+            held.append(following)
+            if '"' in following:
+                parsed = _parse(held, delimiter)
+        if parsed is not None and len(parsed) <= 1 and _fits(parsed, width, len(held)):
+            yield parsed[0] if parsed else []
+            continue
+        waiting.extend(reversed(held[1:]))
+        yield [line.rstrip("\r\n")]  # malformed: by itself, whatever followed is read again
+
+
+def _fits(parsed: list[list[str]], width: int | None, lines: int) -> bool:
+    return lines == 1 or width is None or len(parsed[0]) == width

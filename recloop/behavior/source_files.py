@@ -1,0 +1,114 @@
+"""`behavior.source_file`: which version of each file was read, and what became of it.
+
+One version of a path is current (`landed`). A newer one supersedes it: lines of the older that wait
+in `behavior.landing`, or that no window could be found for, make way and are counted as superseded;
+lines already decided on stay, and turn up again as duplicates.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior.dataset import DatasetSpec
+
+
+@dataclass(frozen=True)
+class CurrentFile:
+    file_id: int
+    sha256: str
+    size: int | None
+    modified_ns: int | None
+
+    def looks_like(self, found: os.stat_result) -> bool:
+        """Whether size and modification time say that nothing changed."""
+        return (self.size, self.modified_ns) == (found.st_size, found.st_mtime_ns)
+
+
+def name_of(path: Path, located: Path) -> str:
+    """What a file is remembered as: its path in the folder, or its absolute path."""
+    return str(path.relative_to(located)) if located.is_dir() else str(path)
+
+
+def current(cursor: Cursor, dataset: str, path: str) -> CurrentFile | None:
+    """The version of `path` whose lines count."""
+    cursor.execute(
+        "select file_id, sha256, size, modified_ns from behavior.source_file "
+        "where dataset = %s and path = %s and state = 'landed'",
+        (dataset, path),
+    )
+    row = cursor.fetchone()
+    return CurrentFile(*row) if row else None
+
+
+def known(cursor: Cursor, spec: DatasetSpec, path: str, sha256: str) -> bool:
+    """Whether these bytes were read: at this path, or for a single file at any (a copy of it)."""
+    cursor.execute(
+        "select 1 from behavior.source_file where dataset = %s and sha256 = %s "
+        "and state = 'landed' and (path = %s or %s)",
+        (spec.name, sha256, path, spec.source.kind == "file"),
+    )
+    return cursor.fetchone() is not None
+
+
+def touch(cursor: Cursor, dataset: str, path: str, found: os.stat_result) -> None:
+    """Remember size and modification time of a file whose bytes did not change."""
+    cursor.execute(
+        "update behavior.source_file set size = %s, modified_ns = %s "
+        "where dataset = %s and path = %s and state = 'landed'",
+        (found.st_size, found.st_mtime_ns, dataset, path),
+    )
+
+
+def supersede(cursor: Cursor, file_id: int) -> None:
+    """Drop the version's undecided lines; a newer version is about to bring them again."""
+    cursor.execute("delete from behavior.landing where file_id = %s", (file_id,))
+    dropped = cursor.rowcount
+    cursor.execute(
+        "delete from behavior.quarantine where file_id = %s and window_key is null", (file_id,)
+    )
+    cursor.execute(
+        "update behavior.source_file set state = 'superseded', superseded = superseded + %s "
+        "where file_id = %s",
+        (dropped + cursor.rowcount, file_id),
+    )
+
+
+def begin(cursor: Cursor, dataset: str, path: str, sha256: str, found: os.stat_result) -> int:
+    """Open a row for a version that is about to be read; forget its earlier refusal."""
+    cursor.execute(
+        "delete from behavior.source_file where dataset = %s and path = %s and state = 'refused'",
+        (dataset, path),
+    )
+    cursor.execute(
+        "insert into behavior.source_file (dataset, path, sha256, lines, state, size, modified_ns) "
+        "values (%s, %s, %s, 0, 'landed', %s, %s) returning file_id",
+        (dataset, path, sha256, found.st_size, found.st_mtime_ns),
+    )
+    row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def finish(cursor: Cursor, file_id: int, lines: int) -> None:
+    """Record how many data lines were read."""
+    cursor.execute(
+        "update behavior.source_file set lines = %s where file_id = %s", (lines, file_id)
+    )
+
+
+def refuse(
+    cursor: Cursor, dataset: str, path: str, sha256: str, found: os.stat_result, reason: str
+) -> None:
+    """Remember that this version was refused, and why. It counts in no total of lines."""
+    cursor.execute(
+        "insert into behavior.source_file "
+        "(dataset, path, sha256, lines, state, reason, size, modified_ns) "
+        "values (%s, %s, %s, 0, 'refused', %s, %s, %s) "
+        "on conflict (dataset, path, sha256) where state = 'refused' do update set "
+        "reason = excluded.reason, size = excluded.size, modified_ns = excluded.modified_ns",
+        (dataset, path, sha256, reason, found.st_size, found.st_mtime_ns),
+    )

@@ -1,0 +1,188 @@
+"""`recloop doctor`: each check looks at one thing that can be missing or mis-set.
+
+A check never changes anything and never starts a server.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from recloop.contracts import Contract
+from recloop.database import embedded
+from recloop.database.connection import redacted, transaction
+from recloop.errors import RecloopError
+from recloop.ledger import releases
+from recloop.rules import load_gate_rules, load_update_rules
+from recloop.settings import PROJECT, Settings
+
+FREE_BYTES = 2 * 1024**3
+
+
+class Finding(Contract):
+    """What one check found."""
+
+    name: str
+    state: Literal["ok", "warning", "failed"]
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Run all checks, in order; one that raises is a finding itself."""
+    try:
+        settings = Settings.from_environment()
+    except RecloopError as error:
+        return [Finding(name="settings", state="failed", detail=str(error), remedy="correct it")]
+    findings = []
+    for check in CHECKS:
+        name = check.__name__.strip("_").replace("_", " ")
+        try:
+            findings.append(check(settings))
+        except RecloopError as error:
+            findings.append(_failed(name, f"{type(error).__name__}: {error}", "see the message"))
+        except Exception as error:
+            findings.append(_failed(name, f"the check crashed: {error!r}", "report this"))
+    return findings
+
+
+def _python(settings: Settings) -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return _failed("python", version, "use Python 3.11, 3.12 or 3.13: rm -r .venv && make install")
+    return _ok("python", version)
+
+
+def _packages(settings: Settings) -> Finding:
+    wrong = []
+    for line in (PROJECT / "requirements.txt").read_text().splitlines():
+        name, separator, pinned = line.split(";")[0].strip().partition("==")
+        if not separator or line.startswith((" ", "#")):
+            continue
+        try:
+            found = metadata.version(name.partition("[")[0])
+        except metadata.PackageNotFoundError:
+            found = "missing"
+        if found != pinned:
+            wrong.append(f"{name} {found}, pinned {pinned}")
+    if wrong:
+        return _failed("packages", "; ".join(wrong[:5]), "make install")
+    return _ok("packages", "as pinned in requirements.txt")
+
+
+def _bytecode(settings: Settings) -> Finding:
+    import tensorflow.version as probe  # light: does not load TensorFlow's libraries twice
+
+    cached = Path(probe.__file__).parent / "__pycache__"
+    if not cached.exists():
+        return _warning(
+            "bytecode", "libraries are not compiled, so every task starts slowly", "make install"
+        )
+    return _ok("bytecode", "compiled")
+
+
+def _database(settings: Settings) -> Finding:
+    if not settings.database_url and embedded.running_pid(settings.home) is None:
+        return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
+    url = settings.database_url or embedded.ensure_running(settings.home)
+    with transaction(url) as cursor:
+        cursor.execute("select version(), to_regclass('ledger.window') is not null")
+        row = cursor.fetchone()
+    assert row is not None
+    if not row[1]:
+        return _warning("database", f"{redacted(url)} has no tables yet", "any command makes them")
+    return _ok("database", str(row[0]).split(" on ")[0])
+
+
+def _dataset(settings: Settings) -> Finding:
+    from recloop.behavior.dataset import load_dataset
+
+    spec = load_dataset(settings)
+    if settings.data is not None and not settings.data.exists():
+        return _failed("dataset", f"RECLOOP_DATA = {settings.data} does not exist", "correct the path")
+    return _ok("dataset", f"{spec.name}, one window a {spec.window.length}")
+
+
+def _rule_files(settings: Settings) -> Finding:
+    from recloop.validation.thresholds import load_thresholds
+
+    load_update_rules(settings)
+    load_gate_rules(settings)
+    load_thresholds(settings)
+    return _ok("rule files", f"validation.toml, update.toml, gate.toml in {settings.config}")
+
+
+def _disk(settings: Settings) -> Finding:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.home).free
+    detail = f"{free / 1024**3:.1f} GiB free under {settings.home}"
+    if free < FREE_BYTES:
+        return _failed("disk", detail, "free some, or set RECLOOP_HOME to a larger disk")
+    return _ok("disk", detail)
+
+
+def _airflow(settings: Settings) -> Finding:
+    from recloop.runtime import airflow_process
+
+    if not airflow_process.is_running(settings):
+        return _ok("airflow", "not running; `recloop up` starts it")
+    client = airflow_process.connect(settings)
+    errors = client.import_errors()
+    if errors:
+        name, trace = next(iter(errors.items()))
+        return _failed("airflow", f"{name} cannot be imported: {trace.splitlines()[-1]}", "mend it")
+    return _ok("airflow", f"running at {client.url}")
+
+
+def _champion(settings: Settings) -> Finding:
+    if not settings.database_url and embedded.running_pid(settings.home) is None:
+        return _ok("champion", "unknown while the embedded database is not running")
+    url = settings.database_url or embedded.ensure_running(settings.home)
+    with transaction(url) as cursor:
+        cursor.execute("select to_regclass('ledger.reign') is not null")
+        champion = releases.champion(cursor) if cursor.fetchone() == (True,) else None
+    if champion is None:
+        return _warning("champion", "none yet", "recloop ingest, then recloop update")
+    if not Path(champion.uri).is_dir():
+        return _failed(
+            "champion",
+            f"release {champion.version}'s files are not at {champion.uri}",
+            "restore that folder, or `recloop rollback`",
+        )
+    return _ok("champion", f"release {champion.version}, {len(champion.windows)} windows learnt")
+
+
+def _gpu(settings: Settings) -> Finding:
+    if Path("/dev/nvidia0").exists():
+        return _ok("gpu", "present: training uses it, with mixed precision")
+    return _ok("gpu", "none: training runs on the CPU")
+
+
+CHECKS: tuple[Callable[[Settings], Finding], ...] = (
+    _python,
+    _packages,
+    _bytecode,
+    _disk,
+    _dataset,
+    _rule_files,
+    _database,
+    _champion,
+    _airflow,
+    _gpu,
+)
+
+
+def _ok(name: str, detail: str) -> Finding:
+    return Finding(name=name, state="ok", detail=detail)
+
+
+def _warning(name: str, detail: str, remedy: str) -> Finding:
+    return Finding(name=name, state="warning", detail=detail, remedy=remedy)
+
+
+def _failed(name: str, detail: str, remedy: str) -> Finding:
+    return Finding(name=name, state="failed", detail=detail, remedy=remedy)

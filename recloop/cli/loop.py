@@ -1,0 +1,196 @@
+"""Commands of the loop: ingest, update, recommend, rollback, status."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated, Any
+
+import typer
+
+from recloop import stages
+from recloop.cli.output import (
+    console,
+    print_json,
+    progress_bar,
+    recommendations_table,
+    say,
+    windows_table,
+)
+from recloop.cli.session import session
+from recloop.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Json = dict[str, Any]
+
+
+def ingest(
+    window: Annotated[str | None, typer.Option(help="Only this window, e.g. 2011-06-06.")] = None,
+    through: Annotated[str | None, typer.Option(help="All windows up to this one.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Read new behavior, validate it window by window, write features and training sets."""
+    with session() as settings:
+        report = ingest_with_progress(settings, window, through)
+        if json:
+            print_json(report)
+        else:
+            console.print(
+                f"{report['lines']:,} new lines; {len(report['done'])} windows ready, "
+                f"{len(report['refused'])} refused."
+            )
+            for refusal in report["refused"]:
+                say(f"{refusal['window']}: {refusal['message']}")
+            for message in report["sources_refused"]:
+                say(message)
+        if report["refused"] or report["sources_refused"]:
+            raise typer.Exit(3)
+
+
+def ingest_with_progress(
+    settings: Settings, window: str | None = None, through: str | None = None
+) -> Json:
+    """`ingest_windows` with two progress bars: lines, then windows."""
+    from recloop.ingestion import ingest_windows
+
+    with progress_bar() as bar:
+        reading = bar.add_task("reading lines", total=None)
+        judging = bar.add_task("windows", total=None, visible=False)
+        return ingest_windows(
+            settings,
+            window,
+            through,
+            on_lines=lambda done, total: bar.update(reading, completed=done, total=total),
+            on_window=lambda key, done, total: bar.update(
+                judging, description=f"window {key}", completed=done, total=total, visible=True
+            ),
+        )
+
+
+def update(
+    window: Annotated[
+        str | None, typer.Option(help="Newest window to learn from; default: the oldest that waits.")
+    ] = None,
+    plan: Annotated[str, typer.Option(help="auto, skip, increment or rebuild.")] = "auto",
+    epochs: Annotated[int | None, typer.Option(min=1, max=100)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-6, max=10)] = None,
+    approve: Annotated[bool, typer.Option(help="Ask before promoting.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show the plan, change nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Decide, train, judge and, if the gate lets it, promote."""
+    with session() as settings:
+        options = {"epochs": epochs, "learning_rate": learning_rate}
+        result = run_update(settings, window, plan, options, approve, dry_run)
+        if json:
+            print_json(result)
+        else:
+            _tell(result)
+        if result["outcome"] == "rejected":
+            raise typer.Exit(3)
+
+
+def run_update(
+    settings: Settings,
+    window: str | None,
+    requested: str = "auto",
+    options: Json | None = None,
+    approve: bool = False,
+    dry_run: bool = False,
+) -> Json:
+    """plan → train → evaluate → promote in this process; what each stage answered."""
+    holder = f"command line {socket.gethostname()} {os.getpid()}"
+    planned = stages.plan(window, requested, holder, approve, dry_run, options, settings)
+    result: Json = {"plan": planned, "outcome": planned["decision"], "gate": None, "release": None}
+    update_id = planned["update_id"]
+    if update_id is None:
+        return result | {"outcome": "dry run" if dry_run else planned["decision"]}
+    with progress_bar() as bar:
+        task = bar.add_task(f"training, {planned['decision']}", total=None)
+
+        def show(state: Any) -> None:
+            bar.update(task, completed=state.step, total=state.steps)
+
+        stages.train(update_id, holder, settings, show)
+    result["gate"] = stages.evaluate(update_id, holder, settings)
+    if not result["gate"]["passed"]:
+        return result | {"outcome": "rejected"}
+    if approve and not typer.confirm(f"Promote? Gate report: {result['gate']['uri']}"):
+        stages.reject(update_id, holder, "rejected by a person at the command line", settings)
+        return result | {"outcome": "rejected"}
+    result["release"] = stages.promote(update_id, holder, settings)
+    return result | {"outcome": "promoted"}
+
+
+def _tell(result: Json) -> None:
+    planned, gate, release = result["plan"], result["gate"], result["release"]
+    console.print(f"plan: {planned['decision']}: {planned['reason']}")
+    if gate:
+        broken = [rule for rule in gate["rules"] if not rule["passed"]]
+        console.print(f"gate: {'passed' if gate['passed'] else 'refused'} (report: {gate['uri']})")
+        for rule in broken:
+            console.print(f"  {rule['name']} is {rule['value']}, limit {rule['limit']}: {rule['message']}")
+    if release:
+        console.print(f"release {release['version']} is champion")
+
+
+def recommend(
+    user: Annotated[str, typer.Option(help="The user's id, as in your data.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
+    release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
+    include_known: Annotated[
+        bool, typer.Option(help="Show items that the user chose before, too.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """What the champion recommends to a user."""
+    from recloop.release.recommend import recommend as answer
+
+    with session() as settings:
+        result = answer(settings, user, k, release, include_known).to_json()
+    if json:
+        print_json(result)
+        return
+    if not result["known_user"]:
+        say(f"user {user!r} was never seen; this is what fits an empty history")
+    console.print(recommendations_table([result]))
+
+
+def rollback(
+    to: Annotated[int | None, typer.Option(help="Release number; default: the one before.")] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "by hand",
+    json: AsJson = False,
+) -> None:
+    """Make an earlier release champion again; the windows learnt since become pending."""
+    with session() as settings:
+        release = stages.roll_back(to, reason, settings)
+    if json:
+        print_json(release)
+    else:
+        console.print(f"release {release['version']} is champion again")
+
+
+def status(json: AsJson = False) -> None:
+    """Windows, decisions, the champion, and what is pending."""
+    from recloop.behavior.accounting import count_lines
+    from recloop.status import read_status
+
+    with session() as settings:
+        found = read_status(settings)
+        lines = count_lines(settings)
+    if json:
+        print_json({**found, "lines": lines})
+        return
+    console.print(windows_table(found["windows"]))
+    champion = found["champion"]
+    console.print(
+        f"champion: release {champion['version']}" if champion else "no champion yet: `recloop update`"
+    )
+    pending = ", ".join(found["pending"]) or "none"
+    console.print(f"windows not yet learnt from: {pending}")
+    for row in found["windows"]:
+        if row["decision"] == "refused" or row.get("outcome") == "rejected":
+            say(f"{row['window']}: {row['reason']}")
+
+
+COMMANDS = (ingest, update, recommend, rollback, status)

@@ -1,0 +1,56 @@
+"""`recloop`: the command line's entry point.
+
+Exit codes: 0 done; 2 bad input; 3 bad data (a window or source was refused, a challenger rejected);
+4 a service is away; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+import typer
+
+from recloop.cli import loop, services
+from recloop.cli.output import fail
+from recloop.errors import BadData, BadInput, RecloopError, ServiceAway
+
+app = typer.Typer(
+    name="recloop",
+    help="Keeps a recommender fresh: validated windows, incremental updates, a gate, promotion.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (*loop.COMMANDS, *services.COMMANDS):
+    app.command(command.__name__.removesuffix("_"))(command)
+
+
+def exit_code(error: Exception) -> int:
+    """The process's exit code for an error."""
+    if isinstance(error, BadInput):
+        return 2
+    if isinstance(error, BadData):
+        return 3
+    return 4 if isinstance(error, ServiceAway) else 1
+
+
+def main() -> None:
+    """Run the command line."""
+    warnings.filterwarnings("ignore")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except RecloopError as error:
+        fail(error)
+        sys.exit(exit_code(error))
+    except Exception as error:
+        if type(error).__module__.startswith("models."):
+            fail(error)
+            sys.exit(1)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Tables, progress and messages on the terminal. JSON for machines goes to standard output alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console()
+messages = Console(stderr=True)
+Json = dict[str, Any]
+
+
+def fail(error: Exception) -> None:
+    """Print an error as one message, with the name of its kind."""
+    messages.print(f"[bold red]{type(error).__name__}[/]: {_plain(str(error))}", highlight=False)
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error."""
+    messages.print(_plain(text), highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def progress_bar() -> Progress:
+    """A progress bar on standard error, gone when done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=messages,
+        transient=True,
+    )
+
+
+def windows_table(windows: list[Json], title: str = "Windows") -> Table:
+    """One row per window: what came in, what was decided, how it went."""
+    table = Table(title=title, header_style="bold", expand=False)
+    for name in ("week", "events", "quarant.", "decision", "gate", "release"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("champion\nr@20 / ndcg", no_wrap=True)
+    table.add_column("challenger\nr@20 / ndcg", no_wrap=True)
+    table.add_column("seconds per stage")
+    for row in windows:
+        gate = row["gate"]
+        table.add_row(
+            row["window"],
+            f"{row['events']:,}",
+            f"{row['quarantined']:,}",
+            row["decision"] + (" (pending)" if row["pending"] else ""),
+            "–" if gate is None else ("passed" if gate["passed"] else "refused"),
+            str(row["release"] or "–"),
+            _metrics(row["champion"]),
+            _metrics(row["challenger"]),
+            " ".join(f"{stage} {seconds:.1f}" for stage, seconds in row["seconds"].items()),
+        )
+    return table
+
+
+def lines_table(lines: Json) -> Table:
+    """What became of each line of input."""
+    table = Table(title="Every line accounted for", header_style="bold")
+    table.add_column("what became of it")
+    table.add_column("lines", justify="right")
+    table.add_row("accepted", f"{lines['accepted']:,}")
+    table.add_row("duplicate", f"{lines['duplicates']:,}")
+    for rule, count in sorted(lines["quarantined"].items(), key=lambda pair: -pair[1]):
+        table.add_row(f"quarantined: {rule}", f"{count:,}")
+    table.add_row("pending (windows not yet processed)", f"{lines['pending']:,}")
+    table.add_row("[bold]total[/]", f"[bold]{lines['total']:,}[/]")
+    return table
+
+
+def recommendations_table(answers: list[Json]) -> Table:
+    """Recommendations side by side, one column each."""
+    table = Table(header_style="bold", expand=False)
+    for answer in answers:
+        table.add_column(answer.get("title") or f"{answer['user_id']}, release {answer['release']}")
+    for rank in range(max((len(a["items"]) for a in answers), default=0)):
+        table.add_row(
+            *(
+                f"{a['items'][rank]['name']} ({a['items'][rank]['item_id']})"
+                if rank < len(a["items"])
+                else ""
+                for a in answers
+            )
+        )
+    return table
+
+
+def _metrics(metrics: Json | None) -> str:
+    return "–" if not metrics else f"{metrics['recall@20']:.4f} / {metrics['ndcg@20']:.4f}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

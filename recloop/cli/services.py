@@ -1,0 +1,83 @@
+"""Commands of the machine: up, down, demo, doctor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from recloop.cli.output import console, print_json, say
+from recloop.cli.session import session
+from recloop.database import embedded
+from recloop.settings import Settings
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="Port of the UI; default: 8080 or a free one.")] = None,
+    unpause: Annotated[bool, typer.Option(help="Let the DAGs' schedules run.")] = True,
+) -> None:
+    """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is."""
+    from recloop.runtime import airflow_process
+
+    with session(keep=True) as settings:
+        say("starting Airflow …")
+        client = airflow_process.start(settings, port)
+        if unpause:
+            for dag_id in client.dag_ids():
+                client.pause(dag_id, paused=False)
+        console.print(f"Airflow answers at {client.url} (this machine only, no login). Stop: recloop down")
+
+
+def down() -> None:
+    """Stop Airflow and the embedded PostgreSQL."""
+    from recloop.runtime import airflow_process
+
+    settings = Settings.from_environment()
+    stopped = airflow_process.stop(settings)
+    stopped = embedded.stop(settings.home) or stopped
+    console.print("stopped" if stopped else "nothing was running")
+
+
+def demo(
+    weeks: Annotated[int, typer.Option(min=1, help="Windows to run through Airflow.")] = 8,
+    json: Annotated[bool, typer.Option("--json", help="Print the report for machines.")] = False,
+) -> None:
+    """The whole loop on real data: warm-up, then a real Airflow scheduler runs the next weeks."""
+    from recloop.demo.run import run_demo
+
+    try:
+        with session() as settings:
+            report = run_demo(settings, weeks)
+    finally:
+        _stop_airflow()
+    if json:
+        print_json(report)
+
+
+def _stop_airflow() -> None:
+    from recloop.runtime import airflow_process
+
+    airflow_process.stop(Settings.from_environment())
+
+
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """What is missing or mis-set, and the remedy. Exit code 1 if anything must be mended."""
+    from recloop.cli.checks import examine
+
+    findings = examine()
+    if json:
+        print_json([finding.to_json() for finding in findings])
+    else:
+        marks = {"ok": "[green]ok[/]  ", "warning": "[yellow]warn[/]", "failed": "[red]FAIL[/]"}
+        for finding in findings:
+            detail = finding.detail.replace("[", r"\[")
+            console.print(f"{marks[finding.state]} {finding.name}: {detail}", highlight=False)
+            if finding.remedy:
+                console.print(f"     → {finding.remedy}".replace("[", r"\["), highlight=False)
+    if any(finding.state == "failed" for finding in findings):
+        raise typer.Exit(1)
+
+
+COMMANDS = (up, down, demo, doctor)

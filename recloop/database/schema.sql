@@ -1,0 +1,251 @@
+-- recloop's tables. Every statement can be repeated.
+create schema if not exists behavior;
+create schema if not exists ledger;
+create schema if not exists features;
+create schema if not exists feast_online;
+create schema if not exists feast_registry;
+create schema if not exists mlflow;
+
+-- ── behavior: what was read, and what became of each line ────────────────────────────────────────
+create table if not exists behavior.source_file (
+    file_id     bigint generated always as identity primary key,
+    dataset     text not null,
+    path        text not null,
+    sha256      text not null,
+    lines       bigint not null,               -- data lines, header excluded
+    superseded  bigint not null default 0,     -- lines dropped unread because a newer file replaced them
+    state       text not null check (state in ('landed', 'refused', 'superseded')),
+    reason      text,
+    size        bigint,                        -- of a file, and
+    modified_ns bigint,                        -- its mtime: a cheap hint that nothing changed
+    landed_at   timestamptz not null default now()
+);
+-- One current version per path; a refused version is remembered once.
+create unique index if not exists source_current on behavior.source_file (dataset, path)
+    where state = 'landed' and size is not null;
+create unique index if not exists source_refused on behavior.source_file (dataset, path, sha256)
+    where state = 'refused';
+
+-- Lines read but not yet decided on: pending.
+create table if not exists behavior.landing (
+    file_id         bigint not null,           -- no foreign key: it would double the time of COPY
+    line_no         bigint not null,           -- 1 = first data line
+    window_key      text not null,
+    event_id        uuid not null,             -- md5 of the dataset's identity columns
+    content_hash    uuid not null,             -- md5 of the whole line
+    user_id         text,
+    item_id         text,
+    event_type      text,
+    event_timestamp timestamptz not null,
+    value           double precision,
+    price           double precision,
+    user_attributes jsonb,
+    item_attributes jsonb,
+    faults          text[] not null default '{}',   -- rules that reading the line already broke
+    primary key (file_id, line_no)
+);
+create index if not exists landing_window on behavior.landing (window_key);
+
+-- A window's lines while they are judged, with every rule that each breaks. Empty between runs.
+create unlogged table if not exists behavior.checked (
+    like behavior.landing,
+    rules       text[] not null,
+    duplicate   boolean not null,
+    price_ratio double precision               -- to the item's usual price
+);
+create index if not exists checked_window on behavior.checked (window_key);
+
+-- What was measured of a window when it was last judged; later windows are compared with it.
+create table if not exists behavior.window_statistics (
+    window_key text primary key,
+    statistics jsonb not null
+);
+
+create table if not exists behavior.account (
+    user_key   bigint generated always as identity primary key,
+    user_id    text not null unique,
+    attributes jsonb not null default '{}',
+    first_seen timestamptz not null
+);
+
+create table if not exists behavior.item (
+    item_key   bigint generated always as identity primary key,
+    item_id    text not null unique,
+    name       text,
+    first_seen timestamptz not null
+);
+
+-- An item's attributes as they changed: valid from the first event that showed them.
+create table if not exists behavior.item_version (
+    item_key   bigint not null references behavior.item,
+    valid_from timestamptz not null,
+    attributes jsonb not null,
+    primary key (item_key, valid_from)
+);
+
+create table if not exists behavior.event (
+    event_id        uuid not null,
+    event_timestamp timestamptz not null,
+    user_key        bigint not null,
+    item_key        bigint not null,
+    event_type      text not null,
+    value           double precision,
+    price           double precision,
+    window_key      text not null,
+    file_id         bigint not null,
+    line_no         bigint not null,
+    content_hash    uuid,                      -- md5 of the whole line
+    primary key (event_id, event_timestamp)
+) partition by range (event_timestamp);
+create index if not exists event_user on behavior.event (user_key, event_timestamp);
+create index if not exists event_item on behavior.event (item_key, event_timestamp);
+create index if not exists event_time on behavior.event (event_timestamp);
+
+create table if not exists behavior.quarantine (
+    file_id        bigint not null,
+    line_no        bigint not null,
+    window_key     text,                       -- null: the line has no usable timestamp
+    event_id       uuid,
+    rule           text not null,              -- the first broken rule; a line is counted under it
+    rules          text[] not null,            -- all broken rules
+    line           jsonb not null,
+    quarantined_at timestamptz not null default now(),
+    primary key (file_id, line_no)
+);
+create index if not exists quarantine_window on behavior.quarantine (window_key, rule);
+
+-- ── ledger: each window's passage ────────────────────────────────────────────────────────────────
+create table if not exists ledger.window (
+    window_key   text primary key,
+    starts       timestamptz not null,
+    ends         timestamptz not null,
+    state        text not null check (state in ('landed', 'refused', 'validated', 'featured')),
+    lines        bigint not null default 0,
+    accepted     bigint not null default 0,
+    duplicates   bigint not null default 0,
+    quarantined  jsonb not null default '{}',  -- rule: lines
+    data_hash    text,
+    validation   jsonb,                        -- ValidationReport
+    training_set jsonb,                        -- TrainingSet
+    seconds      jsonb not null default '{}',  -- stage: wall seconds
+    changed_at   timestamptz not null default now(),
+    check (starts < ends),
+    exclude using gist (tstzrange(starts, ends) with &&)
+);
+
+create sequence if not exists ledger.fencing_token;
+
+create table if not exists ledger.update (
+    update_id      bigint generated always as identity primary key,
+    target         text not null references ledger.window,
+    parent_release bigint,
+    state          text not null check (state in
+        ('planned', 'training', 'evaluated', 'promoted', 'rejected', 'skipped', 'abandoned')),
+    holder         text not null,              -- the run that works on it
+    token          bigint not null unique,     -- fencing token: only its holder may commit
+    lease_until    timestamptz not null,
+    attempt        int not null default 1,
+    plan           jsonb not null,             -- UpdatePlan
+    candidate      jsonb,
+    gate_report    jsonb,
+    reason         text not null,
+    seconds        jsonb not null default '{}',
+    cost_cpu_s     double precision,
+    planned_at     timestamptz not null default now(),
+    concluded_at   timestamptz
+);
+-- At most one update is alive.
+create unique index if not exists one_live_update on ledger.update ((true))
+    where state in ('planned', 'training', 'evaluated');
+
+create table if not exists ledger.update_window (
+    update_id  bigint not null references ledger.update,
+    window_key text not null references ledger.window,
+    primary key (update_id, window_key)
+);
+
+create table if not exists ledger.release (
+    version         bigint generated always as identity primary key,
+    update_id       bigint not null unique references ledger.update,
+    parent_version  bigint references ledger.release,   -- null: trained from scratch
+    uri             text not null,
+    registry_version text,                     -- MLflow model version
+    champion_from   timestamptz not null default now()
+);
+
+-- What a release has learnt from, its parents' windows included: no window twice.
+create table if not exists ledger.trained (
+    version    bigint not null references ledger.release,
+    window_key text not null references ledger.window,
+    update_id  bigint not null references ledger.update,
+    primary key (version, window_key)
+);
+
+-- Who was champion when: one open row. Rolling back opens a new row for an old version.
+create table if not exists ledger.reign (
+    reign_id bigint generated always as identity primary key,
+    version  bigint not null references ledger.release,
+    began_at timestamptz not null default now(),
+    ended_at timestamptz,
+    reason   text not null
+);
+create unique index if not exists one_champion on ledger.reign ((true)) where ended_at is null;
+
+-- ── features: what was known at a moment; Feast's offline store reads these ──────────────────────
+-- event_timestamp: a row holds what happened before it (UTC midnight), and may be used from it on.
+-- newest_event_at: the newest event that the row reflects; the leak guard compares it with queries.
+create table if not exists features.user_statistics (
+    event_timestamp    timestamptz not null,
+    user_key           bigint not null,
+    purchases_7d       bigint not null,
+    purchases_28d      bigint not null,
+    spend_28d          double precision not null,
+    distinct_items_28d bigint not null,
+    cancels_28d        bigint not null,
+    newest_event_at    timestamptz,            -- null: the row that closes 28 days without events
+    primary key (event_timestamp, user_key)
+);
+
+create table if not exists features.item_statistics (
+    event_timestamp timestamptz not null,
+    item_key        bigint not null,
+    purchases_7d    bigint not null,
+    purchases_28d   bigint not null,
+    buyers_28d      bigint not null,
+    price           double precision,          -- median of 28 days
+    cancels_28d     bigint not null,
+    newest_event_at timestamptz,
+    primary key (event_timestamp, item_key)
+);
+
+create table if not exists features.user_history (
+    user_key        bigint not null,
+    event_timestamp timestamptz not null,
+    history         bigint[] not null,         -- last 50 item keys, most recent first
+    newest_event_at timestamptz not null,
+    primary key (user_key, event_timestamp)
+);
+create index if not exists user_history_time on features.user_history (event_timestamp);
+
+create table if not exists features.item_content (
+    item_key        bigint not null,
+    event_timestamp timestamptz not null,
+    name            text not null,
+    words           bigint[] not null,         -- hashed, 1 to 4095
+    newest_event_at timestamptz not null,
+    primary key (item_key, event_timestamp)
+);
+create index if not exists item_content_time on features.item_content (event_timestamp);
+
+-- Which windows have feature rows; says how far late events reach.
+create table if not exists features.built_window (
+    window_key text primary key,
+    starts     timestamptz not null,
+    ends       timestamptz not null
+);
+
+-- The definitions that Feast's registry holds, as a hash: `feast apply` only when it changes.
+create table if not exists features.applied (
+    only_row    boolean primary key default true check (only_row),
+    fingerprint text not null
+);

@@ -1,0 +1,223 @@
+"""What `make demo` does, in order. Running it again repeats nothing that the ledger has."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from recloop import stages
+from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.cli.loop import ingest_with_progress, run_update
+from recloop.cli.output import (
+    console,
+    lines_table,
+    progress_bar,
+    recommendations_table,
+    say,
+    windows_table,
+)
+from recloop.database.connection import transaction
+from recloop.demo.chart import write_chart
+from recloop.demo.report import make_report
+from recloop.errors import BadInput, RecloopError
+from recloop.ledger import releases
+from recloop.release.recommend import recommend
+from recloop.settings import Settings
+from recloop.windows import Window
+
+Json = dict[str, Any]
+CUSTOMERS = 3
+PATIENCE = 600.0
+"""Seconds without any progress of the scheduled runs before the demonstration gives up."""
+
+
+def run_demo(settings: Settings, weeks: int) -> Json:
+    """Warm-up in this process, then `weeks` windows through a real Airflow scheduler; the report.
+
+    Raises:
+        RecloopError: a stage failed; what is done stays done, and running it again goes on from there.
+    """
+    began = time.monotonic()
+    spec = load_dataset(settings)
+    folder = settings.home / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"1/4 reading {spec.name} and validating the warm-up")
+    warm_up, following = _windows(settings, spec, weeks)
+    ingest_with_progress(settings, through=warm_up[-1].key)
+    say(f"2/4 training on {len(warm_up)} windows up to {warm_up[-1].key}")
+    _train_warm_up(settings, warm_up[-1])
+    before = _recommendations_before(settings, folder)
+    say(f"3/4 Airflow runs {following[0].key} to {following[-1].key}")
+    _run_through_airflow(settings, following)
+    say("4/4 report")
+    keys = [window.key for window in following]
+    report = make_report(settings, keys)
+    report["recommendations"] = {
+        "before": before,
+        "after": [recommend(settings, answer["user_id"]).to_json() for answer in before],
+    }
+    report["wall_seconds"] = round(time.monotonic() - began, 1)
+    path = folder / "report.json"
+    path.write_text(json.dumps(report, indent=2))
+    chart = write_chart(report, folder / "report.html")
+    _show(report, before)
+    console.print(f"report: {path}\nchart:  {chart}\nopen the UI with: make up", highlight=False)
+    return report
+
+
+def _windows(settings: Settings, spec: DatasetSpec, weeks: int) -> tuple[list[Window], list[Window]]:
+    """The warm-up windows and those that follow."""
+    from recloop.behavior.landing import land
+
+    with progress_bar() as bar:
+        task = bar.add_task("reading lines", total=None)
+        land(
+            settings,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select min(starts), max(ends) from ledger.window")
+        first, last = cursor.fetchone() or (None, None)
+    if first is None:
+        raise BadInput(f"the source of {spec.name} has no lines with a usable timestamp.")
+    every = spec.calendar.between(first.astimezone(UTC), last.astimezone(UTC))
+    following = every[spec.window.warm_up : spec.window.warm_up + weeks]
+    if not following:
+        raise BadInput(
+            f"{spec.name} has {len(every)} windows, and its warm-up takes {spec.window.warm_up}; "
+            "lower [window] warm_up in the dataset file."
+        )
+    return every[: spec.window.warm_up], following
+
+
+def _train_warm_up(settings: Settings, last: Window) -> None:
+    with transaction(settings.database_url) as cursor:
+        champion = releases.champion(cursor)
+    if champion is not None:
+        say(f"    release {champion.version} is champion already; nothing to train")
+        return
+    result = run_update(settings, None, "auto")
+    if result["outcome"] != "promoted":
+        raise RecloopError(
+            f"the warm-up's model was not promoted: {result['plan']['reason']}; gate: "
+            f"{(result['gate'] or {}).get('uri', 'not reached')}"
+        )
+
+
+def _recommendations_before(settings: Settings, folder: Path) -> list[Json]:
+    """What the warm-up's model recommends; kept, because a second run finds a newer champion."""
+    path = folder / "before.json"
+    if path.exists():
+        kept: list[Json] = json.loads(path.read_text())
+        return kept
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(
+            "select a.user_id from behavior.event e join behavior.account a using (user_key) "
+            "group by 1 order by count(distinct e.item_key) desc, 1 limit %s",
+            (CUSTOMERS,),
+        )
+        users = [row[0] for row in cursor.fetchall()]
+    answers = [recommend(settings, user).to_json() for user in users]
+    path.write_text(json.dumps(answers, indent=2))
+    return answers
+
+
+def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
+    from recloop.runtime import airflow_process
+
+    keys = [window.key for window in following]
+    if not _waiting(settings, keys):
+        say("    the ledger has all of them; nothing to run")
+        return
+    client = airflow_process.start(settings)
+    say(f"    Airflow answers at {client.url}")
+    for dag_id in ("ingest_behavior", "incremental_update"):
+        client.pause(dag_id, paused=False)
+    backfill = client.backfill("ingest_behavior", keys[0], keys[-1], reprocess="failed")
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("windows decided", total=len(keys))
+            moved, last = time.monotonic(), ""
+            while waiting := _waiting(settings, keys):
+                bar.update(task, completed=len(keys) - len(waiting))
+                now = _fingerprint(settings)
+                if now != last:
+                    moved, last = time.monotonic(), now
+                if time.monotonic() - moved > PATIENCE:
+                    raise RecloopError(
+                        f"nothing moved for {PATIENCE:.0f} s; still waiting for {', '.join(waiting)}. "
+                        f"Airflow's logs are in {settings.home / 'logs'}; run it again to go on."
+                    )
+                if client.backfill_finished(backfill) and not stages.undecided(settings):
+                    client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)
+                    if _waiting(settings, keys) == waiting and not stages.undecided(settings):
+                        break  # what still waits has failed; the report says which
+                time.sleep(1)
+            client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)
+    finally:
+        say("    stopping Airflow")
+        airflow_process.stop(settings)
+
+
+def _waiting(settings: Settings, keys: list[str]) -> list[str]:
+    """Windows of `keys` that are neither decided on, refused, nor empty."""
+    with transaction(settings.database_url) as cursor:
+        undecided = set(releases.undecided(cursor))
+        cursor.execute(
+            "select window_key from ledger.window where window_key = any(%s) "
+            "and state in ('featured', 'refused')",
+            (keys,),
+        )
+        ingested = {row[0] for row in cursor.fetchall()}
+        cursor.execute(
+            "select target from ledger.update where state in ('planned', 'training', 'evaluated')"
+        )
+        live = {row[0] for row in cursor.fetchall()}
+    return [key for key in keys if key not in ingested or key in undecided or key in live]
+
+
+def _fingerprint(settings: Settings) -> str:
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(
+            "select md5(string_agg(w::text, '')) from (select window_key, state, seconds::text "
+            "from ledger.window union all select update_id::text, state, seconds::text "
+            "from ledger.update order by 1, 2, 3) w"
+        )
+        row = cursor.fetchone()
+    return str(row[0]) if row else ""
+
+
+def _show(report: Json, before: list[Json]) -> None:
+    console.print(windows_table(report["windows"], "Weeks run through Airflow"))
+    for row in report["windows"]:
+        say(f"{row['window']}: {row['decision']}: {row['reason']}")
+    console.print(lines_table(report["lines"]))
+    summary = report["summary"]
+    console.print("Mean over users and weeks, on user-item pairs never seen before:")
+    for name in ("champion", "static", "popularity"):
+        metrics = summary[name]
+        console.print(
+            f"  {name:<11} recall@20 {metrics['recall@20']:.4f}  NDCG@20 {metrics['ndcg@20']:.4f}"
+        )
+    for name in ("champion_minus_static", "champion_minus_popularity"):
+        difference = summary[name]
+        console.print(
+            f"  {name.replace('_', ' '):<26} recall@20 {difference['recall@20']:+.4f} "
+            f"[{difference['low']:+.4f}, {difference['high']:+.4f}]",
+            highlight=False,
+        )
+    for earlier, later in zip(before, report["recommendations"]["after"], strict=True):
+        user = earlier["user_id"]
+        console.print(
+            recommendations_table(
+                [
+                    earlier | {"title": f"customer {user}, before (release {earlier['release']})"},
+                    later | {"title": f"after (release {later['release']})"},
+                ]
+            )
+        )
+
+

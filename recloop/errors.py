@@ -1,0 +1,62 @@
+"""The errors recloop raises, one small tree.
+
+    RecloopError
+    ├── BadInput          an argument, a setting or a dataset file cannot be used as given
+    ├── BadData           the data is bad: nothing crashed, and a retry would not help
+    │   ├── SourceRefused     a file or table that does not look as its dataset file declares
+    │   └── WindowRefused     a window of behavior that broke a window rule
+    ├── CheckCrashed      a check could not be carried out; says nothing about the data
+    ├── ServiceAway       a database or service cannot be reached; worth a retry
+    ├── LedgerConflict    the ledger does not allow this transition
+    │   ├── UpdateInProgress  another run holds the lease of the live update
+    │   └── LeaseLost         this run's fencing token is no longer the current one
+    └── ReleaseMissing    there is no champion, or no such release
+
+Every message says what was wrong, the value received, and the remedy. "The data is bad", "the
+check crashed" and "the service is away" are never merged: a scheduler must not retry the first and
+must retry the last.
+"""
+
+
+class RecloopError(Exception):
+    """Base of all errors that recloop raises on purpose."""
+
+
+class BadInput(RecloopError):
+    """An argument, a setting or a dataset file cannot be used as given."""
+
+
+class BadData(RecloopError):
+    """The data is bad; a retry would give the same answer."""
+
+
+class SourceRefused(BadData):
+    """A source does not look as its dataset file declares; none of its lines were taken."""
+
+
+class WindowRefused(BadData):
+    """A window broke a window rule; none of its events reach training."""
+
+
+class CheckCrashed(RecloopError):
+    """A check could not be carried out. The data may be good or bad."""
+
+
+class ServiceAway(RecloopError):
+    """A database or service cannot be reached. Retry later."""
+
+
+class LedgerConflict(RecloopError):
+    """The ledger does not allow this transition."""
+
+
+class UpdateInProgress(LedgerConflict):
+    """Another run holds the lease of the live update."""
+
+
+class LeaseLost(LedgerConflict):
+    """The fencing token is stale: another attempt took over, so this attempt's work is discarded."""
+
+
+class ReleaseMissing(RecloopError):
+    """There is no champion yet, or no release of that version."""

@@ -1,0 +1,113 @@
+"""Daily feature rows, computed in SQL for the days of one window.
+
+Belongs here: which days are computed and in which order. Keep out: the aggregates themselves (see
+the `.sql` files of this folder), what Feast calls them (see `feature_repo/`).
+
+A row for day D is stamped D + 1 day, 00:00 UTC, holds what happened before that moment, and exists
+while its entity had an event in the 28 days up to D, and for one day more: that last row is all
+zeros and closes the activity, so that the online store forgets too. Where no row exists, every
+count is exactly zero (docs/adr/0003-sparse-where-exact.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import FeatureReport
+from recloop.database.connection import transaction
+from recloop.features.address import database_of
+from recloop.features.content import insert_item_content
+from recloop.features.meaning import LEARNABLE, Meaning, meaning_of
+from recloop.settings import Settings
+from recloop.windows import Window
+
+LONGEST_WINDOW = timedelta(days=28)
+HISTORY_LENGTH = 50
+BUILD_LOCK = 7_266_568  # any constant: two builds must not interleave
+TABLES = ("user_statistics", "item_statistics", "user_history", "item_content")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The days to compute: `[start, end)`, and later histories up to `horizon`."""
+
+    start: datetime
+    end: datetime
+    horizon: datetime
+
+
+def build_features(
+    settings: Settings, window_key: str, meaning: Meaning | None = None
+) -> FeatureReport:
+    """Compute the feature rows that depend on the window's events. Repeating it changes nothing.
+
+    The cost follows the window's events and the entities active in the 28 days before it. When
+    later windows have rows already (the events are late), the days that they reach are computed
+    again: 28 days of statistics, and the later histories of the window's users. Days between the
+    newest computed day and the window are filled in.
+
+    Raises:
+        BadInput: `window_key` is not a window's key.
+        ServiceAway: the connection was lost; nothing was changed.
+    """
+    meaning = meaning or meaning_of(settings)
+    window = meaning.window(window_key)
+    with transaction(database_of(settings)) as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", (BUILD_LOCK,))
+        cursor.execute("set local jit = off")  # compiling takes longer than these queries
+        reach = reach_of(cursor, window)
+        rows = _rebuild(cursor, window, reach, meaning)
+        cursor.execute(
+            "insert into features.built_window values (%s, %s, %s) on conflict do nothing",
+            (window.key, window.start, window.end),
+        )
+    return FeatureReport(window=window.key, days=(reach.end - reach.start).days, rows=rows)
+
+
+def reach_of(cursor: Cursor, window: Window) -> Reach:
+    """The days to compute, given the windows that have rows already."""
+    cursor.execute("select max(ends) from features.built_window")
+    newest: datetime | None = (cursor.fetchone() or (None,))[0]
+    if newest is None or newest <= window.end:
+        start = min(window.start, newest) if newest else window.start
+        return Reach(start, window.end, window.end)
+    return Reach(window.start, min(newest, window.end + LONGEST_WINDOW), newest)
+
+
+def _rebuild(cursor: Cursor, window: Window, reach: Reach, meaning: Meaning) -> dict[str, int]:
+    parameters = {
+        **meaning.parameters(),
+        "start": window.start,
+        "end": window.end,
+        "reach_start": reach.start,
+        "reach_end": reach.end,
+        "horizon": reach.horizon,
+        "first_day": _day_number(reach.start),
+        "last_day": _day_number(reach.end) - 1,
+        "window_last_day": _day_number(window.end) - 1,
+        "horizon_day": _day_number(reach.horizon) - 1,
+    }
+    cursor.execute(_sql("recent_events"), parameters)
+    rows = {}
+    for table in ("user_statistics", "item_statistics", "user_history"):
+        cursor.execute(_sql(table), parameters)
+        rows[table] = cursor.rowcount
+    rows["item_content"] = insert_item_content(cursor, reach.start, reach.end, meaning)
+    return rows
+
+
+def _day_number(moment: datetime) -> int:
+    """Whole UTC days since 1970-01-01, as the SQL counts them."""
+    return int(moment.timestamp()) // 86_400
+
+
+@cache
+def _sql(name: str) -> str:
+    """The text of `<name>.sql`, its constants filled in."""
+    text = Path(__file__).with_name(f"{name}.sql").read_text()
+    return text.replace("{learnable}", LEARNABLE).replace("{history_length}", str(HISTORY_LENGTH))

@@ -1,0 +1,171 @@
+"""Training sets as arrays, ready for a model: reading, padding, scaling, slicing by time.
+
+Belongs here: Parquet to NumPy. Keep out: TensorFlow, vocabularies (see `models/`), building
+training sets (see `training_set.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recloop.contracts import TrainingSet
+from recloop.features.artefact import read_training_set
+from recloop.features.content import MAX_WORDS
+from recloop.features.daily import HISTORY_LENGTH
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STATISTICS = ("purchases_7d", "purchases_28d", "spend_28d", "distinct_items_28d", "cancels_28d")
+"""User statistics in the order of `Examples.statistics`' columns."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Arrays over one or more windows, in the windows' order. Q queries, N interactions, M items.
+
+    Keys are at least 1; 0 is padding. Times are UTC.
+    """
+
+    user_keys: np.ndarray
+    """int64 [Q]"""
+    query_times: np.ndarray
+    """datetime64[us] [Q]: the first event of the user's day."""
+    history: np.ndarray
+    """int64 [Q, 50]: item keys before the query's day, most recent first, 0-padded."""
+    statistics: np.ndarray
+    """float32 [Q, len(STATISTICS)]: log1p; 0 where nothing is known."""
+    query: np.ndarray
+    """int32 [N]: the interaction's row in the query arrays."""
+    item_keys: np.ndarray
+    """int64 [N]"""
+    times: np.ndarray
+    """datetime64[us] [N]"""
+    weights: np.ndarray
+    """float32 [N]"""
+    catalogue: np.ndarray
+    """int64 [M]: distinct item keys, ascending."""
+    words: np.ndarray
+    """int32 [M, 16]: hashed words of the catalogue, 0-padded; those of the latest window count."""
+
+    def between(self, start: datetime, end: datetime) -> Examples:
+        """The interactions in `[start, end)` (aware), and only their queries. Items stay."""
+        chosen = (self.times >= _us(start)) & (self.times < _us(end))
+        rows, query = np.unique(self.query[chosen], return_inverse=True)
+        return replace(
+            self,
+            user_keys=self.user_keys[rows],
+            query_times=self.query_times[rows],
+            history=self.history[rows],
+            statistics=self.statistics[rows],
+            query=query.astype(np.int32),
+            item_keys=self.item_keys[chosen],
+            times=self.times[chosen],
+            weights=self.weights[chosen],
+        )
+
+
+def read_examples(training_sets: Sequence[TrainingSet]) -> Examples:
+    """Read and concatenate training sets, in the given order.
+
+    Raises:
+        BadData: a file is missing or was altered since it was written.
+    """
+    parts = [_arrays(read_training_set(training_set)) for training_set in training_sets]
+    offsets = np.cumsum([0, *(len(part.user_keys) for part in parts)])
+    catalogue, words = _latest_words(parts)
+
+    def joined(name: str, empty: np.ndarray) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts] or [empty])
+
+    none = _empty()
+    shifted = [part.query + offset for part, offset in zip(parts, offsets, strict=False)]
+    names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
+    return Examples(
+        **{name: joined(name, getattr(none, name)) for name in names},
+        query=np.concatenate(shifted or [none.query]).astype(np.int32),
+        catalogue=catalogue,
+        words=words,
+    )
+
+
+def scaled_statistics(raw: np.ndarray) -> np.ndarray:
+    """sign(x) * log1p(|x|), in float32; NaN becomes 0. The one scaling of training and serving."""
+    known = np.nan_to_num(np.asarray(raw, np.float64))
+    return (np.sign(known) * np.log1p(np.abs(known))).astype(np.float32)
+
+
+def _arrays(tables: dict[str, pa.Table]) -> Examples:
+    queries, interactions, items = (tables[n] for n in ("queries", "interactions", "items"))
+    raw = [_column(queries, name, np.float64) for name in STATISTICS]
+    return Examples(
+        user_keys=_column(queries, "user_key", np.int64),
+        query_times=_times(queries),
+        history=_padded(queries, "history", HISTORY_LENGTH, np.int64),
+        statistics=scaled_statistics(np.stack(raw, axis=1)),
+        query=_column(interactions, "query_id", np.int32),
+        item_keys=_column(interactions, "item_key", np.int64),
+        times=_times(interactions),
+        weights=_column(interactions, "weight", np.float32),
+        catalogue=_column(items, "item_key", np.int64),
+        words=_padded(items, "words", MAX_WORDS, np.int32),
+    )
+
+
+def _latest_words(parts: Sequence[Examples]) -> tuple[np.ndarray, np.ndarray]:
+    """The union of the parts' items, ascending, each with the words of its last part."""
+    if not parts:
+        return _empty().catalogue, _empty().words
+    keys = np.concatenate([part.catalogue for part in reversed(parts)])
+    words = np.concatenate([part.words for part in reversed(parts)])
+    catalogue, first = np.unique(keys, return_index=True)
+    return catalogue, words[first]
+
+
+def _column(table: pa.Table, name: str, dtype: type) -> np.ndarray:
+    return table[name].to_numpy().astype(dtype)
+
+
+def _times(table: pa.Table) -> np.ndarray:
+    return table["event_timestamp"].to_numpy().astype("datetime64[us]")
+
+
+def _padded(table: pa.Table, name: str, width: int, dtype: type) -> np.ndarray:
+    """A list column as [rows, width], cut or 0-padded on the right."""
+    lists = table[name].combine_chunks()
+    result: np.ndarray = np.zeros((len(lists), width), dtype)
+    if len(lists):
+        lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+        row = np.repeat(np.arange(len(lists)), lengths)
+        column = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        kept = column < width
+        result[row[kept], column[kept]] = lists.flatten().to_numpy(zero_copy_only=False)[kept]
+    return result
+
+
+def _empty() -> Examples:
+    def none(dtype: object, *width: int) -> np.ndarray:
+        return np.zeros((0, *width), dtype)  # type: ignore[call-overload]
+
+    return Examples(
+        user_keys=none(np.int64),
+        query_times=none("datetime64[us]"),
+        history=none(np.int64, HISTORY_LENGTH),
+        statistics=none(np.float32, len(STATISTICS)),
+        query=none(np.int32),
+        item_keys=none(np.int64),
+        times=none("datetime64[us]"),
+        weights=none(np.float32),
+        catalogue=none(np.int64),
+        words=none(np.int32, MAX_WORDS),
+    )
+
+
+def _us(moment: datetime) -> np.datetime64:
+    """An aware time as NumPy's naive UTC."""
+    return np.datetime64(round(moment.timestamp() * 1_000_000), "us")

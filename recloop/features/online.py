@@ -1,0 +1,107 @@
+"""Features for serving: filling Feast's online store by window, and looking features up.
+
+Belongs here: materialization and online look-ups. Keep out: computing features (see `daily.py`),
+ranking (see `models/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from recloop.database.connection import transaction
+from recloop.errors import ServiceAway
+from recloop.features.address import database_of
+from recloop.features.daily import HISTORY_LENGTH
+from recloop.features.examples import STATISTICS, scaled_statistics
+from recloop.features.meaning import Meaning, meaning_of
+from recloop.features.store import feature_store, quiet, service_errors
+from recloop.settings import Settings
+from recloop.windows import Window
+
+OVERLAP = timedelta(days=1)
+"""How far before the window materialization starts: rows stamped at its very start are the day
+before's, and late events may have changed them."""
+
+
+def materialize_window(settings: Settings, window_key: str, meaning: Meaning | None = None) -> None:
+    """Bring the online store up to the window's feature rows. Repeating it changes nothing.
+
+    The range ends with the newest computed day, not with the window's, when events came late: Feast
+    writes whatever row is the latest of its range, and an older row must not replace a newer one.
+    The cost follows the entities with rows in the range.
+
+    Raises:
+        ServiceAway: the database was lost. Feast's interval is then not recorded; run it again.
+    """
+    window = (meaning or meaning_of(settings)).window(window_key)
+    url = database_of(settings)
+    with transaction(url) as cursor:
+        start, end = _range(cursor, window)
+    store = feature_store(settings)
+    with service_errors(url), quiet():
+        store.materialize(start, end)
+
+
+def _range(cursor: Any, window: Window) -> tuple[datetime, datetime]:
+    cursor.execute(
+        "select max(ends) filter (where ends <= %s), max(ends) from features.built_window",
+        (window.start,),
+    )
+    before, newest = cursor.fetchone()
+    return min(before or window.start, window.start) - OVERLAP, max(
+        newest or window.end, window.end
+    )
+
+
+def online_features(
+    settings: Settings, user_keys: Sequence[int] = (), item_keys: Sequence[int] = ()
+) -> list[dict[str, Any]]:
+    """What the online store knows of users, or of items: one dictionary per key, in their order.
+
+    Values are None where nothing is known. Services: `serving_users`, `serving_items`. When the
+    server was restarted, this process's connections are dead: it then connects anew, once.
+
+    Raises:
+        ServiceAway: the database cannot be reached.
+    """
+    kind, keys = ("user", user_keys) if len(user_keys) else ("item", item_keys)
+    if not len(keys):
+        return []
+    try:
+        columns = _look_up(settings, kind, keys)
+    except ServiceAway:
+        columns = _look_up(settings, kind, keys)
+    return [{name: columns[name][n] for name in columns} for n in range(len(keys))]
+
+
+def _look_up(settings: Settings, kind: str, keys: Sequence[int]) -> dict[str, list[Any]]:
+    store = feature_store(settings)
+    with service_errors(database_of(settings)):
+        response = store.get_online_features(
+            features=store.get_feature_service(f"serving_{kind}s", allow_cache=True),
+            entity_rows=[{f"{kind}_key": int(key)} for key in keys],
+        )
+    return response.to_dict()  # in no fixed order: select by name
+
+
+def online_queries(settings: Settings, user_keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The model's inputs for these users, now.
+
+    Returns:
+        history: int64 [users, 50], most recent first, 0-padded; all 0 for unknown users.
+        statistics: float32 [users, len(STATISTICS)], scaled as in training; 0 for unknown users.
+
+    Raises:
+        ServiceAway: the database cannot be reached.
+    """
+    history = np.zeros((len(user_keys), HISTORY_LENGTH), np.int64)
+    raw = np.zeros((len(user_keys), len(STATISTICS)), np.float64)
+    for n, known in enumerate(online_features(settings, user_keys=user_keys)):
+        items = known["history"] or []
+        history[n, : len(items)] = items
+        raw[n] = [known[name] or 0 for name in STATISTICS]
+    return history, scaled_statistics(raw)

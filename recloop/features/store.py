@@ -1,0 +1,173 @@
+"""Feast's feature store, opened with recloop's settings.
+
+Belongs here: opening, and applying the definitions of `feature_repo/`. Keep out: what a feature is
+(see `feature_repo/definitions.py`), reading features (see `online.py`, `training_set.py`).
+
+Feast is imported inside the functions, and a store belongs to one process: its connections must not
+cross a fork. `feature_repo/feature_store.yaml` is the one configuration; Feast's command line fills
+it in from the environment, recloop from its settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.metadata import version
+from string import Template
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.database.connection import redacted, transaction
+from recloop.errors import ServiceAway
+from recloop.features.address import database_of
+from recloop.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+REPOSITORY = PROJECT / "feature_repo"
+OPEN_LOCK = 7_266_569  # any constant: two processes must not create the registry at once
+_opened: dict[tuple[int, str], FeatureStore] = {}
+
+
+def feature_store(settings: Settings) -> FeatureStore:
+    """The store of these settings, its definitions applied. One per process and database.
+
+    Raises:
+        ServiceAway: the database cannot be reached.
+    """
+    url = database_of(settings)
+    key = (os.getpid(), url)
+    if key not in _opened:
+        with service_errors(url), transaction(url) as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", (OPEN_LOCK,))
+            store = _open(url)
+            _apply_if_changed(store, cursor)
+        _opened[key] = store
+    return _opened[key]
+
+
+def forget_store(url: str) -> None:
+    """Drop this process's store of a database, for instance after its connection broke."""
+    _opened.pop((os.getpid(), url), None)
+
+
+@contextmanager
+def service_errors(url: str) -> Iterator[None]:
+    """Turn lost connections into `ServiceAway`, and forget the store that held them."""
+    import psycopg
+    import psycopg_pool
+    import sqlalchemy.exc
+
+    lost = (psycopg.OperationalError, psycopg_pool.PoolTimeout, sqlalchemy.exc.OperationalError)
+    try:
+        yield
+    except lost as error:
+        forget_store(url)
+        raise ServiceAway(
+            f"Feast lost PostgreSQL at {redacted(url)}: {str(error).strip()}. "
+            "Check RECLOOP_DATABASE_URL and run it again."
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow the progress bars and coloured lines that Feast prints."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
+
+
+def variables(url: str) -> dict[str, str]:
+    """The variables of `feature_store.yaml`, for a database URL."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    host = query.get("host") or parts.hostname or "localhost"
+    search_path = {"options": "-csearch_path=feast_registry -ctimezone=UTC"}
+    registry = parts._replace(
+        scheme="postgresql+psycopg2", query=urlencode({**query, **search_path}, quote_via=quote)
+    )
+    return {
+        "FEATURES_REGISTRY": registry.geturl(),
+        "FEATURES_HOST": host,
+        "FEATURES_PORT": str(query.get("port") or parts.port or 5432),
+        "FEATURES_DATABASE": unquote(parts.path.lstrip("/")),
+        "FEATURES_USER": unquote(parts.username or "postgres"),
+        "FEATURES_PASSWORD": unquote(parts.password or ""),
+        "FEATURES_SSLMODE": query.get("sslmode", "prefer"),
+    }
+
+
+def definitions() -> ModuleType:
+    """`feature_repo/definitions.py` as a module. Executed at each call: Feast's objects change."""
+    path = REPOSITORY / "definitions.py"
+    spec = importlib.util.spec_from_file_location("feature_definitions", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _open(url: str) -> FeatureStore:
+    import yaml
+    from feast import FeatureStore, RepoConfig
+
+    logging.getLogger("feast").setLevel(logging.WARNING)
+    config = yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text())
+    return FeatureStore(config=RepoConfig(**_filled(config, variables(url)), repo_path=REPOSITORY))
+
+
+def _filled(config: Any, values: dict[str, str]) -> Any:
+    """The configuration with `${NAME}` filled in, wherever it stands."""
+    if isinstance(config, dict):
+        return {key: _filled(value, values) for key, value in config.items()}
+    return Template(config).substitute(values) if isinstance(config, str) else config
+
+
+def _apply_if_changed(store: FeatureStore, cursor: Cursor) -> None:
+    """Apply the definitions unless the registry holds exactly these.
+
+    Applying takes a second and reads every object, so a hash of the definitions says whether it is
+    needed. Feast keeps the materialization intervals of views that it applies again.
+    """
+    fingerprint = _fingerprint()
+    cursor.execute("select fingerprint from features.applied")
+    if cursor.fetchone() == (fingerprint,):
+        return
+    with quiet():
+        store.apply(feast_objects(definitions()), partial=False)
+    cursor.execute(
+        "insert into features.applied (fingerprint) values (%s) "
+        "on conflict (only_row) do update set fingerprint = excluded.fingerprint",
+        (fingerprint,),
+    )
+
+
+def feast_objects(module: ModuleType) -> list[Any]:
+    """The Feast objects of a module, as `feast apply` would collect them."""
+    from feast import Entity, FeatureService, FeatureView
+
+    kinds = (Entity, FeatureView, FeatureService)
+    return [value for value in vars(module).values() if isinstance(value, kinds)]
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(version("feast").encode())
+    for path in (REPOSITORY / "definitions.py", REPOSITORY / "feature_store.yaml"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    import shlex
+
+    for name, value in variables(database_of(Settings.from_environment())).items():
+        print(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,221 @@
+"""A window's training set: who asked, what was known then, and what they took.
+
+Belongs here: the point-in-time join through Feast and the shape of the three tables. Keep out:
+files (see `artefact.py`), the checks of the join (see `leak_guard.py`), arrays (see `examples.py`).
+
+    queries       one row per user and UTC day with a learnable event: the user as known at the
+                  start of that day. query_id counts by (first event, user_key).
+    interactions  one row per learnable event of the window
+    items         every item of the interactions, as known at the window's end
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import TrainingSet
+from recloop.database.connection import transaction
+from recloop.errors import CheckCrashed
+from recloop.features.address import database_of
+from recloop.features.artefact import write_training_set
+from recloop.features.examples import STATISTICS
+from recloop.features.leak_guard import check_against_events, check_not_newer
+from recloop.features.meaning import LEARNABLE, Meaning, meaning_of
+from recloop.features.store import feature_store, service_errors
+from recloop.settings import Settings
+from recloop.windows import Window
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "cancels_28d")
+
+_LEARNT = f"event_timestamp >= %(start)s and event_timestamp < %(end)s and {LEARNABLE}"
+
+QUERY_ENTITIES = f"""
+    select user_key, min(event_timestamp) as event_timestamp
+    from behavior.event where {_LEARNT}
+    group by user_key, date_trunc('day', event_timestamp, 'UTC')
+"""
+ITEM_ENTITIES = f"""
+    select distinct item_key, %(end)s::timestamptz as event_timestamp
+    from behavior.event where {_LEARNT}
+"""
+# query_id counts as `queries_of` sorts; the event's id settles ties, so that the order is total.
+INTERACTIONS = f"""
+    with learnt as (
+        select user_key, item_key, event_timestamp, event_id,
+            date_trunc('day', event_timestamp, 'UTC') as day
+        from behavior.event where {_LEARNT}
+    ),
+    query as (
+        select user_key, day,
+            row_number() over (order by min(event_timestamp), user_key) - 1 as query_id
+        from learnt group by user_key, day
+    )
+    select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint
+    from learnt join query using (user_key, day)
+    order by query_id, event_timestamp, event_id
+"""
+
+
+def build_training_set(
+    settings: Settings, window_key: str, meaning: Meaning | None = None
+) -> TrainingSet:
+    """Join the window's events with the features of their time, check for leaks, write the files.
+
+    The same events give the same bytes. A window without learnable events gives an empty set.
+
+    Raises:
+        BadInput: `window_key` is not a window's key.
+        BadData: a joined feature knows of the query's day or later, or is stale.
+        CheckCrashed: events changed while they were read.
+        ServiceAway: the database was lost.
+    """
+    meaning = meaning or meaning_of(settings)
+    window = meaning.window(window_key)
+    with transaction(database_of(settings)) as cursor:
+        interactions = _interactions(cursor, window, meaning)
+        if interactions.num_rows:
+            queries = _queries(settings, cursor, window, meaning)
+            items = _items(settings, cursor, window, meaning)
+        else:
+            queries, items = _schemas()["queries"].empty_table(), _schemas()["items"].empty_table()
+    tables = {"queries": queries, "interactions": interactions, "items": items}
+    _check_consistent(tables)
+    return write_training_set(settings.artifacts / "training_sets", window.key, tables)
+
+
+def _interactions(cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import csv
+
+    buffer = io.BytesIO()
+    statement = _rendered(cursor, INTERACTIONS, window, meaning)
+    cursor.copy_expert(f"copy ({statement}) to stdout with (format csv)", buffer)
+    names = ["query_id", "item_key", "event_timestamp"]
+    columns = dict.fromkeys(names, pa.int64())
+    if not buffer.tell():
+        return _schemas()["interactions"].empty_table()
+    buffer.seek(0)
+    table = csv.read_csv(
+        buffer,
+        read_options=csv.ReadOptions(column_names=names, use_threads=False),
+        convert_options=csv.ConvertOptions(column_types=columns),
+    ).combine_chunks()
+    weight = pa.array(np.ones(table.num_rows, np.float32))
+    return table.append_column("weight", weight).cast(_schemas()["interactions"])
+
+
+def _queries(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    entities = _rendered(cursor, QUERY_ENTITIES, window, meaning)
+    joined = _point_in_time_join(settings, entities, "training_users")
+    joined = joined.sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
+    day = pc.floor_temporal(joined["event_timestamp"], unit="day")
+    check_not_newer(
+        joined.append_column("day", day),
+        "day",
+        ["user_statistics__newest_event_at", "user_history__newest_event_at"],
+    )
+    columns = {
+        "query_id": pa.array(range(joined.num_rows), pa.int64()),
+        "user_key": joined["user_key"],
+        "event_timestamp": joined["event_timestamp"],
+        "history": pc.fill_null(joined["user_history__history"], []),
+        **{name: joined[f"user_statistics__{name}"] for name in STATISTICS},
+    }
+    queries = pa.table(columns).cast(_schemas()["queries"])
+    check_against_events(cursor, queries, meaning)
+    return queries
+
+
+def _items(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    entities = _rendered(cursor, ITEM_ENTITIES, window, meaning)
+    joined = _point_in_time_join(settings, entities, "training_items").sort_by("item_key")
+    check_not_newer(
+        joined,
+        "event_timestamp",
+        ["item_statistics__newest_event_at", "item_content__newest_event_at"],
+    )
+    columns = {
+        "item_key": joined["item_key"],
+        "name": pc.fill_null(joined["item_content__name"], ""),
+        "words": pc.fill_null(joined["item_content__words"], []),
+        **{name: joined[f"item_statistics__{name}"] for name in ITEM_STATISTICS},
+    }
+    return pa.table(columns).cast(_schemas()["items"])
+
+
+def _point_in_time_join(settings: Settings, entities: str, service: str) -> pa.Table:
+    """Feast's join of an entity query; columns are `<view>__<feature>`, times are UTC."""
+    store = feature_store(settings)
+    with service_errors(database_of(settings)):
+        job = store.get_historical_features(
+            entity_df=entities,
+            features=store.get_feature_service(service),
+            full_feature_names=True,
+        )
+        return job.to_arrow()
+
+
+def _rendered(cursor: Cursor, statement: str, window: Window, meaning: Meaning) -> str:
+    """The statement with its values as literals: Feast takes a query's text only."""
+    parameters = {**meaning.parameters(), "start": window.start, "end": window.end}
+    return str(cursor.mogrify(statement, parameters).decode())
+
+
+def _check_consistent(tables: dict[str, Any]) -> None:
+    import pyarrow.compute as pc
+
+    queries, interactions, items = (tables[n] for n in ("queries", "interactions", "items"))
+    wanted = (pc.max(interactions["query_id"]).as_py() or 0) + 1 if interactions.num_rows else 0
+    bought = pc.count_distinct(interactions["item_key"]).as_py()
+    if (queries.num_rows, items.num_rows) != (wanted, bought):
+        raise CheckCrashed(
+            f"the join returned {queries.num_rows} queries and {items.num_rows} items where the "
+            f"events have {wanted} and {bought}: events changed while they were read, or feature "
+            "rows are not unique. Run it again."
+        )
+
+
+def _schemas() -> dict[str, pa.Schema]:
+    import pyarrow as pa
+
+    time = pa.timestamp("us", tz="UTC")
+    return {
+        "queries": pa.schema(
+            [
+                ("query_id", pa.int64()),
+                ("user_key", pa.int64()),
+                ("event_timestamp", time),
+                ("history", pa.list_(pa.int64())),
+                *((name, pa.float64()) for name in STATISTICS),
+            ]
+        ),
+        "interactions": pa.schema(
+            [
+                ("query_id", pa.int64()),
+                ("item_key", pa.int64()),
+                ("event_timestamp", time),
+                ("weight", pa.float32()),
+            ]
+        ),
+        "items": pa.schema(
+            [
+                ("item_key", pa.int64()),
+                ("name", pa.string()),
+                ("words", pa.list_(pa.int64())),
+                *((name, pa.float64()) for name in ITEM_STATISTICS),
+            ]
+        ),
+    }

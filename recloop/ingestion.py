@@ -1,0 +1,76 @@
+"""Ingesting many windows in order, in one process: what a backfill of `ingest_behavior` does, for the
+command line and the warm-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from recloop import stages
+from recloop.database.connection import transaction
+from recloop.errors import WindowRefused
+from recloop.ledger import windows
+from recloop.settings import Settings
+
+Json = dict[str, Any]
+
+
+def ingest_windows(
+    settings: Settings,
+    window: str | None = None,
+    through: str | None = None,
+    on_lines: Callable[[int, int | None], None] | None = None,
+    on_window: Callable[[str, int, int], None] | None = None,
+) -> Json:
+    """Land what is new, then validate and featurise each window that is due, oldest first.
+
+    A refused window does not stop the others; its message is in the answer.
+
+    Args:
+        window: only this one. through: all up to this one, inclusive. Neither: all.
+        on_lines: called with lines read so far, and the total if known.
+        on_window: called with (key, windows done, windows due) before each.
+
+    Returns:
+        `{"lines", "done": [key], "refused": [{"window", "message"}], "sources_refused": [message]}`
+    """
+    from recloop.behavior.landing import land
+
+    only = stages.calendar(settings).parse(window) if window else None
+    last = stages.calendar(settings).parse(through).key if through else None
+    landed = land(settings, window, progress=on_lines)
+    if only:
+        with transaction(settings.database_url) as cursor:
+            windows.note_landed(cursor, [only])
+    due = [only.key] if only else _due(settings, last)
+    done: list[str] = []
+    refused: list[Json] = []
+    for index, key in enumerate(due):
+        if on_window:
+            on_window(key, index, len(due))
+        try:
+            stages.validate(key, settings)
+        except WindowRefused as error:
+            refused.append({"window": key, "message": str(error)})
+            continue
+        stages.featurize(key, settings)
+        done.append(key)
+    return {
+        "lines": landed.lines,
+        "done": done,
+        "refused": refused,
+        "sources_refused": list(landed.refused),
+    }
+
+
+def _due(settings: Settings, last: str | None) -> list[str]:
+    """Windows that wait for validation or features, or have late lines, oldest first."""
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(
+            "select w.window_key from ledger.window w where (w.state in ('landed', 'validated') "
+            "or exists (select 1 from behavior.landing l where l.window_key = w.window_key)) "
+            "and (%(last)s::text is null or w.window_key <= %(last)s) order by w.starts",
+            {"last": last},
+        )
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,7 @@
+"""The ledger: each window's passage, each update, each release, in PostgreSQL.
+
+It, not Airflow's events or clocks, says what is pending. Functions take an open cursor, so that a
+transition is one transaction together with the work it records; repeating one changes nothing.
+`windows.py` keeps the states of windows, `updates.py` plans, leases and outcomes, `releases.py` the
+champion's lineage.
+"""

@@ -1,0 +1,190 @@
+"""Releases and the champion: who learnt what, who reigns, what is pending.
+
+`ledger.trained` holds, per release, every window in its lineage; its primary key makes training a
+window twice in one lineage impossible. A release from scratch begins a new lineage.
+"""
+
+from __future__ import annotations
+
+from psycopg2 import errors
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import Lease, Release, UpdatePlan
+from recloop.errors import LeaseLost, LedgerConflict, ReleaseMissing
+from recloop.ledger.updates import _check_fence, _one, plan_of
+
+
+def champion(cursor: Cursor) -> Release | None:
+    """The reigning release, or None before the first."""
+    cursor.execute("select version from ledger.reign where ended_at is null")
+    row = cursor.fetchone()
+    return release_of(cursor, row[0]) if row else None
+
+
+def previous(cursor: Cursor) -> Release | None:
+    """The release that reigned before the champion, or None."""
+    cursor.execute(
+        "select version from ledger.reign where version <> "
+        "(select version from ledger.reign where ended_at is null) order by reign_id desc limit 1"
+    )
+    row = cursor.fetchone()
+    return release_of(cursor, row[0]) if row else None
+
+
+def release_of(cursor: Cursor, version: int) -> Release:
+    """One release, with all windows of its lineage.
+
+    Raises:
+        ReleaseMissing: no such version.
+    """
+    cursor.execute(
+        "select version, update_id, parent_version, uri, "
+        "array(select window_key from ledger.trained t where t.version = r.version order by 1) "
+        "from ledger.release r where version = %s",
+        (version,),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise ReleaseMissing(f"there is no release {version}; `recloop status` lists them.")
+    number, update_id, parent, uri, windows = row
+    return Release(
+        version=number,
+        update_id=update_id,
+        parent_version=parent,
+        uri=uri,
+        windows=tuple(windows),
+    )
+
+
+def release_of_update(cursor: Cursor, update_id: int) -> Release | None:
+    """The release that an update became, if it was promoted."""
+    cursor.execute("select version from ledger.release where update_id = %s", (update_id,))
+    row = cursor.fetchone()
+    return release_of(cursor, row[0]) if row else None
+
+
+def base_of(cursor: Cursor, version: int) -> Release:
+    """The release from scratch that `version`'s lineage began with."""
+    release = release_of(cursor, version)
+    while release.parent_version is not None:
+        release = release_of(cursor, release.parent_version)
+    return release
+
+
+def pending(cursor: Cursor) -> list[str]:
+    """Featured windows with events that the champion's lineage has not learnt from, oldest first."""
+    cursor.execute(
+        """
+        select w.window_key from ledger.window w
+        where w.state = 'featured' and w.accepted > 0 and not exists (
+            select 1 from ledger.trained t join ledger.reign r using (version)
+            where r.ended_at is null and t.window_key = w.window_key)
+        order by w.starts
+        """
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def undecided(cursor: Cursor) -> list[str]:
+    """Pending windows that no update has concluded on yet, oldest first.
+
+    A window whose challenger was rejected, or that a rollback made pending again, is decided: it is
+    covered by the next window's update, or by one that a person asks for, never by itself, so that
+    a rejection makes no loop and a rollback is not undone at once.
+    """
+    cursor.execute(
+        "select distinct target from ledger.update where state in ('promoted', 'rejected', 'skipped') "
+        "union select window_key from ledger.update_window join ledger.update using (update_id) "
+        "where state in ('promoted', 'rejected', 'skipped')"
+    )
+    decided = {row[0] for row in cursor.fetchall()}
+    return [key for key in pending(cursor) if key not in decided]
+
+
+def crown(cursor: Cursor, lease: Lease, uri: str) -> Release:
+    """Promote a live, evaluated update: new release, its lineage, the reign, in this transaction.
+
+    Raises:
+        LeaseLost: the fencing token is stale.
+        LedgerConflict: the champion moved since the update was planned, or a window would be
+            trained twice in the lineage.
+    """
+    plan = plan_of(cursor, lease.update_id)
+    cursor.execute("lock table ledger.reign in exclusive mode")
+    reigning = champion(cursor)
+    _check_parent(plan, reigning)
+    cursor.execute(
+        "update ledger.update set state = 'promoted', concluded_at = now() "
+        "where update_id = %s and token = %s and state = 'evaluated'",
+        (lease.update_id, lease.token),
+    )
+    _check_fence(cursor, lease)
+    parent = plan.parent_release if plan.decision == "increment" else None
+    cursor.execute(
+        "insert into ledger.release (update_id, parent_version, uri) values (%s, %s, %s) "
+        "returning version",
+        (lease.update_id, parent, uri),
+    )
+    version = _one(cursor)[0]
+    cursor.execute(
+        "insert into ledger.trained select %s, window_key, update_id from ledger.trained "
+        "where version = %s",
+        (version, parent),
+    )
+    try:
+        cursor.execute(
+            "insert into ledger.trained select %s, window_key, update_id from ledger.update_window "
+            "where update_id = %s",
+            (version, lease.update_id),
+        )
+    except errors.UniqueViolation as error:
+        raise LedgerConflict(
+            f"update {lease.update_id} would train a window twice in the lineage of release "
+            f"{parent}: {error}. Plan again; the new plan leaves it out."
+        ) from error
+    _reign(cursor, version, plan.reason)
+    return release_of(cursor, version)
+
+
+def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
+    """Make an earlier release champion again; None means the one that reigned before.
+
+    The windows trained since become pending again, because they are not in its lineage.
+
+    Raises:
+        ReleaseMissing: no champion yet, no such release, or nothing before the champion.
+    """
+    cursor.execute("lock table ledger.reign in exclusive mode")
+    reigning = champion(cursor)
+    if reigning is None:
+        raise ReleaseMissing("there is no champion yet, so nothing to roll back; run an update first.")
+    if version is None:
+        version = reigning.parent_version or _reigned_before(cursor, reigning.version)
+    target = release_of(cursor, version)
+    if target.version != reigning.version:
+        _reign(cursor, target.version, f"rolled back from {reigning.version}: {reason}")
+    return target
+
+
+def _reigned_before(cursor: Cursor, version: int) -> int:
+    cursor.execute(
+        "select version from ledger.reign where version < %s order by reign_id desc limit 1", (version,)
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise ReleaseMissing(f"release {version} is the first; there is nothing to roll back to.")
+    return int(row[0])
+
+
+def _check_parent(plan: UpdatePlan, reigning: Release | None) -> None:
+    now = reigning.version if reigning else None
+    if plan.parent_release != now:
+        raise LeaseLost(
+            f"the champion moved from release {plan.parent_release} to {now} since this update was "
+            "planned; its work is discarded. Plan again."
+        )
+
+
+def _reign(cursor: Cursor, version: int, reason: str) -> None:
+    cursor.execute("update ledger.reign set ended_at = now() where ended_at is null")
+    cursor.execute("insert into ledger.reign (version, reason) values (%s, %s)", (version, reason))

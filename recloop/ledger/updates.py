@@ -1,0 +1,245 @@
+"""Updates: planned → training → evaluated → promoted, rejected, skipped or abandoned.
+
+At most one update is alive, and only the holder of its current fencing token may record anything
+(Kleppmann, "How to do distributed locking", 2016). A retry of the run that holds it takes the lease
+over and gets a new token; from then on the former attempt, should it wake, can commit nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import Candidate, GateReport, Lease, UpdatePlan
+from recloop.errors import BadInput, LeaseLost, LedgerConflict, UpdateInProgress
+
+LEASE_SECONDS = 90
+APPROVAL_SECONDS = 7 * 24 * 3600
+LOCK = 7_266_568  # serialises planning: two triggers for one window make one update
+LIVE = ("planned", "training", "evaluated")
+
+
+def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
+    """Open an update for `plan`, held by `holder` (a run's id).
+
+    The same holder asking again for the same target gets its own update back. A live update whose
+    lease ran out is abandoned: its holder is gone, and its windows are still pending.
+
+    Raises:
+        UpdateInProgress: another run holds a live lease.
+    """
+    cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+    cursor.execute(
+        "select update_id, holder, target, lease_until > now() from ledger.update "
+        "where state in %s for update",
+        (LIVE,),
+    )
+    live = cursor.fetchone()
+    if live is not None:
+        update_id, owner, target, held = live
+        if owner == holder and target == plan.target:
+            return take_over(cursor, update_id, holder)
+        if held:
+            raise UpdateInProgress(
+                f"update {update_id} of window {target} is being worked on by {owner!r}; "
+                "wait for it to end, or mark that run failed: its lease ends by itself "
+                f"after {LEASE_SECONDS} s."
+            )
+        _abandon(cursor, update_id, f"its holder {owner!r} stopped renewing the lease")
+    cursor.execute(
+        "insert into ledger.update (target, parent_release, state, holder, token, lease_until, plan, "
+        "reason) values (%s, %s, 'planned', %s, nextval('ledger.fencing_token'), "
+        "now() + make_interval(secs => %s), %s, %s) returning update_id, token",
+        (
+            plan.target,
+            plan.parent_release,
+            holder,
+            LEASE_SECONDS,
+            plan.model_dump_json(),
+            plan.reason,
+        ),
+    )
+    update_id, token = _one(cursor)
+    for key in plan.windows:
+        cursor.execute("insert into ledger.update_window values (%s, %s)", (update_id, key))
+    return Lease(update_id=update_id, token=token, holder=holder)
+
+
+def take_over(cursor: Cursor, update_id: int, holder: str) -> Lease:
+    """A new fencing token for a live update: for its own holder at any time, for others once the
+    lease has run out.
+
+    Raises:
+        BadInput: no such update.
+        LedgerConflict: the update has concluded.
+        UpdateInProgress: somebody else holds a live lease.
+    """
+    cursor.execute(
+        "select state, holder, lease_until > now() from ledger.update where update_id = %s for update",
+        (update_id,),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        raise BadInput(f"the ledger has no update {update_id}; `recloop status` lists them.")
+    state, owner, held = row
+    if state not in LIVE:
+        raise LedgerConflict(f"update {update_id} has concluded ({state}); plan a new one.")
+    if held and owner != holder:
+        raise UpdateInProgress(f"update {update_id} is held by {owner!r}, not {holder!r}.")
+    cursor.execute(
+        "update ledger.update set token = nextval('ledger.fencing_token'), holder = %s, "
+        "attempt = attempt + 1, lease_until = greatest(lease_until, now() + make_interval(secs => %s)) "
+        "where update_id = %s returning token",
+        (holder, LEASE_SECONDS, update_id),
+    )
+    return Lease(update_id=update_id, token=_one(cursor)[0], holder=holder)
+
+
+def renew(cursor: Cursor, lease: Lease, seconds: float = LEASE_SECONDS) -> None:
+    """Extend the lease.
+
+    Raises:
+        LeaseLost: another attempt took over.
+    """
+    cursor.execute(
+        "update ledger.update set lease_until = now() + make_interval(secs => %s) "
+        "where update_id = %s and token = %s and state in %s",
+        (seconds, lease.update_id, lease.token, LIVE),
+    )
+    _check_fence(cursor, lease)
+
+
+def note_training(cursor: Cursor, lease: Lease) -> None:
+    """The holder begins to train. A candidate of an earlier attempt is forgotten."""
+    cursor.execute(
+        "update ledger.update set state = 'training', candidate = null, gate_report = null "
+        "where update_id = %s and token = %s and state in %s",
+        (lease.update_id, lease.token, LIVE),
+    )
+    _check_fence(cursor, lease)
+
+
+def note_candidate(cursor: Cursor, lease: Lease, candidate: Candidate) -> None:
+    """Record the trained challenger."""
+    cursor.execute(
+        "update ledger.update set candidate = %s, cost_cpu_s = %s "
+        "where update_id = %s and token = %s and state = 'training'",
+        (candidate.model_dump_json(), candidate.cpu_seconds, lease.update_id, lease.token),
+    )
+    _check_fence(cursor, lease)
+
+
+def note_gate_report(cursor: Cursor, lease: Lease, report: GateReport, reason: str) -> None:
+    """Record the gate's verdict: `evaluated` when passed, else `rejected` (windows stay pending)."""
+    state = "evaluated" if report.passed else "rejected"
+    cursor.execute(
+        "update ledger.update set gate_report = %s, state = %s, reason = %s, "
+        "concluded_at = case when %s then null else now() end "
+        "where update_id = %s and token = %s and state in ('training', 'evaluated')",
+        (
+            report.model_dump_json(),
+            state,
+            reason,
+            report.passed,
+            lease.update_id,
+            lease.token,
+        ),
+    )
+    _check_fence(cursor, lease)
+
+
+def conclude(cursor: Cursor, lease: Lease, state: str, reason: str) -> None:
+    """End a live update without a release: `skipped`, `rejected` or `abandoned`."""
+    if state not in ("skipped", "rejected", "abandoned"):
+        raise BadInput(f"`state` should be skipped, rejected or abandoned. Received: {state!r}.")
+    cursor.execute(
+        "update ledger.update set state = %s, reason = %s, concluded_at = now() "
+        "where update_id = %s and token = %s and state in %s",
+        (state, reason, lease.update_id, lease.token, LIVE),
+    )
+    _check_fence(cursor, lease)
+
+
+def note_seconds(cursor: Cursor, update_id: int, stage: str, seconds: float) -> None:
+    """Record a stage's wall seconds."""
+    cursor.execute(
+        "update ledger.update set seconds = seconds || jsonb_build_object(%s, %s::float8) "
+        "where update_id = %s",
+        (stage, round(seconds, 3), update_id),
+    )
+
+
+def plan_of(cursor: Cursor, update_id: int) -> UpdatePlan:
+    """The plan of an update."""
+    cursor.execute("select plan from ledger.update where update_id = %s", (update_id,))
+    row = cursor.fetchone()
+    if row is None:
+        raise BadInput(f"the ledger has no update {update_id}; `recloop status` lists them.")
+    return UpdatePlan.model_validate(row[0])
+
+
+def candidate_of(cursor: Cursor, update_id: int) -> Candidate:
+    """The trained challenger of an update.
+
+    Raises:
+        LedgerConflict: it has none.
+    """
+    cursor.execute("select candidate from ledger.update where update_id = %s", (update_id,))
+    row = cursor.fetchone()
+    if row is None or row[0] is None:
+        raise LedgerConflict(f"update {update_id} has no candidate yet; train it first.")
+    return Candidate.model_validate(row[0])
+
+
+def gate_report_of(cursor: Cursor, update_id: int) -> GateReport | None:
+    """The gate report of an update, if it was judged."""
+    cursor.execute("select gate_report from ledger.update where update_id = %s", (update_id,))
+    row = cursor.fetchone()
+    return GateReport.model_validate(row[0]) if row and row[0] else None
+
+
+def all_updates(cursor: Cursor) -> list[dict[str, Any]]:
+    """Every update's row with its windows and release, oldest first."""
+    cursor.execute(
+        """
+        select u.update_id, u.target, u.parent_release, u.state, u.holder, u.attempt, u.plan,
+               u.candidate, u.gate_report, u.reason, u.seconds, u.cost_cpu_s, r.version,
+               coalesce((select jsonb_agg(window_key order by window_key)
+                         from ledger.update_window w where w.update_id = u.update_id), '[]') as windows
+        from ledger.update u left join ledger.release r using (update_id)
+        order by u.update_id
+        """
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _abandon(cursor: Cursor, update_id: int, why: str) -> None:
+    cursor.execute(
+        "update ledger.update set state = 'abandoned', reason = reason || %s, concluded_at = now() "
+        "where update_id = %s",
+        (f" [abandoned: {why}]", update_id),
+    )
+
+
+def _check_fence(cursor: Cursor, lease: Lease) -> None:
+    if cursor.rowcount == 1:
+        return
+    cursor.execute(
+        "select token, state, holder, attempt from ledger.update where update_id = %s",
+        (lease.update_id,),
+    )
+    now = json.dumps(cursor.fetchone(), default=str)
+    raise LeaseLost(
+        f"update {lease.update_id}: fencing token {lease.token} of {lease.holder!r} is not the "
+        f"current one, or the update has moved on (now: token, state, holder, attempt = {now}). "
+        "This attempt's work is discarded; nothing has to be done."
+    )
+
+
+def _one(cursor: Cursor) -> tuple[Any, ...]:
+    row = cursor.fetchone()
+    assert row is not None
+    return tuple(row)

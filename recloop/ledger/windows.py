@@ -1,0 +1,150 @@
+"""The states of windows: landed → refused or validated → featured.
+
+Late lines send a window from `featured` back to `validated`, so that its features are built again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import TrainingSet, ValidationReport
+from recloop.errors import BadInput
+from recloop.windows import Window
+
+
+def note_landed(cursor: Cursor, windows: Iterable[Window]) -> None:
+    """Open a ledger row for each window that has none."""
+    for window in windows:
+        cursor.execute(
+            "insert into ledger.window (window_key, starts, ends, state) values (%s, %s, %s, 'landed') "
+            "on conflict (window_key) do nothing",
+            (window.key, window.start, window.end),
+        )
+
+
+def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
+    """Record a passed validation. Counts add up over repeated ingestions of late lines."""
+    cursor.execute(
+        """
+        update ledger.window w set
+            state = case when %(lines)s = 0 and w.state = 'featured' then w.state else 'validated' end,
+            lines = w.lines + %(lines)s,
+            accepted = w.accepted + %(accepted)s,
+            duplicates = w.duplicates + %(duplicates)s,
+            quarantined = (
+                select coalesce(jsonb_object_agg(rule, n), '{}') from (
+                    select rule, sum(n) as n from (
+                        select key as rule, value::bigint as n from jsonb_each_text(w.quarantined)
+                        union all
+                        select key, value::bigint from jsonb_each_text(%(quarantined)s::jsonb)
+                    ) both_counts group by rule
+                ) summed
+            ),
+            data_hash = %(data_hash)s,
+            validation = %(report)s,
+            changed_at = now()
+        where window_key = %(window)s
+        """,
+        {
+            "window": report.window,
+            "lines": report.lines,
+            "accepted": report.accepted,
+            "duplicates": report.duplicates,
+            "quarantined": json.dumps(report.quarantined),
+            "data_hash": report.data_hash,
+            "report": report.model_dump_json(),
+        },
+    )
+    _must_touch_one(cursor, report.window)
+
+
+def note_refused(cursor: Cursor, report: ValidationReport) -> None:
+    """Record a refusal. The window's lines stay in `behavior.landing`, so nothing is lost."""
+    cursor.execute(
+        "update ledger.window set state = 'refused', validation = %s, changed_at = now() "
+        "where window_key = %s",
+        (report.model_dump_json(), report.window),
+    )
+    _must_touch_one(cursor, report.window)
+
+
+def note_featured(cursor: Cursor, training_set: TrainingSet) -> None:
+    """Record that the window's features and training set are on disk."""
+    cursor.execute(
+        "update ledger.window set state = 'featured', training_set = %s, changed_at = now() "
+        "where window_key = %s and state in ('validated', 'featured')",
+        (training_set.model_dump_json(), training_set.window),
+    )
+    _must_touch_one(cursor, training_set.window)
+
+
+def note_seconds(cursor: Cursor, window_key: str, stage: str, seconds: float) -> None:
+    """Record a stage's wall seconds; the last run of the stage counts."""
+    cursor.execute(
+        "update ledger.window set seconds = seconds || jsonb_build_object(%s, %s::float8) "
+        "where window_key = %s",
+        (stage, round(seconds, 3), window_key),
+    )
+
+
+def state_of(cursor: Cursor, window_key: str) -> str | None:
+    """`landed`, `refused`, `validated`, `featured`, or None for a window never seen."""
+    cursor.execute("select state from ledger.window where window_key = %s", (window_key,))
+    row = cursor.fetchone()
+    return str(row[0]) if row else None
+
+
+def validation_of(cursor: Cursor, window_key: str) -> ValidationReport | None:
+    """The window's last validation report."""
+    cursor.execute("select validation from ledger.window where window_key = %s", (window_key,))
+    row = cursor.fetchone()
+    return ValidationReport.model_validate(row[0]) if row and row[0] else None
+
+
+def training_set_of(cursor: Cursor, window_key: str) -> TrainingSet:
+    """The window's training set.
+
+    Raises:
+        BadInput: the window has none.
+    """
+    cursor.execute("select training_set, state from ledger.window where window_key = %s", (window_key,))
+    row = cursor.fetchone()
+    if row is None or row[0] is None:
+        state = row[1] if row else "unknown"
+        raise BadInput(
+            f"window {window_key} has no training set (its state is {state!r}); "
+            f"run `recloop ingest --window {window_key}` first."
+        )
+    return TrainingSet.model_validate(row[0])
+
+
+def trailing(cursor: Cursor, before: Window, count: int) -> list[str]:
+    """Keys of the last `count` accepted windows with events that end by `before.start`, newest first."""
+    cursor.execute(
+        "select window_key from ledger.window where ends <= %s and accepted > 0 "
+        "and state in ('validated', 'featured') order by starts desc limit %s",
+        (before.start, count),
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def all_windows(cursor: Cursor) -> list[dict[str, Any]]:
+    """Every window's row, oldest first."""
+    cursor.execute(
+        "select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, "
+        "validation, training_set, seconds from ledger.window order by starts"
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _must_touch_one(cursor: Cursor, window_key: str) -> None:
+    if cursor.rowcount != 1:
+        raise BadInput(
+            f"the ledger has no window {window_key!r} in the right state; "
+            f"run `recloop ingest --window {window_key}` first."
+        )

@@ -1,0 +1,127 @@
+"""Answering from the champion: its SavedModel, over online features.
+
+The champion is read from the ledger at each call, so a promotion is seen at once and a half-made one
+never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.arrays import Queries
+from recloop.contracts import Contract, Release
+from recloop.database.connection import transaction
+from recloop.errors import BadInput, ReleaseMissing
+from recloop.ledger import releases
+from recloop.release.serving import SAVED_MODEL
+from recloop.settings import Settings
+
+if TYPE_CHECKING:
+    from models.served import Served
+
+
+class Recommended(Contract):
+    """One recommended item."""
+
+    item_id: str
+    name: str
+    score: float
+
+
+class Recommendations(Contract):
+    """What one user is shown, and by which release."""
+
+    user_id: str
+    release: int
+    known_user: bool
+    """False: the user was never seen, and gets what fits an empty history."""
+    items: tuple[Recommended, ...]
+
+
+@dataclass(frozen=True)
+class _Asker:
+    user_key: int
+    bought: tuple[int, ...]
+
+
+def recommend(
+    settings: Settings,
+    user_id: str,
+    k: int = 10,
+    version: int | None = None,
+    include_known: bool = False,
+) -> Recommendations:
+    """The k best items for a user.
+
+    Args:
+        version: a release other than the champion.
+        include_known: whether items that the user chose before may be shown again.
+
+    Raises:
+        BadInput: `k` is not positive.
+        ReleaseMissing: no champion yet, or no such release.
+    """
+    from recloop.features.online import online_queries
+
+    if k < 1:
+        raise BadInput(f"`k` should be a positive integer. Received: `k` = {k}.")
+    with transaction(settings.database_url) as cursor:
+        release = _release(cursor, version)
+        asker = _asker(cursor, settings, user_id)
+    history, statistics = online_queries(settings, [asker.user_key])
+    queries = Queries(np.array([asker.user_key], np.int64), history, statistics)
+    exclude = np.array([[] if include_known else asker.bought], np.int64).reshape(1, -1)
+    keys, scores = _served(str(Path(release.uri) / SAVED_MODEL)).top_k(queries, k, exclude)
+    shown = [(int(key), float(score)) for key, score in zip(keys[0], scores[0], strict=True) if key]
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(
+            "select item_key, item_id, coalesce(name, item_id) from behavior.item "
+            "where item_key = any(%s)",
+            ([key for key, _ in shown],),
+        )
+        names = {key: (item_id, name) for key, item_id, name in cursor.fetchall()}
+    return Recommendations(
+        user_id=user_id,
+        release=release.version,
+        known_user=asker.user_key > 0,
+        items=tuple(
+            Recommended(item_id=names[key][0], name=names[key][1], score=round(score, 4))
+            for key, score in shown
+        ),
+    )
+
+
+@lru_cache(maxsize=2)
+def _served(directory: str) -> Served:
+    from models.served import Served
+
+    return Served(directory)
+
+
+def _release(cursor: Any, version: int | None) -> Release:
+    if version is not None:
+        return releases.release_of(cursor, version)
+    champion = releases.champion(cursor)
+    if champion is None:
+        raise ReleaseMissing("there is no champion yet; run `recloop update` (or `make demo`) first.")
+    return champion
+
+
+def _asker(cursor: Any, settings: Settings, user_id: str) -> _Asker:
+    from recloop.features.meaning import LEARNABLE, meaning_of
+
+    cursor.execute("select user_key from behavior.account where user_id = %s", (user_id,))
+    row = cursor.fetchone()
+    if row is None:
+        return _Asker(0, ())
+    cursor.execute(
+        f"select distinct item_key from behavior.event where user_key = %(user)s and {LEARNABLE} "
+        "order by 1",
+        {"user": row[0]} | meaning_of(settings).parameters(),
+    )
+    return _Asker(int(row[0]), tuple(key for (key,) in cursor.fetchall()))

@@ -1,0 +1,128 @@
+"""The model registry: MLflow model versions with lineage tags, aliases `champion`, `challenger`,
+`previous`. Its tables live in schema `mlflow` of the same PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+from typing import TYPE_CHECKING
+
+from recloop import __version__
+from recloop.contracts import Candidate, GateReport, Release, TrainingSet, UpdatePlan
+from recloop.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL = "recommender"
+EXPERIMENT = "recloop"
+
+
+def client(settings: Settings) -> MlflowClient:
+    """An MLflow client on the recloop database; creates its tables on first use."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    separator = "&" if "?" in settings.database_url else "?"
+    uri = f"{settings.database_url}{separator}options=-csearch_path%3Dmlflow"
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def register(
+    settings: Settings,
+    plan: UpdatePlan,
+    candidate: Candidate,
+    report: GateReport,
+    target: TrainingSet,
+    folder: str,
+) -> str:
+    """Log the run and make a model version of `folder`, alias `challenger`; returns its number.
+
+    Repeating it for the same folder returns the same version.
+    """
+    mlflow = client(settings)
+    _ensure_model(mlflow)
+    for version in mlflow.search_model_versions(f"name = '{MODEL}'"):
+        if version.source == folder:
+            return str(version.version)
+    experiment = mlflow.get_experiment_by_name(EXPERIMENT)
+    experiment_id = (
+        experiment.experiment_id
+        if experiment
+        else mlflow.create_experiment(
+            EXPERIMENT, artifact_location=str(settings.artifacts / "mlflow")
+        )
+    )
+    lineage = {
+        "window": plan.target,
+        "windows": ",".join(plan.windows) if len(plan.windows) < 60 else f"{len(plan.windows)}",
+        "data_hash": target.sha256,
+        "parent_release": str(plan.parent_release or ""),
+        "plan": plan.decision,
+        "reason": plan.reason,
+        "update_id": str(candidate.update_id),
+        "weights_sha256": candidate.sha256,
+        "code_version": code_version(),
+    }
+    run = mlflow.create_run(experiment_id, run_name=f"update {candidate.update_id}", tags=lineage)
+    for name, value in metrics_of(report).items():
+        mlflow.log_metric(run.info.run_id, name, value)
+    mlflow.set_terminated(run.info.run_id)
+    made = mlflow.create_model_version(
+        MODEL, source=folder, run_id=run.info.run_id, tags=lineage | {
+            name: f"{value:.6f}" for name, value in metrics_of(report).items()
+        }
+    )
+    mlflow.set_registered_model_alias(MODEL, "challenger", made.version)
+    return str(made.version)
+
+
+def metrics_of(report: GateReport) -> dict[str, float]:
+    """The gate's metrics, by MLflow-safe name."""
+    values = {
+        "challenger_recall_at_20": report.challenger.recall,
+        "challenger_ndcg_at_20": report.challenger.ndcg,
+    }
+    if report.champion:
+        values["champion_recall_at_20"] = report.champion.recall
+        values["champion_ndcg_at_20"] = report.champion.ndcg
+    return values
+
+
+def point_aliases(settings: Settings, champion: Release, previous: Release | None) -> None:
+    """Make the aliases agree with the ledger. Each moves in one step."""
+    mlflow = client(settings)
+    by_source = {v.source: v.version for v in mlflow.search_model_versions(f"name = '{MODEL}'")}
+    if champion.uri in by_source:
+        mlflow.set_registered_model_alias(MODEL, "champion", by_source[champion.uri])
+    if previous is not None and previous.uri in by_source:
+        mlflow.set_registered_model_alias(MODEL, "previous", by_source[previous.uri])
+
+
+def code_version() -> str:
+    """recloop's version, with the commit when it runs from a checkout."""
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{commit}"
+
+
+def _ensure_model(mlflow: MlflowClient) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.get_registered_model(MODEL)
+    except MlflowException:
+        try:
+            mlflow.create_registered_model(MODEL)
+        except MlflowException:  # another process was faster
+            mlflow.get_registered_model(MODEL)

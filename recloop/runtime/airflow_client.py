@@ -1,0 +1,206 @@
+"""A small client of Airflow's REST API: trigger, backfill, wait, read states.
+
+Belongs here: requests and waiting. Keep out: starting Airflow (see `airflow_process.py`) and what a
+run means (the ledger knows). Used by `recloop up`, `recloop demo` and the end-to-end tests.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from recloop.errors import BadInput, ServiceAway
+
+FINISHED = ("success", "failed")
+Value = TypeVar("Value")
+
+
+class AirflowClient:
+    """Talks to one api-server. Every method raises `ServiceAway` when it does not answer."""
+
+    def __init__(self, url: str, username: str = "admin", password: str = "admin") -> None:
+        self.url = url.rstrip("/")
+        self._login = {"username": username, "password": password}
+        self._token: str | None = None
+
+    def health(self) -> dict[str, Any]:
+        """`{"scheduler": {"status", "latest_scheduler_heartbeat"}, …}`; asks for no login."""
+        return self._send("GET", "/api/v2/monitor/health", login=False)
+
+    def ensure_pool(self, name: str, slots: int, description: str) -> None:
+        """Create the pool unless it is there; a pool that somebody resized stays as it is."""
+        body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+        try:
+            self._send("POST", "/api/v2/pools", body)
+        except BadInput as error:
+            if "409" not in str(error):
+                raise
+
+    def dag_ids(self) -> list[str]:
+        """The DAGs that the dag-processor has parsed."""
+        return [dag["dag_id"] for dag in self._send("GET", "/api/v2/dags?limit=100")["dags"]]
+
+    def import_errors(self) -> dict[str, str]:
+        """`{file: traceback}` of DAG files that cannot be imported."""
+        answer = self._send("GET", "/api/v2/importErrors")
+        return {e["filename"]: e["stack_trace"] for e in answer["import_errors"]}
+
+    def pause(self, dag_id: str, paused: bool = True) -> None:
+        """Pause or unpause a DAG. Events for a paused DAG are dropped by Airflow, not queued."""
+        self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
+
+    def trigger(
+        self,
+        dag_id: str,
+        conf: dict[str, Any] | None = None,
+        partition_key: str | None = None,
+        run_id: str | None = None,
+    ) -> str:
+        """Start a run; returns its id.
+
+        Raises:
+            BadInput: a parameter against its schema, or a run id that exists.
+        """
+        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
+        if partition_key is not None:
+            body["partition_key"] = partition_key
+        if run_id is not None:
+            body["dag_run_id"] = run_id
+        return str(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def backfill(
+        self, dag_id: str, from_date: str, to_date: str, reprocess: str = "none"
+    ) -> int:
+        """Replay the windows from `from_date` to `to_date` (keys, both inclusive), one at a time.
+
+        `reprocess` is none, failed or completed. Returns the backfill's id.
+        """
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{from_date}T00:00:00Z",
+            "to_date": f"{to_date}T00:00:00Z",
+            "max_active_runs": 1,
+            "reprocess_behavior": reprocess,
+            "run_backwards": False,
+            "dag_run_conf": {},
+        }
+        return int(self._send("POST", "/api/v2/backfills", body)["id"])
+
+    def backfill_finished(self, backfill_id: int) -> bool:
+        """Whether all runs of the backfill have ended."""
+        answer = self._send("GET", f"/api/v2/backfills/{backfill_id}")
+        return answer["completed_at"] is not None
+
+    def runs(self, dag_id: str, states: Sequence[str] = (), limit: int = 100) -> list[dict[str, Any]]:
+        """Runs, oldest first: `dag_run_id, state, partition_key, start_date, end_date, conf …`."""
+        wanted = "".join(f"&state={state}" for state in states)
+        path = f"/api/v2/dags/{dag_id}/dagRuns?limit={limit}&order_by=id{wanted}"
+        runs: list[dict[str, Any]] = self._send("GET", path)["dag_runs"]
+        return runs
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """queued, running, success or failed."""
+        return str(self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Task instances of a run: `task_id, state, try_number, start_date, duration, pid …`."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
+        found: list[dict[str, Any]] = self._send("GET", path)["task_instances"]
+        return found
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """`{task_id: state}` of a run; a task without a state yet is `"none"`."""
+        return {t["task_id"]: t["state"] or "none" for t in self.tasks(dag_id, run_id)}
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """What a task returned."""
+        path = (
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+            "?deserialize=false&stringify=false"
+        )
+        return self._send("GET", path)["value"]
+
+    def answer_approval(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
+        """Answer a task in state `awaiting_input` with "Approve" or "Reject"."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        self._send("PATCH", path, {"chosen_options": [option], "params_input": {}})
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float) -> str:
+        """Wait until the run has ended; returns its state."""
+        return self.wait_until(
+            lambda: (state := self.run_state(dag_id, run_id)) in FINISHED and state,
+            timeout,
+            f"run {run_id} of {dag_id}",
+        )
+
+    def wait_until_idle(self, dag_ids: Sequence[str], timeout: float, calm: float = 2.0) -> None:
+        """Wait until none of the DAGs has had a queued or running run for `calm` seconds."""
+        since: list[float] = []
+
+        def idle() -> bool:
+            if any(self.runs(dag_id, ("queued", "running"), 1) for dag_id in dag_ids):
+                since.clear()
+            else:
+                since.append(time.monotonic())
+            return bool(since) and time.monotonic() - since[0] >= calm
+
+        self.wait_until(idle, timeout, f"no more runs of {', '.join(dag_ids)}")
+
+    def wait_until(
+        self, ready: Callable[[], Value | bool], timeout: float, what: str, every: float = 0.5
+    ) -> Value:
+        """Poll `ready` until it returns something true, and return that.
+
+        Raises:
+            ServiceAway: not within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        failure = ""
+        while time.monotonic() < deadline:
+            try:
+                value = ready()
+            except ServiceAway as error:
+                failure = f" Last error: {error}"
+            else:
+                if value:
+                    return value  # type: ignore[return-value]
+                failure = ""
+            time.sleep(every)
+        raise ServiceAway(f"waited {timeout:.0f} s in vain for {what} at {self.url}.{failure}")
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, login: bool = True
+    ) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if login:
+            headers["Authorization"] = f"Bearer {self._token or self._log_in()}"
+        request = urllib.request.Request(
+            self.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            detail = error.read().decode(errors="replace")[:2000]
+            if error.code == 401 and self._token:  # the token has expired
+                self._token = None
+                return self._send(method, path, body, login)
+            kind = ServiceAway if error.code >= 500 else BadInput
+            raise kind(f"Airflow answered {error.code} to {method} {path}: {detail}") from error
+        except (urllib.error.URLError, OSError) as error:
+            raise ServiceAway(
+                f"Airflow at {self.url} does not answer: {error}. Start it with `recloop up`."
+            ) from error
+        answer: dict[str, Any] = json.loads(text) if text else {}
+        return answer
+
+    def _log_in(self) -> str:
+        self._token = str(self._send("POST", "/auth/token", self._login, login=False)["access_token"])
+        return self._token

@@ -1,0 +1,111 @@
+"""The environment in which recloop runs Airflow on one machine.
+
+Belongs here: every `AIRFLOW__…` variable of the embedded set-up, and the files that Airflow needs in
+its home. Keep out: starting processes (see `airflow_process.py`). A deployment of one's own sets
+these itself (see `docker-compose.yml`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from recloop.database.embedded import create_database, resolve
+from recloop.settings import PROJECT, Settings, process_environment
+
+DAGS = PROJECT / "dags"
+PLUGINS = PROJECT / "plugins"
+HOST = "127.0.0.1"
+PARALLELISM = 4
+
+LOCAL_SETTINGS = '''"""Written by recloop (see recloop/runtime/preload.py); edits are overwritten."""
+
+from recloop.runtime.preload import preload_if_scheduler
+
+preload_if_scheduler(enabled={enabled!r})
+'''
+
+
+def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
+    """The whole environment of an Airflow process, this process's own included.
+
+    Creates what it names: the `airflow` database beside recloop's, the folders, the secrets.
+
+    Raises:
+        ServiceAway: PostgreSQL does not answer.
+    """
+    settings = resolve(settings)  # its URL goes into the environment: tasks start no server
+    url = create_database(settings.database_url, "airflow")
+    write_local_settings(settings)
+    airflow = {
+        "CORE__DAGS_FOLDER": str(DAGS),
+        "CORE__PLUGINS_FOLDER": str(PLUGINS),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__PARALLELISM": str(PARALLELISM),
+        "CORE__MP_START_METHOD": "fork",  # tasks inherit what the scheduler preloaded
+        "CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
+        # Everybody is admin, which is why nothing listens beyond the loopback interface.
+        "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple."
+        "simple_auth_manager.SimpleAuthManager",
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "API__HOST": HOST,
+        "API__PORT": str(port),
+        "API__BASE_URL": f"http://{HOST}:{port}",
+        "API__WORKERS": "1",
+        "API__EXPOSE_CONFIG": "False",
+        "DATABASE__SQL_ALCHEMY_CONN": url,
+        "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs" / "airflow"),
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+        "SCHEDULER__TASK_QUEUED_TIMEOUT": "86400",  # a GPU queue may be long
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+        **_secrets(settings),
+    }
+    environment = process_environment()
+    paths = [str(PROJECT), *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        **environment,
+        **settings.environment(),
+        **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
+        "AIRFLOW_HOME": str(settings.airflow_home),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths))),
+        "PYTHONWARNINGS": "ignore",
+        "GX_ANALYTICS_ENABLED": "false",
+        "FEAST_USAGE": "False",
+    }
+
+
+def write_local_settings(settings: Settings) -> None:
+    """Write `$AIRFLOW_HOME/config/airflow_local_settings.py`, which preloads in the scheduler."""
+    folder = settings.airflow_home / "config"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = LOCAL_SETTINGS.format(enabled=settings.preload)
+    (folder / "airflow_local_settings.py").write_text(text, encoding="utf-8")
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Generated at first use, then read back, so that a restart keeps sessions and connections."""
+    path = settings.airflow_home / "secrets.json"
+    try:
+        kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+    except (FileNotFoundError, ValueError):
+        pass
+    made = {
+        "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "API__SECRET_KEY": secrets.token_urlsafe(48),
+        "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(made, file)
+    return made

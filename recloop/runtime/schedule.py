@@ -1,0 +1,80 @@
+"""When windows are due: the cron line, start and end that a dataset file asks for.
+
+Belongs here: the few lines of a dataset file that DAG files need, read with `tomllib` alone, because
+the dag-processor parses DAG files again and again. Keep out: the rest of the dataset file (see
+`behavior/dataset.py`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from recloop.errors import BadInput
+from recloop.settings import Settings
+from recloop.windows import Length, WindowCalendar
+
+CRON: dict[str, str] = {"day": "0 0 * * *", "week": "0 0 * * 1"}
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Schedule(BaseModel):
+    """One run per window, at the window's end, in UTC.
+
+    `start` is the start of the first window; `end` is None while data keeps coming, else the end of
+    the last window, after which nothing is scheduled (backfills still are).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    length: Length
+    cron: str
+    start: datetime
+    end: datetime | None
+
+
+def read_schedule(settings: Settings) -> Schedule:
+    """The schedule of the dataset that `settings` names.
+
+    Raises:
+        BadInput: the dataset file is missing, is not TOML, or lacks `window.length`.
+    """
+    path = dataset_file(settings)
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(
+            f"RECLOOP_DATASET = {settings.dataset!r}: there is no file {path}. Give the name of a "
+            f"file in {settings.config / 'datasets'} or a path to a TOML."
+        ) from error
+    except ValueError as error:
+        raise BadInput(f"{path} is not valid TOML: {error}") from error
+    length = document.get("window", {}).get("length")
+    if length not in CRON:
+        raise BadInput(f"{path}: window.length should be 'day' or 'week'. Received: {length!r}.")
+    calendar = WindowCalendar(length)
+    period = document.get("period", {})
+    start, end = period.get("start", EPOCH), period.get("end")
+    try:
+        return Schedule(
+            length=length,
+            cron=CRON[length],
+            start=calendar.at(start).start,
+            end=calendar.at(end - timedelta(microseconds=1)).end if end else None,
+        )
+    except (AttributeError, TypeError) as error:
+        raise BadInput(
+            f"{path}: period.start and period.end should be times of the form "
+            f"2010-12-01T00:00:00Z. Received: {start!r} and {end!r}."
+        ) from error
+
+
+def dataset_file(settings: Settings) -> Path:
+    """The dataset's TOML: a path as given, or a name in `config/datasets`."""
+    if settings.dataset.endswith(".toml"):
+        return Path(settings.dataset).expanduser()
+    return settings.config / "datasets" / f"{settings.dataset}.toml"

@@ -1,0 +1,131 @@
+"""The one place where the environment is read. Everything else takes a `Settings`.
+
+Belongs here: names, defaults and checks of settings. Keep out: reading dataset or rule files (see
+`behavior/dataset.py`, `validation/thresholds.py`, `update/rules.py`) and starting servers (see
+`database/embedded.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from recloop.errors import BadInput
+
+PROJECT = Path(__file__).resolve().parent.parent
+PREFIX = "RECLOOP_"
+
+VARIABLES: dict[str, str] = {
+    "HOME": "folder for everything recloop writes; default: var/ in the project",
+    "DATABASE_URL": "postgresql:// URL of your server; unset: the embedded PostgreSQL",
+    "DATASET": "name of a file in config/datasets/, or a path to a TOML; default: online_retail",
+    "DATA": "path to your own copy of the dataset's file or folder; unset: as the TOML says",
+    "CONFIG": "folder of rule and dataset files; default: config/ in the project",
+    "SEED": "seed of everything random; default: 7",
+    "PRELOAD": "1 (default) or 0: import heavy libraries once, in the scheduler, on CPU machines",
+    "GPU_QUEUE": "Airflow queue of training tasks; default: gpu",
+    "GPU_POOL": "Airflow pool of training tasks; default: gpu",
+}
+
+
+class Settings(BaseModel):
+    """Validated settings. Paths are absolute."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = PROJECT / "var"
+    """Everything recloop writes lies under this folder."""
+    database_url: str = ""
+    """`postgresql+psycopg2://…` of the user's server; empty: the embedded one under `home`."""
+    dataset: str = "online_retail"
+    """Name of a dataset file in `config/datasets`, or a path to one."""
+    data: Path | None = None
+    """The user's own copy of the data; None: the source that the dataset file names."""
+    config: Path = PROJECT / "config"
+    """Folder of `validation.toml`, `gate.toml`, `update.toml` and `datasets/`."""
+    seed: int = Field(default=7, ge=0)
+    """Seeds everything random."""
+    preload: bool = True
+    """Import heavy libraries in the scheduler, so that task processes inherit them."""
+    gpu_queue: str = "gpu"
+    gpu_pool: str = "gpu"
+
+    @field_validator("database_url")
+    @classmethod
+    def _name_the_driver(cls, url: str) -> str:
+        # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3; every client here uses psycopg2.
+        scheme, separator, rest = url.partition("://")
+        if not url or scheme == "postgresql+psycopg2":
+            return url
+        if not separator or scheme not in ("postgresql", "postgres"):
+            raise ValueError(f"should be of the form postgresql://user@host/database, got {url!r}")
+        return f"postgresql+psycopg2://{rest}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Training sets, candidates, gate reports: one folder per kind."""
+        return self.home / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """Downloads, keyed by hash."""
+        return self.home / "cache"
+
+    @property
+    def serving(self) -> Path:
+        """TF Serving's model base path."""
+        return self.home / "serving"
+
+    @property
+    def data_docs(self) -> Path:
+        """Great Expectations' static site."""
+        return self.home / "data_docs"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.home / "airflow"
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read `RECLOOP_*` variables.
+
+        Raises:
+            BadInput: a variable is unknown or its value cannot be used.
+        """
+        given = {k.removeprefix(PREFIX): v for k, v in os.environ.items() if k.startswith(PREFIX)}
+        unknown = sorted(set(given) - set(VARIABLES))
+        if unknown:
+            raise BadInput(
+                f"unknown environment variable {PREFIX}{unknown[0]} = {given[unknown[0]]!r}; "
+                f"known are {', '.join(PREFIX + name for name in VARIABLES)}. Unset or rename it."
+            )
+        values: dict[str, object] = {k.lower(): v for k, v in given.items() if v != ""}
+        for name in ("home", "data", "config"):
+            if name in values:
+                values[name] = Path(str(values[name])).expanduser().resolve()
+        try:
+            return cls.model_validate(values)
+        except ValueError as error:
+            raise BadInput(f"a {PREFIX}* environment variable cannot be used: {error}") from error
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process these same settings."""
+        values = {
+            "HOME": str(self.home),
+            "DATABASE_URL": self.database_url,
+            "DATASET": self.dataset,
+            "DATA": str(self.data or ""),
+            "CONFIG": str(self.config),
+            "SEED": str(self.seed),
+            "PRELOAD": str(int(self.preload)),
+            "GPU_QUEUE": self.gpu_queue,
+            "GPU_POOL": self.gpu_pool,
+        }
+        return {PREFIX + name: value for name, value in values.items()}
+
+
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment, for child processes."""
+    return dict(os.environ)

@@ -1,0 +1,328 @@
+"""The flow's stages: what DAG tasks and the command line call, plain JSON in and out.
+
+Each stage reads its settings from the environment, records what it did in the ledger, and can be
+repeated: a retry, a doubled trigger or a backfill of what is done is a no-op that says so.
+
+    land → validate → featurize → plan → train → evaluate → promote
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from recloop.contracts import Lease
+from recloop.database import embedded
+from recloop.database.connection import transaction
+from recloop.errors import BadInput, LedgerConflict, UpdateInProgress
+from recloop.ledger import releases, updates, windows
+from recloop.ledger.lease import kept
+from recloop.rules import load_gate_rules, load_update_rules
+from recloop.settings import Settings
+from recloop.windows import WindowCalendar
+
+Json = dict[str, Any]
+log = logging.getLogger("recloop")
+
+
+def land(window: str | None = None, settings: Settings | None = None) -> Json:
+    """Read what is new in the source, for `window` or for all (LandingReport)."""
+    from recloop.behavior.landing import land as read_source
+
+    settings = settings or current_settings()
+    began = time.monotonic()
+    report = read_source(settings, window)
+    if window is not None:
+        with transaction(settings.database_url) as cursor:
+            windows.note_landed(cursor, [calendar(settings).parse(window)])
+            windows.note_seconds(cursor, window, "land", time.monotonic() - began)
+    return report.to_json()
+
+
+def validate(window: str, settings: Settings | None = None) -> Json:
+    """Accept a window's lines, quarantine rows, or refuse the window (ValidationReport).
+
+    Raises:
+        WindowRefused, CheckCrashed, ServiceAway: never merged.
+    """
+    from recloop.validation.window import validate_window
+
+    settings = settings or current_settings()
+    with _timed_window(settings, window, "validate"):
+        return validate_window(settings, window).to_json()
+
+
+def featurize(window: str, settings: Settings | None = None) -> Json:
+    """Write the window's feature rows, materialise them online, build its training set (TrainingSet)."""
+    from recloop.features.daily import build_features
+    from recloop.features.store import materialize_window
+    from recloop.features.training_set import build_training_set
+
+    settings = settings or current_settings()
+    with _timed_window(settings, window, "features"):
+        build_features(settings, window)
+        materialize_window(settings, window)
+    with _timed_window(settings, window, "training_set"):
+        training_set = build_training_set(settings, window)
+    with transaction(settings.database_url) as cursor:
+        windows.note_featured(cursor, training_set)
+    return training_set.to_json()
+
+
+def plan(
+    window: str | None,
+    requested: str = "auto",
+    holder: str = "command line",
+    approval: bool = False,
+    dry_run: bool = False,
+    options: Json | None = None,
+    settings: Settings | None = None,
+) -> Json:
+    """Decide what the model needs and open an update for it.
+
+    Args:
+        window: the newest window to cover; None: the oldest that waits for a decision, so that order
+            comes from the ledger, not from events.
+        requested: `auto`, `skip`, `increment` or `rebuild`.
+        holder: the run's id; the same run asking again gets the same update.
+
+    Returns:
+        The plan, with `update_id`: None when there is nothing to train (already trained, skipped, a
+        dry run, another run is at it), and `decision` `none` when there is nothing to decide.
+    """
+    from recloop.update.planning import make_plan
+
+    settings = settings or current_settings()
+    began = time.monotonic()
+    made, why = make_plan(settings, window, requested, options or {})
+    if made is None:
+        log.info("nothing to decide: %s", why)
+        return {"update_id": None, "decision": "none", "reason": why, "approval": approval}
+    made = made.model_copy(update={"approval": approval, "dry_run": dry_run})
+    answer = made.to_json() | {"update_id": None}
+    log.info("%s for window %s: %s", made.decision, made.target, made.reason)
+    if dry_run:
+        return answer
+    try:
+        with transaction(settings.database_url) as cursor:
+            lease = updates.begin_update(cursor, made, holder)
+            if made.decision == "skip":
+                updates.conclude(cursor, lease, "skipped", made.reason)
+            updates.note_seconds(cursor, lease.update_id, "plan", time.monotonic() - began)
+    except UpdateInProgress as error:
+        log.info("%s", error)
+        return answer | {"decision": "none", "reason": str(error)}
+    return answer | {"update_id": None if made.decision == "skip" else lease.update_id}
+
+
+def train(
+    update_id: int,
+    holder: str = "command line",
+    settings: Settings | None = None,
+    progress: Callable[[Any], None] | None = None,
+) -> Json:
+    """Train the challenger of an update (Candidate). A retry takes the lease over and starts afresh."""
+    from recloop.update.train import train_candidate
+
+    settings = settings or current_settings()
+    rules = load_update_rules(settings)
+    with _leased(settings, update_id, holder, "train") as (lease, check):
+        with transaction(settings.database_url) as cursor:
+            updates.note_training(cursor, lease)
+            made = updates.plan_of(cursor, update_id)
+            sets = [windows.training_set_of(cursor, key) for key in made.windows]
+            champion = releases.champion(cursor)
+        candidate = train_candidate(
+            settings,
+            lease,
+            made,
+            sets,
+            champion if made.decision == "increment" else None,
+            rules.holdout.share,
+            _both(check, progress),
+        )
+        with transaction(settings.database_url) as cursor:
+            updates.note_candidate(cursor, lease, candidate)
+    log.info(
+        "trained on %s examples in %.1f CPU s", f"{candidate.examples:,}", candidate.cpu_seconds
+    )
+    return candidate.to_json()
+
+
+def evaluate(
+    update_id: int, holder: str = "command line", settings: Settings | None = None
+) -> Json:
+    """Hold the challenger against the champion and judge it by the gate's rules (GateReport).
+
+    A refused challenger ends the update as `rejected`; its windows stay pending.
+    """
+    from recloop.features.meaning import meaning_of
+    from recloop.update.challenge import challenge
+    from recloop.update.report import write_gate_report
+
+    settings = settings or current_settings()
+    with transaction(settings.database_url) as cursor:
+        known = updates.gate_report_of(cursor, update_id)
+    if known is not None and not known.passed:
+        return known.to_json()
+    with _leased(settings, update_id, holder, "evaluate") as (lease, _):
+        with transaction(settings.database_url) as cursor:
+            made = updates.plan_of(cursor, update_id)
+            candidate = updates.candidate_of(cursor, update_id)
+            target = windows.training_set_of(cursor, made.target)
+            champion = releases.champion(cursor)
+        report, reason = challenge(
+            settings,
+            made,
+            candidate,
+            champion,
+            target,
+            calendar(settings).parse(made.target),
+            meaning_of(settings),
+            load_update_rules(settings),
+            load_gate_rules(settings),
+        )
+        report = write_gate_report(settings, made, candidate, report, reason)
+        with transaction(settings.database_url) as cursor:
+            updates.note_gate_report(cursor, lease, report, f"{made.reason}; {reason}")
+            if report.passed and made.approval:
+                updates.renew(cursor, lease, updates.APPROVAL_SECONDS)
+    log.info("gate for window %s: %s", made.target, reason)
+    return report.to_json()
+
+
+def promote(
+    update_id: int,
+    holder: str = "command line",
+    settings: Settings | None = None,
+    progress: Callable[[Any], None] | None = None,
+) -> Json:
+    """Make the challenger the champion (Release)."""
+    from recloop.release import promotion
+
+    settings = settings or current_settings()
+    rules = load_update_rules(settings)
+    with transaction(settings.database_url) as cursor:
+        done = releases.release_of_update(cursor, update_id)
+        report = updates.gate_report_of(cursor, update_id)
+    if done is not None:  # a crash came between the promotion and its publication
+        promotion.publish(settings)
+        return done.to_json()
+    if report is None or not report.passed:
+        raise LedgerConflict(
+            f"update {update_id} has not passed the gate; only an evaluated challenger is promoted."
+        )
+    with _leased(settings, update_id, holder, "promote") as (lease, check):
+        with transaction(settings.database_url) as cursor:
+            made = updates.plan_of(cursor, update_id)
+            candidate = updates.candidate_of(cursor, update_id)
+            target = windows.training_set_of(cursor, made.target)
+        release = promotion.promote(
+            settings,
+            lease,
+            made,
+            candidate,
+            report,
+            target,
+            rules.holdout.top_up,
+            _both(check, progress),
+        )
+    log.info("release %s is champion", release.version)
+    return release.to_json()
+
+
+def reject(
+    update_id: int, holder: str, reason: str, settings: Settings | None = None
+) -> Json:
+    """A person said no: the update ends as `rejected`; its windows stay pending."""
+    settings = settings or current_settings()
+    with transaction(settings.database_url) as cursor:
+        lease = updates.take_over(cursor, update_id, holder)
+        updates.conclude(cursor, lease, "rejected", reason)
+    return {"update_id": update_id, "state": "rejected", "reason": reason}
+
+
+def undecided(settings: Settings | None = None) -> list[str]:
+    """Windows that wait for a decision, oldest first."""
+    settings = settings or current_settings()
+    with transaction(settings.database_url) as cursor:
+        return releases.undecided(cursor)
+
+
+def arrivals(settings: Settings | None = None) -> list[str]:
+    """Windows for which new lines arrived; cheap enough to poll."""
+    from recloop.behavior.arrivals import windows_with_new_lines
+
+    return windows_with_new_lines(settings or current_settings())
+
+
+def roll_back(version: int | None, reason: str, settings: Settings | None = None) -> Json:
+    """Make an earlier release champion again (Release); None: the one before."""
+    from recloop.release import promotion
+
+    if not reason.strip():
+        raise BadInput("a rollback needs a reason; the ledger and the next reader will ask.")
+    return promotion.roll_back(settings or current_settings(), version, reason).to_json()
+
+
+def gate_report_uri(update_id: int, settings: Settings | None = None) -> str:
+    """Path of an update's gate report (HTML); empty when it was not judged."""
+    settings = settings or current_settings()
+    with transaction(settings.database_url) as cursor:
+        report = updates.gate_report_of(cursor, update_id)
+    return report.uri if report else ""
+
+
+def data_docs_uri(settings: Settings | None = None) -> str:
+    """Path of Great Expectations' Data Docs."""
+    settings = settings or current_settings()
+    return str(settings.data_docs / "index.html")
+
+
+def current_settings() -> Settings:
+    """Settings of this process's environment, on a database that answers and has its tables."""
+    settings = Settings.from_environment()
+    return settings if settings.database_url else embedded.resolve(settings)
+
+
+def calendar(settings: Settings) -> WindowCalendar:
+    """The calendar of the dataset's windows."""
+    from recloop.behavior.dataset import load_dataset
+
+    return load_dataset(settings).calendar
+
+
+@contextmanager
+def _timed_window(settings: Settings, window: str, stage: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    with transaction(settings.database_url) as cursor:
+        windows.note_seconds(cursor, window, stage, time.monotonic() - began)
+
+
+@contextmanager
+def _leased(
+    settings: Settings, update_id: int, holder: str, stage: str
+) -> Iterator[tuple[Lease, Callable[[], None]]]:
+    """Take the update's lease, keep it alive for the block, record the stage's seconds."""
+    began = time.monotonic()
+    with transaction(settings.database_url) as cursor:
+        lease = updates.take_over(cursor, update_id, holder)
+    with kept(settings.database_url, lease) as keeper:
+        yield lease, keeper.check
+    with transaction(settings.database_url) as cursor:
+        updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
+
+
+def _both(
+    check: Callable[[], None], progress: Callable[[Any], None] | None
+) -> Callable[[Any], None]:
+    def call(state: Any) -> None:
+        check()
+        if progress is not None:
+            progress(state)
+
+    return call

@@ -1,0 +1,148 @@
+"""Champion against challenger, on the same held-out events and candidates; and the champion alone on
+a whole window before anything learns from it.
+
+Prequential ("test, then train") evaluation: Gama, Sebastião, Rodrigues, On evaluating stream learning
+algorithms, Machine Learning 90, 2013.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from recloop.contracts import Candidate, GateReport, Metrics, Release, TrainingSet, UpdatePlan
+from recloop.database.connection import transaction
+from recloop.features.examples import read_examples
+from recloop.features.meaning import Meaning
+from recloop.rules import GateRules, UpdateRules
+from recloop.settings import Settings
+from recloop.update.gate import Soundness, judge, verdict
+from recloop.update.heldout import HeldOut, read_heldout
+from recloop.update.scoring import Scores, by_model, by_popularity, score
+from recloop.update.train import CHECKPOINT, FOREVER, seed_of
+from recloop.windows import Window
+
+
+def challenge(
+    settings: Settings,
+    plan: UpdatePlan,
+    candidate: Candidate,
+    champion: Release | None,
+    target: TrainingSet,
+    window: Window,
+    meaning: Meaning,
+    rules: UpdateRules,
+    gate: GateRules,
+) -> tuple[GateReport, str]:
+    """Judge a candidate. Returns the report, and one sentence that says why."""
+    from models.errors import ModelError
+    from models.recommender import Recommender
+
+    held_out = read_examples([target]).between(candidate.holdout_from, FOREVER)
+    with transaction(settings.database_url) as cursor:
+        heldout = read_heldout(
+            cursor,
+            held_out,
+            cut=candidate.holdout_from,
+            window_start=window.start,
+            meaning=meaning,
+            popularity_days=rules.baseline.popularity_days,
+        )
+    opponent = "champion" if champion else "popularity"
+    if champion:
+        reigning = Recommender.restore(Path(champion.uri) / CHECKPOINT)
+        theirs = score(by_model(reigning), heldout)
+        scorable = int(np.isin(heldout.catalogue, reigning.item_keys).sum())
+    else:
+        theirs = score(by_popularity, heldout)
+        scorable = len(heldout.popular)
+    try:
+        challenger = Recommender.restore(Path(candidate.uri) / CHECKPOINT, float("inf"))
+        ours = score(by_model(challenger), heldout)
+        soundness = Soundness(
+            largest_weight=max(
+                (float(np.abs(a).max()) for a in challenger.parameters().values() if a.size),
+                default=float("nan"),
+            ),
+            catalogue=int(np.isin(heldout.catalogue, challenger.item_keys).sum()),
+            champion_catalogue=scorable,
+        )
+    except ModelError as error:  # NaNs do not restore: the gate refuses, and says what the check said
+        ours, soundness = _nothing(len(heldout)), Soundness(float("nan"), 0, scorable)
+        detail = f" ({error})"
+    else:
+        detail = ""
+    results = judge(
+        heldout, ours, theirs, soundness, gate, seed_of(settings.seed, plan.target), opponent
+    )
+    passed, reason = verdict(results)
+    report = GateReport(
+        update_id=candidate.update_id,
+        window=plan.target,
+        passed=passed,
+        rules=results,
+        champion=theirs.metrics() if champion else None,
+        challenger=ours.metrics(),
+    )
+    return report, reason + detail
+
+
+def evaluate_prequentially(
+    settings: Settings,
+    champion: Release,
+    base: Release,
+    target: TrainingSet,
+    window: Window,
+    meaning: Meaning,
+    rules: UpdateRules,
+) -> dict[str, float | str | None]:
+    """Score the champion on a window that it has not learnt from, beside its baselines: the release
+    from scratch that its lineage began with (`static`), and recent popularity.
+
+    Per-user scores are kept as `artifacts/prequential/<window>/<release>.npz`, for paired tests.
+    """
+    from models.recommender import Recommender
+
+    with transaction(settings.database_url) as cursor:
+        heldout = read_heldout(
+            cursor,
+            read_examples([target]),
+            cut=window.start,
+            window_start=window.start,
+            meaning=meaning,
+            popularity_days=rules.baseline.popularity_days,
+        )
+    systems = {"champion": _restored(champion, heldout), "popularity": score(by_popularity, heldout)}
+    systems["static"] = (
+        systems["champion"]
+        if base.version == champion.version
+        else score(by_model(Recommender.restore(Path(base.uri) / CHECKPOINT)), heldout)
+    )
+    path = settings.artifacts / "prequential" / window.key / f"{champion.version}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {"user_keys": heldout.queries.user_keys, "new_users": heldout.new_users}
+    signals: dict[str, float | str | None] = {"scores": str(path)}
+    for name, scores in systems.items():
+        for metric in ("recall", "ndcg", "recall_new", "ndcg_new"):
+            arrays[f"{name}/{metric}"] = getattr(scores, metric)
+        metrics: Metrics = scores.metrics()
+        signals[f"{name}_recall@20"] = round(metrics.recall, 6)
+        signals[f"{name}_ndcg@20"] = round(metrics.ndcg, 6)
+    signals["users"] = float(len(heldout))
+    signals["new_users"] = float(heldout.new_users.sum())
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(temporary, **arrays)
+    temporary.replace(path)
+    return signals
+
+
+def _restored(release: Release, heldout: HeldOut) -> Scores:
+    from models.recommender import Recommender
+
+    return score(by_model(Recommender.restore(Path(release.uri) / CHECKPOINT)), heldout)
+
+
+def _nothing(users: int) -> Scores:
+    none = np.full(users, np.nan)
+    return Scores(none, none, none, none, none, 0)

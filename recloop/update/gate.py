@@ -1,0 +1,168 @@
+"""The gate: a challenger is promoted only if every rule of `config/gate.toml` holds.
+
+Pure: measurements in, verdict out. A rule that has too little to judge by passes and says so, but
+too few held-out users altogether is itself a refusal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from recloop.contracts import RuleResult
+from recloop.rules import GateRules
+from recloop.update.bootstrap import Difference, paired_difference
+from recloop.update.heldout import HeldOut
+from recloop.update.scoring import Scores
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """What is asked of the weights themselves.
+
+    Attributes:
+        largest_weight: greatest magnitude in any table; NaN or inf if any weight is not finite.
+        catalogue: how many of the candidates the challenger can score.
+        champion_catalogue: how many the champion (or popularity) can.
+    """
+
+    largest_weight: float
+    catalogue: int
+    champion_catalogue: int
+
+
+def judge(
+    heldout: HeldOut,
+    challenger: Scores,
+    champion: Scores,
+    soundness: Soundness,
+    rules: GateRules,
+    seed: int,
+    opponent: str = "champion",
+) -> tuple[RuleResult, ...]:
+    """Every rule's value, limit and verdict.
+
+    Args:
+        champion: scores of what the challenger must match, on the same held-out events.
+        opponent: its name in messages (`champion`, or `popularity` for the first release).
+    """
+    limits = rules.rules
+
+    def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
+        return paired_difference(
+            ours, theirs, rules.bootstrap.samples, rules.bootstrap.confidence, seed
+        )
+
+    recall = difference(challenger.recall_new, champion.recall_new)
+    ndcg = difference(challenger.ndcg_new, champion.ndcg_new)
+    everything = difference(challenger.ndcg, champion.ndcg)
+    newcomers = difference(
+        np.where(heldout.new_users, challenger.recall_new, np.nan), champion.recall_new
+    )
+    new_items = difference(challenger.recall_new_items, champion.recall_new_items)
+    return (
+        _finite(soundness.largest_weight, limits.largest_weight),
+        _at_least(
+            "users",
+            recall.users,
+            limits.minimum_users,
+            "held-out users with new pairs; take a longer window or a larger [holdout] share",
+        ),
+        _at_least(
+            "catalogue_share",
+            soundness.catalogue / max(1, soundness.champion_catalogue),
+            limits.catalogue_share,
+            f"of the {opponent}'s {soundness.champion_catalogue:,} candidates can be scored",
+        ),
+        _at_least(
+            "coverage_ratio",
+            challenger.shown / max(1, champion.shown) if opponent == "champion" else 1.0,
+            limits.coverage_ratio,
+            f"coverage@20: {challenger.shown:,} distinct items shown, {opponent} {champion.shown:,}",
+        ),
+        _at_least(
+            "recall@20_difference",
+            recall.mean,
+            limits.recall_difference,
+            _against("recall@20 on new pairs", recall, opponent),
+        ),
+        _at_least(
+            "recall@20_difference_low",
+            recall.low,
+            limits.recall_difference_low,
+            _against("recall@20 on new pairs", recall, opponent),
+        ),
+        _at_least(
+            "ndcg@20_difference_low",
+            ndcg.low,
+            limits.ndcg_difference_low,
+            _against("NDCG@20 on new pairs", ndcg, opponent),
+        ),
+        _at_least(
+            "all_pairs_ndcg@20_difference_low",
+            everything.low,
+            limits.all_pairs_ndcg_difference_low,
+            _against("NDCG@20 on all pairs", everything, opponent),
+        ),
+        _slice("new_users_recall@20_difference", newcomers, limits.new_users_difference, rules),
+        _slice("new_items_recall@20_difference", new_items, limits.new_items_difference, rules),
+    )
+
+
+def verdict(results: tuple[RuleResult, ...]) -> tuple[bool, str]:
+    """Whether all rules passed, and one sentence that says why or why not."""
+    broken = [result for result in results if not result.passed]
+    if not broken:
+        return True, "every gate rule holds"
+    return False, "refused: " + "; ".join(
+        f"{rule.name} is {_number(rule.value)}, the limit is {rule.limit} ({rule.message})"
+        for rule in broken
+    )
+
+
+def _finite(value: float, limit: float) -> RuleResult:
+    return RuleResult(
+        name="largest_weight",
+        value=value if math.isfinite(value) else str(value),
+        limit=f"<= {limit:g}, finite",
+        passed=bool(math.isfinite(value) and value <= limit),
+        message="greatest magnitude of any weight; a NaN or an explosion means a learning rate too "
+        "high or bad input",
+    )
+
+
+def _at_least(name: str, value: float, limit: float, message: str) -> RuleResult:
+    sound = math.isfinite(value)
+    return RuleResult(
+        name=name,
+        value=round(value, 6) if sound else str(value),
+        limit=f">= {limit:g}",
+        passed=bool(sound and value >= limit),
+        message=message,
+    )
+
+
+def _slice(name: str, difference: Difference, limit: float, rules: GateRules) -> RuleResult:
+    least = rules.rules.minimum_slice_users
+    if difference.users < least:
+        return RuleResult(
+            name=name,
+            value=round(difference.mean, 6) if difference.users else None,
+            limit=f">= {limit:g}",
+            passed=True,
+            message=f"not judged: {difference.users} users, fewer than {least}",
+        )
+    return _at_least(name, difference.mean, limit, f"{difference.users} users in the slice")
+
+
+def _against(what: str, difference: Difference, opponent: str) -> str:
+    return (
+        f"{what}, challenger minus {opponent}: {difference.mean:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} users"
+    )
+
+
+def _number(value: float | str | None) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

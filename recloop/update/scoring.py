@@ -1,0 +1,104 @@
+"""Scores of one recommender on held-out events, one row per user.
+
+Two rankings per user: over the whole catalogue (`all`), and with what the user had chosen before
+masked (`new`: pairs never seen before). Metrics are those of `models/ranking.py` at k = 20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.ranking import ndcg_at_k, recall_at_k
+from recloop.contracts import Metrics
+from recloop.update.heldout import CSR, HeldOut
+
+K = 20
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+Rank = Callable[[HeldOut, int, CSR | None], Int64]
+"""(held-out, k, excluded per user) → item keys int64 [U, k], best first, 0 where none is left."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """float64 [U] each, NaN where the user has nothing relevant; `shown` is the number of distinct
+    items in the top K of all users."""
+
+    recall: Float64
+    ndcg: Float64
+    recall_new: Float64
+    ndcg_new: Float64
+    recall_new_items: Float64
+    shown: int
+
+    def metrics(self, new: bool = True, where: npt.NDArray[np.bool_] | None = None) -> Metrics:
+        """Means over users (of `where`), on new pairs or on all; 0 when there are none."""
+        recall, ndcg = (
+            (self.recall_new, self.ndcg_new) if new else (self.recall, self.ndcg)
+        )
+        mask = np.isfinite(recall) if where is None else np.isfinite(recall) & where
+        if not mask.any():
+            return Metrics(recall=0.0, ndcg=0.0, users=0)
+        return Metrics(
+            recall=float(recall[mask].mean()), ndcg=float(ndcg[mask].mean()), users=int(mask.sum())
+        )
+
+
+def score(rank: Rank, heldout: HeldOut) -> Scores:
+    """Rank the same candidates for each user, then measure."""
+    everything = rank(heldout, K, None)
+    fresh = rank(heldout, K, heldout.known)
+    relevant_new = _minus(heldout.relevant, heldout.known)
+    relevant_new_items = _only(relevant_new, heldout.new_items)
+    return Scores(
+        recall=recall_at_k(everything, heldout.relevant, K),
+        ndcg=ndcg_at_k(everything, heldout.relevant, K),
+        recall_new=recall_at_k(fresh, relevant_new, K),
+        ndcg_new=ndcg_at_k(fresh, relevant_new, K),
+        recall_new_items=recall_at_k(fresh, relevant_new_items, K),
+        shown=len(np.setdiff1d(np.unique(fresh), [0])),
+    )
+
+
+def by_model(recommender: object) -> Rank:
+    """Ranks with a `models.recommender.Recommender`."""
+
+    def rank(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
+        keys, _ = recommender.top_k(  # type: ignore[attr-defined]
+            heldout.queries, k, candidates=heldout.catalogue, exclude=exclude
+        )
+        return np.asarray(keys, np.int64)
+
+    return rank
+
+
+def by_popularity(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
+    """Ranks everybody's items alike: most events in the days before the cut first."""
+    ranked = np.zeros((len(heldout), k), np.int64)
+    for user in range(len(heldout)):
+        pool = heldout.popular
+        if exclude is not None:
+            offsets, keys = exclude
+            mine = keys[offsets[user] : offsets[user + 1]]
+            pool = pool[: k + len(mine)]
+            pool = pool[~np.isin(pool, mine)]
+        chosen = pool[:k]
+        ranked[user, : len(chosen)] = chosen
+    return ranked
+
+
+def _minus(left: CSR, right: CSR) -> list[Int64]:
+    return [np.setdiff1d(a, b) for a, b in zip(_rows(left), _rows(right), strict=True)]
+
+
+def _only(rows: list[Int64], keys: Int64) -> list[Int64]:
+    return [row[np.isin(row, keys)] for row in rows]
+
+
+def _rows(csr: CSR) -> list[Int64]:
+    offsets, keys = csr
+    return [keys[low:high] for low, high in zip(offsets[:-1], offsets[1:], strict=True)]

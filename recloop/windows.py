@@ -1,0 +1,86 @@
+"""Windows: half-open slices `[start, end)` of data time in UTC, each with a key.
+
+Belongs here: the arithmetic of windows. Keep out: what happened to a window (see `ledger/`). No
+clock: times come in as arguments.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from recloop.errors import BadInput
+
+Length = Literal["day", "week"]
+KEY_FORMAT = "%Y-%m-%d"
+
+
+class Window(BaseModel):
+    """One slice of behavior: `key` is the date of `start` (`2011-06-06`), UTC, `end` exclusive."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    start: datetime
+    end: datetime
+
+    @property
+    def days(self) -> list[date]:
+        """The calendar days (UTC) that the window covers, oldest first."""
+        count = (self.end - self.start).days
+        return [(self.start + timedelta(days=n)).date() for n in range(count)]
+
+
+class WindowCalendar:
+    """Cuts time into windows of one length. Weeks begin on Monday 00:00 UTC (ISO 8601).
+
+    >>> WindowCalendar("week").at(datetime(2011, 6, 9, 12, tzinfo=UTC)).key
+    '2011-06-06'
+    """
+
+    def __init__(self, length: Length) -> None:
+        if length not in ("day", "week"):
+            raise BadInput(f"`length` should be 'day' or 'week'. Received: `length` = {length!r}.")
+        self.length = length
+        self.step = timedelta(days=1 if length == "day" else 7)
+
+    def at(self, moment: datetime) -> Window:
+        """The window that contains `moment` (aware, any zone)."""
+        if moment.tzinfo is None:
+            raise BadInput(f"`moment` should be aware. Received: {moment!r}; add tzinfo=UTC.")
+        utc = moment.astimezone(UTC)
+        start = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
+        if self.length == "week":
+            start -= timedelta(days=start.weekday())
+        return Window(key=start.strftime(KEY_FORMAT), start=start, end=start + self.step)
+
+    def parse(self, key: str) -> Window:
+        """The window of a key.
+
+        Raises:
+            BadInput: not a date, or not the first day of a window.
+        """
+        try:
+            start = datetime.strptime(key.strip(), KEY_FORMAT).replace(tzinfo=UTC)
+        except (ValueError, AttributeError) as error:
+            raise BadInput(
+                f"window {key!r} is not a date of the form 2011-06-06; "
+                "`recloop status` lists the windows."
+            ) from error
+        window = self.at(start)
+        if window.start != start:
+            raise BadInput(
+                f"window {key!r} does not begin a {self.length}; did you mean {window.key!r}?"
+            )
+        return window
+
+    def between(self, start: datetime, end: datetime) -> list[Window]:
+        """All windows that overlap `[start, end)`, oldest first."""
+        windows = []
+        window = self.at(start)
+        while window.start < end:
+            windows.append(window)
+            window = self.at(window.end)
+        return windows

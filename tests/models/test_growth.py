@@ -1,0 +1,127 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.arrays import Items
+from models.errors import BadTrainingData
+from models.growth import blend_rows, grow, word_overlap
+from models.recommender import Recommender
+from models.state import ModelState
+
+
+def everything(state: ModelState) -> dict[str, np.ndarray]:
+    return {
+        **{f"table {name}": array for name, array in state.parameters().items()},
+        **{f"slot {name}": array for name, array in state.slots().items()},
+        "item_words": state.tower.item_words.numpy(),
+    }
+
+
+def new_items(words: list[list[int]], first: int = 901) -> Items:
+    return Items(first + np.arange(len(words)), np.array(words, np.int32))
+
+
+def test_old_rows_and_slots_stay_bit_identical(model: Recommender) -> None:
+    state = model._state
+    before = everything(state)
+    assert model.grow(np.array([2001, 1001, 2002]), new_items([[1, 0, 0]] * 3)) == (2, 3)
+    after = everything(state)
+    for name, array in before.items():
+        assert (after[name][: len(array)] == array).all(), name
+    added = {name: len(after[name]) - len(before[name]) for name in before}
+    of_items = {"item", "history", "item_bias"}
+    for name, count in added.items():
+        table = name.split()[-1]
+        assert count == (2 if table == "user" else 3 if table in {*of_items, "item_words"} else 0)
+
+
+def test_new_slots_start_at_the_initial_accumulator(model: Recommender) -> None:
+    model.grow(np.array([2001]), new_items([[1, 0, 0]]))
+    slots = model._state.slots()
+    for name in ("user", "item", "history", "item_bias"):
+        assert (slots[name][-1] == np.float32(model.config.initial_accumulator)).all()
+        assert (slots[name][1:-1] != np.float32(model.config.initial_accumulator)).any()
+
+
+def test_a_new_user_is_the_mean_user(model: Recommender) -> None:
+    before = model.parameters()["user"]
+    model.grow(np.array([2001]), Items(np.zeros(0, np.int64), np.zeros((0, 3), np.int32)))
+    assert model.parameters()["user"][-1] == pytest.approx(before[1:].mean(axis=0), abs=1e-6)
+
+
+def test_a_new_item_is_the_mean_of_items_that_share_its_words(model: Recommender) -> None:
+    before = model.parameters()["item"]
+    # Word 1 belongs to the first 15 items, and to no other.
+    model.grow(np.zeros(0, np.int64), new_items([[1, 0, 0], [0, 0, 0], [31, 0, 0]]))
+    after = model.parameters()["item"]
+    assert after[-3] == pytest.approx(before[1:16].mean(axis=0), abs=1e-6)
+    # No words, or words that no one has: the mean item.
+    for row in (-2, -1):
+        assert after[row] == pytest.approx(before[1:].mean(axis=0), abs=1e-6)
+
+
+def test_overlap_by_hand() -> None:
+    known = np.array([[1, 2], [1, 0], [3, 0]])
+    [(positions, weights), (nothing, no_weights)] = word_overlap(np.array([[2, 1], [9, 0]]), known)
+    # Word 1 is in 2 of 3 known items, word 2 in 1 of 3.
+    one, two = np.log(1 + 3 / 2), np.log(1 + 3 / 1)
+    assert positions.tolist() == [0, 1]
+    assert weights == pytest.approx([one + two, one])
+    assert len(nothing) == len(no_weights) == 0
+    rows = np.array([[2.0, 0.0], [0.0, 4.0], [7.0, 5.0]], np.float32)
+    got = blend_rows([(positions, weights), (nothing, no_weights)], rows)
+    first = (one + two) / (2 * one + two)
+    assert got[0] == pytest.approx([2 * first, 4 * (1 - first)], rel=1e-6)
+    assert got[1] == pytest.approx([3.0, 3.0])
+
+
+def test_a_word_repeated_in_one_item_counts_once() -> None:
+    [(positions, weights)] = word_overlap(np.array([[1, 1]]), np.array([[1, 1], [1, 0]]))
+    assert positions.tolist() == [0, 1]
+    assert weights == pytest.approx([np.log(2), np.log(2)])
+
+
+def test_growing_again_changes_nothing(model: Recommender, world) -> None:
+    before = everything(model._state)
+    assert model.grow(world.user_keys, world.items) == (0, 0)
+    after = everything(model._state)
+    assert all((after[name] == array).all() for name, array in before.items())
+
+
+def test_first_rows_are_random_and_decided_by_the_seed(make_model) -> None:
+    one, same, other = (make_model(trained=False, seed=s).parameters() for s in (1, 1, 2))
+    for name in ("user", "item", "history"):
+        assert (one[name] == same[name]).all()
+        assert (one[name][1:] != other[name][1:]).any()
+        assert np.linalg.norm(one[name][1:], axis=1).mean() == pytest.approx(1.0, abs=0.2)
+        assert len(np.unique(one[name][1:], axis=0)) == len(one[name]) - 1
+    assert (one["user"][1:21] != one["item"][1:21]).any()
+
+
+def test_words_are_cut_or_padded_to_the_models_width(model: Recommender) -> None:
+    model.grow(np.zeros(0, np.int64), Items(np.array([901]), np.array([[4, 5, 6, 7]], np.int32)))
+    model.grow(np.zeros(0, np.int64), Items(np.array([902]), np.array([[4]], np.int32)))
+    assert model._state.tower.item_words.numpy()[-2:].tolist() == [[4, 5, 6], [4, 0, 0]]
+
+
+def test_bad_input_is_refused_before_anything_grows(model: Recommender) -> None:
+    before = everything(model._state)
+    with pytest.raises(BadTrainingData, match=r"below word_buckets = 32. Received: 32"):
+        model.grow(np.array([2001]), new_items([[32, 0, 0]]))
+    with pytest.raises(BadTrainingData, match=r"positive. Received: 0"):
+        model.grow(np.array([2001, 0]), new_items([[1, 0, 0]]))
+    assert len(model.user_keys) == 20
+    assert len(model.item_keys) == 30
+    assert all((everything(model._state)[n] == a).all() for n, a in before.items())
+
+
+def test_a_shared_table_has_no_history_rows_to_grow(make_model, world) -> None:
+    config = dataclasses.replace(
+        make_model(trained=False).config, shared_history_table=True, item_bias=False
+    )
+    model = make_model(config)
+    assert set(model.parameters()) == {"user", "item", "word", "statistics"}
+    model.grow(np.array([2001]), new_items([[1, 0, 0]]))
+    assert len(model.parameters()["item"]) == 32
+    assert grow(model._state, world.user_keys, world.items) == (0, 0)

@@ -1,0 +1,68 @@
+"""The embedded server: idempotent start, survival of a killed postmaster, a clear error when away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from recloop.database import embedded
+from recloop.database.connection import copy_rows, redacted, transaction
+from recloop.database.schema import migrate
+from recloop.errors import ServiceAway
+
+
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    migrate(database_url)
+    with transaction(database_url) as cursor:
+        cursor.execute("select count(*) from ledger.window")
+        assert cursor.fetchone() == (0,)
+
+
+def test_copy_keeps_nulls_quotes_and_line_breaks(database_url: str) -> None:
+    rows = [("a,b", None), ('say "x"', "two\nlines"), ("", "ü")]
+    with transaction(database_url) as cursor:
+        cursor.execute("create table t (x text, y text)")
+        copy_rows(cursor, "t", ["x", "y"], rows)
+        cursor.execute("select x, y from t")
+        assert cursor.fetchall() == rows
+
+
+def test_a_failed_block_rolls_back(database_url: str) -> None:
+    with transaction(database_url) as cursor:
+        cursor.execute("create table t (x int)")
+    with pytest.raises(RuntimeError), transaction(database_url) as cursor:
+        cursor.execute("insert into t values (1)")
+        raise RuntimeError
+    with transaction(database_url) as cursor:
+        cursor.execute("select count(*) from t")
+        assert cursor.fetchone() == (0,)
+
+
+def test_server_comes_back_after_its_postmaster_was_killed(tmp_path: Path) -> None:
+    url = embedded.ensure_running(tmp_path)
+    with transaction(url) as cursor:
+        cursor.execute("create table kept (x int)")
+    pid = embedded.running_pid(tmp_path)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+    try:
+        again = embedded.ensure_running(tmp_path)
+        with transaction(again) as cursor:
+            cursor.execute("select count(*) from kept")
+            assert cursor.fetchone() == (0,)
+    finally:
+        assert embedded.stop(tmp_path)
+    assert embedded.running_pid(tmp_path) is None
+
+
+def test_a_server_that_is_away_is_named_with_the_remedy_and_without_the_password() -> None:
+    url = "postgresql+psycopg2://ann:secret@127.0.0.1:9/shop"
+    with pytest.raises(ServiceAway, match="RECLOOP_DATABASE_URL") as caught, transaction(url):
+        pass
+    assert "secret" not in str(caught.value)
+    assert redacted(url) == "postgresql+psycopg2://ann@127.0.0.1:9/shop"
