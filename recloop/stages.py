@@ -58,7 +58,7 @@ def validate(window: str, settings: Settings | None = None) -> Json:
 def featurize(window: str, settings: Settings | None = None) -> Json:
     """Write the window's feature rows, materialise them online, build its training set (TrainingSet)."""
     from recloop.features.daily import build_features
-    from recloop.features.store import materialize_window
+    from recloop.features.online import materialize_window
     from recloop.features.training_set import build_training_set
 
     settings = settings or current_settings()
@@ -234,9 +234,7 @@ def promote(
     return release.to_json()
 
 
-def reject(
-    update_id: int, holder: str, reason: str, settings: Settings | None = None
-) -> Json:
+def reject(update_id: int, holder: str, reason: str, settings: Settings | None = None) -> Json:
     """A person said no: the update ends as `rejected`; its windows stay pending."""
     settings = settings or current_settings()
     with transaction(settings.database_url) as cursor:

@@ -64,13 +64,17 @@ def _window(row: Json, update: Json | None, pending: set[str]) -> Json:
     answer["release"] = update["version"]
     if update["target"] == key:
         report = update["gate_report"] or {}
-        answer["gate"] = {
-            "passed": bool(report.get("passed", False)),
-            "rules": [
-                {name: rule[name] for name in ("name", "value", "limit", "passed", "message")}
-                for rule in report.get("rules", ())
-            ],
-        } if report else None
+        answer["gate"] = (
+            {
+                "passed": bool(report.get("passed", False)),
+                "rules": [
+                    {name: rule[name] for name in ("name", "value", "limit", "passed", "message")}
+                    for rule in report.get("rules", ())
+                ],
+            }
+            if report
+            else None
+        )
         for name in ("champion", "challenger"):
             if report.get(name):
                 answer[name] = {

@@ -53,7 +53,9 @@ def examine() -> list[Finding]:
 def _python(settings: Settings) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        return _failed("python", version, "use Python 3.11, 3.12 or 3.13: rm -r .venv && make install")
+        return _failed(
+            "python", version, "use Python 3.11, 3.12 or 3.13: rm -r .venv && make install"
+        )
     return _ok("python", version)
 
 
@@ -103,7 +105,9 @@ def _dataset(settings: Settings) -> Finding:
 
     spec = load_dataset(settings)
     if settings.data is not None and not settings.data.exists():
-        return _failed("dataset", f"RECLOOP_DATA = {settings.data} does not exist", "correct the path")
+        return _failed(
+            "dataset", f"RECLOOP_DATA = {settings.data} does not exist", "correct the path"
+        )
     return _ok("dataset", f"{spec.name}, one window a {spec.window.length}")
 
 

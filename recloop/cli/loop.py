@@ -69,7 +69,8 @@ def ingest_with_progress(
 
 def update(
     window: Annotated[
-        str | None, typer.Option(help="Newest window to learn from; default: the oldest that waits.")
+        str | None,
+        typer.Option(help="Newest window to learn from; default: the oldest that waits."),
     ] = None,
     plan: Annotated[str, typer.Option(help="auto, skip, increment or rebuild.")] = "auto",
     epochs: Annotated[int | None, typer.Option(min=1, max=100)] = None,
@@ -129,7 +130,9 @@ def _tell(result: Json) -> None:
         broken = [rule for rule in gate["rules"] if not rule["passed"]]
         console.print(f"gate: {'passed' if gate['passed'] else 'refused'} (report: {gate['uri']})")
         for rule in broken:
-            console.print(f"  {rule['name']} is {rule['value']}, limit {rule['limit']}: {rule['message']}")
+            console.print(
+                f"  {rule['name']} is {rule['value']}, limit {rule['limit']}: {rule['message']}"
+            )
     if release:
         console.print(f"release {release['version']} is champion")
 
@@ -184,7 +187,9 @@ def status(json: AsJson = False) -> None:
     console.print(windows_table(found["windows"]))
     champion = found["champion"]
     console.print(
-        f"champion: release {champion['version']}" if champion else "no champion yet: `recloop update`"
+        f"champion: release {champion['version']}"
+        if champion
+        else "no champion yet: `recloop update`"
     )
     pending = ", ".join(found["pending"]) or "none"
     console.print(f"windows not yet learnt from: {pending}")

@@ -13,7 +13,9 @@ from recloop.settings import Settings
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="Port of the UI; default: 8080 or a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the UI; default: 8080 or a free one.")
+    ] = None,
     unpause: Annotated[bool, typer.Option(help="Let the DAGs' schedules run.")] = True,
 ) -> None:
     """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is."""
@@ -25,7 +27,9 @@ def up(
         if unpause:
             for dag_id in client.dag_ids():
                 client.pause(dag_id, paused=False)
-        console.print(f"Airflow answers at {client.url} (this machine only, no login). Stop: recloop down")
+        console.print(
+            f"Airflow answers at {client.url} (this machine only, no login). Stop: recloop down"
+        )
 
 
 def down() -> None:

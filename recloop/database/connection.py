@@ -90,4 +90,6 @@ def copy_csv(cursor: Cursor, table: str, columns: Sequence[str], buffer: io.Stri
     """Bulk-load CSV text without a header; `\\N` is NULL."""
     buffer.seek(0)
     names = ", ".join(columns)
-    cursor.copy_expert(f"copy {table} ({names}) from stdin with (format csv, null '{NULL}')", buffer)
+    cursor.copy_expert(
+        f"copy {table} ({names}) from stdin with (format csv, null '{NULL}')", buffer
+    )

@@ -5,6 +5,7 @@ Plain SVG in a page of its own: nothing is loaded from elsewhere, so it can be m
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,5 +102,5 @@ def write_chart(report: Json, path: Path) -> Path:
 def _spread(series: list[Json], least: float = 16) -> None:
     """Move labels apart so that none covers another."""
     ordered = sorted(series, key=lambda one: one["label_y"])
-    for above, below in zip(ordered, ordered[1:], strict=False):
+    for above, below in pairwise(ordered):
         below["label_y"] = max(below["label_y"], above["label_y"] + least)

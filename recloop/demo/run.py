@@ -48,7 +48,7 @@ def run_demo(settings: Settings, weeks: int) -> Json:
     warm_up, following = _windows(settings, spec, weeks)
     ingest_with_progress(settings, through=warm_up[-1].key)
     say(f"2/4 training on {len(warm_up)} windows up to {warm_up[-1].key}")
-    _train_warm_up(settings, warm_up[-1])
+    _train_warm_up(settings)
     before = _recommendations_before(settings, folder)
     say(f"3/4 Airflow runs {following[0].key} to {following[-1].key}")
     _run_through_airflow(settings, following)
@@ -68,7 +68,9 @@ def run_demo(settings: Settings, weeks: int) -> Json:
     return report
 
 
-def _windows(settings: Settings, spec: DatasetSpec, weeks: int) -> tuple[list[Window], list[Window]]:
+def _windows(
+    settings: Settings, spec: DatasetSpec, weeks: int
+) -> tuple[list[Window], list[Window]]:
     """The warm-up windows and those that follow."""
     from recloop.behavior.landing import land
 
@@ -81,7 +83,7 @@ def _windows(settings: Settings, spec: DatasetSpec, weeks: int) -> tuple[list[Wi
     with transaction(settings.database_url) as cursor:
         cursor.execute("select min(starts), max(ends) from ledger.window")
         first, last = cursor.fetchone() or (None, None)
-    if first is None:
+    if first is None or last is None:
         raise BadInput(f"the source of {spec.name} has no lines with a usable timestamp.")
     every = spec.calendar.between(first.astimezone(UTC), last.astimezone(UTC))
     following = every[spec.window.warm_up : spec.window.warm_up + weeks]
@@ -93,7 +95,7 @@ def _windows(settings: Settings, spec: DatasetSpec, weeks: int) -> tuple[list[Wi
     return every[: spec.window.warm_up], following
 
 
-def _train_warm_up(settings: Settings, last: Window) -> None:
+def _train_warm_up(settings: Settings) -> None:
     with transaction(settings.database_url) as cursor:
         champion = releases.champion(cursor)
     if champion is not None:
@@ -219,5 +221,3 @@ def _show(report: Json, before: list[Json]) -> None:
                 ]
             )
         )
-
-

@@ -10,9 +10,7 @@ import hashlib
 import re
 from datetime import datetime, timedelta
 
-from psycopg2.extensions import cursor as Cursor
-
-from recloop.database.connection import copy_rows
+from recloop.database.connection import Cursor, copy_rows
 from recloop.features.meaning import Meaning
 
 WORD_BUCKETS = 4096

@@ -16,10 +16,8 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from psycopg2.extensions import cursor as Cursor
-
 from recloop.contracts import FeatureReport
-from recloop.database.connection import transaction
+from recloop.database.connection import Cursor, transaction
 from recloop.features.address import database_of
 from recloop.features.content import insert_item_content
 from recloop.features.meaning import LEARNABLE, Meaning, meaning_of

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psycopg2.extensions import cursor as Cursor
-
+from recloop.database.connection import Cursor
 from recloop.errors import BadData, CheckCrashed
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.meaning import LEARNABLE, Meaning
@@ -109,8 +108,8 @@ def check_against_events(cursor: Cursor, queries: pa.Table, meaning: Meaning) ->
         )
     raise CheckCrashed(
         f"stale features: {len(pairs)} of {queries.num_rows} queries were joined with less than "
-        f"the events before their day ({shown}). An earlier window has late events: build its features "
-        "first, then this training set again."
+        f"the events before their day ({shown}). An earlier window has late events: build its "
+        "features first, then this training set again."
     )
 
 

@@ -23,9 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from psycopg2.extensions import cursor as Cursor
-
-from recloop.database.connection import redacted, transaction
+from recloop.database.connection import Cursor, redacted, transaction
 from recloop.errors import ServiceAway
 from recloop.features.address import database_of
 from recloop.settings import PROJECT, Settings

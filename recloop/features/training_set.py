@@ -14,10 +14,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from psycopg2.extensions import cursor as Cursor
-
 from recloop.contracts import TrainingSet
-from recloop.database.connection import transaction
+from recloop.database.connection import Cursor, transaction
 from recloop.errors import CheckCrashed
 from recloop.features.address import database_of
 from recloop.features.artefact import write_training_set

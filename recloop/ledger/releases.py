@@ -157,7 +157,9 @@ def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
     cursor.execute("lock table ledger.reign in exclusive mode")
     reigning = champion(cursor)
     if reigning is None:
-        raise ReleaseMissing("there is no champion yet, so nothing to roll back; run an update first.")
+        raise ReleaseMissing(
+            "there is no champion yet, so nothing to roll back; run an update first."
+        )
     if version is None:
         version = reigning.parent_version or _reigned_before(cursor, reigning.version)
     target = release_of(cursor, version)
@@ -168,7 +170,8 @@ def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
 
 def _reigned_before(cursor: Cursor, version: int) -> int:
     cursor.execute(
-        "select version from ledger.reign where version < %s order by reign_id desc limit 1", (version,)
+        "select version from ledger.reign where version < %s order by reign_id desc limit 1",
+        (version,),
     )
     row = cursor.fetchone()
     if row is None:

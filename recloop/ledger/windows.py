@@ -111,7 +111,9 @@ def training_set_of(cursor: Cursor, window_key: str) -> TrainingSet:
     Raises:
         BadInput: the window has none.
     """
-    cursor.execute("select training_set, state from ledger.window where window_key = %s", (window_key,))
+    cursor.execute(
+        "select training_set, state from ledger.window where window_key = %s", (window_key,)
+    )
     row = cursor.fetchone()
     if row is None or row[0] is None:
         state = row[1] if row else "unknown"

@@ -108,7 +108,9 @@ def _release(cursor: Any, version: int | None) -> Release:
         return releases.release_of(cursor, version)
     champion = releases.champion(cursor)
     if champion is None:
-        raise ReleaseMissing("there is no champion yet; run `recloop update` (or `make demo`) first.")
+        raise ReleaseMissing(
+            "there is no champion yet; run `recloop update` (or `make demo`) first."
+        )
     return champion
 
 

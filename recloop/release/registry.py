@@ -71,9 +71,10 @@ def register(
         mlflow.log_metric(run.info.run_id, name, value)
     mlflow.set_terminated(run.info.run_id)
     made = mlflow.create_model_version(
-        MODEL, source=folder, run_id=run.info.run_id, tags=lineage | {
-            name: f"{value:.6f}" for name, value in metrics_of(report).items()
-        }
+        MODEL,
+        source=folder,
+        run_id=run.info.run_id,
+        tags=lineage | {name: f"{value:.6f}" for name, value in metrics_of(report).items()},
     )
     mlflow.set_registered_model_alias(MODEL, "challenger", made.version)
     return str(made.version)

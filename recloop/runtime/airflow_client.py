@@ -72,12 +72,15 @@ class AirflowClient:
             body["dag_run_id"] = run_id
         return str(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
-    def backfill(
-        self, dag_id: str, from_date: str, to_date: str, reprocess: str = "none"
-    ) -> int:
+    def backfill(self, dag_id: str, from_date: str, to_date: str, reprocess: str = "none") -> int:
         """Replay the windows from `from_date` to `to_date` (keys, both inclusive), one at a time.
 
-        `reprocess` is none, failed or completed. Returns the backfill's id.
+        `reprocess` is none, failed or completed. Returns the backfill's id. Airflow marks a backfill
+        as complete up to 30 s after its last run, and until then refuses another one: that is waited
+        for.
+
+        Raises:
+            BadInput: another backfill of this DAG has runs to do.
         """
         body = {
             "dag_id": dag_id,
@@ -88,12 +91,21 @@ class AirflowClient:
             "run_backwards": False,
             "dag_run_conf": {},
         }
-        return int(self._send("POST", "/api/v2/backfills", body)["id"])
 
-    def backfill_finished(self, backfill_id: int) -> bool:
-        """Whether all runs of the backfill have ended."""
-        answer = self._send("GET", f"/api/v2/backfills/{backfill_id}")
-        return answer["completed_at"] is not None
+        def create() -> int | bool:
+            try:
+                return int(self._send("POST", "/api/v2/backfills", body)["id"])
+            except BadInput as error:
+                if "already a running backfill" in str(error) and self.backfill_finished(dag_id):
+                    return False
+                raise
+
+        return self.wait_until(create, 60, f"the last backfill of {dag_id} to be closed")
+
+    def backfill_finished(self, dag_id: str) -> bool:
+        """Whether no run of a backfill of this DAG is queued or running."""
+        active = self.runs(dag_id, ("queued", "running"))
+        return not any(run["run_type"] == "backfill" for run in active)
 
     def runs(self, dag_id: str, states: Sequence[str] = (), limit: int = 100) -> list[dict[str, Any]]:
         """Runs, oldest first: `dag_run_id, state, partition_key, start_date, end_date, conf …`."""
@@ -193,7 +205,7 @@ class AirflowClient:
                 self._token = None
                 return self._send(method, path, body, login)
             kind = ServiceAway if error.code >= 500 else BadInput
-            raise kind(f"Airflow answered {error.code} to {method} {path}: {detail}") from error
+            raise kind(f"Airflow answered {error.code} to {method} {path}: {detail}") from None
         except (urllib.error.URLError, OSError) as error:
             raise ServiceAway(
                 f"Airflow at {self.url} does not answer: {error}. Start it with `recloop up`."

@@ -68,7 +68,9 @@ def challenge(
             catalogue=int(np.isin(heldout.catalogue, challenger.item_keys).sum()),
             champion_catalogue=scorable,
         )
-    except ModelError as error:  # NaNs do not restore: the gate refuses, and says what the check said
+    except (
+        ModelError
+    ) as error:  # NaNs do not restore: the gate refuses, and says what the check said
         ours, soundness = _nothing(len(heldout)), Soundness(float("nan"), 0, scorable)
         detail = f" ({error})"
     else:
@@ -113,7 +115,10 @@ def evaluate_prequentially(
             meaning=meaning,
             popularity_days=rules.baseline.popularity_days,
         )
-    systems = {"champion": _restored(champion, heldout), "popularity": score(by_popularity, heldout)}
+    systems = {
+        "champion": _restored(champion, heldout),
+        "popularity": score(by_popularity, heldout),
+    }
     systems["static"] = (
         systems["champion"]
         if base.version == champion.version
@@ -121,7 +126,10 @@ def evaluate_prequentially(
     )
     path = settings.artifacts / "prequential" / window.key / f"{champion.version}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {"user_keys": heldout.queries.user_keys, "new_users": heldout.new_users}
+    arrays: dict[str, np.ndarray] = {
+        "user_keys": heldout.queries.user_keys,
+        "new_users": heldout.new_users,
+    }
     signals: dict[str, float | str | None] = {"scores": str(path)}
     for name, scores in systems.items():
         for metric in ("recall", "ndcg", "recall_new", "ndcg_new"):
@@ -132,7 +140,7 @@ def evaluate_prequentially(
     signals["users"] = float(len(heldout))
     signals["new_users"] = float(heldout.new_users.sum())
     temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)
+    np.savez(temporary, **arrays)  # type: ignore[arg-type]
     temporary.replace(path)
     return signals
 

@@ -90,9 +90,7 @@ def _next_target(
     return pending[-1] if pending and requested != "auto" else None
 
 
-def _why_not(
-    cursor: Any, target: str, requested: str, pending: list[str], ready: list[str]
-) -> str:
+def _why_not(cursor: Any, target: str, requested: str, pending: list[str], ready: list[str]) -> str:
     """Why a window that was named cannot be a target; empty when it can."""
     if target not in ready:
         state = windows.state_of(cursor, target)

@@ -81,7 +81,10 @@ def _decide(
     if requested == "skip":
         return "skip", f"a person asked to skip; {what} stay pending"
     if requested == "rebuild":
-        return "rebuild", f"a person or schedule asked to rebuild from {_windows(len(situation.available))}"
+        return (
+            "rebuild",
+            f"a person or schedule asked to rebuild from {_windows(len(situation.available))}",
+        )
     if requested == "increment":
         if situation.champion is None:
             raise BadInput(
@@ -90,7 +93,10 @@ def _decide(
             )
         return "increment", f"a person asked for an increment on {what}"
     if situation.champion is None:
-        return "rebuild", f"there is no champion yet: first training on {_windows(len(situation.available))}"
+        return (
+            "rebuild",
+            f"there is no champion yet: first training on {_windows(len(situation.available))}",
+        )
     if events < rules.minimum_events:
         return "skip", f"{what}, fewer than {rules.minimum_events:,}: they wait for the next update"
     if situation.lineage_windows >= rules.rebuild_after_windows:

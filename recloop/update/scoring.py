@@ -37,9 +37,7 @@ class Scores:
 
     def metrics(self, new: bool = True, where: npt.NDArray[np.bool_] | None = None) -> Metrics:
         """Means over users (of `where`), on new pairs or on all; 0 when there are none."""
-        recall, ndcg = (
-            (self.recall_new, self.ndcg_new) if new else (self.recall, self.ndcg)
-        )
+        recall, ndcg = (self.recall_new, self.ndcg_new) if new else (self.recall, self.ndcg)
         mask = np.isfinite(recall) if where is None else np.isfinite(recall) & where
         if not mask.any():
             return Metrics(recall=0.0, ndcg=0.0, users=0)

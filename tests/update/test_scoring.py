@@ -61,7 +61,10 @@ def test_metrics_are_means_over_users_with_something_relevant() -> None:
 def days(*counts: int):
     start = np.datetime64("2011-06-06T09:00", "us")
     return np.concatenate(
-        [start + np.timedelta64(d, "D") + np.arange(n) * np.timedelta64(1, "m") for d, n in enumerate(counts)]
+        [
+            start + np.timedelta64(d, "D") + np.arange(n) * np.timedelta64(1, "m")
+            for d, n in enumerate(counts)
+        ]
     )
 
 

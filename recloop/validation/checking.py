@@ -1,0 +1,94 @@
+"""One SQL statement that finds, for every line of a window, the rules it breaks.
+
+It fills `behavior.checked` from `behavior.landing`: the line, an array of broken rules, whether it is
+an exact duplicate. Nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.lines import LANDING_COLUMNS
+from recloop.validation.rows import CONFLICT, parameters, row_rules
+from recloop.validation.thresholds import Limits
+from recloop.windows import Window
+
+OWN_PRICES = 3
+"""Lines of an item within the window that make a usual price, where the item has none yet."""
+
+CHECK = """
+insert into behavior.checked ({columns}, rules, duplicate, price_ratio)
+with line as (
+    select * from behavior.landing where window_key = %(window)s
+), usual as (
+    select item_id, percentile_cont(0.5) within group (order by price) as usual_price
+    from behavior.event join behavior.item using (item_key)
+    where window_key = any(%(trailing)s) and event_timestamp < %(start)s and price > 0
+    group by item_id
+), own as (
+    select item_id, percentile_cont(0.5) within group (order by price) as own_price
+    from line where price > 0 group by item_id having count(*) >= {own_prices}
+), accepted as (
+    select event_id, content_hash from behavior.event
+    where event_id in (select event_id from line)
+), known as (
+    select event_id, content_hash from accepted
+    union
+    select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
+    where event_id in (select event_id from line)
+), compared as (
+    select line.*, price / coalesce(usual_price, own_price) as price_ratio,
+        row_number() over (partition by event_id, content_hash order by file_id, line_no) > 1
+            or exists (select from known where known.event_id = line.event_id
+                       and known.content_hash = line.content_hash) as duplicate
+    from line left join usual using (item_id) left join own using (item_id)
+), judged as (
+    select *, array_remove(array[{predicates}]::text[], null) as rules from compared
+), ranked as (
+    select *, exists (select from accepted where accepted.event_id = judged.event_id)
+        or row_number() over (partition by event_id, duplicate, rules = '{{}}'
+                              order by file_id, line_no) > 1 as taken
+    from judged
+)
+select {columns},
+    case when rules = '{{}}' and taken and not duplicate then array['{conflict}'] else rules end,
+    duplicate, price_ratio
+from ranked
+"""
+
+
+def check_lines(
+    cursor: Cursor, window: Window, trailing: list[str], spec: DatasetSpec, limits: Limits
+) -> int:
+    """Check every landed line of the window; returns how many there are.
+
+    Args:
+        trailing: keys of accepted windows before it; they say what an item usually costs.
+    """
+    predicates = ", ".join(
+        f"case when {rule.predicate} then '{rule.name}' end" for rule in row_rules(spec, limits)
+    )
+    cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))
+    cursor.execute(
+        CHECK.format(
+            columns=", ".join(LANDING_COLUMNS),
+            own_prices=OWN_PRICES,
+            predicates=predicates,
+            conflict=CONFLICT.name,
+        ),
+        {
+            **parameters(spec, limits),
+            "window": window.key,
+            "start": window.start,
+            "trailing": trailing,
+        },
+    )
+    count = cursor.rowcount
+    cursor.execute("analyze behavior.checked")
+    return count
+
+
+def clear(cursor: Cursor, window: Window) -> None:
+    """Forget the checked lines."""
+    cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))

@@ -1,0 +1,203 @@
+"""Row rules: what makes one line unfit, in the order in which a line is blamed.
+
+Each rule is a SQL predicate over `judged` lines (see `checking.py`), a remedy for people, and the
+expectation that documents it. A line is counted under its first broken rule. Lines without a usable
+timestamp never come here: they were quarantined at landing (see `behavior/lines.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from recloop.behavior.dataset import DatasetSpec
+from recloop.validation.thresholds import Limits
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """One row rule.
+
+    `predicate` is true for a broken line; `kind` and `arguments` are the Great Expectations
+    expectation that says the same (None: the flag column `breaks_<name>`, which must be false).
+    """
+
+    name: str
+    predicate: str
+    meaning: str
+    remedy: str
+    kind: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
+    """The rules of this dataset. Predicates take the values of `parameters`."""
+    rules, event = spec.rules, spec.event
+    pattern = "expect_column_values_to_match_regex"
+    between = "expect_column_values_to_be_between"
+    not_null = "expect_column_values_to_not_be_null"
+    table = [
+        RowRule(
+            "undecodable_text",
+            "faults @> '{undecodable_text}'",
+            f"text is readable as {spec.source.encoding}",
+            "Save the source in that encoding, or correct source.encoding.",
+        ),
+        RowRule(
+            "unparseable_number",
+            "faults @> '{unparseable_number}'",
+            "numbers are numbers, with a decimal point",
+            "Check decimal signs and units in the source.",
+        ),
+    ]
+    if rules.text_pattern is not None:
+        table.append(
+            RowRule(
+                "unexpected_characters",
+                "concat(user_id, item_id, event_type, user_attributes, item_attributes) "
+                "!~ %(text_pattern)s",
+                f"text has only characters of {rules.text_pattern}",
+                "Check source.encoding; if the characters are right, widen rules.text_pattern.",
+            )
+        )
+    table += [
+        RowRule(
+            "missing_item",
+            "item_id is null",
+            "each line has an item",
+            f"Check column {event.item_id!r} of the source.",
+            not_null,
+            {"column": "item_id"},
+        ),
+        RowRule(
+            "missing_user",
+            "user_id is null",
+            "each line has a user",
+            f"Check column {event.user_id!r} of the source; lines without one teach nothing.",
+            not_null,
+            {"column": "user_id"},
+        ),
+    ]
+    if rules.user_pattern is not None:
+        table.append(
+            RowRule(
+                "malformed_user",
+                "user_id !~ %(user_pattern)s",
+                f"user ids match {rules.user_pattern}",
+                f"Check column {event.user_id!r}, or correct rules.user_pattern.",
+                pattern,
+                {"column": "user_id", "regex": rules.user_pattern},
+            )
+        )
+    if rules.item_pattern is not None:
+        table.append(
+            RowRule(
+                "non_product_item",
+                "item_id !~ %(item_pattern)s",
+                f"item ids are products: they match {rules.item_pattern}",
+                f"Check column {event.item_id!r}, or correct rules.item_pattern.",
+                pattern,
+                {"column": "item_id", "regex": rules.item_pattern},
+            )
+        )
+    if event.value is not None:
+        table.append(
+            RowRule(
+                "missing_value",
+                "value is null and not faults @> '{unparseable_number}'",
+                f"each line has a {event.value}",
+                f"Check column {event.value!r} of the source.",
+                not_null,
+                {"column": "value"},
+            )
+        )
+    if event.price is not None and rules.positive_price:
+        table += [
+            RowRule(
+                "missing_price",
+                "price is null and not faults @> '{unparseable_number}'",
+                f"each line has a {event.price}",
+                f"Check column {event.price!r} of the source.",
+                not_null,
+                {"column": "price"},
+            ),
+            RowRule(
+                "non_positive_price",
+                "price <= 0",
+                "prices are above zero",
+                f"Check column {event.price!r}; adjustments are no purchases.",
+                between,
+                {"column": "price", "min_value": 0, "strict_min": True},
+            ),
+        ]
+    if rules.positive_value_for:
+        table.append(
+            RowRule(
+                "non_positive_value",
+                "value <= 0 and event_type = any(%(positive_value_for)s)",
+                f"{event.value} is above zero for {', '.join(rules.positive_value_for)}",
+                f"Check column {event.value!r} and event.type_when.",
+            )
+        )
+    if rules.value_between is not None:
+        low, high = rules.value_between
+        table.append(
+            RowRule(
+                "value_out_of_range",
+                "value not between %(value_low)s and %(value_high)s",
+                f"{event.value} lies between {low:g} and {high:g}",
+                "Check the unit, or correct rules.value_between.",
+                between,
+                {"column": "value", "min_value": low, "max_value": high},
+            )
+        )
+    if event.price is not None:
+        ratio = limits.rows.price_ratio
+        if rules.price_between is not None:
+            low, high = rules.price_between
+            table.append(
+                RowRule(
+                    "price_out_of_range",
+                    "price > 0 and price not between %(price_low)s and %(price_high)s",
+                    f"prices lie between {low:g} and {high:g}",
+                    "Check the unit of prices, or correct rules.price_between.",
+                )
+            )
+        table.append(
+            RowRule(
+                "implausible_price",
+                "price_ratio not between 1 / %(price_ratio)s and %(price_ratio)s",
+                f"a price is within {ratio:g} times the item's usual one, up or down",
+                "Check the unit of prices, or raise rows.price_ratio in validation.toml.",
+                between,
+                {"column": "price_ratio", "min_value": 1 / ratio, "max_value": ratio},
+            )
+        )
+    table.append(CONFLICT)
+    return table
+
+
+CONFLICT = RowRule(
+    "conflicting_event_id",
+    "false",  # needs the other lines: `checking.py` finds it after all other rules
+    "one event id means one line",
+    "The first line was kept. Make the columns of event.id unique in the source.",
+)
+
+
+def parameters(spec: DatasetSpec, limits: Limits) -> dict[str, Any]:
+    """Values for the predicates."""
+    rules = spec.rules
+    value_low, value_high = rules.value_between or (None, None)
+    price_low, price_high = rules.price_between or (None, None)
+    return {
+        "text_pattern": rules.text_pattern,
+        "user_pattern": rules.user_pattern,
+        "item_pattern": rules.item_pattern,
+        "positive_value_for": list(rules.positive_value_for),
+        "value_low": value_low,
+        "value_high": value_high,
+        "price_low": price_low,
+        "price_high": price_high,
+        "price_ratio": limits.rows.price_ratio,
+    }

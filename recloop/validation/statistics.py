@@ -1,0 +1,191 @@
+"""What is measured of a window, and how it compares with the windows before it.
+
+Belongs here: the numbers that window rules judge. Keep out: limits (`thresholds.py`) and verdicts
+(`suite.py`). None is "too little to compare": the rule is not judged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior.dataset import DatasetSpec
+from recloop.validation.thresholds import WindowLimits
+from recloop.windows import Window
+
+MEASURE = Path(__file__).with_suffix(".sql").read_text()
+USUAL_LINES = 3
+"""Lines that an hour of the week must have had in every trailing window to be a usual one."""
+SMOOTHING = 0.01
+"""Added to shares before their ratio is taken, so that a rise from nothing is finite."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Raw measures, judged values (rule name to number or None), and words for messages."""
+
+    raw: dict[str, Any]
+    values: dict[str, float | None]
+    details: dict[str, str] = field(default_factory=dict)
+
+
+def measure(
+    cursor: Cursor,
+    window: Window,
+    trailing: list[str],
+    spec: DatasetSpec,
+    limits: WindowLimits,
+    as_of: datetime | None = None,
+) -> Statistics:
+    """Measure the window's checked lines and store the result.
+
+    Args:
+        trailing: keys of the accepted windows before it, newest first.
+        as_of: of a live dataset, how far time has come; None: to the window's end.
+    """
+    cursor.execute(
+        MEASURE,
+        {
+            "window": window.key,
+            "start": window.start,
+            "trailing": trailing,
+            "types": list(spec.event.positives.types),
+        },
+    )
+    names = [column.name for column in cursor.description or ()]
+    row = cursor.fetchone()
+    assert row is not None
+    raw = dict(zip(names, row, strict=True))
+    newest = raw.pop("newest")
+    cursor.execute(
+        "select statistics -> 'raw' from behavior.window_statistics where window_key = any(%s)",
+        (trailing,),
+    )
+    before = [r[0] for r in cursor.fetchall()]
+    due = [day for day in window.days if spec.period.is_open(day)]
+    raw["open_days"] = len(due)
+    raw["quarantined_share"] = _share(raw["lines"] - raw["good"], raw["lines"])
+    raw["volume"] = raw["lines"] / len(due) if due else None
+    values, details = _compare(raw, before, window, due, spec, limits)
+    if spec.live and newest is not None:
+        end = min(window.end, as_of) if as_of else window.end
+        values["freshness_days"] = max(0.0, (end - newest) / timedelta(days=1))
+    cursor.execute(
+        "insert into behavior.window_statistics values (%s, %s) "
+        "on conflict (window_key) do update set statistics = excluded.statistics",
+        (window.key, json.dumps({"raw": raw, "values": values})),
+    )
+    return Statistics(raw, values, details)
+
+
+def _compare(
+    raw: dict[str, Any],
+    before: list[dict[str, Any]],
+    window: Window,
+    due: list[date],
+    spec: DatasetSpec,
+    limits: WindowLimits,
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    enough = len(before) >= limits.minimum_trailing
+    some_lines = raw["lines"] >= limits.minimum_compared
+
+    def against(name: str, relate: Callable[[float, list[float]], float | None]) -> float | None:
+        usual = [b[name] for b in before if b.get(name) is not None]
+        now = raw.get(name)
+        if now is None or not some_lines or len(usual) < limits.minimum_trailing:
+            return None
+        return relate(float(now), usual)
+
+    missing = _missing_days(raw, before if enough else [], due, spec)
+    closed = [day for day in raw["days"] if not spec.period.is_open(date.fromisoformat(day))]
+    silence, where = _longest_silence(raw, before if enough else [], window, due)
+    values = {
+        "minimum_lines": float(raw["lines"]) if due else None,
+        "volume_ratio": against("volume", _ratio_to_median) if due else None,
+        "missing_days": float(len(missing)) if due else None,
+        "closed_day_lines": float(sum(raw["days"][day] for day in closed)),
+        "silent_hours": silence,
+        "freshness_days": None,
+        "quarantined_share": raw["quarantined_share"] if some_lines else None,
+        "quarantined_share_rise": against("quarantined_share", _rise),
+        "duplicate_share": _share(raw["all_lines"] - raw["lines"], raw["all_lines"]),
+        "copied_share": raw["copied_share"] if some_lines else None,
+        "price_median_ratio": against("price_median", _ratio_to_median),
+        "price_shift": against("price_shift", lambda now, _: now),
+        "value_median_ratio": against("value_median", _ratio_to_median),
+        "item_drift_rise": against("item_drift", _rise),
+        "changed_text_share": raw["changed_text_share"] if enough and some_lines else None,
+        "repeat_pair_ratio": against("repeat_pair_share", _smoothed_ratio),
+    }
+    details = {
+        "missing_days": ", ".join(f"{day:%A} {day}" for day in missing),
+        "closed_day_lines": ", ".join(closed),
+        "silent_hours": where,
+    }
+    return values, {name: text for name, text in details.items() if text}
+
+
+def _missing_days(
+    raw: dict[str, Any], before: list[dict[str, Any]], due: list[date], spec: DatasetSpec
+) -> list[date]:
+    """Open days without a line: any, if the calendar is declared; else those of usual weekdays."""
+    absent = [day for day in due if day.isoformat() not in raw["days"]]
+    if spec.period.calendar_known:
+        return absent
+
+    def usual(day: date) -> bool:
+        weekday = str(day.isoweekday())
+        totals = [
+            sum(n for hour, n in b["hours"].items() if hour.split("-")[0] == weekday)
+            for b in before
+        ]
+        return bool(totals) and min(totals) >= USUAL_LINES
+
+    return [day for day in absent if usual(day)]
+
+
+def _longest_silence(
+    raw: dict[str, Any], before: list[dict[str, Any]], window: Window, due: list[date]
+) -> tuple[float | None, str]:
+    """The most consecutive hours of one open day without a line although all are usually busy."""
+    if not before or not raw["lines"]:
+        return None, ""
+    longest, where = 0, ""
+    for day in due:
+        if day.isoformat() not in raw["days"]:
+            continue  # a missing day, which has a rule of its own
+        run = 0
+        for hour in range(24):
+            name = f"{day.isoweekday()}-{hour}"
+            if min(b["hours"].get(name, 0) for b in before) < USUAL_LINES:
+                continue
+            run = 0 if name in raw["hours"] else run + 1
+            if run > longest:
+                start = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+                longest, where = run, f"{day:%A} {day} until {start + timedelta(hours=1):%H:%M} UTC"
+    return float(longest), where
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _ratio_to_median(now: float, usual: list[float]) -> float | None:
+    middle = statistics.median(usual)
+    return now / middle if middle and math.isfinite(now / middle) else None
+
+
+def _rise(now: float, usual: list[float]) -> float:
+    return now - statistics.fmean(usual)
+
+
+def _smoothed_ratio(now: float, usual: list[float]) -> float:
+    return (now + SMOOTHING) / (statistics.fmean(usual) + SMOOTHING)
