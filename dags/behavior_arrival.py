@@ -42,7 +42,10 @@ with DAG(
         return wake_up_calls(stages.arrivals())
 
     ingest = TriggerDagRunOperator.partial(
-        task_id="ingest", trigger_dag_id="ingest_behavior", logical_date=None
+        task_id="ingest",
+        trigger_dag_id="ingest_behavior",
+        logical_date=None,
+        max_active_tis_per_dagrun=1,  # one after the other keeps the windows' order
     ).expand_kwargs(look())
 
     ingest >> WakeUpdate(task_id="update", trigger_rule="none_failed")

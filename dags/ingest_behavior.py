@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG, CronPartitionTimetable, Param, task
-from recloop_airflow.links import DataDocsLink
+from recloop_airflow.links import DataDocsLink, linked
 from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE, WINDOW
 
 from recloop.windows import KEY_FORMAT
@@ -64,9 +64,8 @@ with DAG(
         return stages.featurize(window)
 
     @task(outlets=[BEHAVIOR_WINDOW])
-    def announce(window: str, outlet_events: Any) -> None:
+    def announce(window: str, outlet_events: Any = None) -> None:
         outlet_events[BEHAVIOR_WINDOW].add_partitions([window])
 
-    validated = validate(WINDOW)
-    validated.operator.operator_extra_links = (DataDocsLink(),)
+    validated = linked(validate(WINDOW), DataDocsLink())
     land(WINDOW) >> validated >> featurize(WINDOW) >> announce(WINDOW)

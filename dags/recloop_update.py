@@ -1,7 +1,8 @@
 """The tasks of an update, shared by `incremental_update` and `full_rebuild`.
 
 Not a DAG file (see `.airflowignore`). Each function below is one task and calls one stage; what a
-stage does, and when it refuses, is in `recloop/stages.py`.
+stage does, and when it refuses, is in `recloop/stages.py`. Arguments typed `Any` are templates or
+outputs of other tasks where the flow is written down, and plain values where it runs.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from typing import Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
 from recloop_airflow.approval import OptionalApproval
-from recloop_airflow.links import GateReportLink
+from recloop_airflow.links import GateReportLink, linked
 from recloop_airflow.waking import WakeUpdate, leave_out
 from recloop_fleet import GPU
 
 
 @task
-def plan(window: str | None, requested: str, approval: bool, dry_run: bool, options: Any) -> Any:
+def plan(window: Any, requested: Any, approval: Any, dry_run: Any, options: Any) -> Any:
     """What the model needs. Nothing to do is a success, and skips the rest."""
     from recloop import stages
 
@@ -28,7 +29,7 @@ def plan(window: str | None, requested: str, approval: bool, dry_run: bool, opti
 
 
 @task(**GPU)
-def train(made: dict[str, Any], holder: str) -> dict[str, Any]:
+def train(made: Any, holder: str) -> Any:
     """The challenger. A retry of this run takes its lease over; another run's orphan loses it."""
     from recloop import stages
 
@@ -36,19 +37,19 @@ def train(made: dict[str, Any], holder: str) -> dict[str, Any]:
 
 
 @task
-def evaluate(made: dict[str, Any], holder: str) -> dict[str, Any]:
+def evaluate(made: Any, holder: str) -> Any:
     """Champion against challenger, and the gate. A refusal is a success that skips the rest."""
     from recloop import stages
 
     report = stages.evaluate(made["update_id"], holder)
     if not report["passed"]:
-        broken = [f"{r['name']} = {r['value']} (limit {r['limit']})" for r in report["rules"] if not r["passed"]]
-        leave_out(get_current_context(), ["approve"], report, f"gate refused: {'; '.join(broken)}")
+        broken = "; ".join(rule["message"] for rule in report["rules"] if not rule["passed"])
+        leave_out(get_current_context(), ["approve"], report, f"the gate refused: {broken}")
     return report
 
 
 @task
-def promote(made: dict[str, Any], holder: str) -> dict[str, Any]:
+def promote(made: Any, holder: str) -> Any:
     """The challenger becomes champion, in one step."""
     from recloop import stages
 
@@ -59,8 +60,7 @@ def update_tasks(requested: str, approval: str, dry_run: str, options: Any) -> N
     """Adds the flow of an update to the DAG in whose context it is called; arguments are templates."""
     made = plan("{{ params.window }}", requested, approval, dry_run, options)
     trained = train(made, "{{ run_id }}")
-    report = evaluate(made, "{{ run_id }}")
-    report.operator.operator_extra_links = (GateReportLink(),)
+    report = linked(evaluate(made, "{{ run_id }}"), GateReportLink())
     approve = OptionalApproval(task_id="approve", plan=made, report=report)
     carry_on = WakeUpdate(task_id="carry_on", after=made, trigger_rule=TriggerRule.NONE_FAILED)
 

@@ -28,12 +28,14 @@ with DAG(
             title="Version",
             description_md="Empty: the release before the champion.",
         ),
-        "reason": Param(type="string", minLength=3, title="Reason", description_md="For the ledger."),
+        "reason": Param(
+            type="string", minLength=3, title="Reason", description_md="For the ledger."
+        ),
     },
 ) as dag:
 
     @task
-    def roll_back(version: int | None, reason: str) -> dict[str, Any]:
+    def roll_back(version: Any, reason: str) -> dict[str, Any]:
         from recloop import stages
 
         return stages.roll_back(version, reason)

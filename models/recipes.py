@@ -29,7 +29,7 @@ class Recipe:
     """Of shuffling, dropout and uniform negatives, together with the steps already taken."""
     clip_norm: float = 0.0
     """Largest global norm of a step's gradient; 0 is no clipping."""
-    shuffle: str = "baskets"
+    shuffle: str = "events"
     """"baskets", "events" or "none": see `models.sampling.event_order`."""
 
     def __post_init__(self) -> None:
@@ -55,10 +55,11 @@ class Recipe:
             )
 
 
-REBUILD = Recipe(epochs=10, learning_rate=0.1, batch_size=512, dropout=0.3)
-"""From nothing, on the whole history."""
+REBUILD = Recipe(epochs=5, learning_rate=0.1, batch_size=512, dropout=0.3, user_dropout=0.1)
+"""From nothing, on the whole history. Recency is the signal: follow it with INCREMENT on the last
+four weeks."""
 
-INCREMENT = Recipe(epochs=3, learning_rate=0.1, batch_size=256, dropout=0.3)
+INCREMENT = Recipe(epochs=3, learning_rate=0.15, batch_size=256, dropout=0.3, user_dropout=0.1)
 """From the champion, on the windows that it hasn't seen."""
 
 

@@ -1,6 +1,6 @@
 """TwoTower: who is asking on one side, what is offered on the other, a dot product between them.
 
-    query = unit(user id + mean(ids of the last H items) + statistics @ K)
+    query = unit(user id + mean(ids of the last H items) + scale * statistics @ K)
     item  = unit(item id + mean(words))
     logit = query . item / temperature + item bias
 
@@ -115,7 +115,8 @@ class TwoTower(tfrs.Model):
             seen = tf.logical_and(seen, keep)
         query += _masked_mean(tf.gather(history, history_rows), seen)
         if "statistics" in self.tables:
-            query += tf.linalg.matmul(statistics, self.tables["statistics"])
+            scaled = statistics * self.config.statistics_scale
+            query += tf.linalg.matmul(scaled, self.tables["statistics"])
         query = _unit(query)
         if "item_bias" in self.tables:
             query = tf.concat([query, tf.ones_like(query[:, :1])], axis=1)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+
 from recloop_airflow.links import GateReportLink
 
 PATIENCE = timedelta(days=3)

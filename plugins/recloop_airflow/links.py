@@ -18,7 +18,7 @@ class GateReportLink(BaseOperatorLink):
 
     name = "Gate report"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
         """`/recloop/gate/<update_id>`, or nothing while there is no update."""
         update_id = _returned(ti_key, "update_id")
         return "" if update_id is None else f"{PREFIX}/gate/{update_id}"
@@ -29,9 +29,15 @@ class DataDocsLink(BaseOperatorLink):
 
     name = "Data Docs"
 
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
         """`/recloop/data-docs/`."""
         return f"{PREFIX}/data-docs/index.html"
+
+
+def linked(output: Any, link: BaseOperatorLink) -> Any:
+    """The same output of a `@task`, whose page in the UI now shows `link`."""
+    output.operator.operator_extra_links = (link,)
+    return output
 
 
 def _returned(ti_key: Any, field: str) -> Any:

@@ -6,11 +6,14 @@ operators ask it and start a run only if there is something to do and nobody is 
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
+
+log = logging.getLogger(__name__)
 
 
 class WakeUpdate(TriggerDagRunOperator):
@@ -30,7 +33,9 @@ class WakeUpdate(TriggerDagRunOperator):
         """Ask the ledger, then start the run or skip."""
         from recloop import stages
 
-        if self.after is not None and (self.after["decision"] == "none" or self.after.get("dry_run")):
+        if self.after is not None and (
+            self.after["decision"] == "none" or self.after.get("dry_run")
+        ):
             raise AirflowSkipException(f"this run decided nothing: {self.after['reason']}")
         windows = stages.undecided()
         if not windows:
@@ -63,7 +68,6 @@ def leave_out(context: Any, task_ids: list[str], result: dict[str, Any], message
     Rejected: `@task.short_circuit`, which cannot return a result and skip, so that the reason for
     skipping would not be seen in the UI.
     """
-    ti = context["ti"]
-    ti.log.info("%s", message)
-    ti.xcom_push(key="return_value", value=result)
+    log.info("%s", message)
+    context["ti"].xcom_push(key="return_value", value=result)
     raise DownstreamTasksSkipped(tasks=task_ids)

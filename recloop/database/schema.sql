@@ -112,6 +112,7 @@ create table if not exists behavior.quarantine (
     quarantined_at timestamptz not null default now(),
     primary key (file_id, line_no)
 );
+create index if not exists quarantine_event on behavior.quarantine (event_id);
 create index if not exists quarantine_window on behavior.quarantine (window_key, rule);
 
 -- ── ledger: each window's passage ────────────────────────────────────────────────────────────────

@@ -69,19 +69,20 @@ def build_training_set(
 
     Raises:
         BadInput: `window_key` is not a window's key.
-        BadData: a joined feature knows of the query's day or later, or is stale.
-        CheckCrashed: events changed while they were read.
+        BadData: a joined feature knows of the query's day or later.
+        CheckCrashed: features lack late events of earlier windows, or events changed meanwhile.
         ServiceAway: the database was lost.
     """
     meaning = meaning or meaning_of(settings)
     window = meaning.window(window_key)
     with transaction(database_of(settings)) as cursor:
+        cursor.execute("set local jit = off")
         interactions = _interactions(cursor, window, meaning)
         if interactions.num_rows:
             queries = _queries(settings, cursor, window, meaning)
             items = _items(settings, cursor, window, meaning)
         else:
-            queries, items = _schemas()["queries"].empty_table(), _schemas()["items"].empty_table()
+            queries, items = schemas()["queries"].empty_table(), schemas()["items"].empty_table()
     tables = {"queries": queries, "interactions": interactions, "items": items}
     _check_consistent(tables)
     return write_training_set(settings.artifacts / "training_sets", window.key, tables)
@@ -98,7 +99,7 @@ def _interactions(cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
     names = ["query_id", "item_key", "event_timestamp"]
     columns = dict.fromkeys(names, pa.int64())
     if not buffer.tell():
-        return _schemas()["interactions"].empty_table()
+        return schemas()["interactions"].empty_table()
     buffer.seek(0)
     table = csv.read_csv(
         buffer,
@@ -106,7 +107,7 @@ def _interactions(cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
         convert_options=csv.ConvertOptions(column_types=columns),
     ).combine_chunks()
     weight = pa.array(np.ones(table.num_rows, np.float32))
-    return table.append_column("weight", weight).cast(_schemas()["interactions"])
+    return table.append_column("weight", weight).cast(schemas()["interactions"])
 
 
 def _queries(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
@@ -129,7 +130,7 @@ def _queries(settings: Settings, cursor: Cursor, window: Window, meaning: Meanin
         "history": pc.fill_null(joined["user_history__history"], []),
         **{name: joined[f"user_statistics__{name}"] for name in STATISTICS},
     }
-    queries = pa.table(columns).cast(_schemas()["queries"])
+    queries = pa.table(columns).cast(schemas()["queries"])
     check_against_events(cursor, queries, meaning)
     return queries
 
@@ -151,7 +152,7 @@ def _items(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning)
         "words": pc.fill_null(joined["item_content__words"], []),
         **{name: joined[f"item_statistics__{name}"] for name in ITEM_STATISTICS},
     }
-    return pa.table(columns).cast(_schemas()["items"])
+    return pa.table(columns).cast(schemas()["items"])
 
 
 def _point_in_time_join(settings: Settings, entities: str, service: str) -> pa.Table:
@@ -186,7 +187,8 @@ def _check_consistent(tables: dict[str, Any]) -> None:
         )
 
 
-def _schemas() -> dict[str, pa.Schema]:
+def schemas() -> dict[str, pa.Schema]:
+    """Columns and types of the three tables. Times are UTC."""
     import pyarrow as pa
 
     time = pa.timestamp("us", tz="UTC")

@@ -21,9 +21,10 @@ EXPERIMENT = "recloop"
 
 def client(settings: Settings) -> MlflowClient:
     """An MLflow client on the recloop database; creates its tables on first use."""
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # importing MLflow sets its own loggers to INFO
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     separator = "&" if "?" in settings.database_url else "?"
     uri = f"{settings.database_url}{separator}options=-csearch_path%3Dmlflow"

@@ -107,7 +107,9 @@ class AirflowClient:
         active = self.runs(dag_id, ("queued", "running"))
         return not any(run["run_type"] == "backfill" for run in active)
 
-    def runs(self, dag_id: str, states: Sequence[str] = (), limit: int = 100) -> list[dict[str, Any]]:
+    def runs(
+        self, dag_id: str, states: Sequence[str] = (), limit: int = 100
+    ) -> list[dict[str, Any]]:
         """Runs, oldest first: `dag_run_id, state, partition_key, start_date, end_date, conf …`."""
         wanted = "".join(f"&state={state}" for state in states)
         path = f"/api/v2/dags/{dag_id}/dagRuns?limit={limit}&order_by=id{wanted}"
@@ -214,5 +216,7 @@ class AirflowClient:
         return answer
 
     def _log_in(self) -> str:
-        self._token = str(self._send("POST", "/auth/token", self._login, login=False)["access_token"])
+        self._token = str(
+            self._send("POST", "/auth/token", self._login, login=False)["access_token"]
+        )
         return self._token

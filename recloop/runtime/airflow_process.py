@@ -12,8 +12,6 @@ Belongs here: processes. Keep out: their environment (see `environment.py`) and 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -22,11 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from recloop.errors import ServiceAway
+from recloop.runtime import sessions
 from recloop.runtime.airflow_client import AirflowClient
-from recloop.runtime.environment import DAGS, HOST, airflow_environment
+from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment
 from recloop.settings import Settings
 
 COMPONENTS: dict[str, tuple[str, ...]] = {
@@ -38,8 +35,8 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 DEFAULT_PORT = 8080
 START_TIMEOUT = 240.0
 """Seconds until Airflow has to be healthy; on two busy cores the first start takes about 45."""
-STOP_TIMEOUT = 15.0
-"""Seconds between SIGTERM and SIGKILL."""
+STOP_TIMEOUT = 8.0
+"""Seconds between SIGTERM and SIGKILL; a scheduler without tasks needs six."""
 
 
 def start(
@@ -54,15 +51,17 @@ def start(
         ServiceAway: a component ended, or Airflow was not healthy within `timeout` seconds.
     """
     state = _read_state(settings)
-    running = [name for name in COMPONENTS if _alive(state["processes"].get(name))]
+    running = [name for name in COMPONENTS if sessions.alive(state["processes"].get(name))]
     if not running:
         stop(settings)  # whatever a crash left behind
-        state = {"port": _choose_port(port, state.get("port")), "processes": {}}
+        state = {"port": _choose_port(port, state["port"]), "processes": {}, "former": []}
     environment = airflow_environment(settings, state["port"])
     _migrate(settings, environment)
     for name, arguments in COMPONENTS.items():
         if name not in running:
-            _end_session(state["processes"].get(name))
+            if name in state["processes"]:
+                sessions.end_all_but_tasks(state["processes"][name])
+                state["former"].append(state["processes"][name])
             state["processes"][name] = _spawn(settings, name, arguments, environment)
             _write_state(settings, state)
     client = AirflowClient(url(settings))
@@ -77,30 +76,22 @@ def stop(settings: Settings) -> bool:
     Tasks in progress are ended too: the ledger's lease lets their next attempt take over.
     """
     state = _read_state(settings)
-    members = [m for record in state["processes"].values() for m in _session(record)]
-    for process in members:
-        _signal(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(members, timeout=STOP_TIMEOUT)
-    late = [m for record in state["processes"].values() for m in _session(record)]
-    for process in {*stubborn, *late}:
-        _signal(process, signal.SIGKILL)
-    psutil.wait_procs([*stubborn, *late], timeout=5)
-    state["processes"] = {}
-    if members or _state_file(settings).exists():
-        _write_state(settings, state)
-    return bool(members)
+    ended = sessions.end([*state["processes"].values(), *state["former"]], STOP_TIMEOUT)
+    if _state_file(settings).exists():
+        _write_state(settings, {**state, "processes": {}, "former": []})
+    return bool(ended)
 
 
 def is_running(settings: Settings) -> bool:
     """Whether all components are alive."""
     processes = _read_state(settings)["processes"]
-    return all(_alive(processes.get(name)) for name in COMPONENTS)
+    return all(sessions.alive(processes.get(name)) for name in COMPONENTS)
 
 
 def process_ids(settings: Settings) -> dict[str, int]:
     """`{component: pid}` of the components that are alive."""
     processes = _read_state(settings)["processes"]
-    return {name: record["pid"] for name, record in processes.items() if _alive(record)}
+    return {name: record["pid"] for name, record in processes.items() if sessions.alive(record)}
 
 
 def url(settings: Settings) -> str:
@@ -171,19 +162,15 @@ def _spawn(
             cwd=settings.airflow_home,
             start_new_session=True,
         )
-    return {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
+    return sessions.record_of(process.pid)
 
 
 def _wait_until_healthy(
     settings: Settings, client: AirflowClient, state: dict[str, Any], timeout: float
 ) -> None:
-    expected = {path.stem for path in DAGS.glob("*.py") if "DAG(" in path.read_text()} | {
-        path.stem for path in DAGS.glob("*.py") if "@dag" in path.read_text()
-    }
-
     def ready() -> bool:
         for name, record in state["processes"].items():
-            if not _alive(record):
+            if not sessions.alive(record):
                 raise ServiceAway(_ended(settings, name))
         health = client.health()
         beats = {
@@ -192,9 +179,10 @@ def _wait_until_healthy(
             "triggerer": health["triggerer"]["latest_triggerer_heartbeat"],
         }
         # A heartbeat older than the process is that of its predecessor.
-        return all(_later(beat, state["processes"][name]) for name, beat in beats.items()) and (
-            expected <= {*client.dag_ids(), *(Path(f).stem for f in client.import_errors())}
-        )
+        if not all(_later(beat, state["processes"][name]) for name, beat in beats.items()):
+            return False
+        parsed = {*client.dag_ids(), *(Path(file).stem for file in client.import_errors())}
+        return parsed.issuperset(DAG_IDS)
 
     deadline = time.monotonic() + timeout
     while True:
@@ -224,74 +212,6 @@ def _later(beat: str | None, record: dict[str, Any]) -> bool:
     return beat is not None and datetime.fromisoformat(beat) > created
 
 
-def _alive(record: dict[str, Any] | None) -> bool:
-    """Whether the recorded process, and not another with its number, runs."""
-    if record is None:
-        return False
-    try:
-        process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["created"]) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _session(record: dict[str, Any]) -> list[psutil.Process]:
-    """The processes of a component's session, orphans included.
-
-    A session's number is not given to a new process while the session has members; so if the leader
-    is there but is not the recorded one, the session is somebody else's.
-    """
-    leader = record["pid"]
-    if psutil.pid_exists(leader) and not _alive(record) and not _zombie(leader):
-        return []
-    found = []
-    for pid in psutil.pids():
-        try:
-            if os.getsid(pid) == leader:
-                found.append(psutil.Process(pid))
-        except (OSError, psutil.Error):
-            continue
-    return found
-
-
-def _zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _end_session(record: dict[str, Any] | None) -> None:
-    """Before a component is started again. A killed scheduler's tasks may finish: they are spared."""
-    if record is None:
-        return
-    for process in _session(record):
-        if "LocalExecutor" not in " ".join(_command(process)) and not _is_task(process):
-            _signal(process, signal.SIGKILL)
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
-
-
-def _is_task(process: psutil.Process) -> bool:
-    try:
-        return any("LocalExecutor" in " ".join(_command(p)) for p in process.parents())
-    except psutil.Error:
-        return False
-
-
-def _signal(process: psutil.Process, number: int) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.Error:
-        pass
-
-
 def _choose_port(wanted: int | None, last: int | None) -> int:
     for candidate in (wanted,) if wanted else (last, DEFAULT_PORT):
         if candidate and _free(candidate):
@@ -318,11 +238,11 @@ def _state_file(settings: Settings) -> Path:
 
 
 def _read_state(settings: Settings) -> dict[str, Any]:
+    empty: dict[str, Any] = {"port": None, "processes": {}, "former": []}
     try:
-        state: dict[str, Any] = json.loads(_state_file(settings).read_text())
-        return state
+        return empty | json.loads(_state_file(settings).read_text())
     except (FileNotFoundError, ValueError):
-        return {"port": None, "processes": {}}
+        return empty
 
 
 def _write_state(settings: Settings, state: dict[str, Any]) -> None:

@@ -22,6 +22,15 @@ PLUGINS = PROJECT / "plugins"
 HOST = "127.0.0.1"
 PARALLELISM = 4
 
+DAG_IDS = (
+    "behavior_arrival",
+    "full_rebuild",
+    "incremental_update",
+    "ingest_behavior",
+    "rollback_release",
+)
+"""The DAGs of `dags/`, one file each, named alike."""
+
 LOCAL_SETTINGS = '''"""Written by recloop (see recloop/runtime/preload.py); edits are overwritten."""
 
 from recloop.runtime.preload import preload_if_scheduler
@@ -65,6 +74,8 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "86400",  # a GPU queue may be long
+        # A supervisor that misses its task's exit looks again after this many seconds (default 5).
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "60",
         **_secrets(settings),
     }

@@ -63,4 +63,5 @@ def preload_if_scheduler(enabled: bool) -> None:
     """What `airflow_local_settings.py` calls."""
     if wanted(sys.argv, enabled):
         seconds = preload()
-        log.info("preloaded in %.1f s: %s", sum(seconds.values()), seconds)
+        # Airflow has not set up logging yet.
+        print(f"preloaded in {sum(seconds.values()):.1f} s: {seconds}", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -99,4 +100,4 @@ def _only(rows: list[Int64], keys: Int64) -> list[Int64]:
 
 def _rows(csr: CSR) -> list[Int64]:
     offsets, keys = csr
-    return [keys[low:high] for low, high in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [keys[low:high] for low, high in pairwise(offsets)]

@@ -17,11 +17,18 @@ from recloop.windows import Window
 OWN_PRICES = 3
 """Lines of an item within the window that make a usual price, where the item has none yet."""
 
+# A table with statistics of its own: estimates for a window new to `behavior.landing` can be a thousand
+# times too low, and the plans made from them a thousand times too slow.
+LINE = """
+create temp table line on commit drop as
+select * from behavior.landing where window_key = %(window)s;
+alter table line add primary key (file_id, line_no);
+analyze line
+"""
+
 CHECK = """
 insert into behavior.checked ({columns}, rules, duplicate, price_ratio)
-with line as (
-    select * from behavior.landing where window_key = %(window)s
-), usual as (
+with usual as (
     select item_id, percentile_cont(0.5) within group (order by price) as usual_price
     from behavior.event join behavior.item using (item_key)
     where window_key = any(%(trailing)s) and event_timestamp < %(start)s and price > 0
@@ -40,13 +47,13 @@ with line as (
 ), compared as (
     select line.*, price / coalesce(usual_price, own_price) as price_ratio,
         row_number() over (partition by event_id, content_hash order by file_id, line_no) > 1
-            or exists (select from known where known.event_id = line.event_id
-                       and known.content_hash = line.content_hash) as duplicate
-    from line left join usual using (item_id) left join own using (item_id)
+            or known.content_hash is not null as duplicate
+    from line left join known using (event_id, content_hash)
+        left join usual using (item_id) left join own using (item_id)
 ), judged as (
     select *, array_remove(array[{predicates}]::text[], null) as rules from compared
 ), ranked as (
-    select *, exists (select from accepted where accepted.event_id = judged.event_id)
+    select *, event_id in (select event_id from accepted)
         or row_number() over (partition by event_id, duplicate, rules = '{{}}'
                               order by file_id, line_no) > 1 as taken
     from judged
@@ -70,6 +77,7 @@ def check_lines(
         f"case when {rule.predicate} then '{rule.name}' end" for rule in row_rules(spec, limits)
     )
     cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))
+    cursor.execute(LINE, {"window": window.key})
     cursor.execute(
         CHECK.format(
             columns=", ".join(LANDING_COLUMNS),
@@ -85,7 +93,7 @@ def check_lines(
         },
     )
     count = cursor.rowcount
-    cursor.execute("analyze behavior.checked")
+    cursor.execute("drop table line; analyze behavior.checked")
     return count
 
 

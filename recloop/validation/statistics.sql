@@ -17,7 +17,7 @@ with line as materialized (
     select sqrt(greatest(0, 0.5 * sum(
         case when p > 0 then p * log(2, (p / ((p + q) / 2))::numeric) else 0 end
         + case when q > 0 then q * log(2, (q / ((p + q) / 2))::numeric) else 0 end
-    ))) as item_drift from share
+    ))) as item_drift from share having sum(q) > 0 and sum(p) > 0
 ), text as (            -- lines of known items, and whether the item ever showed these attributes
     select bool_or(version.attributes = good.item_attributes) as shown
     from good join behavior.item using (item_id) join behavior.item_version version using (item_key)

@@ -1,4 +1,4 @@
-"""Daily rows against an oracle that looks at every event; order, repetition and lateness of builds."""
+"""Daily rows against an oracle that looks at every event; repeated, late and unordered builds."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def test_only_events_worth_learning_from_are_purchases(settings: Settings) -> No
     assert rows_of(settings.database_url, "user_statistics")[0]["purchases_28d"] == 2
 
 
-def test_days_are_utc_days(settings: Settings, shop: Meaning) -> None:
+def test_days_are_utc_days(untouched_settings: Settings, shop: Meaning) -> None:
+    settings = untouched_settings
     with transaction(settings.database_url) as cursor:
         cursor.execute("select current_database()")
         name = cursor.fetchone()[0]  # type: ignore[index]

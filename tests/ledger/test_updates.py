@@ -14,6 +14,12 @@ from recloop.ledger.lease import kept
 from tests.ledger.builders import feature, judge, plan, promote, train
 
 
+def wait_for_the_loss(keeper, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        keeper.check()
+        time.sleep(0.02)
+
+
 def expire(cursor) -> None:
     cursor.execute("update ledger.update set lease_until = now() - interval '1 second'")
 
@@ -121,6 +127,4 @@ def test_the_keeper_renews_and_notices_a_take_over(database_url) -> None:
         with transaction(database_url) as cursor:
             updates.take_over(cursor, lease.update_id, "run")
         with pytest.raises(LeaseLost):
-            while time.monotonic() < deadline:
-                keeper.check()
-                time.sleep(0.02)
+            wait_for_the_loss(keeper, deadline)

@@ -20,6 +20,7 @@ CONFIG = ModelConfig(
     word_buckets=32,
     words_per_item=3,
     temperature=0.2,
+    uniform_negatives=0,
 )
 RECIPE = Recipe(epochs=3, learning_rate=0.1, batch_size=16, dropout=0.2, user_dropout=0.2, seed=3)
 WARM_UP = dataclasses.replace(RECIPE, epochs=10)

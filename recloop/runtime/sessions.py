@@ -1,0 +1,93 @@
+"""Process sessions: recognising, listing and ending what a component and its children are.
+
+A component leads a session of its own. Its children stay in that session when it is killed, so that
+orphans are found by the session's number, which no new process is given while a member lives.
+
+Belongs here: processes as the operating system sees them. Keep out: which components there are (see
+`airflow_process.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from typing import Any
+
+import psutil
+
+Record = dict[str, Any]
+"""`{"pid", "created"}` of a session's leader; `created` tells it from a later process of that pid."""
+
+IDLE_WORKER = "LocalExecutor: <idle>"
+
+
+def record_of(pid: int) -> Record:
+    """What has to be remembered of a process that was just started."""
+    return {"pid": pid, "created": psutil.Process(pid).create_time()}
+
+
+def alive(record: Record | None) -> bool:
+    """Whether the recorded process, and not another with its number, runs."""
+    if record is None:
+        return False
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(record["pid"])
+        same = abs(process.create_time() - record["created"]) < 2
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def members(record: Record) -> list[psutil.Process]:
+    """The session's processes, its leader included; empty if the number is somebody else's now."""
+    leader = record["pid"]
+    if _taken(record):
+        return []
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(pid) == leader:
+                process = psutil.Process(pid)
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+    return found
+
+
+def end(records: Iterable[Record], patience: float) -> int:
+    """End whole sessions: SIGTERM, and SIGKILL after `patience` seconds. Returns how many processes.
+
+    Everybody is told at once: a scheduler that alone gets SIGTERM waits for its tasks.
+    """
+    sessions = list(records)
+    told = [process for record in sessions for process in members(record)]
+    _signal(told, signal.SIGTERM)
+    psutil.wait_procs(told, timeout=patience)
+    left = [process for record in sessions for process in members(record)]
+    _signal(left, signal.SIGKILL)
+    psutil.wait_procs(left, timeout=5)
+    return len(told)
+
+
+def end_all_but_tasks(record: Record) -> None:
+    """End what a killed component left, except executors that are at work: their task may finish."""
+    for process in members(record):
+        with contextlib.suppress(psutil.Error):
+            family = [process, *process.parents()]
+            titles = [" ".join(relative.cmdline()) for relative in family]
+            at_work = any("LocalExecutor:" in t and IDLE_WORKER not in t for t in titles)
+            if not at_work:
+                process.kill()
+
+
+def _taken(record: Record) -> bool:
+    with contextlib.suppress(psutil.Error):
+        leader = psutil.Process(record["pid"])
+        return abs(leader.create_time() - record["created"]) >= 2
+    return False
+
+
+def _signal(processes: Iterable[psutil.Process], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(number)

@@ -1,0 +1,206 @@
+"""Running suites with Great Expectations on PostgreSQL, and writing Data Docs.
+
+Belongs here: the only contact with Great Expectations' contexts, stores and results. Keep out: what is
+expected (`suite.py`) and what follows from it (`window.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recloop.errors import CheckCrashed, RecloopError, ServiceAway
+from recloop.settings import Settings
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # 200 lines under Airflow otherwise
+SITE = "recloop"
+SOURCE = "behavior"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Great Expectations' word on one rule. `broken`: rows that do not meet it."""
+
+    rule: str
+    success: bool
+    broken: int
+
+
+class Judge:
+    """One Great Expectations context: judges suites, then writes their pages.
+
+    Args:
+        settings: names the database, the folder of results and that of Data Docs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.database_url
+        self._docs = settings.data_docs
+        self._pages: list[Any] = []
+        with crashes_told_apart("opening Great Expectations"):
+            self._context = _context(settings.artifacts / "validations", settings.data_docs)
+            self._source = self._context.data_sources.add_postgres(
+                SOURCE, connection_string=self._url, create_temp_table=False
+            )
+
+    def judge(self, window_key: str, query: str, suite: Any) -> list[Verdict]:
+        """Validate the rows of `query`; one verdict per expectation, in the suite's order.
+
+        Raises:
+            CheckCrashed: an expectation could not be computed.
+            ServiceAway: the database went away meanwhile.
+        """
+        import great_expectations as gx
+        from great_expectations.core.run_identifier import RunIdentifier
+        from great_expectations.data_context.types.resource_identifiers import (
+            ExpectationSuiteIdentifier,
+            ValidationResultIdentifier,
+        )
+
+        with crashes_told_apart(f"suite {suite.name!r} on window {window_key}"):
+            asset = self._source.add_query_asset(f"{suite.name} {window_key}", query=query)
+            batch = asset.add_batch_definition_whole_table("all")
+            definition = self._context.validation_definitions.add(
+                gx.ValidationDefinition(
+                    name=asset.name, data=batch, suite=self._context.suites.add(suite)
+                )
+            )
+            run = RunIdentifier(run_name=window_key)
+            outcome = definition.run(run_id=run, result_format="SUMMARY")
+            self._pages.append(
+                ValidationResultIdentifier(
+                    expectation_suite_identifier=ExpectationSuiteIdentifier(name=suite.name),
+                    run_id=run,
+                    batch_identifier=f"{SOURCE}-{asset.name}",
+                )
+            )
+            return [_verdict(result, suite.name, window_key) for result in outcome.results]
+
+    def write_docs(self) -> str:
+        """Write the pages of what was judged, and the index; returns the last page's path."""
+        with crashes_told_apart("writing Data Docs"):
+            self._context.build_data_docs(
+                site_names=[SITE], resource_identifiers=self._pages, build_index=True
+            )
+            sites = self._context.get_docs_sites_urls(self._pages[-1]) if self._pages else []
+        urls = [site["site_url"] for site in sites if site["site_url"]]
+        return urls[0].removeprefix("file://") if urls else str(self._docs / "index.html")
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self._source.get_engine().dispose()
+
+
+@contextmanager
+def crashes_told_apart(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong in a check into `ServiceAway` or `CheckCrashed`, with its cause."""
+    try:
+        yield
+    except RecloopError:
+        raise
+    except Exception as error:
+        away = away_cause(error)
+        if away is not None:
+            raise ServiceAway(
+                f"the database went away during {what}: {str(away).strip().splitlines()[0]}. "
+                "Nothing was decided; run it again."
+            ) from error
+        raise CheckCrashed(
+            f"{what} could not be carried out: {type(error).__name__}: {error}. "
+            "This says nothing about the data; correct the check, then run it again."
+        ) from error
+
+
+def away_cause(error: BaseException | None) -> BaseException | None:
+    """The lost or refused connection among an error and its causes, if there is one."""
+    import psycopg2
+
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        original = getattr(error, "orig", None)  # SQLAlchemy's wrapper
+        for candidate in (error, original):
+            if isinstance(candidate, psycopg2.InterfaceError) or (
+                isinstance(candidate, psycopg2.OperationalError) and _is_connection(candidate)
+            ):
+                return candidate
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_connection(error: Any) -> bool:
+    """SQLSTATE class 08 (connection) and 57P (shutdown), or none at all: the server never answered."""
+    code = error.pgcode
+    return code is None or code.startswith(("08", "57P"))
+
+
+def _verdict(result: Any, suite: str, window_key: str) -> Verdict:
+    rule = str((result.expectation_config.meta or {}).get("rule"))
+    raised = result.exception_info or {}
+    infos = [raised] if "raised_exception" in raised else list(raised.values())
+    for info in infos:
+        if info.get("raised_exception"):
+            text = f"{info.get('exception_message')} {info.get('exception_traceback') or ''}"
+            if "OperationalError" in text and _sounds_away(text):
+                raise ServiceAway(
+                    f"the database went away while rule {rule!r} was judged. "
+                    "Nothing was decided; run it again."
+                )
+            raise CheckCrashed(
+                f"rule {rule!r} of suite {suite!r} could not be judged on window {window_key}: "
+                f"{info.get('exception_message')}. This says nothing about the data; correct the "
+                "rule, then run it again."
+            )
+    return Verdict(rule, bool(result.success), int(result.result.get("unexpected_count") or 0))
+
+
+def _sounds_away(text: str) -> bool:
+    """Great Expectations keeps only the text of an exception that a metric raised."""
+    signs = ("server closed the connection", "could not connect", "connection to server",
+             "terminating connection", "connection refused", "SSL connection has been closed",
+             "Connection reset", "No such file or directory")  # fmt: skip
+    return any(sign.lower() in text.lower() for sign in signs)
+
+
+def _context(results: Path, docs: Path) -> Any:
+    """An ephemeral context whose results and site lie in files, so that windows accumulate."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
+
+    for folder in (results, docs):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def files(folder: Path) -> dict[str, str]:
+        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
+
+    return gx.get_context(
+        mode="ephemeral",
+        project_config=DataContextConfig(
+            stores={
+                "expectations_store": {"class_name": "ExpectationsStore"},
+                "checkpoint_store": {"class_name": "CheckpointStore"},
+                "validation_definition_store": {"class_name": "ValidationDefinitionStore"},
+                "validation_results_store": {
+                    "class_name": "ValidationResultsStore",
+                    "store_backend": files(results),
+                },
+            },
+            expectations_store_name="expectations_store",
+            checkpoint_store_name="checkpoint_store",
+            validation_results_store_name="validation_results_store",
+            data_docs_sites={
+                SITE: {
+                    "class_name": "SiteBuilder",
+                    "show_how_to_buttons": False,
+                    "store_backend": files(docs),
+                    "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                }
+            },
+            progress_bars=ProgressBarsConfig(globally=False),
+            analytics_enabled=False,
+        ),
+    )

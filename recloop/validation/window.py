@@ -1,0 +1,246 @@
+"""Validating one window: check its lines, let Great Expectations judge, accept or refuse.
+
+Belongs here: the order of these steps, and the report. Keep out: rules (`rows.py`, `suite.py`), SQL
+(`checking.py`, `accepting.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.contracts import RuleResult, ValidationReport
+from recloop.database.connection import connect
+from recloop.errors import BadInput, CheckCrashed, WindowRefused
+from recloop.ledger import windows as ledger
+from recloop.settings import Settings
+from recloop.validation import accepting, checking, statistics
+from recloop.validation.judging import Judge, Verdict, crashes_told_apart
+from recloop.validation.rows import RowRule, row_rules
+from recloop.validation.statistics import Statistics
+from recloop.validation.suite import (
+    WindowRule,
+    rows_query,
+    rows_suite,
+    window_query,
+    window_rules,
+    window_suite,
+)
+from recloop.validation.thresholds import Limits, load_limits
+from recloop.windows import Window
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 3
+"""Judgements of a window whose lines keep changing while they are judged."""
+
+
+@dataclass
+class _Case:
+    """What one validation works with."""
+
+    settings: Settings
+    spec: DatasetSpec
+    limits: Limits
+    window: Window
+    as_of: datetime | None
+
+
+def validate_window(
+    settings: Settings, key: str, as_of: datetime | None = None
+) -> ValidationReport:
+    """Accept the landed lines of a window, quarantine rows of it, or refuse it.
+
+    Late lines of an accepted window are held against the row rules only; window rules judged it
+    before. A window with nothing new returns its stored report. Two runs take turns.
+
+    Args:
+        as_of: of a live dataset, how far time has come (aware); None: to the window's end.
+
+    Raises:
+        BadInput: the ledger does not know the window: nothing landed in it.
+        WindowRefused: a window rule was broken; the lines stay landed.
+        CheckCrashed, ServiceAway: nothing was decided.
+    """
+    spec = load_dataset(settings)
+    case = _Case(settings, spec, load_limits(settings, spec), spec.calendar.parse(key), as_of)
+    with crashes_told_apart(f"the validation of window {key}"), _locked(settings, key) as held:
+        for _ in range(ATTEMPTS):
+            try:
+                return _validate(case, held)
+            except accepting.LandingChanged:
+                held.rollback()
+                log.info("lines of window %s changed while they were judged; judging again", key)
+        raise CheckCrashed(f"lines of window {key} keep changing; run it again when they rest.")
+
+
+@contextmanager
+def _locked(settings: Settings, key: str) -> Iterator[Connection]:
+    """A connection that holds the window's advisory lock; waits for another run to finish."""
+    connection = connect(settings.database_url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (f"validate {key}",))
+        connection.commit()
+        yield connection
+    finally:
+        connection.close()
+
+
+def _validate(case: _Case, held: Connection) -> ValidationReport:
+    with held, held.cursor() as cursor:
+        state = ledger.state_of(cursor, case.window.key)
+        if state is None:
+            raise BadInput(
+                f"window {case.window.key} has no landed lines; `recloop ingest` reads the source, "
+                "`recloop status` lists the windows."
+            )
+        cursor.execute(
+            "select exists (select from behavior.landing where window_key = %s)",
+            (case.window.key,),
+        )
+        row = cursor.fetchone()
+        stored = ledger.validation_of(cursor, case.window.key)
+        late = state in ("validated", "featured")
+        if late and stored is not None and not (row and row[0]):
+            return stored
+        trailing = ledger.trailing(cursor, case.window, case.limits.window.trailing_windows)
+        lines = checking.check_lines(cursor, case.window, trailing, case.spec, case.limits)
+        measured = None
+        if late:
+            _bound_late_lines(cursor, case)
+        else:
+            measured = statistics.measure(
+                cursor, case.window, trailing, case.spec, case.limits.window, case.as_of
+            )
+    results, docs = _judge(case, measured, lines)
+    with held, held.cursor() as cursor:
+        good, duplicates, quarantined = accepting.count_fates(cursor, case.window)
+        report = ValidationReport(
+            window=case.window.key,
+            passed=all(result.passed for result in results),
+            lines=lines,
+            accepted=good,
+            duplicates=duplicates,
+            quarantined=quarantined,
+            data_hash="",
+            rules=tuple(results),
+            data_docs=docs,
+        )
+        if report.passed:
+            data_hash = accepting.move_lines(cursor, case.window, case.spec)
+            report = report.model_copy(update={"data_hash": data_hash})
+            ledger.note_accepted(cursor, report)
+        else:
+            report = report.model_copy(update={"accepted": 0})
+            ledger.note_refused(cursor, report)
+        checking.clear(cursor, case.window)
+    if not report.passed:
+        raise WindowRefused(refusal_message(report))
+    return report
+
+
+def refusal_message(report: ValidationReport) -> str:
+    """Every broken rule of a refused window: name, value, limit, remedy."""
+    broken = [rule for rule in report.rules if not rule.passed]
+    told = "\n".join(f"- {rule.message}" for rule in broken)
+    return (
+        f"window {report.window} ({report.lines} lines) is refused by {len(broken)} rule(s):\n"
+        f"{told}\nIts lines wait; correct the source or config/validation.toml and validate again. "
+        f"Data Docs: {report.data_docs}"
+    )
+
+
+def _judge(case: _Case, measured: Statistics | None, lines: int) -> tuple[list[RuleResult], str]:
+    """Great Expectations' verdicts as rule results, and the page of Data Docs.
+
+    Without `measured`, lines are late: rows are judged for the docs, and shares refuse nothing.
+    """
+    key, results = case.window.key, list[RuleResult]()
+    judge = Judge(case.settings)
+    try:
+        if lines:
+            rules = row_rules(case.spec, case.limits)
+            verdicts = judge.judge(key, rows_query(key, rules), rows_suite(rules, case.limits))
+            by_name = {rule.name: rule for rule in rules}
+            total = measured.raw["lines"] if measured else lines
+            enough = measured is not None and total >= case.limits.window.minimum_compared
+            results += [_of_rows(v, by_name[v.rule], case.limits, total, enough) for v in verdicts]
+        if measured is not None:
+            expected = window_rules(case.limits.window, case.spec)
+            verdicts = judge.judge(key, window_query(key, expected), window_suite(expected))
+            pairs = zip(verdicts, expected, strict=True)
+            results += [_of_window(v, rule, measured) for v, rule in pairs]
+        return results, judge.write_docs()
+    finally:
+        judge.close()
+
+
+def _of_rows(
+    verdict: Verdict, rule: RowRule, limits: Limits, lines: int, judged: bool
+) -> RuleResult:
+    tolerated = limits.rows.share_of(rule.name)
+    share = round(verdict.broken / lines, 6) if lines else 0.0
+    message = (
+        f"{rule.name} = {share:.1%} of lines ({verdict.broken} of {lines}), limit {tolerated:.1%}: "
+        f"{rule.meaning}. {rule.remedy}"
+    )
+    if not judged:
+        message += " (Quarantined; too few or late lines, so that the share is not judged.)"
+    return RuleResult(
+        name=rule.name,
+        value=share,
+        limit=f"at most {tolerated:g}",
+        passed=verdict.success or not judged,
+        message=message,
+    )
+
+
+def _of_window(verdict: Verdict, rule: WindowRule, measured: Statistics) -> RuleResult:
+    value = measured.values[rule.name]
+    if value is None:
+        message = f"{rule.name} was not judged: there is too little to compare."
+    else:
+        detail = measured.details.get(rule.name)
+        message = (
+            f"{rule.name} = {value:.4g}{f' ({detail})' if detail else ''}, limit {rule.limit}: "
+            f"{rule.meaning}. {rule.remedy}"
+        )
+    return RuleResult(
+        name=rule.name,
+        value=None if value is None else round(value, 6),
+        limit=rule.limit,
+        passed=verdict.success,
+        message=message,
+    )
+
+
+def _bound_late_lines(cursor: Cursor, case: _Case) -> None:
+    """More late lines than a share of the window's events would change it unjudged: quarantine."""
+    cursor.execute(
+        "select (select count(*) from behavior.checked where window_key = %(w)s and not duplicate "
+        "and rules = '{}'), (select accepted from ledger.window where window_key = %(w)s)",
+        {"w": case.window.key},
+    )
+    late, accepted = cursor.fetchone() or (0, 0)
+    limit = case.limits.window
+    if late < limit.minimum_compared or late <= limit.late_share * accepted:
+        return
+    cursor.execute(
+        "update behavior.checked set rules = array['excess_late_lines'] "
+        "where window_key = %s and not duplicate and rules = '{}'",
+        (case.window.key,),
+    )
+    log.warning(
+        "excess_late_lines: %s late lines for window %s, which has %s events (limit: %s of them); "
+        "they are quarantined, because window rules judged the window without them. Look for a "
+        "delivery that came twice, or raise window.late_share in config/validation.toml.",
+        late, case.window.key, accepted, json.dumps(limit.late_share),
+    )  # fmt: skip

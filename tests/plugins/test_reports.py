@@ -1,0 +1,154 @@
+"""The pages under /recloop: who may see them, and which files they give out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from recloop_airflow.links import DataDocsLink, GateReportLink
+from recloop_airflow.reports import PREFIX, create_app
+
+import recloop
+
+ROUTES = (f"{PREFIX}/gate/1", f"{PREFIX}/data-docs/index.html", f"{PREFIX}/data-docs/")
+
+
+class Stages:
+    """Stands in for `recloop.stages`: update 1 has a report, 2 points outside, 3 was not judged."""
+
+    def __init__(self, home: Path) -> None:
+        self.uris = {1: str(home / "artifacts/gate/1.html"), 2: "/etc/hostname", 3: ""}
+
+    def gate_report_uri(self, update_id: int) -> str:
+        return self.uris.get(update_id, "")
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    monkeypatch.setenv("RECLOOP_HOME", str(tmp_path))
+    fake = Stages(tmp_path)
+    monkeypatch.setitem(sys.modules, "recloop.stages", fake)
+    monkeypatch.setattr(recloop, "stages", fake, raising=False)
+    for name, text in {
+        "artifacts/gate/1.html": "<h1>gate of update 1</h1>",
+        "data_docs/index.html": "<h1>docs</h1>",
+        "data_docs/static/site.css": "h1 {}",
+        "secret.txt": "secret",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "data_docs" / "escape").symlink_to(tmp_path / "secret.txt")
+    return create_app()
+
+
+@pytest.fixture
+def anonymous(pages: FastAPI) -> Iterator[TestClient]:
+    """As Airflow mounts it, with Airflow's own check of who is asking."""
+    from airflow.api_fastapi.app import create_auth_manager
+
+    whole = FastAPI()
+    whole.mount(PREFIX, pages)
+    whole.state.auth_manager = pages.state.auth_manager = create_auth_manager()
+    with TestClient(whole, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def admitted(pages: FastAPI) -> Iterator[TestClient]:
+    """A user whom Airflow lets see plugins."""
+    for dependency in pages.router.dependencies:
+        pages.dependency_overrides[dependency.dependency] = lambda: None
+    whole = FastAPI()
+    whole.mount(PREFIX, pages)
+    with TestClient(whole) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_strangers_are_turned_away(anonymous: TestClient, path: str) -> None:
+    assert anonymous.get(path).status_code == 401
+
+
+def test_every_route_is_behind_the_check(pages: FastAPI) -> None:
+    assert len(pages.router.dependencies) == 1
+    assert {route.path for route in pages.routes} == {"/gate/{update_id}", "/data-docs/{path:path}"}
+    assert {method for route in pages.routes for method in route.methods} == {"GET"}
+
+
+def test_gate_report_is_shown(admitted: TestClient) -> None:
+    answer = admitted.get(f"{PREFIX}/gate/1")
+    assert answer.status_code == 200
+    assert "gate of update 1" in answer.text
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_data_docs_are_shown_with_their_files(admitted: TestClient) -> None:
+    assert "docs" in admitted.get(f"{PREFIX}/data-docs/").text
+    assert admitted.get(f"{PREFIX}/data-docs/static/site.css").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gate/2",
+        "/gate/3",
+        "/gate/99",
+        "/data-docs/missing.html",
+        "/data-docs/escape",
+        "/data-docs/..%2Fsecret.txt",
+        "/data-docs/%2e%2e/secret.txt",
+        "/data-docs/%2Fetc%2Fhostname",
+        "/data-docs//etc/hostname",
+        "/data-docs/static",
+    ],
+)
+def test_nothing_else_is_given_out(admitted: TestClient, path: str) -> None:
+    answer = admitted.get(PREFIX + path)
+    assert answer.status_code == 404
+    assert "secret" not in answer.text
+
+
+def test_gate_takes_numbers_only(admitted: TestClient) -> None:
+    assert admitted.get(f"{PREFIX}/gate/..%2F..%2Fsecret.txt").status_code in (404, 422)
+
+
+def test_links_lead_to_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    key = type("Key", (), {"task_id": "evaluate", "dag_id": "d", "run_id": "r"})()
+    returned: dict[str, Any] = {"evaluate": {"update_id": 12}}
+    monkeypatch.setattr(XCom, "get_one", lambda *, task_id, **_: returned.get(task_id))
+    assert GateReportLink().get_link(None, ti_key=key) == "/recloop/gate/12"
+    key.task_id = "approve"
+    assert GateReportLink().get_link(None, ti_key=key) == "/recloop/gate/12"
+    returned.clear()
+    assert GateReportLink().get_link(None, ti_key=key) == ""
+    assert DataDocsLink().get_link(None, ti_key=key) == "/recloop/data-docs/index.html"
+
+
+def test_the_plugin_is_found_and_imports_no_tensorflow() -> None:
+    import subprocess
+
+    from tests.airflow_home import child_environment
+
+    code = (
+        "import sys; from airflow import plugins_manager as p;"
+        "names = [x.name for x in p._get_plugins()[0]];"
+        "print('PLUGINS', names, p.get_import_errors());"
+        "print('HEAVY', [m for m in ('tensorflow','feast','great_expectations','mlflow','pandas')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "'recloop'" in done.stdout, done.stderr[-2000:]
+    assert "HEAVY []" in done.stdout, done.stdout

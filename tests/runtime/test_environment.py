@@ -1,0 +1,38 @@
+"""The environment that Airflow gets."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+from recloop.runtime.environment import airflow_environment
+from recloop.settings import VARIABLES, Settings
+
+
+def test_nothing_listens_beyond_this_machine(settings: Settings) -> None:
+    environment = airflow_environment(settings, 18099)
+    assert environment["AIRFLOW__API__HOST"] == "127.0.0.1"
+    for name in ("API__BASE_URL", "CORE__EXECUTION_API_SERVER_URL"):
+        assert environment[f"AIRFLOW__{name}"].startswith("http://127.0.0.1:18099")
+
+
+def test_tasks_get_the_same_settings_and_a_database_that_answers(settings: Settings) -> None:
+    environment = airflow_environment(settings, 18099)
+    assert {f"RECLOOP_{name}" for name in VARIABLES} <= set(environment)
+    assert environment["RECLOOP_DATABASE_URL"] == settings.database_url
+    assert "/airflow?" in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+
+def test_secrets_are_made_once_and_for_the_owner_only(settings: Settings) -> None:
+    first, second = (airflow_environment(settings, port) for port in (18099, 18100))
+    names = (
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__API__SECRET_KEY",
+        "AIRFLOW__API_AUTH__JWT_SECRET",
+    )
+    assert all(first[name] == second[name] for name in names)
+    assert len({first[name] for name in names}) == 3
+    assert len(first["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
+    path = settings.airflow_home / "secrets.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(json.loads(path.read_text())) == 3
