@@ -12,13 +12,35 @@ to its scores.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault(
+    "TF_CPP_MIN_LOG_LEVEL", "3"
+)  # "no CUDA driver" is an error on every CPU machine
 
-import tensorflow as tf
-import tensorflow_recommenders as tfrs
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keeps what TensorFlow's C++ prints before its logging is set up off standard error.
+
+    A failing import still raises: only file descriptor 2 is turned away, not exceptions.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+with _without_chatter():
+    import tensorflow as tf
+    import tensorflow_recommenders as tfrs
 
 __all__ = ["prepare_devices", "tf", "tfrs"]
 

@@ -30,6 +30,10 @@ class HoldoutRules(_Table):
     top_up: bool
 
 
+class RebuildRules(_Table):
+    recent_days: int = Field(ge=0)
+
+
 class BaselineRules(_Table):
     popularity_days: int = Field(ge=1)
 
@@ -39,6 +43,7 @@ class UpdateRules(_Table):
 
     policy: PolicyRules
     holdout: HoldoutRules
+    rebuild: RebuildRules
     baseline: BaselineRules
 
 

@@ -141,7 +141,7 @@ def train(
             made,
             sets,
             champion if made.decision == "increment" else None,
-            rules.holdout.share,
+            rules,
             _both(check, progress),
         )
         with transaction(settings.database_url) as cursor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -124,7 +124,7 @@ class Period(Section):
         """Whether lines are due on that day (UTC)."""
         return (
             (self.start is None or day >= self.start.date())
-            and (self.end is None or day < self.end.date())
+            and (self.end is None or datetime(day.year, day.month, day.day, tzinfo=UTC) < self.end)
             and WEEKDAYS[day.weekday()] not in self.closed_weekdays
             and day not in self.closed_days
         )

@@ -52,9 +52,8 @@ def _range(cursor: Any, window: Window) -> tuple[datetime, datetime]:
         (window.start,),
     )
     before, newest = cursor.fetchone()
-    return min(before or window.start, window.start) - OVERLAP, max(
-        newest or window.end, window.end
-    )
+    start = (before or window.start) - OVERLAP
+    return start, max(newest or window.end, window.end)
 
 
 def online_features(

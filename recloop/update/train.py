@@ -11,7 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from recloop.contracts import Candidate, Lease, Release, TrainingSet, UpdatePlan
 from recloop.errors import BadData, BadInput
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.examples import STATISTICS, Examples, read_examples
+from recloop.rules import UpdateRules
 from recloop.settings import Settings
 from recloop.update.heldout import cut_holdout
 
@@ -63,7 +64,7 @@ def train_candidate(
     plan: UpdatePlan,
     training_sets: list[TrainingSet],
     champion: Release | None,
-    holdout_share: float,
+    rules: UpdateRules,
     progress: Progress,
 ) -> Candidate:
     """Train the challenger that `plan` asks for and save it under `artifacts/candidates`.
@@ -88,7 +89,7 @@ def train_candidate(
             f"window {plan.target} has no events to learn from or to judge by; "
             "plan the update on a window that has."
         )
-    cut = cut_holdout(target.times, holdout_share)
+    cut = cut_holdout(target.times, rules.holdout.share)
     seen = examples.between(BEGINNING, cut)
     if not len(seen.item_keys):
         raise BadData(
@@ -101,7 +102,13 @@ def train_candidate(
     else:
         config = ModelConfig(statistics_width=len(STATISTICS), history_length=HISTORY_LENGTH)
         recommender = Recommender.create(config, seed_of(settings.seed, "create"))
-    report = learn(recommender, seen, recipe_of(plan, settings.seed), progress)
+    reports = [learn(recommender, seen, recipe_of(plan, settings.seed), progress)]
+    if plan.decision == "rebuild" and rules.rebuild.recent_days:
+        # Everything weighs alike in a training from scratch; a last pass puts the newest first again.
+        recent = seen.between(cut - timedelta(days=rules.rebuild.recent_days), cut)
+        if len(recent.item_keys):
+            recipe = replace(INCREMENT, seed=seed_of(settings.seed, plan.target + "/recent"))
+            reports.append(learn(recommender, recent, recipe, progress))
     folder = candidate_folder(settings, lease)
     shutil.rmtree(folder, ignore_errors=True)
     recommender.save(folder / CHECKPOINT)
@@ -111,8 +118,8 @@ def train_candidate(
         parent_release=plan.parent_release,
         windows=plan.windows,
         holdout_from=cut,
-        examples=report.examples,
-        cpu_seconds=round(report.cpu_seconds, 3),
+        examples=sum(report.examples for report in reports),
+        cpu_seconds=round(sum(report.cpu_seconds for report in reports), 3),
         sha256=hash_folder(folder),
     )
 

@@ -31,7 +31,8 @@ insert into behavior.checked ({columns}, rules, duplicate, price_ratio)
 with usual as (
     select item_id, percentile_cont(0.5) within group (order by price) as usual_price
     from behavior.event join behavior.item using (item_key)
-    where window_key = any(%(trailing)s) and event_timestamp < %(start)s and price > 0
+    where window_key = any(%(trailing)s) and price > 0
+        and event_timestamp >= %(since)s and event_timestamp < %(start)s
     group by item_id
 ), own as (
     select item_id, percentile_cont(0.5) within group (order by price) as own_price
@@ -88,6 +89,7 @@ def check_lines(
         {
             **parameters(spec, limits),
             "window": window.key,
+            "since": spec.calendar.parse(min(trailing)).start if trailing else window.start,
             "start": window.start,
             "trailing": trailing,
         },

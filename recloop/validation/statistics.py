@@ -17,12 +17,12 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.dataset import DatasetSpec, Period
 from recloop.validation.thresholds import WindowLimits
 from recloop.windows import Window
 
 MEASURE = Path(__file__).with_suffix(".sql").read_text()
-USUAL_LINES = 3
+USUAL_LINES = 5
 """Lines that an hour of the week must have had in every trailing window to be a usual one."""
 SMOOTHING = 0.01
 """Added to shares before their ratio is taken, so that a rise from nothing is finite."""
@@ -55,6 +55,7 @@ def measure(
         MEASURE,
         {
             "window": window.key,
+            "since": spec.calendar.parse(min(trailing)).start if trailing else window.start,
             "start": window.start,
             "trailing": trailing,
             "types": list(spec.event.positives.types),
@@ -74,7 +75,7 @@ def measure(
     raw["open_days"] = len(due)
     raw["quarantined_share"] = _share(raw["lines"] - raw["good"], raw["lines"])
     raw["volume"] = raw["lines"] / len(due) if due else None
-    values, details = _compare(raw, before, window, due, spec, limits)
+    values, details = _compare(raw, before, due, spec, limits)
     if spec.live and newest is not None:
         end = min(window.end, as_of) if as_of else window.end
         values["freshness_days"] = max(0.0, (end - newest) / timedelta(days=1))
@@ -89,7 +90,6 @@ def measure(
 def _compare(
     raw: dict[str, Any],
     before: list[dict[str, Any]],
-    window: Window,
     due: list[date],
     spec: DatasetSpec,
     limits: WindowLimits,
@@ -106,7 +106,7 @@ def _compare(
 
     missing = _missing_days(raw, before if enough else [], due, spec)
     closed = [day for day in raw["days"] if not spec.period.is_open(date.fromisoformat(day))]
-    silence, where = _longest_silence(raw, before if enough else [], window, due)
+    silence, where = _longest_silence(raw, before if enough else [], spec.period, due)
     values = {
         "minimum_lines": float(raw["lines"]) if due else None,
         "volume_ratio": against("volume", _ratio_to_median) if due else None,
@@ -153,7 +153,7 @@ def _missing_days(
 
 
 def _longest_silence(
-    raw: dict[str, Any], before: list[dict[str, Any]], window: Window, due: list[date]
+    raw: dict[str, Any], before: list[dict[str, Any]], period: Period, due: list[date]
 ) -> tuple[float | None, str]:
     """The most consecutive hours of one open day without a line although all are usually busy."""
     if not before or not raw["lines"]:
@@ -165,12 +165,14 @@ def _longest_silence(
         run = 0
         for hour in range(24):
             name = f"{day.isoweekday()}-{hour}"
-            if min(b["hours"].get(name, 0) for b in before) < USUAL_LINES:
+            begins = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+            over = period.end is not None and begins + timedelta(hours=1) > period.end
+            if over or min(b["hours"].get(name, 0) for b in before) < USUAL_LINES:
                 continue
             run = 0 if name in raw["hours"] else run + 1
             if run > longest:
-                start = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
-                longest, where = run, f"{day:%A} {day} until {start + timedelta(hours=1):%H:%M} UTC"
+                longest = run
+                where = f"{day:%A} {day} until {begins + timedelta(hours=1):%H:%M} UTC"
     return float(longest), where
 
 

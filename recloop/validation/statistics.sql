@@ -7,7 +7,8 @@ with line as materialized (
 ), usual as (           -- what the trailing windows held
     select item_id, count(*)::float8 as n, percentile_cont(0.5) within group (order by price) as price
     from behavior.event join behavior.item using (item_key)
-    where window_key = any(%(trailing)s) and event_timestamp < %(start)s
+    where window_key = any(%(trailing)s)
+        and event_timestamp >= %(since)s and event_timestamp < %(start)s
     group by item_id
 ), share as (           -- of each item, in this window (p) and before (q)
     select coalesce(now.n, 0) / sum(now.n) over () as p, coalesce(usual.n, 0) / sum(usual.n) over () as q
@@ -24,16 +25,17 @@ with line as materialized (
     where good.item_attributes is not null and good.item_attributes <> '{}'
         and version.valid_from < %(start)s
     group by good.file_id, good.line_no
-), pair as (            -- of users seen before, positive pairs, and whether each is a repetition
-    select exists (
-        select from behavior.event e where e.user_key = p.user_key and e.item_key = p.item_key
-            and e.event_timestamp < %(start)s and e.event_type = any(%(types)s)
-    ) or p.n > 1 as repeated
-    from (
-        select user_key, item_key, count(distinct event_timestamp) as n
-        from good join behavior.account using (user_id) join behavior.item using (item_id)
-        where event_type = any(%(types)s) group by user_key, item_key
-    ) p
+), positive as (
+    select user_key, item_key, count(distinct event_timestamp) > 1 as twice
+    from good join behavior.account using (user_id) join behavior.item using (item_id)
+    where event_type = any(%(types)s) group by user_key, item_key
+), pair as (            -- positive pairs of users seen before, and whether each is a repetition
+    select twice or earlier.item_key is not null as repeated
+    from positive left join (
+        select distinct user_key, item_key from behavior.event
+        where user_key in (select user_key from positive) and event_timestamp < %(start)s
+            and event_type = any(%(types)s)
+    ) earlier using (user_key, item_key)
 ), hour as (            -- "3-14": Wednesday, 14:00 to 15:00 UTC
     select extract(isodow from event_timestamp at time zone 'UTC')
         || '-' || extract(hour from event_timestamp at time zone 'UTC') as name, count(*) as n
@@ -50,8 +52,8 @@ select
         where price > 0 and event_type = any(%(types)s)) as price_median,
     (select percentile_cont(0.5) within group (order by value) from line
         where event_type = any(%(types)s)) as value_median,
-    (select percentile_cont(0.5) within group (order by abs(ln(line.price / usual.price)))
-        from line join usual using (item_id) where line.price > 0 and usual.price > 0) as price_shift,
+    (select avg((abs(ln(good.price / usual.price)) > ln(1.5))::int)::float8
+        from good join usual using (item_id) where good.price > 0 and usual.price > 0) as price_shift,
     (select item_drift::float8 from drift) as item_drift,
     (select avg((not shown)::int)::float8 from text) as changed_text_share,
     (select count(*) from pair) as pairs,

@@ -104,7 +104,7 @@ def window_rules(limits: WindowLimits, spec: DatasetSpec) -> list[WindowRule]:
         ),
         at_most(
             "price_shift",
-            "median of |ln(price / the item's usual price)|",
+            "good lines priced 1.5 times above or below the item's usual price, of all",
             f"Check {event.price!r}, and that item ids belong to their lines.",
         ),
         between(

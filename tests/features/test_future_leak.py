@@ -54,9 +54,7 @@ def test_rows_stamped_a_day_early_are_caught(leaky: Settings, shop: Meaning, tab
         "to_jsonb(moved) || jsonb_build_object('event_timestamp', "
         "event_timestamp - interval '1 day'))).* from moved",
     )
-    with pytest.raises(
-        BadData, match=r"leak: 3 of 3 .*user_key 1: newest event 2011-01-10 18:00"
-    ):
+    with pytest.raises(BadData, match=r"leak: 3 of 3 .*user_key 1: newest event 2011-01-10 18:00"):
         build_training_set(leaky, WEEKS[1], shop)
 
 

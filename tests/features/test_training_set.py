@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from recloop.contracts import TrainingSet
+from recloop.database.connection import transaction
 from recloop.features.daily import build_features
 from recloop.features.meaning import Meaning
 from recloop.features.training_set import build_training_set
@@ -147,6 +148,16 @@ def test_the_same_events_give_the_same_bytes(settings: Settings, shop: Meaning) 
     assert again.sha256 == first.sha256
     assert {p.name: p.read_bytes() for p in Path(again.uri).iterdir()} == before
     assert len(list(Path(again.uri).parent.iterdir())) == 1, "nothing half-written is left"
+
+
+def test_the_order_of_arrival_does_not_matter(settings: Settings, shop: Meaning) -> None:
+    events = random_events(13)
+    store_events(settings.database_url, events)
+    first = built(settings, shop, WEEKS[:6])
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("truncate behavior.event, features.built_window")
+    store_events(settings.database_url, events[::-1])
+    assert built(settings, shop, WEEKS[:6]).sha256 == first.sha256
 
 
 def test_one_more_event_gives_another_hash(settings: Settings, shop: Meaning) -> None:

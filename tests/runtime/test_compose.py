@@ -36,7 +36,7 @@ def airflow_services(compose: dict[str, Any]) -> dict[str, Any]:
 
 
 def queues(service: dict[str, Any]) -> set[str]:
-    command = service["command"]
+    command = service.get("command", ())
     return (
         set(command[command.index("--queues") + 1].split(",")) if "--queues" in command else set()
     )
