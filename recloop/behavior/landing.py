@@ -6,6 +6,7 @@ formats (`sources.py`, `lines.py`), tables (`table.py`), judging windows (`valid
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -149,17 +150,17 @@ def parse_chunks(
         return
     from recloop.behavior.times import NEIGHBOURS, misplaced
 
-    chunk = next(chunks, None)
-    if chunk is None:
+    current = next(chunks, None)
+    if current is None:
         return
-    times = times_of(chunk, spec)
+    times = times_of(current, spec)
     past = times.iloc[:0]
-    while chunk is not None:
+    while current is not None:
         following = next(chunks, None)
         following_times = times.iloc[:0] if following is None else times_of(following, spec)
         wrong = misplaced(past, times, following_times.iloc[:NEIGHBOURS])
-        yield chunk, parse_lines(chunk, times, spec, as_of, wrong)
-        past, times, chunk = times.iloc[-NEIGHBOURS:], following_times, following
+        yield current, parse_lines(current, times, spec, as_of, wrong)
+        past, times, current = times.iloc[-NEIGHBOURS:], following_times, following
 
 
 def copy_parsed(cursor: Cursor, file_id: int, parsed: Parsed) -> None:
@@ -196,7 +197,7 @@ def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:
     cursor.execute("select window_key from ledger.window order by starts")
     known = [spec.calendar.parse(row[0]) for row in cursor.fetchall()]
     silent: list[Window] = []
-    for earlier, later in zip(known, known[1:], strict=False):
+    for earlier, later in itertools.pairwise(known):
         gap = spec.calendar.between(earlier.end, later.start) if earlier.end < later.start else []
         if len(gap) <= LONGEST_SILENCE:
             silent += gap

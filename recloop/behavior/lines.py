@@ -100,7 +100,7 @@ def parse_lines(
     ]
     broken = np.flatnonzero(pd.notna(rules))
     if len(broken):
-        for i in broken:
+        for i in broken.tolist():
             line = {name: texts[i] for name, texts in columns.items()}
             text = json.dumps(line, ensure_ascii=False)
             parsed.rejected.append((chunk.numbers[i], event_ids[i], str(rules[i]), text))

@@ -54,6 +54,16 @@ def known(cursor: Cursor, spec: DatasetSpec, path: str, sha256: str) -> bool:
     return cursor.fetchone() is not None
 
 
+def seen(cursor: Cursor, dataset: str, path: str, found: os.stat_result) -> bool:
+    """Whether the file looks as when it was last read, or last refused."""
+    cursor.execute(
+        "select 1 from behavior.source_file where dataset = %s and path = %s and size = %s "
+        "and modified_ns = %s and state in ('landed', 'refused')",
+        (dataset, path, found.st_size, found.st_mtime_ns),
+    )
+    return cursor.fetchone() is not None
+
+
 def touch(cursor: Cursor, dataset: str, path: str, found: os.stat_result) -> None:
     """Remember size and modification time of a file whose bytes did not change."""
     cursor.execute(
@@ -97,6 +107,16 @@ def finish(cursor: Cursor, file_id: int, lines: int) -> None:
     """Record how many data lines were read."""
     cursor.execute(
         "update behavior.source_file set lines = %s where file_id = %s", (lines, file_id)
+    )
+
+
+def refuse_table(cursor: Cursor, dataset: str, table: str, reason: str) -> None:
+    """Remember why a table was refused."""
+    cursor.execute(
+        "insert into behavior.source_file (dataset, path, sha256, lines, state, reason) "
+        "values (%s, %s, '', 0, 'refused', %s) on conflict (dataset, path, sha256) "
+        "where state = 'refused' do update set reason = excluded.reason",
+        (dataset, table, reason),
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the database of these settings is, in the forms that recloop and Feast take."""
+"""Where the database of these settings is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ def database_of(settings: Settings) -> str:
     Raises:
         ServiceAway: the embedded server does not start.
     """
-    if settings.database_url:
-        return settings.database_url
-    from recloop.database.embedded import ensure_running
+    from recloop.database.embedded import resolve
 
-    return ensure_running(settings.home)
+    return resolve(settings).database_url

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from recloop.contracts import FeatureReport
 from recloop.database.connection import Cursor, transaction
+from recloop.database.schema import refresh_planner_statistics
 from recloop.features.address import database_of
 from recloop.features.content import insert_item_content
 from recloop.features.meaning import LEARNABLE, Meaning, meaning_of
@@ -64,6 +65,7 @@ def build_features(
             "insert into features.built_window values (%s, %s, %s) on conflict do nothing",
             (window.key, window.start, window.end),
         )
+        refresh_planner_statistics(cursor, window.start, window.end)
     return FeatureReport(window=window.key, days=(reach.end - reach.start).days, rows=rows)
 
 

@@ -110,6 +110,13 @@ def connect(settings: Settings) -> AirflowClient:
     return AirflowClient(url(settings))
 
 
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 def log_file(settings: Settings, component: str) -> Path:
     """Where a component writes."""
     return settings.home / "logs" / f"{component}.log"
@@ -218,9 +225,7 @@ def _choose_port(wanted: int | None, last: int | None) -> int:
             return candidate
     if wanted:
         raise ServiceAway(f"port {wanted} is taken; give another, or none to have one chosen.")
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def _free(port: int) -> bool:

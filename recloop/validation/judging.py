@@ -16,7 +16,9 @@ from typing import Any
 from recloop.errors import CheckCrashed, RecloopError, ServiceAway
 from recloop.settings import Settings
 
-logging.getLogger("great_expectations").setLevel(logging.WARNING)  # 200 lines under Airflow otherwise
+logging.getLogger("great_expectations").setLevel(
+    logging.WARNING
+)  # 200 lines under Airflow otherwise
 SITE = "recloop"
 SOURCE = "behavior"
 

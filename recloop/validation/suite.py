@@ -154,7 +154,7 @@ def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
-    kinds = {
+    kinds: dict[str, Any] = {
         "expect_column_values_to_not_be_null": gxe.ExpectColumnValuesToNotBeNull,
         "expect_column_values_to_match_regex": gxe.ExpectColumnValuesToMatchRegex,
         "expect_column_values_to_be_between": gxe.ExpectColumnValuesToBeBetween,
@@ -162,14 +162,14 @@ def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
     expectations = []
     for rule in rules:
         share = limits.rows.share_of(rule.name)
-        common = {
+        common: dict[str, Any] = {
             "mostly": 1 - share,
             "description": f"{rule.name}: {rule.meaning}, for all lines but {share:.0%}. "
             f"{rule.remedy}",
             "meta": {"rule": rule.name},
         }
         if rule.kind is None:
-            flag = {"column": f"breaks_{rule.name}", "value_set": [False]}
+            flag: dict[str, Any] = {"column": f"breaks_{rule.name}", "value_set": [False]}
             expectations.append(gxe.ExpectColumnValuesToBeInSet(**flag, **common))
         else:
             expectations.append(kinds[rule.kind](**rule.arguments, **common))

@@ -54,11 +54,15 @@ class WindowLimits(Section):
     repeat_pair_ratio: Range
     late_share: Share
 
-    @field_validator("volume_ratio", "price_median_ratio", "value_median_ratio", "repeat_pair_ratio")
+    @field_validator(
+        "volume_ratio", "price_median_ratio", "value_median_ratio", "repeat_pair_ratio"
+    )
     @classmethod
     def _ordered(cls, given: Range) -> Range:
         if not 0 <= given[0] < given[1]:
-            raise ValueError(f"{list(given)} should be [lowest, highest] with 0 <= lowest < highest.")
+            raise ValueError(
+                f"{list(given)} should be [lowest, highest] with 0 <= lowest < highest."
+            )
         return given
 
 

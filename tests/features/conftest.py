@@ -23,13 +23,14 @@ def features_database(server_url: str) -> str:
 def database_url(features_database: str) -> str:
     """A database without events and features. Feast's registry stays: its definitions are applied."""
     with transaction(features_database) as cursor:
+        cursor.execute("set local session_replication_role = replica")  # in any order
         cursor.execute(
-            "select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_tables "
+            "select format('delete from %I.%I', schemaname, tablename) from pg_tables "
             "where schemaname in ('behavior', 'feast_online') "
             "or (schemaname = 'features' and tablename <> 'applied')"
         )
-        (tables,) = cursor.fetchone() or ("",)
-        cursor.execute(f"truncate {tables} cascade")
+        # Not `truncate`: it gives every table a new file, and thousands of them slow the shutdown.
+        cursor.execute("; ".join(statement for (statement,) in cursor.fetchall()))
     return features_database
 
 

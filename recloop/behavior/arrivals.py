@@ -1,0 +1,99 @@
+"""Noticing that new lines have arrived, cheaply: the Airflow triggerer polls this.
+
+Belongs here: which complete windows have something to ingest. Keep out: reading it for good (see
+`landing.py`). Heavy libraries are imported only when something did arrive.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recloop.behavior import source_files
+from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.behavior.sources import files_of, read_file
+from recloop.database.connection import transaction
+from recloop.errors import SourceRefused
+from recloop.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) -> list[str]:
+    """Keys of complete windows with lines to land or to validate, oldest first.
+
+    Complete is a window of a historical dataset, one that is followed by lines of a later window, and
+    one whose end has passed. A file that would be refused wakes the window after the newest known, so
+    that the refusal shows as a failed run, once.
+
+    Args:
+        as_of: aware; None: this moment.
+
+    Raises:
+        BadInput, ServiceAway: as `landing.land`.
+    """
+    spec = load_dataset(settings)
+    as_of = as_of or datetime.now(UTC)
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select window_key, state from ledger.window order by starts")
+        states = dict(cursor.fetchall())
+        cursor.execute("select distinct window_key from behavior.landing")
+        landed = {row[0] for row in cursor.fetchall()}
+    waiting = {key for key in landed if states.get(key) != "refused"}
+    waiting |= {key for key, state in states.items() if state == "landed"}
+    if spec.source.kind == "table":
+        from recloop.behavior.table import NO_TIME, changed_windows
+
+        unread = {key for key in changed_windows(settings, spec) if key != NO_TIME}
+    else:
+        # what an unread version of a known window adds shows after landing, as late lines
+        unread = _unread(settings, spec, as_of, max(states, default=None))
+        unread = {key for key in unread if states.get(key) not in ("validated", "featured")}
+    newest = max([*states, *unread], default="")
+    return [
+        key
+        for key in sorted(waiting | unread)
+        if not spec.live or key < newest or spec.calendar.parse(key).end <= as_of
+    ]
+
+
+def _unread(settings: Settings, spec: DatasetSpec, as_of: datetime, newest: str | None) -> set[str]:
+    """Windows that files which were not read yet have lines of."""
+    from recloop.behavior.download import file_sha256, locate
+
+    keys = set[str]()
+    located = locate(settings, spec)
+    for path in files_of(spec, located):
+        name = source_files.name_of(path, located)
+        with transaction(settings.database_url) as cursor:
+            if source_files.seen(cursor, spec.name, name, path.stat()):
+                continue
+            if source_files.known(cursor, spec, name, file_sha256(path)):
+                continue
+        try:
+            keys |= _peek(path, spec, as_of)
+        except SourceRefused as error:
+            log.warning("%s", error)
+            calendar = spec.calendar
+            keys.add(calendar.at(calendar.parse(newest).end if newest else as_of).key)
+    return keys
+
+
+def _peek(path: Path, spec: DatasetSpec, as_of: datetime) -> set[str]:
+    from recloop.behavior.times import parse_times
+
+    start, end = spec.period.start, spec.period.end
+    keys = set[str]()
+    for chunk in read_file(path, spec):
+        times = chunk.times
+        texts = sorted(set(chunk.columns[spec.event.timestamp]))
+        values = times if times is not None else texts
+        parsed = parse_times(values, spec.event.timestamp_format, spec.event.timezone)
+        for day in parsed.dropna().dt.floor("D").unique():
+            moment = day.to_pydatetime()
+            window = spec.calendar.at(moment)
+            inside = (start is None or window.end > start) and (end is None or window.start < end)
+            if inside and moment <= as_of:
+                keys.add(window.key)
+    return keys

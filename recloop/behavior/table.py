@@ -1,0 +1,288 @@
+"""A table of another PostgreSQL as a source: read by window, as often as one likes.
+
+Each window of the table is remembered as one `source_file` (`path` = "schema.table 2011-06-06"), with
+the number of rows it had in `size`. Reading again lands only lines that are not known, and drops
+landed lines that the table no longer has, so that a corrected table mends a refused window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.sources import Chunk, check_columns
+from recloop.contracts import LandingReport
+from recloop.database.connection import connect, redacted, transaction
+from recloop.errors import BadInput, ServiceAway, SourceRefused
+from recloop.settings import Settings
+from recloop.windows import Window
+
+ROWS = 50_000
+NO_TIME = "without a time"
+
+
+@contextmanager
+def source_cursor(spec: DatasetSpec, name: str | None = None) -> Iterator[Cursor]:
+    """A read-only cursor on the source's server (with a name: on its side).
+
+    Raises:
+        ServiceAway: it cannot be reached, or the connection is lost.
+    """
+    url = str(spec.source.url)
+    try:
+        connection: Connection = connect(url)
+    except ServiceAway as error:
+        raise ServiceAway(
+            f"the source's server {redacted(url)} cannot be reached: {error.__cause__}. Check "
+            f"source.url of dataset {spec.name!r}, and PGPASSWORD or ~/.pgpass for its password."
+        ) from error
+    try:
+        connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
+        with connection.cursor(name=name) as cursor:
+            yield cursor
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise ServiceAway(
+            f"reading {spec.source.table} of {redacted(url)} broke off: {str(error).strip()}. "
+            "Nothing of it was landed; run it again."
+        ) from error
+    finally:
+        connection.close()
+
+
+def land_table(
+    settings: Settings,
+    spec: DatasetSpec,
+    window: str | None,
+    progress: Callable[[int, int | None], None] | None,
+    as_of: datetime,
+) -> LandingReport:
+    """Land the new lines of one window, or of all windows whose number of rows changed."""
+    from recloop.behavior.landing import LANDING_LOCK, open_windows
+    from recloop.behavior.source_files import refuse_table
+
+    try:
+        kind = _timestamp_kind(spec)
+    except SourceRefused as error:
+        with transaction(settings.database_url) as cursor:
+            refuse_table(cursor, spec.name, str(spec.source.table), str(error))
+        raise
+    changed = changed_windows(settings, spec, kind)
+    if window is not None:
+        changed = {window: rows_in(spec, kind, spec.calendar.parse(window))}
+    total, done = sum(changed.values()), 0
+    lines, keys = 0, set[str]()
+    for key in sorted(changed):
+        with transaction(settings.database_url) as cursor:
+            cursor.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
+            count, touched = _land_window(cursor, spec, kind, key, changed[key], as_of)
+            open_windows(cursor, spec, touched)
+        lines, keys, done = lines + count, keys | touched, done + changed[key]
+        if progress:
+            progress(done, total)
+    files = (str(spec.source.table),) if lines else ()
+    return LandingReport(lines=lines, windows=tuple(sorted(keys)), files=files)
+
+
+def changed_windows(
+    settings: Settings, spec: DatasetSpec, kind: str | None = None
+) -> dict[str, int]:
+    """Windows of the table that have another number of rows than when they were read."""
+    kind = kind or _timestamp_kind(spec)
+    moment = _moment(spec, kind)
+    start = f"date_trunc('{spec.window.length}', {moment} at time zone 'UTC')"
+    with source_cursor(spec) as cursor:
+        cursor.execute(
+            f"select to_char({start}, 'YYYY-MM-DD'), count(*) from {spec.source.table} group by 1"
+        )
+        found = {key or NO_TIME: int(n) for key, n in cursor.fetchall()}
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(
+            "select path, size from behavior.source_file where dataset = %s and state = 'landed'",
+            (spec.name,),
+        )
+        known = dict(cursor.fetchall())
+    return {key: n for key, n in found.items() if known.get(_path(spec, key)) != n}
+
+
+def rows_in(spec: DatasetSpec, kind: str, window: Window) -> int:
+    """How many rows the table has in the window now."""
+    condition, values = _condition(spec, kind, window)
+    with source_cursor(spec) as cursor:
+        cursor.execute(f"select count(*) from {spec.source.table} where {condition}", values)
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def _land_window(
+    cursor: Cursor, spec: DatasetSpec, kind: str, key: str, rows: int, as_of: datetime
+) -> tuple[int, set[str]]:
+    from recloop.behavior.landing import copy_parsed, parse_chunks
+
+    window = None if key == NO_TIME else spec.calendar.parse(key)
+    file_id, number = _source_file(cursor, spec, key)
+    known, seen, digest = _known(cursor, key), list[str](), sha256()
+    lines, keys = 0, set[str]()
+    for _, parsed in parse_chunks(_chunks(spec, kind, window), spec, as_of):
+        seen += [row[3] for row in parsed.rows]
+        parsed.rows = [row for row in parsed.rows if (row[2], row[3]) not in known]
+        parsed.rejected = [r for r in parsed.rejected if (r[1], None) not in known]
+        first = number + lines + 1  # numbers go on where the last read ended, without gaps
+        parsed.rows = [(n, *row[1:]) for n, row in enumerate(parsed.rows, first)]
+        first += len(parsed.rows)
+        parsed.rejected = [(n, *r[1:]) for n, r in enumerate(parsed.rejected, first)]
+        copy_parsed(cursor, file_id, parsed)
+        digest.update("".join(row[3] for row in parsed.rows).encode())
+        lines += len(parsed.rows) + len(parsed.rejected)
+        keys |= parsed.windows
+    cursor.execute(
+        "delete from behavior.landing where file_id = %s and content_hash <> all(%s::uuid[])",
+        (file_id, seen),
+    )
+    gone = cursor.rowcount
+    cursor.execute(
+        "update behavior.source_file set lines = lines + %s, size = %s, "
+        "superseded = superseded + %s, sha256 = %s where file_id = %s",
+        (lines, rows, gone, digest.hexdigest(), file_id),
+    )
+    return lines, keys | ({key} if gone else set())
+
+
+def _source_file(cursor: Cursor, spec: DatasetSpec, key: str) -> tuple[int, int]:
+    """Id of the window's `source_file`, and how many lines were read from it so far."""
+    cursor.execute(
+        "select file_id, lines from behavior.source_file "
+        "where dataset = %s and path = %s and state = 'landed'",
+        (spec.name, _path(spec, key)),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        cursor.execute(
+            "insert into behavior.source_file (dataset, path, sha256, lines, state, size) "
+            "values (%s, %s, '', 0, 'landed', 0) returning file_id, lines",
+            (spec.name, _path(spec, key)),
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+def _known(cursor: Cursor, key: str) -> set[tuple[str | None, str | None]]:
+    """(event id, content hash) of every line that the window ever gave; rejected ones: (id, None)."""
+    cursor.execute(
+        """
+        select event_id, content_hash from behavior.landing where window_key = %(key)s
+        union select event_id, content_hash from behavior.event where window_key = %(key)s
+        union select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
+            where window_key = %(key)s
+        union select event_id, null from behavior.quarantine where window_key is null
+        """,
+        {"key": key},
+    )
+
+    def text(value: Any) -> str | None:
+        return None if value is None else str(value).replace("-", "")
+
+    return {(text(event), text(content)) for event, content in cursor.fetchall()}
+
+
+def _chunks(spec: DatasetSpec, kind: str, window: Window | None) -> Iterator[Chunk]:
+    import pandas as pd
+
+    names = spec.read_columns
+    texts = ", ".join(f'"{name}"::text' for name in names)
+    condition, values = _condition(spec, kind, window)
+    time = f'"{spec.event.timestamp}"'
+    native = time if kind.startswith("timestamp") else f"{time}::text"
+    with source_cursor(spec, "recloop_reading") as cursor:
+        cursor.itersize = ROWS
+        cursor.execute(
+            f"select {texts}, {native} from {spec.source.table} where {condition} "
+            f"order by {time}, {texts}",
+            values,
+        )
+        while rows := cursor.fetchmany(ROWS):
+            columns = list(zip(*rows, strict=True))
+            chunk = Chunk(
+                numbers=range(len(rows)),
+                columns={
+                    name: ["" if text is None else text for text in column]
+                    for name, column in zip(names, columns, strict=False)
+                },
+            )
+            if kind.startswith("timestamp"):
+                chunk.times = pd.Series(pd.to_datetime(list(columns[-1]), errors="coerce"))
+            yield chunk
+
+
+def _timestamp_kind(spec: DatasetSpec) -> str:
+    """PostgreSQL's type of the timestamp column, after the table's columns were checked."""
+    schema, _, table = str(spec.source.table).rpartition(".")
+    with source_cursor(spec) as cursor:
+        cursor.execute(
+            "select column_name, data_type from information_schema.columns where table_name = %s "
+            "and table_schema = any(case when %s = '' then current_schemas(false) else array[%s] "
+            "end) order by ordinal_position",
+            (table, schema, schema),
+        )
+        types = dict(cursor.fetchall())
+    if not types:
+        raise BadInput(
+            f"source.table = {spec.source.table!r} is not a table of {redacted(str(spec.source.url))} "
+            "that this login may read; correct it, or grant select."
+        )
+    check_columns(list(types), spec, str(spec.source.table))
+    kind = str(types[spec.event.timestamp])
+    numeric = kind in ("smallint", "integer", "bigint", "numeric", "double precision", "real")
+    if not kind.startswith("timestamp") and not (
+        numeric and spec.event.timestamp_format in ("unix", "unix_ms")
+    ):
+        raise BadInput(
+            f"event.timestamp = {spec.event.timestamp!r} is a column of type {kind!r}; a table is read "
+            "by time, so make it timestamp or timestamptz, or a number with timestamp_format "
+            "'unix' or 'unix_ms'."
+        )
+    return kind
+
+
+def _moment(spec: DatasetSpec, kind: str) -> str:
+    """SQL: the timestamp column as `timestamptz`."""
+    column = f'"{spec.event.timestamp}"'
+    if kind == "timestamp with time zone":
+        return column
+    if kind.startswith("timestamp"):
+        return f"({column} at time zone '{spec.event.timezone}')"
+    scale = "" if spec.event.timestamp_format == "unix" else " / 1000.0"
+    return f"to_timestamp({column}{scale})"
+
+
+def _condition(
+    spec: DatasetSpec, kind: str, window: Window | None
+) -> tuple[str, tuple[object, ...]]:
+    """`where` for a window: on the bare column, so that the source's index serves."""
+    column = f'"{spec.event.timestamp}"'
+    if window is None:
+        return f"{column} is null", ()
+    bounds: list[object] = []
+    for moment in (window.start, window.end):
+        if kind == "timestamp with time zone":
+            bounds.append(moment)
+        elif kind.startswith("timestamp"):
+            local = moment.astimezone(ZoneInfo(spec.event.timezone))
+            bounds.append(local.replace(tzinfo=None))
+        else:
+            seconds = moment.astimezone(UTC).timestamp()
+            bounds.append(seconds if spec.event.timestamp_format == "unix" else seconds * 1000)
+    return f"{column} >= %s and {column} < %s", tuple(bounds)
+
+
+def _path(spec: DatasetSpec, key: str) -> str:
+    return f"{spec.source.table} {key}"

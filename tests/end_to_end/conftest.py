@@ -1,0 +1,163 @@
+"""One Airflow for all end-to-end tests, on the loop that `loop_home` prepared.
+
+`loop_home` (see the root conftest) gives settings whose ledger has a champion and several windows
+that wait for a decision.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+import pytest
+
+from recloop.database.connection import transaction
+from recloop.runtime import airflow_process
+from recloop.runtime.airflow_client import AirflowClient
+from recloop.settings import Settings
+
+SLOW = {"plan": "increment", "epochs": 40}
+"""Makes an update last long enough to be killed in its middle."""
+
+
+@dataclass
+class Loop:
+    """A running loop, and what a test asks about it."""
+
+    settings: Settings
+    client: AirflowClient
+
+    def oldest_waiting(self) -> str:
+        """The window that the next update would decide on."""
+        from recloop import stages
+
+        waiting = stages.undecided(self.settings)
+        assert waiting, "loop_home needs one waiting window for each test that updates, six in all"
+        return waiting[0]
+
+    def start_update(self, conf: dict[str, Any]) -> str:
+        """Start `incremental_update`; returns the run's id."""
+        return self.client.trigger("incremental_update", conf)
+
+    def wait_for_training(self, run_id: str, timeout: float = 120) -> int:
+        """Wait until the run's training task is at work; returns its process id."""
+
+        def training() -> int | bool:
+            tasks = {t["task_id"]: t for t in self.client.tasks("incremental_update", run_id)}
+            started = self.one("select count(*) from ledger.update where state = 'training'")
+            return bool(tasks["train"]["state"] == "running" and started) and tasks["train"]["pid"]
+
+        pid = self.client.wait_until(training, timeout, "the training task", every=0.2)
+        assert isinstance(pid, int)
+        time.sleep(1.0)  # into the middle of it
+        return pid
+
+    def finish(self, run_id: str, timeout: float = 240) -> dict[str, str]:
+        """Wait for the run and what it carries on to; returns the run's task states."""
+        state = self.client.wait_for_run("incremental_update", run_id, timeout)
+        states = self.client.task_states("incremental_update", run_id)
+        assert state == "success", states
+        self.client.wait_until_idle(["incremental_update"], timeout)
+        return states
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of the recloop database."""
+        with transaction(self.settings.database_url) as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    def one(self, query: str) -> Any:
+        """The first column of the first row."""
+        return self.rows(query)[0][0]
+
+    def assert_each_window_was_trained_once(self) -> None:
+        """Along the champion's lineage, and over all promoted updates of one parent."""
+        doubled = self.rows(
+            "select window_key, count(*) from ledger.trained t join ledger.reign r using (version) "
+            "where r.ended_at is null group by window_key having count(*) > 1"
+        )
+        assert doubled == []
+        promoted_twice = self.rows(
+            "select w.window_key, count(*) from ledger.update_window w join ledger.update u "
+            "using (update_id) where u.state = 'promoted' and u.plan->>'decision' = 'increment' "
+            "group by w.window_key having count(*) > 1"
+        )
+        assert promoted_twice == []
+        alive = self.rows(
+            "select update_id, state from ledger.update "
+            "where state in ('planned', 'training', 'evaluated')"
+        )
+        assert alive == []
+
+
+@dataclass
+class Answers:
+    """What somebody who kept asking for recommendations got."""
+
+    given: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def loop(loop_home: Settings) -> Iterator[Loop]:
+    client = airflow_process.start(loop_home, airflow_process.free_port())
+    try:
+        for dag_id in ("ingest_behavior", "incremental_update", "rollback_release"):
+            client.pause(dag_id, paused=False)
+        yield Loop(loop_home, client)
+    finally:
+        airflow_process.stop(loop_home)
+
+
+@pytest.fixture(autouse=True)
+def whole_again(loop: Loop) -> Iterator[None]:
+    """Whatever a test killed runs again for the next."""
+    yield
+    airflow_process.start(loop.settings)
+    loop.client.wait_until_idle(["incremental_update"], 300)
+
+
+@pytest.fixture
+def asking(loop: Loop) -> Callable[[], Any]:
+    """`with asking() as answers:` asks the champion over and over while the block runs."""
+    from recloop.release.recommend import recommend
+
+    users = [
+        row[0]
+        for row in loop.rows("select user_id from behavior.account order by user_key limit 3")
+    ]
+
+    @contextmanager
+    def keep_asking() -> Iterator[Answers]:
+        answers, done = Answers(), threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                for user in users:
+                    try:
+                        items = recommend(loop.settings, user, 5).items
+                        assert len(items) == 5, f"{user} got {len(items)}"
+                        answers.given += 1
+                    except Exception as error:
+                        answers.failures.append(repr(error))
+                done.wait(0.3)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        try:
+            yield answers
+        finally:
+            done.set()
+            thread.join(30)
+
+    return keep_asking
+
+
+def kill(pid: int) -> None:
+    """kill -9."""
+    psutil.Process(pid).kill()

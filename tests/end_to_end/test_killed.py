@@ -1,0 +1,57 @@
+"""kill -9 in the middle of an update: every window is trained once, the champion keeps answering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from recloop.runtime import airflow_process
+from tests.end_to_end.conftest import SLOW, Loop, kill
+
+pytestmark = pytest.mark.airflow
+
+
+def test_killed_training_task_is_taken_over(loop: Loop, asking: Callable[[], Any]) -> None:
+    promoted = loop.one("select count(*) from ledger.update where concluded_at is not null")
+    with asking() as answers:
+        run_id = loop.start_update({**SLOW, "window": loop.oldest_waiting()})
+        pid = loop.wait_for_training(run_id)
+        assert any("airflow" in part for part in psutil.Process(pid).cmdline()), "not a task"
+        kill(pid)
+        states = loop.finish(run_id)
+    tries = {t["task_id"]: t["try_number"] for t in loop.client.tasks("incremental_update", run_id)}
+    assert tries["train"] == 2
+    assert states["evaluate"] == "success"
+    assert loop.one("select count(*) from ledger.update where concluded_at is not null") > promoted
+    loop.assert_each_window_was_trained_once()
+    assert answers.failures == []
+    assert answers.given > 3
+
+
+def test_killed_scheduler_goes_on_where_it_was(loop: Loop, asking: Callable[[], Any]) -> None:
+    with asking() as answers:
+        run_id = loop.start_update({**SLOW, "window": loop.oldest_waiting()})
+        loop.wait_for_training(run_id)
+        kill(airflow_process.process_ids(loop.settings)["scheduler"])
+        assert not airflow_process.is_running(loop.settings)
+        airflow_process.start(loop.settings)
+        states = loop.finish(run_id)
+    assert states["train"] == states["evaluate"] == "success"
+    loop.assert_each_window_was_trained_once()
+    assert answers.failures == []
+    assert answers.given > 3
+
+
+def test_two_triggers_for_one_window_make_one_update(loop: Loop) -> None:
+    window = loop.oldest_waiting()
+    runs = [loop.start_update({"window": window}) for _ in range(2)]
+    states = [loop.finish(run_id) for run_id in runs]
+    assert [s["train"] for s in states] == ["success", "skipped"]
+    by_state = loop.rows(
+        f"select state, count(*) from ledger.update where target = '{window}' group by state"
+    )
+    assert [count for _, count in by_state] == [1]
+    loop.assert_each_window_was_trained_once()
