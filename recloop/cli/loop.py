@@ -184,7 +184,11 @@ def status(json: AsJson = False) -> None:
     if json:
         print_json({**found, "lines": lines})
         return
-    console.print(windows_table(found["windows"]))
+    seen = [row for row in found["windows"] if row["state"] != "landed"]
+    console.print(windows_table(seen))
+    waiting = len(found["windows"]) - len(seen)
+    if waiting:
+        console.print(f"{waiting} windows landed and not yet validated: `recloop ingest`")
     champion = found["champion"]
     console.print(
         f"champion: release {champion['version']}"

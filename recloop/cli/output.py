@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import typer
@@ -10,8 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-console = Console()
-messages = Console(stderr=True)
+PIPED_WIDTH = 150
+"""Columns of a table that goes to a file or a pipe, where Rich would take 80."""
+console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+messages = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 Json = dict[str, Any]
 
 

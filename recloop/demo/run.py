@@ -138,7 +138,12 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
     say(f"    Airflow answers at {client.url}")
     for dag_id in ("ingest_behavior", "incremental_update"):
         client.pause(dag_id, paused=False)
-    backfill = client.backfill("ingest_behavior", keys[0], keys[-1], reprocess="failed")
+    try:
+        client.backfill("ingest_behavior", keys[0], keys[-1], reprocess="failed")
+    except BadInput as error:
+        if "already a running backfill" not in str(error):
+            raise
+        say("    going on with the backfill that an earlier run began")
     try:
         with progress_bar() as bar:
             task = bar.add_task("windows decided", total=len(keys))
@@ -153,7 +158,7 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
                         f"nothing moved for {PATIENCE:.0f} s; still waiting for {', '.join(waiting)}. "
                         f"Airflow's logs are in {settings.home / 'logs'}; run it again to go on."
                     )
-                if client.backfill_finished(backfill) and not stages.undecided(settings):
+                if client.backfill_finished("ingest_behavior") and not stages.undecided(settings):
                     client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)
                     if _waiting(settings, keys) == waiting and not stages.undecided(settings):
                         break  # what still waits has failed; the report says which

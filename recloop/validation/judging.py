@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,12 @@ class Judge:
         return urls[0].removeprefix("file://") if urls else str(self._docs / "index.html")
 
     def close(self) -> None:
-        """Give the database connections back."""
-        self._source.get_engine().dispose()
+        """Give the database connections back: two pools, which would stay open otherwise."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with suppress(SQLAlchemyError):  # of a server that went away
+            self._source.get_execution_engine().close()
+            self._source.get_engine().dispose()
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def three_prices_times_1000(lines: list[Line]) -> list[Line]:
 
 
 def line_is_product(line: Line) -> bool:
-    return line["StockCode"][:5].isdigit() and len(line["StockCode"]) in (5, 6)
+    return line["StockCode"][:5].isdigit() and len(line["StockCode"]) in (5, 6, 7)
 
 
 def negative_prices(lines: list[Line]) -> list[Line]:
