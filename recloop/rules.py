@@ -60,9 +60,9 @@ class GateLimits(_Table):
     catalogue_share: float = Field(ge=0)
     coverage_ratio: float = Field(ge=0)
     recall_difference: float
-    recall_difference_low: float
-    ndcg_difference_low: float
-    all_pairs_ndcg_difference_low: float
+    ndcg_difference: float
+    all_pairs_ndcg_difference: float
+    difference_high: float
     new_users_difference: float
     new_items_difference: float
     minimum_slice_users: int = Field(ge=1)

@@ -18,20 +18,26 @@ def read_status(settings: Settings) -> Json:
         made = updates.all_updates(cursor)
         champion = releases.champion(cursor)
         waiting = set(releases.pending(cursor))
-    latest: dict[str, Json] = {}
+    own: dict[str, Json] = {}
+    learnt: dict[str, Json] = {}
     for update in made:
         if update["state"] == "abandoned":
             continue
-        for key in [*update["windows"], update["target"]]:
-            latest[key] = update
+        own[update["target"]] = update
+        if update["state"] == "promoted":
+            learnt.update(dict.fromkeys(update["windows"], update))
     return {
         "champion": champion.to_json() if champion else None,
         "pending": sorted(waiting),
-        "windows": [_window(row, latest.get(row["window_key"]), waiting) for row in rows],
+        "windows": [
+            _window(row, own.get(row["window_key"]), learnt.get(row["window_key"]), waiting)
+            for row in rows
+        ],
     }
 
 
-def _window(row: Json, update: Json | None, pending: set[str]) -> Json:
+def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[str]) -> Json:
+    """A window with the last update that was decided on it, and the release that learnt from it."""
     key = row["window_key"]
     validation = row["validation"] or {}
     broken = [rule for rule in validation.get("rules", ()) if not rule["passed"]]
@@ -56,31 +62,33 @@ def _window(row: Json, update: Json | None, pending: set[str]) -> Json:
         answer["decision"] = "refused"
     elif row["accepted"] == 0 and row["state"] in ("validated", "featured"):
         answer["reason"] = "no events in this window"
+    if learnt is not None:
+        answer["release"] = learnt["version"]
+        if update is None:
+            answer["decision"] = learnt["plan"]["decision"]
+            answer["reason"] = f"learnt with window {learnt['target']}"
     if update is None:
         return answer
     answer["decision"] = update["plan"]["decision"]
     answer["outcome"] = update["state"]
     answer["reason"] = update["reason"]
-    answer["release"] = update["version"]
-    if update["target"] == key:
-        report = update["gate_report"] or {}
-        answer["gate"] = (
-            {
-                "passed": bool(report.get("passed", False)),
-                "rules": [
-                    {name: rule[name] for name in ("name", "value", "limit", "passed", "message")}
-                    for rule in report.get("rules", ())
-                ],
-            }
-            if report
-            else None
-        )
+    if learnt is not None and learnt["target"] != key:
+        answer["reason"] += f"; learnt later, with window {learnt['target']}"
+    report = update["gate_report"]
+    if report:
+        answer["gate"] = {
+            "passed": report["passed"],
+            "rules": [
+                {name: rule[name] for name in ("name", "value", "limit", "passed", "message")}
+                for rule in report["rules"]
+            ],
+        }
         for name in ("champion", "challenger"):
-            if report.get(name):
+            if report[name]:
                 answer[name] = {
                     "recall@20": report[name]["recall"],
                     "ndcg@20": report[name]["ndcg"],
                 }
-        answer["prequential"] = update["plan"]["signals"]
-        answer["seconds"].update(update["seconds"])
+    answer["prequential"] = update["plan"]["signals"]
+    answer["seconds"].update(update["seconds"])
     return answer

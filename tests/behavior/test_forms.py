@@ -33,9 +33,7 @@ def test_both_forms_of_movielens_are_the_same_events(
     query("truncate behavior.landing, behavior.source_file")
     dat_form = tmp_path / "ratings.dat"
     dat_form.write_text(as_text(lines, "::", header=False))
-    other = customised(
-        settings, "movielens", tmp_path, source={"delimiter": "::", "header": False}
-    )
+    other = customised(settings, "movielens", tmp_path, source={"delimiter": "::", "header": False})
     assert land(other.model_copy(update={"data": dat_form})).lines == len(lines)
     assert query(RATINGS) == first
 

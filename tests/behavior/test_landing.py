@@ -71,9 +71,10 @@ def test_a_changed_file_supersedes_what_was_not_decided(
     write(shop_file, lines)
     assert land(settings).lines == len(lines)
     assert query("select count(*) from behavior.landing") == [(len(lines),)]
-    assert query(
-        "select state, lines, superseded from behavior.source_file order by file_id"
-    ) == [("superseded", before, before), ("landed", len(lines), 0)]
+    assert query("select state, lines, superseded from behavior.source_file order by file_id") == [
+        ("superseded", before, before),
+        ("landed", len(lines), 0),
+    ]
     assert count_lines(settings)["total"] == len(lines)
 
 
@@ -150,9 +151,9 @@ def test_a_stray_quote_costs_its_line_only(
     path.write_text("".join(lines))
     land(settings.model_copy(update={"data": path}))
     assert query("select line_no, rule from behavior.quarantine") == [(50, "malformed_line")]
-    assert query("select item_attributes ->> 'Description' from behavior.landing where line_no = 60")[
-        0
-    ][0].startswith("ITEM,\nNUMBER")
+    assert query(
+        "select item_attributes ->> 'Description' from behavior.landing where line_no = 60"
+    )[0][0].startswith("ITEM,\nNUMBER")
 
 
 @pytest.mark.parametrize("mark", ["\ufeff", ""])
@@ -250,9 +251,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_half_landed(
     assert land(folder_settings).windows == (WEEKS[0], WEEKS[1])
 
 
-def test_an_undeclared_column_lands_once_it_is_declared(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_an_undeclared_column_lands_once_it_is_declared(settings: Settings, tmp_path: Path) -> None:
     path = write(tmp_path / "shop.csv", [{**x, "Channel": "web"} for x in shop_week(WEEKS[0])])
     settings = settings.model_copy(update={"data": path})
     with pytest.raises(SourceRefused):

@@ -77,6 +77,7 @@ class Loop:
         outcomes = self.rows(
             f"select state, reason from ledger.update where target = '{window}' order by update_id"
         )
+        # A refusal would leave nothing to count: loop_home needs limits that an increment meets.
         assert [state for state, _ in outcomes] == ["promoted"], outcomes
         trained = self.rows(
             "select window_key, count(*) from ledger.trained t join ledger.reign r using (version) "

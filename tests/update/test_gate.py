@@ -64,8 +64,26 @@ def test_a_better_challenger_passes_every_rule() -> None:
 def test_a_worse_challenger_is_refused_and_told_by_which_rule_value_and_limit() -> None:
     rules, (passed, reason) = results(scores(0.1), scores(0.2))
     assert not passed
-    assert {"recall@20_difference", "ndcg@20_difference_low"} <= broken(rules)
-    assert "recall@20_difference is -0.1, the limit is >= 0" in reason
+    assert {"recall@20_difference", "ndcg@20_difference", "ndcg@20_difference_high"} <= broken(
+        rules
+    )
+    assert "recall@20_difference is -0.1, the limit is >= -0.01" in reason
+
+
+def test_a_small_but_certain_loss_is_refused() -> None:
+    champion = scores(0.2)
+    challenger = replace(champion, ndcg_new=champion.ndcg_new - 0.004)
+    rules, (passed, _) = results(challenger, champion)
+    assert not passed
+    assert broken(rules) == {"ndcg@20_difference_high"}
+
+
+def test_a_small_loss_within_the_noise_passes() -> None:
+    champion = scores(0.2)
+    noise = np.random.default_rng(1).normal(0, 0.2, USERS)
+    challenger = replace(champion, ndcg_new=champion.ndcg_new + noise - noise.mean() - 0.004)
+    _, (passed, _) = results(challenger, champion)
+    assert passed
 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf"), 1e38])

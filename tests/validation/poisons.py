@@ -65,7 +65,9 @@ def prices_times_1000(lines: list[Line]) -> list[Line]:
 
 
 def three_prices_times_1000(lines: list[Line]) -> list[Line]:
-    sold = [i for i, line in enumerate(lines) if line["CustomerID"] and float(line["UnitPrice"]) > 0]
+    sold = [
+        i for i, line in enumerate(lines) if line["CustomerID"] and float(line["UnitPrice"]) > 0
+    ]
     good = [i for i in sold if line_is_product(lines[i])][10:13]
     return _set(lines, good, UnitPrice=lambda line: f"{float(line['UnitPrice']) * 1000:.2f}")
 
@@ -152,7 +154,9 @@ def utf_16(lines: list[Line]) -> bytes:
 def bad_bytes(lines: list[Line], noise: bytes) -> bytes:
     """Two lines' text starts with bytes that no text has."""
     rows = as_text(lines).encode("cp1252").splitlines(keepends=True)
-    picked = [n for n, line in enumerate(lines) if line["CustomerID"] and line_is_product(line)][5:7]
+    picked = [n for n, line in enumerate(lines) if line["CustomerID"] and line_is_product(line)][
+        5:7
+    ]
     for n in picked:
         text = lines[n]["Description"].encode("cp1252")
         rows[n + 1] = rows[n + 1].replace(text, noise + text)

@@ -1,0 +1,44 @@
+"""All of Online Retail: no real window is refused, and every line is accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recloop.behavior.accounting import count_lines
+from recloop.behavior.arrivals import windows_with_new_lines
+from recloop.behavior.landing import land
+from recloop.database.connection import transaction
+from recloop.settings import Settings
+from recloop.validation.window import validate_window
+
+
+def test_all_541909_lines_are_accounted_for(settings: Settings, retail_csv: Path) -> None:
+    settings = settings.model_copy(update={"data": retail_csv})
+    keys = windows_with_new_lines(settings)
+    report = land(settings)
+    assert report.lines == 541_909
+    assert list(report.windows) == keys
+    assert count_lines(settings)["pending"] == 541_909
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select window_key from ledger.window order by starts")
+        windows = [row[0] for row in cursor.fetchall()]
+    assert len(windows) == 54  # 53 with lines, and Christmas
+    reports = {key: validate_window(settings, key) for key in windows}
+    assert all(report.passed for report in reports.values())
+    assert reports["2010-12-27"].lines == 0
+    counts = count_lines(settings)
+    assert counts["total"] == 541_909
+    assert counts["duplicates"] == 5_268  # as `DataFrame.duplicated()` counts them
+    assert counts["pending"] == 0
+    assert counts["accepted"] + 5_268 + sum(counts["quarantined"].values()) == 541_909
+    # worked out with pandas on the file without its exact duplicates
+    assert counts["quarantined"]["missing_user"] == 135_037
+    assert counts["quarantined"]["non_product_item"] == 1_915
+    assert counts["quarantined"]["non_positive_price"] == 33
+    assert counts["quarantined"]["implausible_price"] < 20
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select event_type, count(*) from behavior.event group by 1 order by 1")
+        types = dict(cursor.fetchall())
+    assert types["cancel"] + types["purchase"] == counts["accepted"]
+    assert types["cancel"] > 8_000
+    assert windows_with_new_lines(settings) == []
