@@ -160,7 +160,7 @@ class Event(Section):
     timezone: str = "UTC"
     """Zone of times that carry no offset."""
     ordered: bool = False
-    """Whether a file's lines come in the order of time; then a line out of place is quarantined."""
+    """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
     value: str | None = None
     price: str | None = None
     type: str = "event"

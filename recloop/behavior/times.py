@@ -77,11 +77,11 @@ def utc_texts(times: pandas.Series) -> list[str]:
 def misplaced(
     before: pandas.Series, times: pandas.Series, after: pandas.Series, count: int = NEIGHBOURS
 ) -> numpy.ndarray:
-    """`[n]` bool: lines of a file in the order of time that lie a day ahead or behind of neighbours.
+    """`[n]` bool: lines of a file in the order of time that jump a day or more into the future.
 
-    A line is ahead if its time is later than the median of the `count` lines that follow, behind if
-    it is earlier than the median of those before. In an ordered file neither happens, however long
-    a silence between two lines is.
+    Such a line is later than the median of the `count` lines that follow and of those before it. In
+    an ordered file this never happens, however long a silence between two lines is. Lines that lie
+    behind are none of these: they are late, which is no fault.
 
     Args:
         before, after: timestamps of the neighbouring chunks' last and first lines.
@@ -102,5 +102,5 @@ def misplaced(
     past = joined.shift(1).rolling(count, min_periods=1).median()
     future = joined[::-1].shift(1).rolling(count, min_periods=1).median()[::-1]
     tolerance = TOLERANCE_DAYS * 86_400
-    wrong = (joined > future + tolerance) | (joined < past - tolerance)
+    wrong = (joined > future + tolerance) & (past.isna() | (joined > past + tolerance))
     return wrong.to_numpy()[len(head) : len(head) + len(middle)]

@@ -21,6 +21,8 @@ logging.getLogger("great_expectations").setLevel(
 )  # 200 lines under Airflow otherwise
 SITE = "recloop"
 SOURCE = "behavior"
+INDEXED = 60
+"""Newest results that the index lists; older pages stay. Each costs some milliseconds a run."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,10 @@ def _context(results: Path, docs: Path) -> Any:
                     "class_name": "SiteBuilder",
                     "show_how_to_buttons": False,
                     "store_backend": files(docs),
-                    "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+                    "site_index_builder": {
+                        "class_name": "DefaultSiteIndexBuilder",
+                        "validation_results_limit": INDEXED,
+                    },
                 }
             },
             progress_bars=ProgressBarsConfig(globally=False),

@@ -107,7 +107,7 @@ def test_too_many_late_lines_are_quarantined(shop: Settings) -> None:
 def test_a_refused_window_keeps_its_lines_until_limits_change(
     shop: Settings, tmp_path: Path
 ) -> None:
-    lines = [line for line in shop_week(FIRST) if not line["InvoiceDate"].startswith("1/12/")]
+    lines = [line for line in shop_week(FIRST) if not line["InvoiceDate"].startswith("01/12/")]
     put(shop, lines)
     for _ in range(2):
         with pytest.raises(WindowRefused, match="missing_days = 1"):
@@ -133,9 +133,10 @@ def test_an_empty_window_passes_only_if_all_its_days_are_closed(
 def test_keys_follow_the_order_of_events(shop: Settings) -> None:
     validate_window(shop, FIRST)
     lines = shop_week(FIRST)
-    for table, key, column in (("item", "item_key", "StockCode"), ("account", "user_key", "CustomerID")):
-        found = rows(shop, f"select {key}, {table if table == 'item' else 'user'}_id, first_seen "
-                           f"from behavior.{table} order by 1")  # fmt: skip
+    for table, name, column in (("item", "item", "StockCode"), ("account", "user", "CustomerID")):
+        found = rows(
+            shop, f"select {name}_key, {name}_id, first_seen from behavior.{table} order by 1"
+        )
         assert [row[0] for row in found] == list(range(1, len(found) + 1))
         assert [row[2] for row in found] == sorted(row[2] for row in found)
         assert {row[1] for row in found} == {line[column] for line in lines}
