@@ -31,16 +31,23 @@ def server_url() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def copy_database(server_url: str, template: str = embedded.DATABASE) -> str:
+def copy_database(
+    server_url: str, template: str = embedded.DATABASE, name: str | None = None
+) -> str:
     """A new database made from `template`; returns its URL."""
     import psycopg2
 
-    name = f"test_{uuid.uuid4().hex[:12]}"
+    name = name or f"test_{uuid.uuid4().hex[:12]}"
     admin = embedded.with_database(server_url, "postgres")
     connection = psycopg2.connect(admin.replace("postgresql+psycopg2", "postgresql", 1))
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
+            # Pools of this process (Feast's, MLflow's) keep connections, which would forbid copying.
+            cursor.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
+                (template,),
+            )
             cursor.execute(f'create database "{name}" template "{template}"')
     finally:
         connection.close()
@@ -82,6 +89,8 @@ def retail_csv() -> Path:
 
 LOOP_WARM_UP = "2011-01-10"
 LOOP_WAITING = "2011-02-07"
+LOOP_TEMPLATE = "loop_template"
+"""A database of `loop_home`'s server, as it was before any test."""
 LOOP_END = datetime(2011, 2, 21)
 
 
@@ -93,6 +102,7 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     The gate's margins are wide: these tests are about the ledger, and early slices are small.
     """
     from recloop.cli.loop import run_update
+    from recloop.features.store import forget_store
     from recloop.ingestion import ingest_windows
     from tests.behavior.datasets import customised
 
@@ -113,6 +123,8 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         ingest_windows(settings, through=LOOP_WARM_UP)
         assert run_update(settings, None)["outcome"] == "promoted"
         ingest_windows(settings, through=LOOP_WAITING)
+        forget_store(settings.database_url)
+        copy_database(settings.database_url, name=LOOP_TEMPLATE)
         yield settings
     finally:
         embedded.stop(home)

@@ -35,11 +35,17 @@ def source_cursor(spec: DatasetSpec, name: str | None = None) -> Iterator[Cursor
     """A read-only cursor on the source's server (with a name: on its side).
 
     Raises:
+        BadInput: the URL is none.
         ServiceAway: it cannot be reached, or the connection is lost.
     """
     url = str(spec.source.url)
     try:
         connection: Connection = connect(url)
+    except psycopg2.ProgrammingError as error:
+        raise BadInput(
+            f"source.url of dataset {spec.name!r} cannot be used: {str(error).strip()}. Write it as "
+            "postgresql://user@host:5432/database."
+        ) from error
     except ServiceAway as error:
         raise ServiceAway(
             f"the source's server {redacted(url)} cannot be reached: {error.__cause__}. Check "
@@ -206,7 +212,7 @@ def _chunks(spec: DatasetSpec, kind: str, window: Window | None) -> Iterator[Chu
         cursor.itersize = ROWS
         cursor.execute(
             f"select {texts}, {native} from {spec.source.table} where {condition} "
-            f"order by {time}, {texts}",
+            f"order by {len(names) + 1}, {', '.join(str(n + 1) for n in range(len(names)))}",
             values,
         )
         while rows := cursor.fetchmany(ROWS):

@@ -112,11 +112,12 @@ def _dataset(settings: Settings) -> Finding:
 
 
 def _rule_files(settings: Settings) -> Finding:
-    from recloop.validation.thresholds import load_thresholds
+    from recloop.behavior.dataset import load_dataset
+    from recloop.validation.thresholds import load_limits
 
     load_update_rules(settings)
     load_gate_rules(settings)
-    load_thresholds(settings)
+    load_limits(settings, load_dataset(settings))
     return _ok("rule files", f"validation.toml, update.toml, gate.toml in {settings.config}")
 
 

@@ -16,17 +16,25 @@ def up(
     port: Annotated[
         int | None, typer.Option(help="Port of the UI; default: 8080 or a free one.")
     ] = None,
-    unpause: Annotated[bool, typer.Option(help="Let the DAGs' schedules run.")] = True,
+    arrivals: Annotated[
+        bool | None,
+        typer.Option(help="Ingest by itself what arrives; default: if the dataset is live."),
+    ] = None,
 ) -> None:
     """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is."""
+    from recloop.behavior.dataset import load_dataset
     from recloop.runtime import airflow_process
 
     with session(keep=True) as settings:
         say("starting Airflow …")
         client = airflow_process.start(settings, port)
-        if unpause:
-            for dag_id in client.dag_ids():
-                client.pause(dag_id, paused=False)
+        watch = load_dataset(settings).live if arrivals is None else arrivals
+        for dag_id in client.dag_ids():
+            client.pause(dag_id, paused=dag_id == "behavior_arrival" and not watch)
+        if not watch:
+            say(
+                "the dataset is history: replay it by a backfill of ingest_behavior (--arrivals: at once)"
+            )
         console.print(
             f"Airflow answers at {client.url} (this machine only, no login). Stop: recloop down"
         )

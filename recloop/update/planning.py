@@ -13,7 +13,7 @@ from recloop.ledger import releases, windows
 from recloop.rules import load_update_rules
 from recloop.settings import Settings
 from recloop.update.challenge import evaluate_prequentially
-from recloop.update.policy import Situation, decide_update
+from recloop.update.policy import REQUESTS, Situation, decide_update
 
 OPTIONS = ("epochs", "learning_rate")
 """Overrides of the recipe; beside them `reason`, a person's note."""
@@ -32,6 +32,8 @@ def make_plan(
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         raise BadInput(f"option {unknown[0]!r} is not known; choose from {', '.join(OPTIONS)}.")
+    if requested not in REQUESTS:
+        raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
     spec = load_dataset(settings)
     target = spec.calendar.parse(window).key if window else None
     with transaction(settings.database_url) as cursor:

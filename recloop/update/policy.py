@@ -48,15 +48,12 @@ def decide_update(
     """The plan for a situation.
 
     Args:
-        requested: what a person asked for; `auto` leaves it to the rules.
+        requested: one of `REQUESTS`: what a person asked for; `auto` leaves it to the rules.
         options: overrides of the recipe (`epochs`, `learning_rate`).
 
     Raises:
-        BadInput: `requested` is none of `REQUESTS`, or an increment was asked for before any
-            champion exists.
+        BadInput: an increment was asked for before any champion exists.
     """
-    if requested not in REQUESTS:
-        raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
     decision, reason = _decide(situation, rules, requested)
     covered = (
         situation.available if decision == "rebuild" else tuple(key for key, _ in situation.pending)

@@ -15,6 +15,7 @@ from typing import Any
 
 from recloop.errors import CheckCrashed, RecloopError, ServiceAway
 from recloop.settings import Settings
+from recloop.windows import Window
 
 logging.getLogger("great_expectations").setLevel(
     logging.WARNING
@@ -51,8 +52,10 @@ class Judge:
                 SOURCE, connection_string=self._url, create_temp_table=False
             )
 
-    def judge(self, window_key: str, query: str, suite: Any) -> list[Verdict]:
+    def judge(self, window: Window, query: str, suite: Any) -> list[Verdict]:
         """Validate the rows of `query`; one verdict per expectation, in the suite's order.
+
+        Its page in Data Docs is that of the window: judging a window again replaces it.
 
         Raises:
             CheckCrashed: an expectation could not be computed.
@@ -65,6 +68,7 @@ class Judge:
             ValidationResultIdentifier,
         )
 
+        window_key = window.key
         with crashes_told_apart(f"suite {suite.name!r} on window {window_key}"):
             asset = self._source.add_query_asset(f"{suite.name} {window_key}", query=query)
             batch = asset.add_batch_definition_whole_table("all")
@@ -73,7 +77,7 @@ class Judge:
                     name=asset.name, data=batch, suite=self._context.suites.add(suite)
                 )
             )
-            run = RunIdentifier(run_name=window_key)
+            run = RunIdentifier(run_name=window_key, run_time=window.start)
             outcome = definition.run(run_id=run, result_format="SUMMARY")
             self._pages.append(
                 ValidationResultIdentifier(

@@ -163,19 +163,23 @@ def _judge(case: _Case, measured: Statistics | None, lines: int) -> tuple[list[R
 
     Without `measured`, lines are late: rows are judged for the docs, and shares refuse nothing.
     """
-    key, results = case.window.key, list[RuleResult]()
+    window, results = case.window, list[RuleResult]()
     judge = Judge(case.settings)
     try:
         if lines:
             rules = row_rules(case.spec, case.limits)
-            verdicts = judge.judge(key, rows_query(key, rules), rows_suite(rules, case.limits))
+            verdicts = judge.judge(
+                window, rows_query(window.key, rules), rows_suite(rules, case.limits)
+            )
             by_name = {rule.name: rule for rule in rules}
             total = measured.raw["lines"] if measured else lines
             enough = measured is not None and total >= case.limits.window.minimum_compared
             results += [_of_rows(v, by_name[v.rule], case.limits, total, enough) for v in verdicts]
         if measured is not None:
             expected = window_rules(case.limits.window, case.spec)
-            verdicts = judge.judge(key, window_query(key, expected), window_suite(expected))
+            verdicts = judge.judge(
+                window, window_query(window.key, expected), window_suite(expected)
+            )
             pairs = zip(verdicts, expected, strict=True)
             results += [_of_window(v, rule, measured) for v, rule in pairs]
         return results, judge.write_docs()

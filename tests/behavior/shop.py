@@ -44,7 +44,7 @@ def shop_week(monday: str, seed: int = 7) -> list[Line]:
                 moment = datetime(start.year, start.month, start.day, hour) + timedelta(
                     days=day, minutes=invoice % 15 * 4
                 )
-                basket = chance.sample(favourites[customer], 3) + [chance.choice(items)]
+                basket = [*chance.sample(favourites[customer], 3), chance.choice(items)]
                 for code, text, price in basket:
                     lines.append(
                         {

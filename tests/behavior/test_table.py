@@ -18,7 +18,6 @@ from recloop.errors import BadInput, ServiceAway, SourceRefused, WindowRefused
 from recloop.settings import Settings
 from recloop.validation.window import validate_window
 from tests.behavior.conftest import Query
-from tests.behavior.datasets import customised
 from tests.behavior.shop import FORMAT, WEEKS, shop_week
 
 Source = Callable[[str], None]
@@ -178,6 +177,10 @@ def test_what_a_table_must_be(table: Any, query: Query) -> None:
     path.write_text(path.read_text().replace("shop.sale", "shop.sales"))
     with pytest.raises(BadInput, match=r"shop\.sales.*not a table"):
         land(settings)
-    path.write_text(path.read_text().replace("localhost/", "localhost:1/").replace("host=", "x="))
+    text = path.read_text()
+    path.write_text(text.replace("?host=/", "?host=/nowhere/"))
     with pytest.raises(ServiceAway, match=r"source\.url"):
+        land(settings)
+    path.write_text(text.replace("?host=/", "?hots=/"))
+    with pytest.raises(BadInput, match=r"source\.url"):
         land(settings)

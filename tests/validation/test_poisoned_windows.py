@@ -202,7 +202,7 @@ def test_ratings_out_of_range_and_without_an_id(delivery: Delivery) -> None:
 def test_a_live_dataset_must_be_fresh(delivery: Delivery) -> None:
     text = as_text(delivery.clean[: len(delivery.clean) // 2])
     delivery.deliver(text.encode())
-    with pytest.raises(WindowRefused, match="freshness_days = 3.5"):
+    with pytest.raises(WindowRefused, match=r"freshness_days = 3\.5"):
         validate_window(delivery.settings, delivery.week)
 
 

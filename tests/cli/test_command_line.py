@@ -1,0 +1,94 @@
+"""The command line: what it prints, how it exits, and that every command is documented."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recloop.cli import loop, services
+from recloop.settings import PROJECT, Settings, process_environment
+
+
+def recloop(settings: Settings | None, *arguments: str, **variables: str):
+    environment = {
+        name: value
+        for name, value in process_environment().items()
+        if not name.startswith("RECLOOP_")
+    }
+    environment |= settings.environment() if settings else {}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "recloop.cli.main", *arguments],
+        env=environment | variables,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_every_command_is_in_the_readme_and_has_a_help_text() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    for command in (*loop.COMMANDS, *services.COMMANDS):
+        assert f"`{command.__name__}" in readme or f"recloop {command.__name__}" in readme
+        assert command.__doc__
+
+
+def test_an_empty_installation_says_what_to_do_next(settings: Settings) -> None:
+    done = recloop(settings, "status", "--json")
+    found = json.loads(done.stdout)
+    assert found["champion"] is None
+    assert found["lines"] == {
+        "total": 0,
+        "accepted": 0,
+        "duplicates": 0,
+        "quarantined": {},
+        "pending": 0,
+    }
+    asked = recloop(settings, "recommend", "--user", "17850")
+    assert asked.returncode == 1
+    assert "no champion yet; run `recloop update`" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "message"),
+    [
+        (("update", "--window", "june"), {}, 2, "'june' is not a date of the form 2011-06-06"),
+        (("update", "--window", "2011-06-07"), {}, 2, "did you mean '2011-06-06'?"),
+        (("update", "--plan", "deep"), {}, 2, "choose one of auto, skip, increment, rebuild"),
+        (("status",), {"RECLOOP_HMOE": "/x"}, 2, "unknown environment variable RECLOOP_HMOE"),
+        (("status",), {"RECLOOP_DATABASE_URL": "mysql://x"}, 2, "of the form postgresql://"),
+        (
+            ("status",),
+            {"RECLOOP_DATABASE_URL": "postgresql://a@127.0.0.1:9/x"},
+            4,
+            "cannot be reached",
+        ),
+        (("ingest",), {"RECLOOP_DATASET": "nosuch"}, 2, "neither one of movielens, online_retail"),
+        (("ingest",), {"RECLOOP_DATA": "/no/such.csv"}, 2, "does not exist"),
+    ],
+)
+def test_a_wrong_input_gets_the_value_and_the_remedy(
+    settings: Settings,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    code: int,
+    message: str,
+) -> None:
+    done = recloop(settings, *arguments, **variables)
+    assert done.returncode == code, done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_finds_a_missing_rule_file(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = recloop(settings, "doctor", "--json", RECLOOP_CONFIG=str(tmp_path / "empty"))
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert findings["rule files"]["state"] == "failed"
+    assert "update.toml is missing" in findings["rule files"]["detail"]
+    assert findings["database"]["state"] == "ok"
