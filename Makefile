@@ -18,18 +18,19 @@ install-dev: $(VENV)/.installed-dev ## the same, with what tests and lints need
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "recloop needs Python 3.11 to 3.13, this is $$($(PYTHON) --version); try: make PYTHON=python3.12 …"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(call pip_install,-r requirements.txt)
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@echo "installing the pinned packages into $(VENV) (about 3 GB) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(call pip_install,-r requirements.txt)
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(call pip_install,-r requirements-dev.txt)
+	@$(call pip_install,-r requirements-dev.txt)
 	@touch $@
 
 # uv compiles bytecode while it installs, in parallel; plain pip does the same job more slowly.
 define pip_install
-	( $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) \
+( $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) \
 	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(1) ) \
 	|| ( $(BIN)/python -m pip install --quiet $(1) && { $(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true; } )
 endef

@@ -46,7 +46,9 @@ with DAG(
         ),
         "approval": Param(False, type="boolean", title="Ask a person before promotion"),
         "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
-        "reason": Param("", type="string", title="Reason", description_md="Kept in the ledger."),
+        "reason": Param(
+            None, type=["null", "string"], title="Reason", description_md="Kept in the ledger."
+        ),
         "epochs": Param(
             None,
             type=["null", "integer"],

@@ -18,14 +18,16 @@ from recloop.errors import SourceRefused
 from recloop.settings import Settings
 
 log = logging.getLogger(__name__)
+SILENT_WINDOWS = 4
 
 
 def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) -> list[str]:
     """Keys of complete windows with lines to land or to validate, oldest first.
 
     Complete is a window of a historical dataset, one that is followed by lines of a later window, and
-    one whose end has passed. A file that would be refused wakes the window after the newest known, so
-    that the refusal shows as a failed run, once.
+    one whose end has passed. A live dataset's next window is named too when it passed without a line.
+    A file that would be refused wakes the window after the newest known, once, so that the refusal
+    shows as a failed run.
 
     Args:
         as_of: aware; None: this moment.
@@ -51,11 +53,23 @@ def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) ->
         unread = _unread(settings, spec, as_of, max(states, default=None))
         unread = {key for key in unread if states.get(key) not in ("validated", "featured")}
     newest = max([*states, *unread], default="")
+    if spec.live and newest:
+        unread |= _silent(spec, newest, as_of)
     return [
         key
         for key in sorted(waiting | unread)
         if not spec.live or key < newest or spec.calendar.parse(key).end <= as_of
     ]
+
+
+def _silent(spec: DatasetSpec, newest: str, as_of: datetime) -> set[str]:
+    """The next window, if it ended lately without a line: a feed that went silent must be noticed.
+
+    Not if it ended long ago: then history is being replayed, and nothing is due.
+    """
+    following = spec.calendar.at(spec.calendar.parse(newest).end)
+    lately = following.end <= as_of < following.end + SILENT_WINDOWS * spec.calendar.step
+    return {following.key} if lately else set()
 
 
 def _unread(settings: Settings, spec: DatasetSpec, as_of: datetime, newest: str | None) -> set[str]:

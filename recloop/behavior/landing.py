@@ -23,6 +23,7 @@ from recloop.behavior.lines import chunk_times as times_of
 from recloop.behavior.sources import Chunk, files_of, read_file
 from recloop.contracts import LandingReport
 from recloop.database.connection import NULL, copy_csv, copy_rows, transaction
+from recloop.database.locks import Lock
 from recloop.errors import SourceRefused
 from recloop.ledger.windows import note_landed
 from recloop.settings import Settings
@@ -31,7 +32,6 @@ from recloop.windows import Window
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]
 """Called with bytes (files) or lines (tables) done, and how many there are if that is known."""
-LANDING_LOCK = 7_266_568
 LONGEST_SILENCE = 60
 """Windows without a line that are opened between two windows with lines; a longer gap is not."""
 
@@ -89,7 +89,7 @@ def _land_one(
     nothing = LandingReport(lines=0, windows=())
     try:
         with transaction(settings.database_url) as cursor:
-            cursor.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
+            cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.LAND,))
             before = path.stat()
             current = source_files.current(cursor, spec.name, name)
             if current and current.looks_like(before):

@@ -22,6 +22,7 @@ from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.sources import Chunk, check_columns
 from recloop.contracts import LandingReport
 from recloop.database.connection import connect, redacted, transaction
+from recloop.database.locks import Lock
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
 from recloop.windows import Window
@@ -72,7 +73,7 @@ def land_table(
     as_of: datetime,
 ) -> LandingReport:
     """Land the new lines of one window, or of all windows whose number of rows changed."""
-    from recloop.behavior.landing import LANDING_LOCK, open_windows
+    from recloop.behavior.landing import open_windows
     from recloop.behavior.source_files import refuse_table
 
     try:
@@ -88,7 +89,7 @@ def land_table(
     lines, keys = 0, set[str]()
     for key in sorted(changed):
         with transaction(settings.database_url) as cursor:
-            cursor.execute("select pg_advisory_xact_lock(%s)", (LANDING_LOCK,))
+            cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.LAND,))
             count, touched = _land_window(cursor, spec, kind, key, changed[key], as_of)
             open_windows(cursor, spec, touched)
         lines, keys, done = lines + count, keys | touched, done + changed[key]

@@ -40,6 +40,7 @@ def main() -> None:
     """Run the command line."""
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)  # libraries' deprecations, not ours
     try:
         app()
     except RecloopError as error:

@@ -33,7 +33,7 @@ def up(
             client.pause(dag_id, paused=dag_id == "behavior_arrival" and not watch)
         if not watch:
             say(
-                "the dataset is history: replay it by a backfill of ingest_behavior (--arrivals: at once)"
+                "the dataset is history: replay it by a backfill of ingest_behavior, or use --arrivals"
             )
         console.print(
             f"Airflow answers at {client.url} (this machine only, no login). Stop: recloop down"

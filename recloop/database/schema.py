@@ -8,15 +8,15 @@ from pathlib import Path
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.database.connection import transaction
+from recloop.database.locks import Lock
 
 SCHEMA = Path(__file__).with_name("schema.sql")
-MIGRATION_LOCK = 7_266_567  # any constant: two processes must not migrate at once
 
 
 def migrate(url: str) -> None:
     """Create what is missing; repeating it changes nothing."""
     with transaction(url) as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.MIGRATE,))
         cursor.execute(SCHEMA.read_text())
 
 

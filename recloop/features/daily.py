@@ -18,6 +18,7 @@ from pathlib import Path
 
 from recloop.contracts import FeatureReport
 from recloop.database.connection import Cursor, transaction
+from recloop.database.locks import Lock
 from recloop.database.schema import refresh_planner_statistics
 from recloop.features.address import database_of
 from recloop.features.content import insert_item_content
@@ -27,7 +28,6 @@ from recloop.windows import Window
 
 LONGEST_WINDOW = timedelta(days=28)
 HISTORY_LENGTH = 50
-BUILD_LOCK = 7_266_568  # any constant: two builds must not interleave
 TABLES = ("user_statistics", "item_statistics", "user_history", "item_content")
 
 
@@ -57,7 +57,7 @@ def build_features(
     meaning = meaning or meaning_of(settings)
     window = meaning.window(window_key)
     with transaction(database_of(settings)) as cursor:
-        cursor.execute("select pg_advisory_xact_lock(%s)", (BUILD_LOCK,))
+        cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.BUILD,))
         cursor.execute("set local jit = off")  # compiling takes longer than these queries
         reach = reach_of(cursor, window)
         rows = _rebuild(cursor, window, reach, meaning)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from recloop.database.connection import Cursor, redacted, transaction
+from recloop.database.locks import Lock
 from recloop.errors import ServiceAway
 from recloop.features.address import database_of
 from recloop.settings import PROJECT, Settings
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 REPOSITORY = PROJECT / "feature_repo"
-OPEN_LOCK = 7_266_569  # any constant: two processes must not create the registry at once
 _opened: dict[tuple[int, str], FeatureStore] = {}
 
 
@@ -46,7 +46,7 @@ def feature_store(settings: Settings) -> FeatureStore:
     key = (os.getpid(), url)
     if key not in _opened:
         with service_errors(url), transaction(url) as cursor:
-            cursor.execute("select pg_advisory_xact_lock(%s)", (OPEN_LOCK,))
+            cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.OPEN_FEAST,))
             store = _open(url)
             _apply_if_changed(store, cursor)
         _opened[key] = store

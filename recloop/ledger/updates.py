@@ -13,11 +13,11 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Candidate, GateReport, Lease, UpdatePlan
+from recloop.database.locks import Lock
 from recloop.errors import BadInput, LeaseLost, LedgerConflict, UpdateInProgress
 
 LEASE_SECONDS = 90
 APPROVAL_SECONDS = 7 * 24 * 3600
-LOCK = 7_266_568  # serialises planning: two triggers for one window make one update
 LIVE = ("planned", "training", "evaluated")
 
 
@@ -30,7 +30,7 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
     Raises:
         UpdateInProgress: another run holds a live lease.
     """
-    cursor.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+    cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.PLAN,))
     cursor.execute(
         "select update_id, holder, target, lease_until > now() from ledger.update "
         "where state in %s for update",

@@ -12,11 +12,10 @@ from datetime import datetime
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import DatasetSpec
+from recloop.database.locks import Lock
 from recloop.database.schema import ensure_event_partitions
 from recloop.errors import CheckCrashed
 from recloop.windows import Window
-
-KEYS_LOCK = 7_266_569  # keys are handed out one window at a time
 
 ACCOUNTS = """
 with seen as (
@@ -151,7 +150,7 @@ def move_lines(cursor: Cursor, window: Window, spec: DatasetSpec) -> str:
         "end": window.end,
         "name": spec.item_attributes.name or "",
     }
-    cursor.execute("select pg_advisory_xact_lock(%s)", (KEYS_LOCK,))
+    cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.KEYS,))
     if good:
         ensure_event_partitions(cursor, window.start, window.end)
         for statement in (ACCOUNTS, ITEMS, VERSIONS):

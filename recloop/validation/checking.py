@@ -39,12 +39,12 @@ with usual as (
     from line where price > 0 group by item_id having count(*) >= {own_prices}
 ), accepted as (
     select event_id, content_hash from behavior.event
-    where event_id in (select event_id from line)
+    where event_id in (select event_id from line) {same_time}
 ), known as (
     select event_id, content_hash from accepted
     union
     select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
-    where event_id in (select event_id from line)
+    where event_id in (select event_id from line) {same_window}
 ), compared as (
     select line.*, price / coalesce(usual_price, own_price) as price_ratio,
         row_number() over (partition by event_id, content_hash order by file_id, line_no) > 1
@@ -66,6 +66,10 @@ from ranked
 """
 
 
+# If an event's id includes its time, its copies are in the same window: no need to look elsewhere.
+SAME_TIME = "and event_timestamp >= %(start)s and event_timestamp < %(end)s"
+
+
 def check_lines(
     cursor: Cursor, window: Window, trailing: list[str], spec: DatasetSpec, limits: Limits
 ) -> int:
@@ -77,6 +81,7 @@ def check_lines(
     predicates = ", ".join(
         f"case when {rule.predicate} then '{rule.name}' end" for rule in row_rules(spec, limits)
     )
+    timed = spec.event.timestamp in spec.identity
     cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))
     cursor.execute(LINE, {"window": window.key})
     cursor.execute(
@@ -85,12 +90,15 @@ def check_lines(
             own_prices=OWN_PRICES,
             predicates=predicates,
             conflict=CONFLICT.name,
+            same_time=SAME_TIME if timed else "",
+            same_window="and window_key = %(window)s" if timed else "",
         ),
         {
             **parameters(spec, limits),
             "window": window.key,
             "since": spec.calendar.parse(min(trailing)).start if trailing else window.start,
             "start": window.start,
+            "end": window.end,
             "trailing": trailing,
         },
     )

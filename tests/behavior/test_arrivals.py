@@ -43,6 +43,15 @@ def test_a_window_waits_until_it_is_complete(live: Settings) -> None:
     assert windows_with_new_lines(live, after) == []
 
 
+def test_a_feed_that_goes_silent_is_noticed(live: Settings) -> None:
+    arrive(live, WEEKS[0])
+    land(live)
+    validate_window(live, WEEKS[0])
+    assert windows_with_new_lines(live, datetime(2011, 1, 23, tzinfo=UTC)) == []
+    assert windows_with_new_lines(live, datetime(2011, 1, 24, tzinfo=UTC)) == [WEEKS[1]]
+    assert windows_with_new_lines(live, datetime(2026, 1, 1, tzinfo=UTC)) == []
+
+
 def test_a_later_window_makes_earlier_ones_complete(live: Settings) -> None:
     arrive(live, WEEKS[0])
     arrive(live, WEEKS[2])

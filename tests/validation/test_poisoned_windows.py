@@ -111,15 +111,15 @@ def test_a_future_timestamp_is_quarantined(delivery: Delivery) -> None:
 
 
 @pytest.mark.parametrize(
-    ("noise", "rule"),
+    ("delivery", "noise", "rule"),
     [
-        (b"\x81\x8d", "undecodable_text"),
-        (b"\xff\xfe", "unexpected_characters"),
-        ("é".encode(), "unexpected_characters"),
-        (b"\x00", "undecodable_text"),
+        (KINDS[0], b"\x81\x8d", "undecodable_text"),
+        (KINDS[1], b"\x00", "undecodable_text"),
+        (KINDS[1], "é".encode(), "unexpected_characters"),
+        (KINDS[2], b"\xff\xfe", "unexpected_characters"),
     ],
+    indirect=["delivery"],
 )
-@pytest.mark.parametrize("delivery", KINDS, indirect=True)
 def test_bytes_of_another_encoding_are_quarantined(
     delivery: Delivery, noise: bytes, rule: str
 ) -> None:
