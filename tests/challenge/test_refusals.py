@@ -95,7 +95,7 @@ def test_a_challenger_that_forgot_everything_is_refused(strict: Settings) -> Non
     chance = np.random.default_rng(0)
 
     def forget(arrays) -> None:
-        for name, values in arrays.items():
+        for values in arrays.values():
             if values.dtype == np.float32 and values.ndim == 2 and values.shape[0] > 100:
                 chance.shuffle(values)
 
