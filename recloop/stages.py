@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from recloop.contracts import Lease
+from recloop.bookkeeping import both, leased, timed_window
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, LedgerConflict, UpdateInProgress
 from recloop.ledger import releases, updates, windows
-from recloop.ledger.lease import kept
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
 from recloop.windows import WindowCalendar
@@ -51,7 +49,7 @@ def validate(window: str, settings: Settings | None = None) -> Json:
     from recloop.validation.window import validate_window
 
     settings = settings or current_settings()
-    with _timed_window(settings, window, "validate"):
+    with timed_window(settings, window, "validate"):
         return validate_window(settings, window).to_json()
 
 
@@ -62,10 +60,10 @@ def featurize(window: str, settings: Settings | None = None) -> Json:
     from recloop.features.training_set import build_training_set
 
     settings = settings or current_settings()
-    with _timed_window(settings, window, "features"):
+    with timed_window(settings, window, "features"):
         build_features(settings, window)
         materialize_window(settings, window)
-    with _timed_window(settings, window, "training_set"):
+    with timed_window(settings, window, "training_set"):
         training_set = build_training_set(settings, window)
     with transaction(settings.database_url) as cursor:
         windows.note_featured(cursor, training_set)
@@ -129,7 +127,7 @@ def train(
 
     settings = settings or current_settings()
     rules = load_update_rules(settings)
-    with _leased(settings, update_id, holder, "train") as (lease, check):
+    with leased(settings, update_id, holder, "train") as (lease, check):
         with transaction(settings.database_url) as cursor:
             updates.note_training(cursor, lease)
             made = updates.plan_of(cursor, update_id)
@@ -142,7 +140,7 @@ def train(
             sets,
             champion if made.decision == "increment" else None,
             rules,
-            _both(check, progress),
+            both(check, progress),
         )
         with transaction(settings.database_url) as cursor:
             updates.note_candidate(cursor, lease, candidate)
@@ -168,7 +166,7 @@ def evaluate(
         known = updates.gate_report_of(cursor, update_id)
     if known is not None and not known.passed:
         return known.to_json()
-    with _leased(settings, update_id, holder, "evaluate") as (lease, _):
+    with leased(settings, update_id, holder, "evaluate") as (lease, _):
         with transaction(settings.database_url) as cursor:
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
@@ -215,7 +213,7 @@ def promote(
         raise LedgerConflict(
             f"update {update_id} has not passed the gate; only an evaluated challenger is promoted."
         )
-    with _leased(settings, update_id, holder, "promote") as (lease, check):
+    with leased(settings, update_id, holder, "promote") as (lease, check):
         with transaction(settings.database_url) as cursor:
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
@@ -228,7 +226,7 @@ def promote(
             report,
             target,
             rules.holdout.top_up,
-            _both(check, progress),
+            both(check, progress),
         )
     log.info("release %s is champion", release.version)
     return release.to_json()
@@ -291,36 +289,3 @@ def calendar(settings: Settings) -> WindowCalendar:
     from recloop.behavior.dataset import load_dataset
 
     return load_dataset(settings).calendar
-
-
-@contextmanager
-def _timed_window(settings: Settings, window: str, stage: str) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    with transaction(settings.database_url) as cursor:
-        windows.note_seconds(cursor, window, stage, time.monotonic() - began)
-
-
-@contextmanager
-def _leased(
-    settings: Settings, update_id: int, holder: str, stage: str
-) -> Iterator[tuple[Lease, Callable[[], None]]]:
-    """Take the update's lease, keep it alive for the block, record the stage's seconds."""
-    began = time.monotonic()
-    with transaction(settings.database_url) as cursor:
-        lease = updates.take_over(cursor, update_id, holder)
-    with kept(settings.database_url, lease) as keeper:
-        yield lease, keeper.check
-    with transaction(settings.database_url) as cursor:
-        updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
-
-
-def _both(
-    check: Callable[[], None], progress: Callable[[Any], None] | None
-) -> Callable[[Any], None]:
-    def call(state: Any) -> None:
-        check()
-        if progress is not None:
-            progress(state)
-
-    return call

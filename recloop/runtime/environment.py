@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from recloop.database.embedded import create_database, resolve
-from recloop.settings import PROJECT, Settings, process_environment
+from recloop.settings import PROJECT, TELEMETRY_OFF, Settings, process_environment
 
 DAGS = PROJECT / "dags"
 PLUGINS = PROJECT / "plugins"
@@ -69,6 +69,7 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "API__EXPOSE_CONFIG": "False",
         "DATABASE__SQL_ALCHEMY_CONN": url,
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs" / "airflow"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
@@ -89,7 +90,7 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths))),
         "PYTHONWARNINGS": "ignore",
-        "GX_ANALYTICS_ENABLED": "false",
+        **TELEMETRY_OFF,
         "FEAST_USAGE": "False",
     }
 

@@ -1,0 +1,53 @@
+"""What every stage does around its work: the lease it holds, the seconds it took.
+
+Neighbour: `stages.py`, which says what the work is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from recloop.contracts import Lease
+from recloop.database.connection import transaction
+from recloop.ledger import updates, windows
+from recloop.ledger.lease import kept
+from recloop.settings import Settings
+
+
+@contextmanager
+def timed_window(settings: Settings, window: str, stage: str) -> Iterator[None]:
+    """Record the block's wall seconds as a stage of a window, if it succeeds."""
+    began = time.monotonic()
+    yield
+    with transaction(settings.database_url) as cursor:
+        windows.note_seconds(cursor, window, stage, time.monotonic() - began)
+
+
+@contextmanager
+def leased(
+    settings: Settings, update_id: int, holder: str, stage: str
+) -> Iterator[tuple[Lease, Callable[[], None]]]:
+    """Take the update's lease, keep it alive for the block, record the stage's seconds."""
+    began = time.monotonic()
+    with transaction(settings.database_url) as cursor:
+        lease = updates.take_over(cursor, update_id, holder)
+    with kept(settings.database_url, lease) as keeper:
+        yield lease, keeper.check
+    with transaction(settings.database_url) as cursor:
+        updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
+
+
+def both(
+    check: Callable[[], None], progress: Callable[[Any], None] | None
+) -> Callable[[Any], None]:
+    """A progress callback that first checks the lease, then tells whoever listens."""
+
+    def call(state: Any) -> None:
+        check()
+        if progress is not None:
+            progress(state)
+
+    return call
