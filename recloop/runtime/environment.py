@@ -69,7 +69,6 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "API__EXPOSE_CONFIG": "False",
         "DATABASE__SQL_ALCHEMY_CONN": url,
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
-        "USAGE_DATA_COLLECTION__ENABLED": "False",
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs" / "airflow"),
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
