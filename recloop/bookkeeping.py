@@ -1,10 +1,11 @@
-"""What every stage does around its work: the lease it holds, the seconds it took.
+"""What every stage does around its work: the lease it holds, the seconds it took, what it put aside.
 
 Neighbour: `stages.py`, which says what the work is.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from recloop.database.connection import transaction
 from recloop.ledger import updates, windows
 from recloop.ledger.lease import kept
 from recloop.settings import Settings
+
+log = logging.getLogger("recloop")
 
 
 @contextmanager
@@ -51,3 +54,17 @@ def both(
             progress(state)
 
     return call
+
+
+def log_quarantined(settings: Settings, seconds: float) -> None:
+    """Say in the task's log which rules quarantined lines in the last `seconds`."""
+    from recloop.behavior.dataset import load_dataset
+    from recloop.validation.quarantine import quarantined_since
+    from recloop.validation.thresholds import load_limits
+
+    spec = load_dataset(settings)
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select now() - make_interval(secs => %s)", (seconds + 1,))
+        (since,) = cursor.fetchone() or (None,)
+        for broken in quarantined_since(cursor, since, spec, load_limits(settings, spec)):
+            log.warning("quarantined: %s", broken)

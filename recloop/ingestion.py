@@ -33,10 +33,18 @@ def ingest_windows(
         on_window: called with (key, windows done, windows due) before each.
 
     Returns:
-        `{"lines", "done": [key], "refused": [{"window", "message"}], "sources_refused": [message]}`
+        `{"lines", "done": [key], "refused": [{"window", "message"}],
+        "quarantined": [{"rule", "lines", "example", "remedy", "message"}],
+        "sources_refused": [message]}`
     """
+    from recloop.behavior.dataset import load_dataset
     from recloop.behavior.landing import land
+    from recloop.validation.quarantine import quarantined_since
+    from recloop.validation.thresholds import load_limits
 
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select now()")
+        (began,) = cursor.fetchone() or (None,)
     only = stages.calendar(settings).parse(window) if window else None
     last = stages.calendar(settings).parse(through).key if through else None
     landed = land(settings, window, progress=on_lines)
@@ -54,12 +62,17 @@ def ingest_windows(
         except WindowRefused as error:
             refused.append({"window": key, "message": str(error)})
             continue
-        stages.featurize(key, settings)
+        if not _featured(settings, key):
+            stages.featurize(key, settings)
         done.append(key)
+    spec = load_dataset(settings)
+    with transaction(settings.database_url) as cursor:
+        broken = quarantined_since(cursor, began, spec, load_limits(settings, spec))
     return {
         "lines": landed.lines,
         "done": done,
         "refused": refused,
+        "quarantined": [one.to_json() | {"message": str(one)} for one in broken],
         "sources_refused": list(landed.refused),
     }
 
@@ -74,3 +87,9 @@ def _due(settings: Settings, last: str | None) -> list[str]:
             {"last": last},
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+def _featured(settings: Settings, key: str) -> bool:
+    """Whether validation found no new event, so that the window's features still hold."""
+    with transaction(settings.database_url) as cursor:
+        return windows.state_of(cursor, key) == "featured"

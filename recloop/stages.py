@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from recloop.bookkeeping import both, leased, timed_window
+from recloop.bookkeeping import both, leased, log_quarantined, timed_window
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, LedgerConflict, UpdateInProgress
@@ -33,6 +33,7 @@ def land(window: str | None = None, settings: Settings | None = None) -> Json:
     settings = settings or current_settings()
     began = time.monotonic()
     report = read_source(settings, window)
+    log_quarantined(settings, time.monotonic() - began)
     if window is not None:
         with transaction(settings.database_url) as cursor:
             windows.note_landed(cursor, [calendar(settings).parse(window)])
@@ -49,8 +50,11 @@ def validate(window: str, settings: Settings | None = None) -> Json:
     from recloop.validation.window import validate_window
 
     settings = settings or current_settings()
+    began = time.monotonic()
     with timed_window(settings, window, "validate"):
-        return validate_window(settings, window).to_json()
+        report = validate_window(settings, window)
+    log_quarantined(settings, time.monotonic() - began)
+    return report.to_json()
 
 
 def featurize(window: str, settings: Settings | None = None) -> Json:

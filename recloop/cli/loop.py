@@ -39,6 +39,8 @@ def ingest(
                 f"{report['lines']:,} new lines; {len(report['done'])} windows ready, "
                 f"{len(report['refused'])} refused."
             )
+            for broken in report["quarantined"]:
+                say(f"quarantined: {broken['message']}")
             for refusal in report["refused"]:
                 say(f"{refusal['window']}: {refusal['message']}")
             for message in report["sources_refused"]:

@@ -1,6 +1,7 @@
 """The states of windows: landed → refused or validated → featured.
 
-Late lines send a window from `featured` back to `validated`, so that its features are built again.
+Late events send a window from `featured` back to `validated`, so that its features are built again;
+late lines without a new event do not.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
     cursor.execute(
         """
         update ledger.window w set
-            state = case when %(lines)s = 0 and w.state = 'featured' then w.state else 'validated' end,
+            state = case when %(accepted)s = 0 and w.state = 'featured' then w.state
+                         else 'validated' end,
             lines = w.lines + %(lines)s,
             accepted = w.accepted + %(accepted)s,
             duplicates = w.duplicates + %(duplicates)s,

@@ -256,3 +256,21 @@ def test_no_connection_stays_open(shop: Settings) -> None:
     while rows(shop, others) != [(0,)]:
         assert time.monotonic() < deadline, "a connection stayed open"
         time.sleep(0.1)
+
+
+def test_what_was_quarantined_is_told_with_rule_line_and_remedy(
+    settings: Settings, tmp_path: Path
+) -> None:
+    from recloop.ingestion import ingest_windows
+
+    lines = shop_week(WEEKS[0])
+    lines[3]["CustomerID"] = ""
+    lines[9]["InvoiceDate"] = "1/12/2099 9:00"
+    source = settings.model_copy(update={"data": write(tmp_path / "one.csv", lines)})
+    told = {one["rule"]: one for one in ingest_windows(source)["quarantined"]}
+    assert told.keys() == {"missing_user", "future_timestamp"}
+    assert told["missing_user"]["lines"] == 1
+    assert "line 4 of" in told["missing_user"]["message"]
+    assert "Check column 'CustomerID'" in told["missing_user"]["message"]
+    assert "1/12/2099 9:00" in told["future_timestamp"]["message"]
+    assert "clock" in told["future_timestamp"]["message"]

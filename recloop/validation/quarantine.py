@@ -1,0 +1,65 @@
+"""Telling people what was quarantined: the rule, how many lines, one of them, and the remedy.
+
+Belongs here: reading `behavior.quarantine` for messages. Keep out: deciding (see `rows.py`,
+`behavior/lines.py`) and moving lines (see `accepting.py`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior.dataset import DatasetSpec
+from recloop.contracts import Contract
+from recloop.validation.rows import row_rules
+from recloop.validation.thresholds import Limits
+
+LANDING_REMEDIES = {
+    "malformed_line": "Give each line as many fields as [columns] has, and quote separators.",
+    "unparseable_timestamp": "Write times as event.timestamp_format says, or correct that.",
+    "outside_period": "Check the date; if it is right, widen [period] in the dataset file.",
+    "future_timestamp": "Check the source's clock and event.timezone.",
+    "misplaced_timestamp": "Check the date: the lines before and after it are of another time.",
+    "excess_late_lines": "Too many late lines for an accepted window; check for a repeated delivery.",
+}
+"""Rules that are judged while reading (`behavior/lines.py`), or of late lines."""
+
+
+class Quarantined(Contract):
+    """Lines that broke one rule."""
+
+    rule: str
+    lines: int
+    example: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.lines:,} lines, for example {self.example}. {self.remedy}"
+
+
+def quarantined_since(
+    cursor: Cursor, moment: datetime | None, spec: DatasetSpec, limits: Limits
+) -> list[Quarantined]:
+    """What was quarantined since `moment` (aware, the database's clock; None: ever), most lines first."""
+    remedies = LANDING_REMEDIES | {rule.name: rule.remedy for rule in row_rules(spec, limits)}
+    cursor.execute(
+        "select rule, count(*), (array_agg('line ' || q.line_no || coalesce(' of ' || f.path, '') "
+        "|| ': ' || q.line::text order by q.file_id, q.line_no))[1] "
+        "from behavior.quarantine q left join behavior.source_file f using (file_id) "
+        "where quarantined_at >= coalesce(%s, '-infinity'::timestamptz) group by rule order by 2 desc, 1",
+        (moment,),
+    )
+    return [
+        Quarantined(
+            rule=rule,
+            lines=lines,
+            example=_short(example),
+            remedy=remedies.get(rule, "See the line in behavior.quarantine."),
+        )
+        for rule, lines, example in cursor.fetchall()
+    ]
+
+
+def _short(text: str, width: int = 700) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
