@@ -41,13 +41,14 @@ class Quarantined(Contract):
 def quarantined_since(
     cursor: Cursor, moment: datetime | None, spec: DatasetSpec, limits: Limits
 ) -> list[Quarantined]:
-    """What was quarantined since `moment` (aware, the database's clock; None: ever), most lines first."""
+    """What was quarantined since `moment` (aware, server's clock; None: ever), most lines first."""
     remedies = LANDING_REMEDIES | {rule.name: rule.remedy for rule in row_rules(spec, limits)}
     cursor.execute(
         "select rule, count(*), (array_agg('line ' || q.line_no || coalesce(' of ' || f.path, '') "
         "|| ': ' || q.line::text order by q.file_id, q.line_no))[1] "
         "from behavior.quarantine q left join behavior.source_file f using (file_id) "
-        "where quarantined_at >= coalesce(%s, '-infinity'::timestamptz) group by rule order by 2 desc, 1",
+        "where quarantined_at >= coalesce(%s, '-infinity'::timestamptz) "
+        "group by rule order by 2 desc, 1",
         (moment,),
     )
     return [
