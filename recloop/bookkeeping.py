@@ -67,4 +67,4 @@ def log_quarantined(settings: Settings, seconds: float) -> None:
         cursor.execute("select now() - make_interval(secs => %s)", (seconds + 1,))
         (since,) = cursor.fetchone() or (None,)
         for broken in quarantined_since(cursor, since, spec, load_limits(settings, spec)):
-            log.warning("quarantined: %s", broken)
+            log.info("quarantined: %s", broken)
