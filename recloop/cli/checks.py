@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -77,10 +78,12 @@ def _packages(settings: Settings) -> Finding:
 
 
 def _bytecode(settings: Settings) -> Finding:
-    import tensorflow.version as probe  # light: does not load TensorFlow's libraries twice
-
-    cached = Path(probe.__file__).parent / "__pycache__"
-    if not cached.exists():
+    spec = find_spec("tensorflow")  # finds the package without importing it
+    if (
+        spec is None
+        or spec.origin is None
+        or not Path(spec.origin).with_name("__pycache__").exists()
+    ):
         return _warning(
             "bytecode", "libraries are not compiled, so every task starts slowly", "make install"
         )
