@@ -42,11 +42,7 @@ def up(
 
 def down() -> None:
     """Stop Airflow and the embedded PostgreSQL."""
-    from recloop.runtime import airflow_process
-
-    settings = Settings.from_environment()
-    stopped = airflow_process.stop(settings)
-    stopped = embedded.stop(settings.home) or stopped
+    stopped = _stop(Settings.from_environment())
     console.print("stopped" if stopped else "nothing was running")
 
 
@@ -61,15 +57,17 @@ def demo(
         with session() as settings:
             report = run_demo(settings, weeks)
     finally:
-        _stop_airflow()
+        _stop(Settings.from_environment())  # also what an earlier, killed demo left running
     if json:
         print_json(report)
 
 
-def _stop_airflow() -> None:
+def _stop(settings: Settings) -> bool:
+    """Stop Airflow and the embedded server of these settings. Returns whether any was running."""
     from recloop.runtime import airflow_process
 
-    airflow_process.stop(Settings.from_environment())
+    stopped = airflow_process.stop(settings)
+    return embedded.stop(settings.home) or stopped
 
 
 def doctor(
