@@ -13,7 +13,6 @@ from recloop.contracts import UpdatePlan
 from recloop.errors import BadInput
 from recloop.rules import PolicyRules
 
-Request = Literal["auto", "skip", "increment", "rebuild"]
 REQUESTS = ("auto", "skip", "increment", "rebuild")
 
 

