@@ -6,39 +6,31 @@ Belongs here: shapes and bounds of limits. Keep out: applying them (`update/poli
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import TypeVar
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from recloop.errors import BadInput
 from recloop.settings import Settings
+from recloop.toml_file import Section, read_toml, to_model
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PolicyRules(_Table):
+class PolicyRules(Section):
     minimum_events: int = Field(ge=0)
     rebuild_after_windows: int = Field(ge=1)
 
 
-class HoldoutRules(_Table):
+class HoldoutRules(Section):
     share: float = Field(gt=0, lt=1)
     top_up: bool
 
 
-class RebuildRules(_Table):
+class RebuildRules(Section):
     recent_days: int = Field(ge=0)
 
 
-class BaselineRules(_Table):
+class BaselineRules(Section):
     popularity_days: int = Field(ge=1)
 
 
-class UpdateRules(_Table):
+class UpdateRules(Section):
     """`config/update.toml`."""
 
     policy: PolicyRules
@@ -47,12 +39,12 @@ class UpdateRules(_Table):
     baseline: BaselineRules
 
 
-class BootstrapRules(_Table):
+class BootstrapRules(Section):
     samples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1)
 
 
-class GateLimits(_Table):
+class GateLimits(Section):
     """Limits of the gate; the file's comments say what each means."""
 
     minimum_users: int = Field(ge=1)
@@ -68,39 +60,20 @@ class GateLimits(_Table):
     minimum_slice_users: int = Field(ge=1)
 
 
-class GateRules(_Table):
+class GateRules(Section):
     """`config/gate.toml`."""
 
     bootstrap: BootstrapRules
     rules: GateLimits
 
 
-T = TypeVar("T", bound=_Table)
-
-
 def load_update_rules(settings: Settings) -> UpdateRules:
     """Read `update.toml`. Raises BadInput naming the key, the value and the remedy."""
-    return read_rules(settings.config / "update.toml", UpdateRules)
+    path = settings.config / "update.toml"
+    return to_model(UpdateRules, read_toml(path), path)
 
 
 def load_gate_rules(settings: Settings) -> GateRules:
     """Read `gate.toml`. Raises BadInput naming the key, the value and the remedy."""
-    return read_rules(settings.config / "gate.toml", GateRules)
-
-
-def read_rules(path: Path, shape: type[T]) -> T:
-    """Read one TOML file into `shape`."""
-    try:
-        with path.open("rb") as file:
-            return shape.model_validate(tomllib.load(file))
-    except FileNotFoundError as error:
-        raise BadInput(f"{path} is missing; restore it, or set RECLOOP_CONFIG.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path} is not valid TOML: {error}. Mend that line.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadInput(
-            f"{path}: `{key}` cannot be used: {first['msg']}. Received: {first['input']!r}. "
-            "The comments in the file say what each key means."
-        ) from error
+    path = settings.config / "gate.toml"
+    return to_model(GateRules, read_toml(path), path)

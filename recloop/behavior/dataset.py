@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from recloop.behavior.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput
 from recloop.settings import Settings
+from recloop.toml_file import Section, read_toml, to_model
 from recloop.windows import Length, WindowCalendar
 
 ColumnType = Literal["text", "number", "time", "ignore"]

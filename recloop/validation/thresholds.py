@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from recloop.behavior.dataset import DatasetSpec, dataset_file
-from recloop.behavior.toml_file import Section, read_toml, to_model
 from recloop.settings import Settings
+from recloop.toml_file import Section, read_toml, to_model
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]

@@ -90,5 +90,5 @@ def test_the_doctor_finds_a_missing_rule_file(settings: Settings, tmp_path: Path
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)}
     assert done.returncode == 1
     assert findings["rule files"]["state"] == "failed"
-    assert "update.toml is missing" in findings["rule files"]["detail"]
+    assert "update.toml cannot be read: No such file" in findings["rule files"]["detail"]
     assert findings["database"]["state"] == "ok"
