@@ -36,7 +36,10 @@ def best_columns(scores: tf.Tensor, k: int, columns: int) -> tf.Tensor:
     maxima = tf.concat([tf.reduce_max(grouped, axis=2)[:, :-1], last], axis=1)
     chosen = tf.math.top_k(maxima, k, sorted=False).indices
     chosen = tf.sort(chosen, axis=1)  # for ties
-    at = tf.reshape(chosen[:, :, None] * GROUP + tf.range(GROUP), [-1, k * GROUP])
-    left = tf.reshape(tf.gather(grouped, chosen, batch_dims=1), [-1, k * GROUP])
-    values, place = tf.math.top_k(tf.where(at < columns, left, -np.inf), k)
-    return values, tf.gather(at, place, batch_dims=1)
+    left = tf.gather(grouped, chosen, batch_dims=1)
+    if columns < groups * GROUP:
+        padding = tf.range((groups - 1) * GROUP, groups * GROUP) >= columns
+        left = tf.where((chosen == groups - 1)[:, :, None] & padding, -np.inf, left)
+    values, place = tf.math.top_k(tf.reshape(left, [-1, k * GROUP]), k)
+    at = tf.gather(chosen, place // GROUP, batch_dims=1) * GROUP + place % GROUP
+    return values, at

@@ -10,6 +10,7 @@ more than an update at 10^6 keys, and which can't grow in place).
 import numpy as np
 
 from models.arrays import Int64Array
+from models.ids.key_index import Addresses, index_of, suits
 
 UNKNOWN_ROW = 0
 
@@ -36,7 +37,7 @@ class Vocabulary:
             ValueError: a key isn't positive, or appears twice.
         """
         self._keys: Int64Array = np.zeros(0, np.int64)
-        self._index()
+        self._index = index_of(self._keys)
         if keys is not None:
             keys = np.asarray(keys, np.int64)
             if len(self.grow(keys)) != len(keys):
@@ -44,10 +45,6 @@ class Vocabulary:
                     f"`keys` should be unique. Received: {len(keys) - len(self)} repeated "
                     "key(s). A saved vocabulary never repeats a key: restore another copy."
                 )
-
-    def _index(self) -> None:
-        self._order = np.argsort(self._keys, kind="stable")
-        self._sorted = self._keys[self._order]
 
     def __len__(self) -> int:
         """Number of keys known; the table beside it has one row more."""
@@ -62,11 +59,7 @@ class Vocabulary:
 
     def rows(self, keys: Int64Array) -> Int64Array:
         """Rows of `keys` (int64, any shape); 0 where a key is unknown, or is 0."""
-        keys = np.asarray(keys, np.int64)
-        if len(self) == 0:
-            return np.zeros(keys.shape, np.int64)
-        at = np.minimum(np.searchsorted(self._sorted, keys), len(self) - 1)
-        return np.where(self._sorted[at] == keys, self._order[at] + 1, UNKNOWN_ROW)
+        return self._index.find(np.asarray(keys, np.int64))
 
     def keys_of(self, rows: Int64Array) -> Int64Array:
         """Keys of `rows` (int64, any shape, in [0, n]); 0 for row 0.
@@ -95,17 +88,13 @@ class Vocabulary:
         _, first = np.unique(unseen, return_index=True)
         new = unseen[np.sort(first)]
         if len(new):
-            self._merge(new)
+            self._keys = np.concatenate([self._keys, new])
+            dense = suits(int(new.max()), len(self))
+            if isinstance(self._index, Addresses) and not dense:
+                self._index = index_of(self._keys)
+            else:
+                self._index.add(new, len(self) - len(new) + 1)
         return new
-
-    def _merge(self, new: Int64Array) -> None:
-        """Appends unknown keys. The index is merged, not sorted anew: at 10^6 keys that is most of
-        the cost of a small growth."""
-        order = np.argsort(new, kind="stable")
-        at = np.searchsorted(self._sorted, new[order])
-        self._order = np.insert(self._order, at, order + len(self._keys))
-        self._sorted = np.insert(self._sorted, at, new[order])
-        self._keys = np.concatenate([self._keys, new])
 
     def keep(self, rows: Int64Array) -> None:
         """Keeps only the keys of these rows, which become rows 1, 2, … in the order given.
@@ -124,4 +113,4 @@ class Vocabulary:
                 "Row 0 is always kept: leave it out."
             )
         self._keys = self._keys[rows - 1]
-        self._index()
+        self._index = index_of(self._keys)

@@ -37,8 +37,7 @@ class Past:
     Attributes:
         feed: past examples to see again (replay, distillation), of the same kind as the new ones;
             None: nothing is rehearsed.
-        fisher: float32 arrays by table, of the tables' shapes
-        (`models.learning.penalties.fisher`); empty:
+        fisher: float32 arrays by table, of the tables' shapes (`models.learning.fisher`); empty:
             no elastic weight consolidation.
         distillation: weight of the soft targets, after the adaptive factor.
         known: bool [items + 1], the item rows that the champion can teach; None: all.
@@ -108,7 +107,10 @@ def fit(
         ],
         np.float32,
     )
-    known = np.ones(sizes["items"], bool) if past.known is None else past.known
+    known = past.known
+    if known is None:
+        # Only distillation looks at it; a mask of all items would be copied at every chunk.
+        known = np.ones(sizes["items"] if past.distillation > 0 else 0, bool)
     bounds = batch_bounds(len(feed), recipe.batch_size)
     per_epoch = len(bounds) - 1
     total = per_epoch * recipe.epochs

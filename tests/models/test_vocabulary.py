@@ -86,3 +86,14 @@ def test_rows_that_are_not_there_cannot_be_kept(rows) -> None:
     with pytest.raises(ValueError, match=r"distinct and in \[1, 2\]"):
         vocabulary.keep(array(rows))
     assert vocabulary.keys.tolist() == [70, 20]
+
+
+@pytest.mark.parametrize("far", [3_000, 10**12])
+def test_keys_that_stop_being_dense_are_found_as_before(far) -> None:
+    """By address while keys are dense, by search from the first that isn't; `find` can't tell."""
+    vocabulary = Vocabulary(np.arange(1, 200))
+    vocabulary.grow(array([far, 250]))
+    vocabulary.grow(np.arange(150, 400))
+    every = np.r_[0, np.arange(1, 200), far, 250, 399, -5, 400, far + 1, 2**62]
+    expected = np.r_[0, np.arange(1, 200), 200, 201, 400, 0, 0, 0, 0]
+    assert vocabulary.rows(every).tolist() == expected.tolist()
