@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed demo test lint format up down requirements clean
+.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy demo test lint format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench-ctr: install-bench ## click-through protocol on a ratings file: DATA=…, 
 
 bench-speed: install-bench ## throughput and scaling, as ratios: OUT, SYSTEMS
 	$(BIN)/python -m benchmarks.speed $(call bench_options,out systems)
+
+bench-policy: install ## when to update, on streams: DATASET, DATA, SESSIONS, OUT, SYSTEMS, ONLY
+	$(BIN)/python -m benchmarks.policy $(call bench_options,dataset data sessions out systems only seed)
 
 bench_options = $(foreach name,$(1),$(if $($(call upper,$(name))),--$(name) "$($(call upper,$(name)))"))
 upper = $(shell echo $(1) | tr a-z A-Z)

@@ -7,7 +7,7 @@ not: anything that the product needs; neither `recloop` nor `models` imports thi
     events, reading     any events file through a dataset TOML, in memory, without a database
     retail_protocol     weekly prequential evaluation: rank the window, then learn from it
     retail_systems      what a system is, and which there are
-    retail_peers        popularity, own counts, BM25, ALS, EASE, BPR
+    retail_peers        popularity, own counts, BM25, ALS, EASE, BPR (`retail_tables`: their tables)
     retail_ours         the default recommender, kept fresh in several ways (`retail_features`: what it
                         is told of users and items)
     retail_worker       one system with one seed, in a process of its own

@@ -51,13 +51,24 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Points:
+    """One labelled point per system; those named in `front` are joined, from left to right."""
+
+    title: str
+    axes: tuple[str, str]
+    values: Mapping[str, tuple[float, float]]
+    """System → (x, y), both finite."""
+    front: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Table:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
-Panel = Lines | Bars | Table
+Panel = Lines | Bars | Points | Table
 
 
 def write_chart(path: Path, title: str, panels: Sequence[Panel], notes: Sequence[str] = ()) -> Path:
@@ -69,7 +80,7 @@ def write_chart(path: Path, title: str, panels: Sequence[Panel], notes: Sequence
         panels: what to draw.
         notes: paragraphs under the heading.
     """
-    draw = {Lines: _lines, Bars: _bars, Table: _table}
+    draw = {Lines: _lines, Bars: _bars, Points: _points, Table: _table}
     body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(note)}</p>" for note in notes)]
     for panel in panels:
         body += [f"<h2>{escape(panel.title)}</h2>", draw[type(panel)](panel)]  # type: ignore[operator]
@@ -166,6 +177,43 @@ def _bars(panel: Bars) -> str:
             )
             shown += f" [{first:.4g}, {last:.4g}]"
         parts.append(_text(WIDTH - VALUES + 8, at + BAR - 5, shown, "start"))
+    return "\n".join([*parts, "</svg>"])
+
+
+def _points(panel: Points) -> str:
+    xs, ys = ([pair[axis] for pair in panel.values.values()] for axis in (0, 1))
+    left, right = min([*xs, 0.0]), max([*xs, 1e-9])
+    margin = (max(ys) - min(ys)) * 0.1 or 0.1 * abs(max(ys)) or 1.0
+    bottom, top = min(ys) - margin, max(ys) + margin
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (value - left) / (right - left)
+
+    def y(value: float) -> float:
+        return TOP + (HEIGHT - TOP - BOTTOM) * (top - value) / (top - bottom)
+
+    parts = [_svg(HEIGHT, panel.title)]
+    for tick in range(6):
+        value = bottom + (top - bottom) * tick / 5
+        across = left + (right - left) * tick / 5
+        parts.append(
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
+            'stroke="#e3e7ee"/>'
+        )
+        parts.append(_text(LEFT - 8, y(value) + 4, f"{value:.3g}", "end"))
+        parts.append(_text(x(across), HEIGHT - 24, f"{across:.3g}", "middle"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, panel.axes[0], "middle"))
+    parts.append(_text(LEFT + 4, TOP + 8, panel.axes[1], "start"))
+    joined = sorted(panel.values[name] for name in panel.front)
+    path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in joined)
+    parts.append(f'<polyline points="{path}" fill="none" stroke="#9aa4b2" stroke-dasharray="4"/>')
+    for number, (name, (a, b)) in enumerate(panel.values.items()):
+        color = COLORS[number % len(COLORS)]
+        parts.append(
+            f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="5" fill="{color}">'
+            f"<title>{escape(name)}: {a:.4g}, {b:.4g}</title></circle>"
+        )
+        parts.append(_text(x(a) + 9, y(b) + 4, name, "start", color))
     return "\n".join([*parts, "</svg>"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import time
 from collections.abc import Iterator
@@ -22,6 +23,20 @@ ONE_THREAD = dict.fromkeys(
 )
 """Environment of a process whose CPU seconds are compared with another's: threads that wait for each
 other spin, and are charged for it."""
+
+
+def one_thread() -> None:
+    """The same for this process, before TensorFlow starts: and no GPU."""
+    from models.backend import tf
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        # TensorFlow already runs in this process (tests do that): it stays as it is.
+        return
 
 
 def cpu_seconds() -> float:

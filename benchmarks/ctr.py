@@ -16,7 +16,7 @@ import numpy as np
 import typer
 
 from benchmarks.chart import Lines, Table, write_chart
-from benchmarks.cost import Meter, peak_megabytes
+from benchmarks.cost import Meter, one_thread, peak_megabytes
 from benchmarks.ctr_features import NAMES
 from benchmarks.ctr_protocol import METRICS, Clicks, Periods, Result, distinct, run
 from benchmarks.ctr_ratings import read_ratings
@@ -88,7 +88,7 @@ def measure(
     say(
         f"{len(log):,} ratings, {bounds[1]:,} a period; {100 * clicks.labels.mean():.1f} % are likes"
     )
-    _one_thread()
+    one_thread()
     content: Json = {"systems": {}}
     for name in names:
         make, seeded = SYSTEMS[name]
@@ -179,18 +179,6 @@ def _rows(content: Json) -> list[list[str]]:
         [name, *(f"{entry[metric]:.4f}" for metric in METRICS), f"{entry['cpu_s']:.1f}"]
         for name, entry in content["systems"].items()
     ]
-
-
-def _one_thread() -> None:
-    """CPU seconds are compared: threads that wait for each other are charged for it."""
-    from models.backend import tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        # TensorFlow already runs in this process (tests do that): its threads stay as they are.
-        return
 
 
 def _seconds(day: str, name: str) -> int | None:

@@ -4,11 +4,10 @@
     taste(u, i) = q_i . (n C + lambda)^-1 sum over u's known ratings j of surprise_j q_j
 
 with the items' factors q of a matrix factorisation (`models.factors.factorisation`) that has
-learned earlier
-periods alone, and C their mean square: the ridge regression of the user's surprises on the factors of
-what was rated (n ratings of them), if those were a fair sample. So the retrieval model's opinion
-reaches the ranker for users whom the retrieval model has never seen; sums are kept per user, as an
-online feature store would.
+learned earlier periods alone, and C their mean square: the ridge regression of the user's surprises
+on the factors of what was rated (n ratings of them), if those were a fair sample. So the retrieval
+model's opinion reaches the ranker for users whom the retrieval model has never seen; sums are kept
+per user, as an online feature store would.
 
 Neighbours: `ctr_features` has what needs no model.
 """

@@ -74,7 +74,7 @@ class Ours:
         assert self._model is not None
         model = self._model
         if request.purpose == "new_items":
-            _grow(model, np.zeros(0, np.int64), request.catalogue)
+            grow(model, np.zeros(0, np.int64), request.catalogue)
         keys, _ = model.top_k(
             self._known.queries(request.users),
             request.k,
@@ -110,10 +110,10 @@ class Ours:
     def _grow(self, model: Cascade) -> None:
         assert self._catalogue is not None
         users = [queries.user_keys for queries, _ in self._windows]
-        _grow(model, np.unique(np.concatenate(users)), self._catalogue)
+        grow(model, np.unique(np.concatenate(users)), self._catalogue)
 
 
-def _grow(model: Cascade, users: Int64, catalogue: Catalogue) -> None:
+def grow(model: Cascade, users: Int64, catalogue: Catalogue) -> None:
     new = ~np.isin(catalogue.item_keys, model.item_keys)
     model.grow(users, Items(catalogue.item_keys[new], catalogue.words[new]))
 

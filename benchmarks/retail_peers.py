@@ -1,8 +1,8 @@
 """What a user would pick instead: counting, neighbours, factorisations and a linear autoencoder.
 
-Each keeps one table of what every user bought when (`_Purchases`), scores all candidates for the users
-asked, and learns after each window. Settings were chosen on the last six windows of the warm-up of UCI
-Online Retail. Packages: `implicit` and `scipy`, of `requirements-bench.txt`.
+Each keeps every event, scores all candidates for the users asked, and learns after each window.
+Settings were chosen on the last six windows of the warm-up of UCI Online Retail. Packages:
+`implicit` and `scipy`, of `requirements-bench.txt`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.retail_systems import Entry, Request, System, Window, best
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from benchmarks.retail_tables import columns_of, counted, looked_up, rows_of
 
 RECENT_WEEKS = 4
-DEPENDS: tuple[str, ...] = ()
+DEPENDS = ("benchmarks/retail_tables.py",)
 BLOCK_SCORES = 8_000_000
 """How many scores are held at a time."""
 
@@ -83,15 +80,15 @@ class Popularity(Peer):
         self.counts = np.bincount(items[ages <= RECENT_WEEKS]).astype(np.float64)
 
     def scores(self, users: Int64, items: Int64) -> np.ndarray:
-        return np.tile(_looked_up(self.counts, items), (len(users), 1))
+        return np.tile(looked_up(self.counts, items), (len(users), 1))
 
 
 class OwnCounts(Peer):
     """The user's own frequent items, decayed, and recent popularity.
 
-    score = sqrt(own / the user's greatest own) + share * sqrt(popular / the greatest popular), where
-    own sums `decay_per_week ** age` over the days on which the user bought the item, and popular counts
-    events of the last four weeks.
+    score = sqrt(own / the user's greatest own) + share * sqrt(popular / the greatest popular),
+    where own sums `decay_per_week ** age` over the days on which the user bought the item, and
+    popular counts events of the last four weeks.
     """
 
     decay_per_week, popularity_share = 0.98, 0.8
@@ -104,12 +101,12 @@ class OwnCounts(Peer):
         days = times.astype("datetime64[D]").astype(np.int64)
         pairs = users * (items.max() + 1) + items
         _, once = np.unique(pairs * (days.max() + 1) + days, return_index=True)
-        self.own = _matrix(users[once], items[once], self.decay_per_week ** ages[once])
+        self.own = counted(users[once], items[once], self.decay_per_week ** ages[once])
 
     def scores(self, users: Int64, items: Int64) -> np.ndarray:
-        own = _columns(_rows(self.own, users).toarray(), items)
+        own = columns_of(rows_of(self.own, users).toarray(), items)
         greatest = own.max(axis=1, keepdims=True, initial=0)
-        return np.sqrt(own / np.where(greatest > 0, greatest, 1)) + _looked_up(self.popular, items)
+        return np.sqrt(own / np.where(greatest > 0, greatest, 1)) + looked_up(self.popular, items)
 
 
 class ItemKnn(Peer):
@@ -121,20 +118,20 @@ class ItemKnn(Peer):
         from implicit.nearest_neighbours import BM25Recommender
 
         users, items, _ = self.history()
-        self.counts = _matrix(users, items)
+        self.counts = counted(users, items)
         self.model = BM25Recommender(K=self.neighbours, num_threads=1)
         self.model.fit(self.counts, show_progress=False)
 
     def scores(self, users: Int64, items: Int64) -> np.ndarray:
-        mine = _rows(self.counts, users)
-        return _columns((mine @ self.model.similarity).toarray(), items)
+        mine = rows_of(self.counts, users)
+        return columns_of((mine @ self.model.similarity).toarray(), items)
 
 
 class Factors(Peer):
     """A factorisation of `implicit`: dot products of the factors that `train` made."""
 
     def scores(self, users: Int64, items: Int64) -> np.ndarray:
-        return _columns(_looked_up(self.user_factors, users) @ self.item_factors.T, items)
+        return columns_of(looked_up(self.user_factors, users) @ self.item_factors.T, items)
 
     user_factors: np.ndarray
     item_factors: np.ndarray
@@ -152,7 +149,7 @@ class Als(Factors):
         from implicit.cpu.als import AlternatingLeastSquares
 
         users, items, _ = self.history()
-        self.counts = _matrix(users, items)
+        self.counts = counted(users, items)
         self.model = AlternatingLeastSquares(
             factors=self.factors,
             regularization=self.regularization,
@@ -173,7 +170,7 @@ class AlsPartialFit(Als):
 
     def refit(self, window: Window) -> None:
         users, items, _ = self.history()
-        counts = _matrix(users, items)
+        counts = counted(users, items)
         touched_items = np.unique(window.events.item_keys)
         touched_users = np.unique(window.events.user_keys)
         # Users first, in the columns that the item factors have: one more is no error in `implicit`
@@ -213,16 +210,16 @@ class Bpr(Factors):
             num_threads=1,
             random_state=self.seed,
         )
-        model.fit(_matrix(users, items), show_progress=False)
+        model.fit(counted(users, items), show_progress=False)
         self.user_factors, self.item_factors = model.user_factors, model.item_factors
 
 
 class Ease(Peer):
-    """A linear autoencoder with a zero diagonal, in closed form; what was bought decays by 0.93 a week.
+    """A linear autoencoder with a zero diagonal, in closed form; purchases decay by 0.93 a week.
 
-    X holds 0.93 ** weeks since the user last bought the item (sums over purchases did better on (a) and
-    worse on (b), for which one takes EASE). With G = X'X + ridge I and P = G^-1: B = I - P / diag(P).
-    Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
+    X holds 0.93 ** weeks since the user last bought the item (sums over purchases did better on (a)
+    and worse on (b), for which one takes EASE). With G = X'X + ridge I and P = G^-1:
+    B = I - P / diag(P). Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
     """
 
     decay_per_week, ridge = 0.93, 300.0
@@ -233,7 +230,7 @@ class Ease(Peer):
         pairs, place = np.unique(users * width + items, return_inverse=True)
         youngest = np.full(len(pairs), np.inf)
         np.minimum.at(youngest, place, ages)
-        self.table = _matrix(pairs // width, pairs % width, self.decay_per_week**youngest)
+        self.table = counted(pairs // width, pairs % width, self.decay_per_week**youngest)
         gram = (self.table.T @ self.table).toarray().astype(np.float64)
         gram[np.diag_indices_from(gram)] += self.ridge
         inverse = np.linalg.inv(gram)
@@ -241,16 +238,7 @@ class Ease(Peer):
         np.fill_diagonal(self.weights, 0.0)
 
     def scores(self, users: Int64, items: Int64) -> np.ndarray:
-        return _columns(_rows(self.table, users) @ self.weights, items)
-
-
-def _matrix(users: Int64, items: Int64, weights: np.ndarray | None = None) -> csr_matrix:
-    """Sums of the weights (None: counts), float32, a row per user key and a column per item key."""
-    from scipy.sparse import coo_matrix
-
-    values = np.ones(len(users), np.float32) if weights is None else weights.astype(np.float32)
-    table = coo_matrix((values, (users, items)))
-    return table.tocsr()
+        return columns_of(rows_of(self.table, users) @ self.weights, items)
 
 
 def _part(request: Request, low: int, high: int) -> Request:
@@ -259,28 +247,6 @@ def _part(request: Request, low: int, high: int) -> Request:
         offsets = exclude[0][low : high + 1]
         exclude = (offsets - offsets[0], exclude[1][offsets[0] : offsets[-1]])
     return replace(request, users=request.users[low:high], exclude=exclude)
-
-
-def _looked_up(table: np.ndarray, keys: Int64) -> np.ndarray:
-    """Rows of a table by key; zeros for keys that it does not have."""
-    known = keys < len(table)
-    found = table[np.where(known, keys, 0)]
-    found[~known] = 0
-    return found
-
-
-def _rows(table: csr_matrix, users: Int64) -> csr_matrix:
-    """The users' rows; empty ones for users that it does not have."""
-    from scipy.sparse import csr_matrix as make
-
-    known = users < table.shape[0]
-    found = table[np.where(known, users, 0)]
-    return make(found.multiply(known[:, None].astype(np.float32)).tocsr())
-
-
-def _columns(scores: np.ndarray, items: Int64) -> np.ndarray:
-    """The items' columns; zeros for items that it does not have."""
-    return _looked_up(scores.T, items).T
 
 
 def _entry(peer: type[Peer], package: str, seeded: bool = False) -> Entry:

@@ -43,6 +43,8 @@ class Change:
     """False: each update starts from nothing and sees its window alone."""
     retrieval: dict[str, Any] = field(default_factory=dict)
     """Of the towers' configuration."""
+    shards: int = 1
+    """Copies that learn their users' part of a window from the same weights, and are merged."""
 
 
 def _replay(kind: str) -> dict[str, Any]:
@@ -85,6 +87,8 @@ CHANGES: dict[str, Change] = {
     "int8": Change(maintain="int8"),
     "student": Change(maintain="student"),
     "in-batch loss": Change(retrieval={"loss": "in_batch"}),
+    "4 shards": Change(shards=4),
+    "16 shards": Change(shards=16),
 }
 
 
@@ -146,13 +150,39 @@ class Strategy(Ours):
             held = _only(interactions, newest)
             interactions = _only(interactions, ~newest)
             validate = lambda: _ndcg(model, queries, held)  # noqa: E731
-        model.fit(queries, interactions, self._increment, ranker=self._ranker, validate=validate)
+        if self._change.shards > 1:
+            self._fit_in_shards(model, queries, interactions)
+        else:
+            model.fit(
+                queries, interactions, self._increment, ranker=self._ranker, validate=validate
+            )
         model.remember(queries, interactions, self._increment, _day(window.end))
         if validate is not None:
             model.fit(queries, held, replace(self._increment, patience=0, epochs=3), ranker=None)
         if self._change.average_releases > 1:
             model = self._averaged(model)
         self._model = maintained(model, self._maintenance(), queries)
+
+    def _fit_in_shards(self, model: Cascade, queries: Queries, interactions: Interactions) -> None:
+        """What `recloop.update.sharding` does with workers, in this process: the CPU seconds are of
+        all shards together."""
+        from models.ordering import cascade_parts
+        from recloop.update.sharding import shard_numbers
+
+        mark = cascade_parts.mark_of(model)
+        owners = shard_numbers(queries.user_keys, self._change.shards)[interactions.query]
+        parts = []
+        for number in np.unique(owners):
+            own = _only(interactions, owners == number)
+            rows, query = np.unique(own.query, return_inverse=True)
+            asked = queries.take(rows)
+            own = Interactions(query.astype(np.int32), own.item_keys, own.weights)
+            seeds = {"seed": self._seed + 1000 * int(number)}
+            increment, ranker = (replace(r, **seeds) for r in (self._increment, self._ranker))
+            model.fit(asked, own, increment, ranker=ranker)
+            parts.append(cascade_parts.part_of(model, mark, asked, own))
+            cascade_parts.put_back(model, mark)
+        cascade_parts.merge(model, parts)
 
     def _maintenance(self) -> str:
         """A student takes over once; afterwards it only learns."""
@@ -236,4 +266,5 @@ DEPENDS = (
     "benchmarks/retail_features.py",
     "benchmarks/retail_ours.py",
     "benchmarks/retail_strategies.py",
+    "recloop/update/sharding.py",
 )

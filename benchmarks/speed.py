@@ -9,11 +9,11 @@ it. All on CPU, in one process with one thread: CPU seconds of several threads c
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 from typing import Any
 
 from benchmarks.chart import Bars, Table, write_chart
+from benchmarks.cost import one_thread
 from benchmarks.output import default_path, versions, write_json
 from benchmarks.speed_data import ML1M_EVENTS, make_ratings
 from benchmarks.speed_timing import Ratio
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         parser.error(f"--only takes {', '.join(PARTS)}. Received: {', '.join(unknown)}.")
-    _one_thread()
+    one_thread()
     ratios, extra = measure(parts, options.repeats, options.scale)
     report = {
         "ratios": {name: ratio.to_json() for name, ratio in ratios.items()},
@@ -119,16 +119,6 @@ def write_report(path: Path, ratios: dict[str, Ratio]) -> Path:
         ],
         ["Medians of CPU seconds, interleaved, one process, one thread, no GPU."],
     )
-
-
-def _one_thread() -> None:
-    """Before TensorFlow starts: no GPU, and no thread that waits for another."""
-    from models.backend import tf
-
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    tf.config.set_visible_devices([], "GPU")
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,20 @@ with DAG(
             },
             title="Plan",
         ),
+        "policy": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "every-window", "every-n-windows", "volume", "never", "adaptive"],
+            values_display={
+                "every-window": "Every window",
+                "every-n-windows": "Every n windows",
+                "volume": "When enough events wait",
+                "never": "Never",
+                "adaptive": "Adaptive: by what updates brought so far",
+            },
+            title="Policy",
+            description_md="Who decides, if the plan above leaves it open. Empty: `config/update.toml`.",
+        ),
         "approval": Param(False, type="boolean", title="Ask a person before promotion"),
         "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
         "reason": Param(
@@ -82,6 +96,15 @@ with DAG(
             title="Maintain",
             description_md="What is done to the challenger before it is judged.",
         ),
+        "shards": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=64,
+            section="Training",
+            title="Shards",
+            description_md="Split an increment's events by user, and train so many shards side by side.",
+        ),
         "strategy": Param(
             None,
             type=["null", "object"],
@@ -105,6 +128,9 @@ with DAG(
             "scope": "{{ params.scope }}",
             "replay": "{{ params.replay }}",
             "maintain": "{{ params.maintain }}",
+            "shards": "{{ params.shards }}",
+            "policy": "{{ params.policy }}",
             "reason": "{{ params.reason }}",
         },
+        shards=True,
     )

@@ -1,6 +1,7 @@
 """What all DAG files of recloop share: retries, the asset of validated windows, pool and queue.
 
-Imported by the DAG files, itself not one (see `.airflowignore`). Only constants belong here.
+Imported by the DAG files, itself not one (see `.airflowignore`). Only constants belong here, and how a
+cron line becomes a schedule.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, CronTriggerTimetable
 from recloop_airflow.retries import RETRIES, StagePolicy
 
-from recloop.runtime.schedule import read_schedule
+from recloop.runtime.schedule import read_clock, read_schedule
 from recloop.settings import Settings
 
 SETTINGS = Settings.from_environment()
 SCHEDULE = read_schedule(SETTINGS)
+CLOCK = read_clock(SETTINGS)
 
 BEHAVIOR_WINDOW = Asset("behavior_window", uri="recloop://behavior/window")
 """A window of behavior that was validated; its partition key is the window's key."""
@@ -32,3 +34,17 @@ GPU: dict[str, str] = {"queue": SETTINGS.gpu_queue, "pool": SETTINGS.gpu_pool}
 
 WINDOW = "{{ params.window or dag_run.partition_key or '' }}"
 """The window of a run: typed into the form, else the partition of the schedule or backfill."""
+
+HOLDER = "{{ dag.dag_id }} {{ run_id }}"
+"""Who works on an update: two DAGs may have runs of one id, both started by the clock."""
+
+
+def by_the_clock(dag_id: str, history_too: bool = False) -> CronTriggerTimetable | None:
+    """The schedule of a DAG, from `[schedules]` in `config/update.toml`; None: its form only.
+
+    History has no hours: where the dataset has an end, only what is for `history_too` is scheduled.
+    Rejected: `end_date`, with which Airflow makes empty runs of what the form asks for after it.
+    """
+    line = getattr(CLOCK, dag_id)
+    due = line and (history_too or SCHEDULE.end is None)
+    return CronTriggerTimetable(line, timezone="UTC") if due else None

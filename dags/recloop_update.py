@@ -1,4 +1,4 @@
-"""The tasks of an update, shared by `incremental_update` and `full_rebuild`.
+"""The tasks of an update, shared by the DAGs that make one.
 
 Not a DAG file (see `.airflowignore`). Each function below is one task and calls one stage; what a
 stage does, and when it refuses, is in `recloop/stages.py`. Arguments typed `Any` are templates or
@@ -9,23 +9,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import TriggerRule, get_current_context, task
+from airflow.sdk import TriggerRule, chain, get_current_context, task
 from recloop_airflow.approval import OptionalApproval
 from recloop_airflow.links import GateReportLink, linked
 from recloop_airflow.waking import WakeUpdate, leave_out
-from recloop_fleet import GPU
+from recloop_fleet import GPU, HOLDER
 
 
 @task
-def plan(window: Any, requested: Any, approval: Any, dry_run: Any, options: Any) -> Any:
+def plan(
+    window: Any, requested: Any, approval: Any, dry_run: Any, options: Any, holder: str
+) -> Any:
     """What the model needs. Nothing to do is a success, and skips the rest."""
     from recloop import stages
 
-    context = get_current_context()
-    made = stages.plan(window, requested, context["run_id"], approval, dry_run, options)
-    if made["update_id"] is None:
-        leave_out(context, ["train"], made, f"{made['decision']}: {made['reason']}")
-    return made
+    return planned(stages.plan(window, requested, holder, approval, dry_run, options))
 
 
 @task(**GPU)
@@ -34,6 +32,37 @@ def train(made: Any, holder: str) -> Any:
     from recloop import stages
 
     return stages.train(made["update_id"], holder)
+
+
+@task
+def split(made: Any, holder: str) -> Any:
+    """The shards of a large increment, one for each mapped `train_shard`."""
+    from recloop import shard_stages
+
+    return shard_stages.split(made["update_id"], holder)
+
+
+@task(**GPU, map_index_template="shard {{ task.op_kwargs['work']['shard'] }}")
+def train_shard(work: Any) -> Any:
+    """One shard, on a worker of its own. One that comes too late has nothing to do, and says so."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from recloop import shard_stages
+    from recloop.errors import LeaseLost
+
+    try:
+        return shard_stages.train_shard(work["update_id"], work["shard"], worker=True)
+    except LeaseLost as error:
+        raise AirflowSkipException(str(error)) from error
+
+
+@task
+def merge(made: Any, holder: str) -> Any:
+    """One challenger of all shards. It asks the ledger, beside the shards and not after them: one that
+    died or hangs delays it by no more than the plan's bound."""
+    from recloop import shard_stages
+
+    return shard_stages.merge(made["update_id"], holder)
 
 
 @task
@@ -56,12 +85,46 @@ def promote(made: Any, holder: str) -> Any:
     return stages.promote(made["update_id"], holder)
 
 
-def update_tasks(requested: str, approval: str, dry_run: str, options: Any) -> None:
+def planned(made: Any) -> Any:
+    """What a task that plans returns: the plan; without an update to carry out, the rest is skipped,
+    and with one, either the training as a whole or that in shards."""
+    from recloop.shard_stages import is_sharded
+
+    context = get_current_context()
+    following = context["task"].downstream_task_ids
+    if made["update_id"] is None:
+        skipped, why = ["train", "split", "evaluate"], f"{made['decision']}: {made['reason']}"
+    elif is_sharded(made):
+        skipped, why = ["train"], f"trained in {made['strategy']['shards']} shard(s), then merged"
+    else:
+        skipped, why = ["split"], "trained as a whole"
+    if "split" in following or made["update_id"] is None:
+        leave_out(context, [one for one in skipped if one in following], made, why)
+    return made
+
+
+def update_tasks(
+    requested: str, approval: str, dry_run: str, options: Any, shards: bool = False
+) -> None:
     """Adds the flow of an update to the DAG in whose context it is called; arguments are templates."""
-    made = plan("{{ params.window }}", requested, approval, dry_run, options)
-    trained = train(made, "{{ run_id }}")
-    report = linked(evaluate(made, "{{ run_id }}"), GateReportLink())
-    approve = OptionalApproval(task_id="approve", plan=made, report=report)
+    made = plan("{{ params.window }}", requested, approval, dry_run, options, HOLDER)
+    carry_out(made, shards=shards)
+
+
+def carry_out(made: Any, *afterwards: Any, shards: bool = False) -> None:
+    """Adds what follows a plan: train, evaluate, approve, promote, `afterwards` and the next window.
+
+    What comes after the promotion runs also when nothing was promoted (`none_failed`). With `shards`,
+    a plan that has some is trained by mapped tasks and merged instead.
+    """
+    rule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if shards else TriggerRule.ALL_SUCCESS
+    trained = train(made, HOLDER)
+    report = linked(evaluate.override(trigger_rule=rule)(made, HOLDER), GateReportLink())
+    approve = OptionalApproval(task_id="approve", plan=made, report=report, holder=HOLDER)
     carry_on = WakeUpdate(task_id="carry_on", after=made, trigger_rule=TriggerRule.NONE_FAILED)
 
-    made >> trained >> report >> approve >> promote(made, "{{ run_id }}") >> carry_on
+    chain(made, trained, report, approve, promote(made, HOLDER), *afterwards, carry_on)
+    if shards:
+        pieces = split(made, HOLDER)
+        train_shard.expand(work=pieces)
+        chain(made, pieces, merge(made, HOLDER), report)

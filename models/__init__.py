@@ -1,14 +1,15 @@
-"""Everything that touches tensors: architectures, losses, optimizers, vocabularies, training, ranking.
+"""Everything that touches tensors: networks, losses, optimizers, vocabularies, training, ranking.
 
 What belongs here: pure functions and objects from arrays to arrays. What does not: databases,
 Airflow, pandas, environment variables (save the two that `models.backend` sets), and any decision
 about *whether* to train or promote; those live in `recloop`.
 
-    arrays, errors       what goes in (NumPy, validated); what can go wrong
-    backend              TensorFlow, devices, precision: the one door
-    network, state       what every family gives the core; all that a model is
-    families             the families by name
-    facade, top_k        what every retrieval family answers; the k best
+    arrays, lists, errors        what goes in (NumPy, validated); what can go wrong
+    bounds, families             what configurations may say; the families by name
+    backend                      TensorFlow, devices, precision: the one door
+    network, state               what every family gives the core; all that a model is
+    facade, retriever            what all recommenders do alike; what those that retrieve answer
+    asking, top_k                what a model is asked; the k best
     ranking, classification      metrics, NumPy only
 
     learning/    recipes, the training loop, optimizers, scopes, penalties, replay, distillation
@@ -20,6 +21,6 @@ about *whether* to train or promote; those live in `recloop`.
     sequential/  the causal Transformer on sessions
     ordering/    the ranker, and the cascade of retrieval and ranker: the default recommender
 
-Configurations, recipes, arrays, metrics and vocabularies import without TensorFlow. No TensorFlow op
-runs at import, so a process may import and then fork.
+Configurations, recipes, arrays, metrics and vocabularies import without TensorFlow. No TensorFlow
+op runs at import, so a process may import and then fork.
 """

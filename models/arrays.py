@@ -62,9 +62,8 @@ class Queries:
         history: int64 [B, H] item keys, most recent first, padded with 0. Only what happened
             before the query.
         statistics: float32 [B, S], already on a log scale (log1p) and finite. S may be 0.
-        own: what each of the B users had chosen before (`models.ordering.point_in_time`); None:
-        not known.
-            The ranker needs it, retrieval doesn't.
+        own: what each of the B users had chosen before (`models.ordering.point_in_time`); None: not
+            known. The ranker needs it, retrieval doesn't.
         items: the items' statistics at some moments, shared by the queries; None: not known.
         moments: int32 [B], which moment of `items` each query sees; None: the first.
     """
@@ -104,6 +103,13 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.user_keys)
+
+    def latest(self, width: int) -> Int64Array:
+        """The history as int64 [B, width]: cut, or padded with 0."""
+        latest = np.zeros((len(self), width), np.int64)
+        kept = self.history[:, :width]
+        latest[:, : kept.shape[1]] = kept
+        return latest
 
     def take(self, index: np.ndarray | slice) -> "Queries":
         """The queries at `index` (integers, booleans or a slice)."""

@@ -6,12 +6,13 @@ Keras 3, the import below would succeed and fail later in a strange place: that 
 
 Precision is decided here and nowhere else. Weights, slots, corrections, softmaxes and losses are
 float32 everywhere. On GPUs that have bfloat16 (compute capability 8 and above), the large products,
-queries times candidates and their gradients, are made in it: see `matmul`. Its range is float32's, so
-no loss needs scaling. Rejected: float16, whose range does; and Keras' `mixed_bfloat16` policy, which
-works through layers, and the towers are tables without any. On CPU nothing is mixed: there bfloat16
-is slower on most machines, and increments should give the same bits again.
+queries times candidates and their gradients, are made in it: see `matmul`. Its range is float32's,
+so no loss needs scaling. Rejected: float16, whose range does; and Keras' `mixed_bfloat16` policy,
+which works through layers, and the towers are tables without any. On CPU nothing is mixed: there
+bfloat16 is slower on most machines, and increments should give the same bits again.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,8 @@ from contextvars import ContextVar
 from functools import cache
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ.setdefault(
-    "TF_CPP_MIN_LOG_LEVEL", "3"
-)  # "no CUDA driver" is an error on every CPU machine
+# "No CUDA driver" is an error on every CPU machine.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextmanager
@@ -43,6 +43,10 @@ def _without_chatter() -> Iterator[None]:
 with _without_chatter():
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
+
+# At INFO, absl says of each exported function how TensorFlow renames the variables it reads (all of
+# them "resource", whatever the arguments are called); Airflow's task logs are at INFO.
+logging.getLogger("absl").setLevel(logging.WARNING)
 
 __all__ = ["compute_dtype", "computing_in", "matmul", "prepare_devices", "tf", "tfrs"]
 

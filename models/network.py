@@ -23,6 +23,7 @@ class Network(tfrs.Model):
     `tables` or `content` is neither trained nor saved.
 
     Attributes:
+        config: the family's frozen configuration.
         tables: every trained weight by name, float32. Its first axis may grow if `keyed` has it.
         keyed: the tables whose row n belongs to row n of a vocabulary, by name; row 0 is what isn't
             known. The others are dense weights.
@@ -35,6 +36,7 @@ class Network(tfrs.Model):
             columns), "sigmoid" (each column a chance of its own) or "value".
     """
 
+    config: Any
     teaching = "softmax"
 
     def __init__(self, name: str) -> None:
@@ -63,6 +65,16 @@ class Network(tfrs.Model):
             self.embeddings = (*self.embeddings, name)
         if spread is not None:
             self.spreads[name] = spread
+
+    def know_words(self, width: int) -> None:
+        """Makes the content `item_words`, int64 [items + 1, width]: growing reads it."""
+        self.content["item_words"] = tf.Variable(
+            np.zeros((1, width), np.int64),
+            # int64: TensorFlow keeps int32 variables off the GPU.
+            shape=[None, width],
+            trainable=False,
+            name="item_words",
+        )
 
     def weight(self, name: str) -> tf.Tensor:
         """The table to read in a forward pass: the network's own, or the one borrowed."""
@@ -115,7 +127,12 @@ class Network(tfrs.Model):
 
     def check_content(self, arrays: Mapping[str, np.ndarray]) -> str | None:
         """What is wrong with saved content, or None."""
-        del arrays
+        words = arrays.get("item_words", np.zeros(0))
+        if words.size and not 0 <= words.min() <= words.max() < self.config.word_buckets:
+            return (
+                f"Array 'item_words' should be in [0, {self.config.word_buckets}). "
+                f"Received: {words.min()} to {words.max()}."
+            )
         return None
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.arrays import Int64Array
+from models.lists import owners
 
 Relevant = Sequence[Int64Array] | tuple[Int64Array, Int64Array]
 Float64Array = npt.NDArray[np.float64]
@@ -59,8 +60,7 @@ def hits(ranked: Int64Array, relevant: Relevant, k: int) -> tuple[np.ndarray, In
         raise ValueError(f"`ranked` should be [B, k]. Received: shape {ranked.shape}.")
     top = ranked[:, :k]
     offsets, keys = to_csr(relevant, len(ranked))
-    owner = np.repeat(np.arange(len(ranked)), np.diff(offsets))
-    pairs = np.unique(np.stack([owner, keys], axis=1), axis=0)
+    pairs = np.unique(np.stack([owners(offsets), keys], axis=1), axis=0)
     counts = np.bincount(pairs[:, 0], minlength=len(ranked)).astype(np.int64)
     # One number per (query, key), from the ranks of the keys: keys themselves may be huge.
     universe = np.unique(np.concatenate([pairs[:, 1], top.ravel()]))
@@ -100,36 +100,3 @@ def ndcg_at_k(ranked: Int64Array, relevant: Relevant, k: int) -> Float64Array:
     ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(counts, k)]
     dcg = (hit * gains[: hit.shape[1]]).sum(axis=1)
     return np.where(counts > 0, dcg / np.where(counts > 0, ideal, 1.0), np.nan)
-
-
-def coverage_at_k(ranked: Int64Array, catalogue_size: int, k: int | None = None) -> float:
-    """Share of the catalogue that anyone was shown in the first k places (None: all places).
-
-    Ge, Delgado-Battenfeld and Jannach, Beyond accuracy, RecSys 2010.
-
-    Raises:
-        ValueError: the catalogue is empty, or smaller than what was shown.
-    """
-    shown = np.unique(np.asarray(ranked, np.int64)[:, :k])
-    count = int((shown != 0).sum())
-    if catalogue_size < 1 or count > catalogue_size:
-        raise ValueError(
-            f"`catalogue_size` should be at least the {max(count, 1)} distinct items shown. "
-            f"Received: {catalogue_size}."
-        )
-    return count / catalogue_size
-
-
-def rank_by_popularity(
-    item_keys: Int64Array, weights: np.ndarray | None = None, k: int | None = None
-) -> Int64Array:
-    """Distinct keys by total weight, largest first; ties by the smaller key: int64 [<= k].
-
-    Args:
-        item_keys: int64 [N], one per event.
-        weights: float [N], for example a recency decay; None counts events.
-        k: how many to keep; None is all.
-    """
-    keys, inverse = np.unique(np.asarray(item_keys, np.int64), return_inverse=True)
-    totals = np.bincount(inverse, weights=weights, minlength=len(keys))
-    return keys[np.lexsort((keys, -totals))][:k]

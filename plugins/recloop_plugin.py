@@ -7,7 +7,7 @@ children would inherit it half-started).
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from recloop_airflow.links import DataDocsLink, GateReportLink
+from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink
 from recloop_airflow.reports import PREFIX, create_app
 
 
@@ -16,4 +16,4 @@ class RecloopPlugin(AirflowPlugin):
 
     name = "recloop"
     fastapi_apps = [{"app": create_app(), "url_prefix": PREFIX, "name": "recloop reports"}]
-    operator_extra_links = [GateReportLink(), DataDocsLink()]
+    operator_extra_links = [GateReportLink(), ShadowReportLink(), DataDocsLink()]

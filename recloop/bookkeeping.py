@@ -13,8 +13,9 @@ from typing import Any
 
 from recloop.contracts import Lease
 from recloop.database.connection import transaction
-from recloop.ledger import updates, windows
+from recloop.ledger import shards, updates, windows
 from recloop.ledger.lease import kept
+from recloop.ledger.shard_watch import watched
 from recloop.settings import Settings
 
 log = logging.getLogger("recloop")
@@ -41,6 +42,30 @@ def leased(
         yield lease, keeper.check
     with transaction(settings.database_url) as cursor:
         updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
+
+
+@contextmanager
+def shard_held(
+    settings: Settings, update_id: int, number: int, worker: bool = False
+) -> Iterator[tuple[int | None, Callable[[], None]]]:
+    """Begin a shard of an update and watch over it for the block: (fencing token, check).
+
+    The token is None when the shard has reported already.
+
+    Args:
+        worker: this process does nothing else, and is ended if it goes on when the shard is no longer
+            its own.
+
+    Raises:
+        LeaseLost: the merge took the shard over.
+    """
+    with transaction(settings.database_url) as cursor:
+        token = shards.begin_shard(cursor, update_id, number)
+    if token is None:
+        yield None, lambda: None
+        return
+    with watched(settings.database_url, update_id, number, token, worker) as watch:
+        yield token, watch.check
 
 
 def both(

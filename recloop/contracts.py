@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Decision = Literal["skip", "increment", "rebuild"]
+Decision = Literal["skip", "increment", "rebuild", "maintain"]
 Maintenance = Literal["none", "prune", "float16", "int8", "float32", "student"]
 MAINTENANCE: tuple[str, ...] = get_args(Maintenance)
 
@@ -86,16 +86,28 @@ class Strategy(Contract):
     """Overrides of the towers' recipe."""
     ranker: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the ranker's recipe."""
+    train_ranker: bool = True
+    """Whether an increment teaches the ranker too, or the towers alone."""
     ids: dict[str, Any] = Field(default_factory=dict)
     """Overrides of `models.learning.recipes.NewIds`."""
     average_releases: int = 1
     """The challenger's weights are averaged with those of so many latest releases, itself included."""
     maintain: Maintenance = "none"
     """What is done to the trained challenger before it is judged."""
+    shards: int = 1
+    """An increment's events are split by user into so many shards, trained side by side."""
+    shard_wait: float = 600.0
+    """Seconds after which the merge takes over the shards that have not reported."""
+    shard_staleness: int = 0
+    """A shard that was trained from a release so many versions before the parent is still merged, the
+    less the older; one from before that is not."""
+    silos: tuple[str, ...] = ()
+    """Folders of deltas that federated silos learned (`recloop.silos`), merged in as shards are."""
 
 
 class UpdatePlan(Contract):
-    """What the model needs, and why. `windows` are those the update would learn from, in order."""
+    """What the model needs, and why. `windows` are those the update would learn from, in order: none
+    for `maintain`, which only makes the champion smaller."""
 
     decision: Decision
     target: str
@@ -130,6 +142,19 @@ class Candidate(Contract):
     sha256: str
 
 
+class ShardReport(Contract):
+    """What a worker learned from its shard of an update's events, on disk."""
+
+    update_id: int
+    number: int
+    uri: str
+    """Empty: the shard has no events."""
+    parent_release: int | None
+    """The release that it was trained from."""
+    examples: int
+    cpu_seconds: float
+
+
 class Metrics(Contract):
     """Means over users; `users` is how many were scored."""
 
@@ -145,6 +170,17 @@ class Served(Contract):
     milliseconds: float
 
 
+class Gap(Contract):
+    """A difference of two models' means over users, with its paired bootstrap interval; None where
+    nobody could be compared."""
+
+    name: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    users: int
+
+
 class GateReport(Contract):
     """Every rule, its value, its limit; the challenger is promoted only if all passed."""
 
@@ -156,6 +192,10 @@ class GateReport(Contract):
     challenger: Metrics
     champion_served: Served | None = None
     challenger_served: Served | None = None
+    differences: tuple[Gap, ...] = ()
+    """Challenger minus champion (or popularity, before the first release)."""
+    ask: str = ""
+    """Why a person is to be asked before promotion, by a rule; empty: no rule wants one."""
     uri: str = ""
 
 
@@ -167,3 +207,40 @@ class Release(Contract):
     parent_version: int | None
     uri: str
     windows: tuple[str, ...] = ()
+
+
+class ShadowReport(Contract):
+    """What a full retraining would have given: the incremental gap on one window.
+
+    `gaps` are retrained minus champion-of-then on the window's users: above zero, increments have
+    lost something that a full retraining would have had.
+    """
+
+    window: str
+    """What both were scored on, before either had learnt from it."""
+    version: int
+    """The release that was champion then."""
+    windows: int
+    """How many windows the retrained model learnt from."""
+    champion: dict[str, float]
+    """Metric: the champion's mean over users."""
+    retrained: dict[str, float]
+    gaps: tuple[Gap, ...]
+    cpu_seconds: float
+    """Of the full retraining."""
+    champion_cpu_seconds: float | None
+    """Of the update that had made the champion."""
+    summary: str
+    uri: str = ""
+
+
+class Thinning(Contract):
+    """What was deleted, and what stays."""
+
+    kept: tuple[int, ...]
+    """Releases whose files stay."""
+    thinned: tuple[int, ...]
+    """Releases whose files were deleted now."""
+    folders: int
+    bytes: int
+    registry_versions: int

@@ -9,6 +9,7 @@
     ├── ServiceAway       a database or service cannot be reached; worth a retry
     ├── LedgerConflict    the ledger does not allow this transition
     │   ├── UpdateInProgress  another run holds the lease of the live update
+    │   ├── PlanOutdated      what a plan was made from has changed; plan again
     │   └── LeaseLost         this run's fencing token is no longer the current one
     └── ReleaseMissing    there is no champion, or no such release
 
@@ -52,6 +53,10 @@ class LedgerConflict(RecloopError):
 
 class UpdateInProgress(LedgerConflict):
     """Another run holds the lease of the live update."""
+
+
+class PlanOutdated(LedgerConflict):
+    """Late events came, or the champion moved, between making a plan and beginning its update."""
 
 
 class LeaseLost(LedgerConflict):

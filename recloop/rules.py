@@ -6,15 +6,34 @@ Belongs here: shapes and bounds of limits. Keep out: applying them (`update/poli
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from recloop.settings import Settings
 from recloop.toml_file import Section, read_toml, to_model
 
 
+class AdaptiveRules(Section):
+    """What the adaptive policy goes by; `config/update.toml` says what each means."""
+
+    price: float = Field(default=0.03, gt=0, le=1)
+    longest_wait: int = Field(default=8, ge=1)
+    explore: int = Field(default=10, ge=1)
+    budget_cpu_s: float = Field(default=0.0, ge=0)
+    unscorable: float = Field(default=0.3, gt=0, le=1)
+    gap: float = Field(default=0.02, gt=0)
+    frozen: float = Field(default=0.9, gt=0, le=1)
+    surge: float = Field(default=2.0, gt=1)
+
+
 class PolicyRules(Section):
+    name: Literal["every-window", "every-n-windows", "volume", "never", "adaptive"] = "adaptive"
     minimum_events: int = Field(ge=0)
+    every: int = Field(default=2, ge=1)
+    volume: int = Field(default=5000, ge=1)
     rebuild_after_windows: int = Field(ge=1)
+    adaptive: AdaptiveRules = AdaptiveRules()
 
 
 class HoldoutRules(Section):
@@ -30,6 +49,19 @@ class BaselineRules(Section):
     popularity_days: int = Field(ge=1)
 
 
+class MaintenanceRules(Section):
+    keep_releases: int = Field(default=5, ge=2)
+
+
+class ScheduleRules(Section):
+    """A cron line (UTC) for each DAG that runs by the clock; empty: from its form only."""
+
+    periodic_update: str = "30 4 * * *"
+    full_rebuild: str = "0 3 1 * *"
+    shadow_rebuild: str = "0 5 15 * *"
+    maintain_models: str = "30 5 1 * *"
+
+
 class UpdateRules(Section):
     """`config/update.toml`."""
 
@@ -37,6 +69,8 @@ class UpdateRules(Section):
     holdout: HoldoutRules
     rebuild: RebuildRules
     baseline: BaselineRules
+    maintenance: MaintenanceRules = MaintenanceRules()
+    schedules: ScheduleRules = ScheduleRules()
 
 
 class BootstrapRules(Section):
@@ -60,11 +94,21 @@ class GateLimits(Section):
     minimum_slice_users: int = Field(ge=1)
 
 
+class ApprovalRules(Section):
+    """When a person is asked before promotion, beside the form, and what silence means."""
+
+    rebuild: bool = False
+    grey_zone: float = Field(default=0.0, ge=0)
+    patience_hours: float = Field(default=72.0, gt=0, le=160)
+    unanswered: Literal["reject", "approve"] = "reject"
+
+
 class GateRules(Section):
     """`config/gate.toml`."""
 
     bootstrap: BootstrapRules
     rules: GateLimits
+    approval: ApprovalRules = ApprovalRules()
 
 
 def load_update_rules(settings: Settings) -> UpdateRules:

@@ -16,6 +16,10 @@ from recloop.errors import BadInput
 
 PROJECT = Path(__file__).resolve().parent.parent
 PREFIX = "RECLOOP_"
+ROLES = ("viewer", "user", "op", "admin")
+"""What people may be in Airflow."""
+CLIENT_NAME = "recloop"
+"""Under which recloop itself logs in, where people have to."""
 
 VARIABLES: dict[str, str] = {
     "HOME": "folder for everything recloop writes; default: var/ in the project",
@@ -25,6 +29,8 @@ VARIABLES: dict[str, str] = {
     "CONFIG": "folder of rule and dataset files; default: config/ in the project",
     "SEED": "seed of everything random; default: 7",
     "PRELOAD": "1 (default) or 0: import heavy libraries once, in the scheduler, on CPU machines",
+    "USERS": "who may log in to the Airflow of `recloop up`, as name:role (viewer, user, op, admin), "
+    "separated by commas; unset: nobody has to, and everybody is called Anonymous",
     "GPU_QUEUE": "Airflow queue of training tasks; default: gpu",
     "GPU_POOL": "Airflow pool of training tasks; default: gpu",
 }
@@ -49,6 +55,8 @@ class Settings(BaseModel):
     """Seeds everything random."""
     preload: bool = True
     """Import heavy libraries in the scheduler, so that task processes inherit them."""
+    users: str = ""
+    """`vera:op,ole:viewer`: people by whose names the ledger keeps approvals; empty: no login."""
     gpu_queue: str = "gpu"
     gpu_pool: str = "gpu"
 
@@ -62,6 +70,18 @@ class Settings(BaseModel):
         if not separator or scheme not in ("postgresql", "postgres"):
             raise ValueError(f"should be of the form postgresql://user@host/database, got {url!r}")
         return f"postgresql+psycopg2://{rest}"
+
+    @field_validator("users")
+    @classmethod
+    def _check_users(cls, users: str) -> str:
+        for user in filter(None, users.split(",")):
+            name, _, role = user.partition(":")
+            if not name.strip() or role not in ROLES or name == CLIENT_NAME:
+                raise ValueError(
+                    f"should be of the form vera:op,ole:viewer with roles {', '.join(ROLES)} and no "
+                    f"user called {CLIENT_NAME!r}, got {user!r}"
+                )
+        return users
 
     @property
     def artifacts(self) -> Path:
@@ -120,6 +140,7 @@ class Settings(BaseModel):
             "CONFIG": str(self.config),
             "SEED": str(self.seed),
             "PRELOAD": str(int(self.preload)),
+            "USERS": self.users,
             "GPU_QUEUE": self.gpu_queue,
             "GPU_POOL": self.gpu_pool,
         }

@@ -16,16 +16,22 @@ from typing import Any
 from recloop.bookkeeping import both, leased, log_quarantined, timed_window
 from recloop.database import embedded
 from recloop.database.connection import transaction
-from recloop.errors import BadInput, LedgerConflict, UpdateInProgress
-from recloop.ledger import releases, updates, windows
+from recloop.errors import (
+    BadInput,
+    CheckCrashed,
+    LedgerConflict,
+    PlanOutdated,
+    UpdateInProgress,
+)
+from recloop.ledger import parts, releases, updates, windows
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
 from recloop.windows import WindowCalendar
 
 Json = dict[str, Any]
 log = logging.getLogger("recloop")
-REMEMBERED_WINDOWS = 8
-"""Windows of the champion that a plan with replay looks back on when the model remembers nothing."""
+ATTEMPTS = 3
+"""How often a stage begins again when what it works from changes meanwhile."""
 
 
 def land(window: str | None = None, settings: Settings | None = None) -> Json:
@@ -60,20 +66,27 @@ def validate(window: str, settings: Settings | None = None) -> Json:
 
 
 def featurize(window: str, settings: Settings | None = None) -> Json:
-    """Write the window's feature rows, materialise them online, build its training set (TrainingSet)."""
+    """Write the window's feature rows, materialise them online, build the training sets of its parts;
+    the newest part's is returned (TrainingSet).
+
+    What an update has learnt from, or is learning from, keeps its training set.
+    """
     from recloop.features.daily import build_features
     from recloop.features.online import materialize_window
-    from recloop.features.training_set import build_training_set
+    from recloop.features.parts import build_parts, known_parts
 
     settings = settings or current_settings()
-    with timed_window(settings, window, "features"):
-        build_features(settings, window)
-        materialize_window(settings, window)
-    with timed_window(settings, window, "training_set"):
-        training_set = build_training_set(settings, window)
-    with transaction(settings.database_url) as cursor:
-        windows.note_featured(cursor, training_set)
-    return training_set.to_json()
+    for _ in range(ATTEMPTS):
+        known = known_parts(settings, window)
+        with timed_window(settings, window, "features"):
+            build_features(settings, window)
+            materialize_window(settings, window)
+        with timed_window(settings, window, "training_set"):
+            training_set = build_parts(settings, window, known)
+        if training_set is not None:
+            return training_set.to_json()
+        log.info("events of window %s came while its features were written; again", window)
+    raise CheckCrashed(f"events of window {window} keep coming; run it again when they rest.")
 
 
 def plan(
@@ -101,25 +114,30 @@ def plan(
 
     settings = settings or current_settings()
     began = time.monotonic()
-    made, why = make_plan(settings, window, requested, options or {})
-    if made is None:
-        log.info("nothing to decide: %s", why)
-        return {"update_id": None, "decision": "none", "reason": why, "approval": approval}
-    made = made.model_copy(update={"approval": approval, "dry_run": dry_run})
-    answer = made.to_json() | {"update_id": None}
-    log.info("%s for window %s: %s", made.decision, made.target, made.reason)
-    if dry_run:
-        return answer
-    try:
-        with transaction(settings.database_url) as cursor:
-            lease = updates.begin_update(cursor, made, holder)
-            if made.decision == "skip":
-                updates.conclude(cursor, lease, "skipped", made.reason)
-            updates.note_seconds(cursor, lease.update_id, "plan", time.monotonic() - began)
-    except UpdateInProgress as error:
-        log.info("%s", error)
-        return answer | {"decision": "none", "reason": str(error)}
-    return answer | {"update_id": None if made.decision == "skip" else lease.update_id}
+    for _ in range(ATTEMPTS):
+        made, why = make_plan(settings, window, requested, options or {})
+        if made is None:
+            log.info("nothing to decide: %s", why)
+            return {"update_id": None, "decision": "none", "reason": why, "approval": approval}
+        made = made.model_copy(update={"approval": approval, "dry_run": dry_run})
+        answer = made.to_json() | {"update_id": None}
+        log.info("%s for window %s: %s", made.decision, made.target, made.reason)
+        if dry_run:
+            return answer
+        try:
+            with transaction(settings.database_url) as cursor:
+                lease = updates.begin_update(cursor, made, holder)
+                if made.decision == "skip":
+                    updates.conclude(cursor, lease, "skipped", made.reason)
+                updates.note_seconds(cursor, lease.update_id, "plan", time.monotonic() - began)
+        except (UpdateInProgress, PlanOutdated) as error:
+            log.info("%s", error)
+            answer |= {"decision": "none", "reason": str(error)}
+            if isinstance(error, UpdateInProgress):
+                return answer
+        else:
+            return answer | {"update_id": None if made.decision == "skip" else lease.update_id}
+    return answer
 
 
 def train(
@@ -128,33 +146,32 @@ def train(
     settings: Settings | None = None,
     progress: Callable[[Any], None] | None = None,
 ) -> Json:
-    """Train the challenger of an update (Candidate). A retry takes the lease over and starts afresh."""
+    """Train the challenger of an update (Candidate). A retry takes the lease over and starts afresh.
+
+    The shards of a plan that has several are trained here one after the other.
+    """
+    from recloop import shard_stages
+    from recloop.update.maintenance import maintain_champion
+    from recloop.update.material import read_assignment
     from recloop.update.train import train_candidate
 
     settings = settings or current_settings()
+    with transaction(settings.database_url) as cursor:
+        sharded = shard_stages.is_sharded(updates.plan_of(cursor, update_id).to_json())
+    if sharded:
+        return shard_stages.train(update_id, holder, settings, progress)
     rules = load_update_rules(settings)
     with leased(settings, update_id, holder, "train") as (lease, check):
         with transaction(settings.database_url) as cursor:
             updates.note_training(cursor, lease)
-            made = updates.plan_of(cursor, update_id)
-            sets = [windows.training_set_of(cursor, key) for key in made.windows]
-            champion = releases.champion(cursor)
-            others = made.strategy.average_releases - 1 if made.decision == "increment" else 0
-            averaged = releases.lineage(cursor, champion, others)
-            replays = made.decision == "increment" and "replay" in made.strategy.recipe
-            known = champion.windows[-REMEMBERED_WINDOWS:] if champion and replays else ()
-            earlier = [windows.training_set_of(cursor, key) for key in known]
-        candidate = train_candidate(
-            settings,
-            lease,
-            made,
-            sets,
-            champion if made.decision == "increment" else None,
-            averaged,
-            earlier,
-            rules,
-            both(check, progress),
-        )
+            work = read_assignment(cursor, update_id)
+        if work.plan.decision == "maintain":
+            assert work.champion is not None
+            candidate = maintain_champion(
+                settings, lease, work.plan, work.target, work.champion, rules
+            )
+        else:
+            candidate = train_candidate(settings, lease, work, rules, both(check, progress))
         with transaction(settings.database_url) as cursor:
             updates.note_candidate(cursor, lease, candidate)
     log.info(
@@ -183,7 +200,7 @@ def evaluate(
         with transaction(settings.database_url) as cursor:
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
-            target = windows.training_set_of(cursor, made.target)
+            target = parts.target_sets(cursor, made)
             champion = releases.champion(cursor)
         report, reason = challenge(
             settings,
@@ -199,7 +216,7 @@ def evaluate(
         report = write_gate_report(settings, made, candidate, report, reason)
         with transaction(settings.database_url) as cursor:
             updates.note_gate_report(cursor, lease, report, f"{made.reason}; {reason}")
-            if report.passed and made.approval:
+            if report.passed and (made.approval or report.ask):
                 updates.renew(cursor, lease, updates.APPROVAL_SECONDS)
     log.info("gate for window %s: %s", made.target, reason)
     return report.to_json()
@@ -230,7 +247,7 @@ def promote(
         with transaction(settings.database_url) as cursor:
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
-            target = windows.training_set_of(cursor, made.target)
+            target = parts.target_sets(cursor, made)
         release = promotion.promote(
             settings,
             lease,
@@ -238,20 +255,11 @@ def promote(
             candidate,
             report,
             target,
-            rules.holdout.top_up,
+            rules.holdout.top_up and made.decision != "maintain",
             both(check, progress),
         )
     log.info("release %s is champion", release.version)
     return release.to_json()
-
-
-def reject(update_id: int, holder: str, reason: str, settings: Settings | None = None) -> Json:
-    """A person said no: the update ends as `rejected`; its windows stay pending."""
-    settings = settings or current_settings()
-    with transaction(settings.database_url) as cursor:
-        lease = updates.take_over(cursor, update_id, holder)
-        updates.conclude(cursor, lease, "rejected", reason)
-    return {"update_id": update_id, "state": "rejected", "reason": reason}
 
 
 def undecided(settings: Settings | None = None) -> list[str]:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from recloop.database.connection import transaction
-from recloop.ledger import releases, updates, windows
+from recloop.ledger import parts, releases, shadows, updates, windows
 from recloop.settings import Settings
 
 Json = dict[str, Any]
 
 
 def read_status(settings: Settings) -> Json:
-    """Windows (oldest first) with the last update that covered each, the champion, what is pending."""
+    """Windows (oldest first) with the last update that covered each and their late events, the
+    champion, what is pending; how it was maintained, and what full retrainings would have given."""
     with transaction(settings.database_url) as cursor:
         rows = windows.all_windows(cursor)
         made = updates.all_updates(cursor)
         champion = releases.champion(cursor)
         waiting = set(releases.pending(cursor))
+        compared = shadows.all_shadows(cursor)
+        late = [part for part in parts.all_parts(cursor) if part["number"]]
     own: dict[str, Json] = {}
     learnt: dict[str, Json] = {}
     for update in made:
-        if update["state"] == "abandoned":
+        if update["state"] == "abandoned" or update["plan"]["decision"] == "maintain":
             continue
         own[update["target"]] = update
         if update["state"] == "promoted":
@@ -29,10 +32,30 @@ def read_status(settings: Settings) -> Json:
     return {
         "champion": champion.to_json() if champion else None,
         "pending": sorted(waiting),
+        "maintained": [_maintained(row) for row in made if row["plan"]["decision"] == "maintain"],
+        "shadows": [report.to_json() for report in compared],
         "windows": [
             _window(row, own.get(row["window_key"]), learnt.get(row["window_key"]), waiting)
+            | {"late": [_late(part) for part in late if part["window_key"] == row["window_key"]]}
             for row in rows
         ],
+    }
+
+
+def _maintained(update: Json) -> Json:
+    """An update that made the champion smaller, or tried to."""
+    return {name: update[name] for name in ("update_id", "state", "reason", "approval", "version")}
+
+
+def _late(part: Json) -> Json:
+    """Events that came after their window was learnt: `accepted` (features are not written yet),
+    `pending` (the next update learns from them), or `trained` in the champion's lineage."""
+    state = "trained" if part["version"] else "pending" if part["ready"] else "accepted"
+    return {
+        "part": part["part_key"],
+        "events": part["accepted"],
+        "state": state,
+        "release": part["version"],
     }
 
 
@@ -71,6 +94,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
         return answer
     answer["decision"] = update["plan"]["decision"]
     answer["outcome"] = update["state"]
+    answer["approval"] = update["approval"]
     answer["reason"] = update["reason"]
     if learnt is not None and learnt["target"] != key:
         answer["reason"] += f"; learnt later, with window {learnt['target']}"

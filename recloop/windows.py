@@ -1,5 +1,8 @@
 """Windows: half-open slices `[start, end)` of data time in UTC, each with a key.
 
+A window is learnt in parts, each with a key too: `2011-06-06` is its first part, `2011-06-06+1` holds
+events that came after the first had been learnt (docs/adr/0009-late-parts.md).
+
 Belongs here: the arithmetic of windows. Keep out: what happened to a window (see `ledger/`). No
 clock: times come in as arguments.
 """
@@ -15,6 +18,42 @@ from recloop.errors import BadInput
 
 Length = Literal["day", "week"]
 KEY_FORMAT = "%Y-%m-%d"
+LATE = "+"
+
+
+def part_key(window_key: str, number: int) -> str:
+    """The key of a window's part: 0 is the one learnt first, late parts count from 1.
+
+    >>> part_key("2011-06-06", 0), part_key("2011-06-06", 2)
+    ('2011-06-06', '2011-06-06+2')
+    """
+    return f"{window_key}{LATE}{number}" if number else window_key
+
+
+def whole(key: str) -> str:
+    """The key of the window that a part belongs to.
+
+    >>> whole("2011-06-06+2"), whole("2011-06-06")
+    ('2011-06-06', '2011-06-06')
+    """
+    return key.partition(LATE)[0]
+
+
+def part_number(key: str) -> int:
+    """0 for the part learnt first, 1 and up for late parts.
+
+    Raises:
+        BadInput: what follows the `+` is no such number.
+    """
+    window_key, late, number = key.partition(LATE)
+    if not late:
+        return 0
+    if not number.isdecimal() or part_key(window_key, int(number)) != key:
+        raise BadInput(
+            f"{key!r} is not the key of a part; late parts are called {part_key(window_key, 1)}, "
+            f"{part_key(window_key, 2)}, …; `recloop status` lists them."
+        )
+    return int(number)
 
 
 class Window(BaseModel):

@@ -24,11 +24,27 @@ def server_url() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="recloop-test-"))
     try:
         url = embedded.ensure_running(home)
+        _need_not_survive_a_crash(url)
         migrate(url)
         yield url
     finally:
         embedded.stop(home)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _need_not_survive_a_crash(url: str) -> None:
+    """Let the server not wait for the disk: a commit of a test's server need not outlive the machine,
+    and its last checkpoint has thousands of files to write."""
+    import psycopg2
+
+    connection = psycopg2.connect(url.replace("postgresql+psycopg2", "postgresql", 1))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("alter system set fsync = off")
+            cursor.execute("select pg_reload_conf()")
+    finally:
+        connection.close()
 
 
 def copy_database(

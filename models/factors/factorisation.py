@@ -7,8 +7,8 @@
            + zero_weight * mean over the drawn items of prediction^2      (implicit choices)
            + l2 * (b_user^2 + b_item^2 + |p_user|^2 + |q_item|^2)
 
-A user or an item that isn't known (row 0) has neither bias nor factors: a stranger is predicted each
-item's mean, and nobody knows more of a new item than the user's own mean.
+A user or an item that isn't known (row 0) has neither bias nor factors: a stranger is predicted
+each item's mean, and nobody knows more of a new item than the user's own mean.
 
 The drawn items stand for the zeros of the whole matrix, over which Hu, Koren and Volinsky sum in
 closed form; their cost here doesn't depend on the catalogue.
@@ -18,8 +18,6 @@ References:
     Computer 2009 (biases, L2). Hu, Koren and Volinsky, Collaborative filtering for implicit
     feedback datasets, ICDM 2008 (confidence weights, zeros).
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -52,12 +50,7 @@ class Factorisation(Network):
             self.table(name, np.zeros((1, config.dimension)), keyed=keyed, spread=config.spread)
             self.table(f"{name}_bias", np.zeros((1, 1)), keyed=keyed, spread=0.0)
         self.table("bias", np.full(1, config.centre))
-        self.content["item_words"] = tf.Variable(
-            np.zeros((1, config.words_per_item), np.int64),
-            shape=[None, config.words_per_item],
-            trainable=False,
-            name="item_words",
-        )
+        self.know_words(config.words_per_item)
 
     def query_vectors(
         self, user_rows: tf.Tensor, history_rows: tf.Tensor, statistics: tf.Tensor
@@ -129,12 +122,3 @@ class Factorisation(Network):
     def columns(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         """Rows of the items of `scores`' columns: int64 [B + K]."""
         return tf.concat([inputs["item_rows"], inputs["negative_rows"]], axis=0)
-
-    def check_content(self, arrays: Mapping[str, np.ndarray]) -> str | None:
-        words = arrays["item_words"]
-        if words.size and not 0 <= words.min() <= words.max() < self.config.word_buckets:
-            return (
-                f"Array 'item_words' should be in [0, {self.config.word_buckets}). "
-                f"Received: {words.min()} to {words.max()}."
-            )
-        return None

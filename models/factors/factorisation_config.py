@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from models import bounds
+
 if TYPE_CHECKING:
     from models.factors.factorisation import Factorisation
 
@@ -41,32 +43,15 @@ class FactorisationConfig:
     """Adagrad's slots start here, for old rows and new."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("dimension", 1),
-            ("uniform_negatives", 0),
-            ("word_buckets", 2),
-            ("words_per_item", 0),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` should be an integer of at least {least}. Received: {value!r}."
-                )
-        for name in ("l2", "spread", "zero_weight"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"`{name}` should be 0 or more. Received: {value!r}.")
-        if not 0 < self.initial_accumulator < float("inf"):
-            raise ValueError(
-                f"`initial_accumulator` should be positive and finite. Received: "
-                f"{self.initial_accumulator!r}."
-            )
+        bounds.integers(self, dimension=1, uniform_negatives=0, word_buckets=2, words_per_item=0)
+        bounds.not_negative(self, "l2", "spread", "zero_weight")
+        bounds.positive(self, "initial_accumulator")
         low = -math.inf if self.lowest is None else self.lowest
         high = math.inf if self.highest is None else self.highest
         if not low <= self.centre <= high or math.isinf(self.centre):
             raise ValueError(
-                f"`centre` should be finite, from `lowest` to `highest`. Received: {self.centre!r}, "
-                f"{self.lowest!r} and {self.highest!r}."
+                f"`centre` should be finite, from `lowest` to `highest`. Received: "
+                f"{self.centre!r}, {self.lowest!r} and {self.highest!r}."
             )
 
     def to_json(self) -> dict[str, Any]:

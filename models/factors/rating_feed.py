@@ -4,8 +4,8 @@ import numpy as np
 
 from models.arrays import Float32Array, Int64Array
 from models.backend import tf
-from models.errors import BadTrainingData
 from models.factors.ratings import Ratings
+from models.learning.feed import check_weights, known_rows
 from models.learning.recipes import Recipe
 from models.retrieval.sampling import event_order
 from models.state import ModelState
@@ -25,18 +25,8 @@ class RatingFeed:
     kind = "ratings"
 
     def __init__(self, state: ModelState, ratings: Ratings, recipe: Recipe) -> None:
-        if len(ratings) == 0 or not ratings.weights.any():
-            raise BadTrainingData(
-                f"There is nothing to learn from: {len(ratings)} ratings, none with a positive "
-                "weight. Skip the update, or widen its window."
-            )
-        self._items = state.items.rows(ratings.item_keys)
-        if (self._items == 0).any():
-            unknown = np.unique(ratings.item_keys[self._items == 0])
-            raise BadTrainingData(
-                f"{len(unknown)} item(s) of the ratings are unknown to the model, the first is "
-                f"{unknown[0]}. Call grow() with the window's items before fit()."
-            )
+        check_weights(ratings.weights, "ratings")
+        self._items = known_rows(state.items, ratings.item_keys, "ratings")
         self._users = state.users.rows(ratings.user_keys)
         self._values = ratings.values
         self.weights: Float32Array = ratings.weights

@@ -4,7 +4,6 @@ import numpy as np
 
 from models.arrays import Float32Array, Int64Array
 from models.backend import tf
-from models.facade import Facade
 from models.factors import rating_memory
 from models.factors.factorisation_config import FactorisationConfig
 from models.factors.rating_feed import RatingFeed
@@ -12,9 +11,10 @@ from models.factors.ratings import Ratings
 from models.ids.admission import trainable
 from models.learning import rehearsal
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
+from models.retriever import RetrievalFacade
 
 
-class RatingRecommender(Facade):
+class RatingRecommender(RetrievalFacade):
     """A matrix factorisation that grows and learns in place.
 
     `score` and `top_k` take the same queries as the other families', and look at their users only;

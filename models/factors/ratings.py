@@ -1,15 +1,14 @@
 """Ratings: what matrix factorisation learns from, as a frozen dataclass that checks itself.
 
 Neighbours: `models.arrays` has what the other families take; `models.factors.rating_feed` turns
-these into
-batches. NumPy only.
+these into batches. NumPy only.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.arrays import Float32Array, Int64Array
+from models.arrays import Float32Array, Int64Array, check_all, check_array, check_same_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,37 +28,18 @@ class Ratings:
     weights: Float32Array
 
     def __post_init__(self) -> None:
-        for name, dtype in (
-            ("user_keys", np.int64),
-            ("item_keys", np.int64),
-            ("values", np.float32),
-            ("weights", np.float32),
-        ):
-            array = getattr(self, name)
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-                raise ValueError(
-                    f"`{name}` should be a NumPy array of {dtype.__name__} with 1 dimension. "
-                    f"Received: {getattr(array, 'dtype', type(array).__name__)} with shape "
-                    f"{getattr(array, 'shape', None)}. Convert it with np.asarray(..., "
-                    f"np.{dtype.__name__})."
-                )
-            if len(array) != len(self.user_keys):
-                raise ValueError(
-                    f"`{name}` should be as long as `user_keys`. Received: {len(array)} for "
-                    f"{len(self.user_keys)}."
-                )
-        for name, ok, rule in (
-            ("user_keys", self.user_keys >= 0, "positive (0 is an anonymous user)"),
-            ("item_keys", self.item_keys > 0, "positive"),
-            ("values", np.isfinite(self.values), "finite"),
-            ("weights", np.isfinite(self.weights) & (self.weights >= 0), "finite and not negative"),
-        ):
-            if not ok.all():
-                where = int(np.argmin(ok))
-                raise ValueError(
-                    f"`{name}` should be {rule}. Received: {getattr(self, name)[where]} at {where} "
-                    f"({int((~ok).sum())} such value(s)). Drop or repair these rows first."
-                )
+        check_array("user_keys", self.user_keys, np.int64, 1)
+        check_array("item_keys", self.item_keys, np.int64, 1)
+        check_array("values", self.values, np.float32, 1)
+        check_array("weights", self.weights, np.float32, 1)
+        for name in ("item_keys", "values", "weights"):
+            check_same_length(name, getattr(self, name), len(self), "user_keys")
+        users, weights = self.user_keys, self.weights
+        check_all("user_keys", users >= 0, users, "positive (0 is an anonymous user)")
+        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        check_all("values", np.isfinite(self.values), self.values, "finite")
+        fine = np.isfinite(weights) & (weights >= 0)
+        check_all("weights", fine, weights, "finite and not negative")
 
     def __len__(self) -> int:
         return len(self.user_keys)

@@ -1,9 +1,9 @@
 """Growing: the rows of new users and new items.
 
 Old rows and old slots stay bit-identical. The first rows of an empty model are random; later ones
-start from what is known: a new item from items that are like it (`models.ids.starts`), a new user from
-the mean user. Slots start as a fresh optimizer's, so a new row takes large steps while an old one,
-beside it, takes small ones.
+start from what is known: a new item from items that are like it (`models.ids.starts`), a new user
+from the mean user. Slots start as a fresh optimizer's, so a new row takes large steps while an old
+one, beside it, takes small ones.
 
 The cost follows the new ids, save for one copy of each table: a variable can't be lengthened.
 Rejected: spare rows at the end of each table, which every reader of a table would have to know of.

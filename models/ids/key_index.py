@@ -15,7 +15,7 @@ SPARSEST, SPARE = 8, 1024
 
 
 class Addresses:
-    """rows[key] is the key's row, or 0. Growth is amortised: memory doubles, and so rarely moves."""
+    """rows[key] is the key's row, or 0. Growth is amortised: memory doubles, so it rarely moves."""
 
     def __init__(self) -> None:
         self._rows: Int64Array = np.zeros(SPARE, np.int64)

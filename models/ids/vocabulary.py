@@ -2,8 +2,8 @@
 
 Row 0 is reserved for what isn't known, so the n-th key that was learned has row n. Growing never
 moves a row; only `keep` does, when ids expire, and everything keyed moves with it
-(`models.ids.expiry`). What outlives an update (histories, memories, features) therefore holds keys. The
-graph only ever sees rows (rejected: `tf.keras.layers.IntegerLookup`, whose building alone costs
+(`models.ids.expiry`). What outlives an update (histories, memories, features) therefore holds keys.
+The graph only ever sees rows (rejected: `tf.keras.layers.IntegerLookup`, whose building alone costs
 more than an update at 10^6 keys, and which can't grow in place).
 """
 

@@ -1,4 +1,4 @@
-"""Training on several devices, or several machines, with `tf.distribute`: data parallel, synchronous.
+"""Training on several devices or machines, with `tf.distribute`: data parallel, synchronous.
 
 Every replica makes the same batch, from the same seed, and takes a share of its examples against
 *all* of its candidates: so the losses of the shares sum to the loss of one process, in-batch
@@ -10,9 +10,9 @@ program on the same data), else several GPUs, else none. Or the caller's, within
 `with strategy.scope():`. A model must be made and trained under the same one.
 
 A step sends three messages: how long the rows' gradients are, these in one padded piece, and the
-whole tables' with the loss in another. Rejected: `ReplicaContext.all_reduce` on the IndexedSlices of
-each table. In a compiled loop a collective must keep its shape, and the number of rows changes at
-every step; hence few sizes, padding, and one branch for each.
+whole tables' with the loss in another. Rejected: `ReplicaContext.all_reduce` on the IndexedSlices
+of each table. In a compiled loop a collective must keep its shape, and the number of rows changes
+at every step; hence few sizes, padding, and one branch for each.
 """
 
 from collections.abc import Callable

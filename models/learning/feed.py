@@ -1,8 +1,7 @@
-"""Feed: the examples of one family, as the training loop takes them.
+"""Feed: the examples of one family, as the training loop takes them; and what feeds share.
 
 A family writes one (`models.retrieval.interaction_feed` is the two-tower's); the loop knows no
-other form of
-data. Everything before `batch` is NumPy; `batch` runs in the compiled graph.
+other form of data. Everything before `batch` is NumPy; `batch` runs in the compiled graph.
 """
 
 from typing import Protocol
@@ -11,6 +10,9 @@ import numpy as np
 
 from models.arrays import Float32Array, Int64Array
 from models.backend import tf
+from models.errors import BadTrainingData
+from models.ids.vocabulary import Vocabulary
+from models.learning.recipes import Recipe
 
 
 class Feed(Protocol):
@@ -51,3 +53,49 @@ class Feed(Protocol):
     def touched(self) -> dict[str, Int64Array]:
         """Rows of the ids that these examples are about: {"users": …, "items": …}, distinct."""
         ...
+
+
+class Shuffled:
+    """What feeds share whose examples belong to no group: shuffled, unless the recipe says not to.
+
+    Attributes:
+        weights: float32 [N].
+    """
+
+    weights: Float32Array
+    _recipe: Recipe
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def order(self, rng: np.random.Generator) -> Int64Array:
+        if self._recipe.shuffle == "none":
+            return np.arange(len(self))
+        return rng.permutation(len(self))
+
+
+def check_weights(weights: np.ndarray, what: str) -> None:
+    """Raises BadTrainingData unless one of the examples' weights isn't 0."""
+    if not len(weights) or not weights.any():
+        raise BadTrainingData(
+            f"There is nothing to learn from: {len(weights)} {what}, none with a positive weight. "
+            "Skip the update, or widen its window."
+        )
+
+
+def known_rows(items: Vocabulary, item_keys: Int64Array, what: str) -> Int64Array:
+    """The items' rows, int64 [N]; BadTrainingData if the model doesn't know one of them."""
+    rows = items.rows(item_keys)
+    if (rows == 0).any():
+        unknown = np.unique(item_keys[rows == 0])
+        raise BadTrainingData(
+            f"{len(unknown)} item(s) of the {what} are unknown to the model, the first is "
+            f"{unknown[0]}. Call grow() with the window's items before fit()."
+        )
+    return rows
+
+
+def owners_of(offsets: tf.Tensor) -> tf.Tensor:
+    """`models.lists.owners` in the graph, from 0 wherever the offsets begin: int32 [n]."""
+    lengths = offsets[1:] - offsets[:-1]
+    return tf.repeat(tf.range(tf.size(lengths)), lengths)

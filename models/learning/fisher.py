@@ -67,14 +67,13 @@ def consolidate(
     feed: Feed,
     batch_size: int,
     seed: int = 0,
-    batches: int | None = None,
     fading: float = FADING,
 ) -> None:
     """Adds these examples' information to the model's own, in `state.extra["fisher/<table>"]`.
 
     Call it after a training, on what it has seen; `known_fisher` gives it to the next one.
     """
-    for name, values in fisher(state, feed, batch_size, seed, batches).items():
+    for name, values in fisher(state, feed, batch_size, seed).items():
         older = state.extra.get(PREFIX + name)
         if older is not None:  # rows that have grown since have no past
             values[: len(older)] += np.float32(fading) * older

@@ -1,7 +1,7 @@
 """What holds weights back: towards zero, towards the champion, and by what the past needs (EWC).
 
 With w the weights of the rows that a step touches, c the champion's (those at the start of this
-training) and F their Fisher information on the past (`models.learning.fisher`), a step adds to its loss
+training) and F their Fisher information on the past (`models.learning.fisher`), the loss gains
 
     weight_decay   / 2 * sum(w^2)
     champion_decay / 2 * sum((w - c)^2)        L2-SP
@@ -126,26 +126,3 @@ def penalty_gradient(
         if fisher is not None:
             gradient += strengths[2] * of(fisher) * moved
     return gradient
-
-
-def penalty_value(
-    weights: np.ndarray,
-    champion: np.ndarray,
-    fisher: np.ndarray,
-    recipe: Recipe,
-) -> float:
-    """What a recipe's penalties add to the loss of a step that touches exactly these rows.
-
-    `penalty_gradient` is its derivative. Training needs only that one; this one is for reports and
-    for checking it.
-
-    Args:
-        weights, champion, fisher: float [n, …], of the same rows.
-    """
-    weights = np.asarray(weights, np.float64)
-    moved = np.square(weights - champion)
-    return 0.5 * float(
-        recipe.weight_decay * np.square(weights).sum()
-        + recipe.champion_decay * moved.sum()
-        + recipe.ewc * (fisher * moved).sum()
-    )

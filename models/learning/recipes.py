@@ -7,6 +7,7 @@ Deciders and reports in `recloop` speak of recipes without paying for TensorFlow
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from models import bounds
 from models.retrieval.sampling import SHUFFLES
 
 OPTIMIZERS = ("adagrad", "adam", "momentum", "rmsprop", "sgd")
@@ -46,7 +47,7 @@ class Recipe:
     """One of `SCHEDULES`: how the learning rate moves within the update; see
     `models.learning.schedules`."""
     scope: str = "everything"
-    """One of `SCOPES`: what may change; the rest stays bit-identical. See `models.learning.scopes`."""
+    """One of `SCOPES`: what may change; the rest keeps its bits. See `models.learning.scopes`."""
     weight_decay: float = 0.0
     """Pull of touched rows towards zero: loss + w / 2 * |row|^2 at each step."""
     champion_decay: float = 0.0
@@ -74,46 +75,27 @@ class Recipe:
     """Days after which an example weighs half as much in a "recency" memory."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"`epochs` should be at least 1. Received: {self.epochs}.")
+        bounds.integers(self, epochs=1)
         if self.batch_size < 2:
             raise ValueError(
                 f"`batch_size` should be at least 2: an event alone has no negatives. "
                 f"Received: {self.batch_size}."
             )
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"`learning_rate` should be positive. Received: {self.learning_rate}.")
-        for name in ("dropout", "user_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` should be in [0, 1). Received: {getattr(self, name)}.")
-        for name in (
-            "clip_norm",
-            "weight_decay",
-            "champion_decay",
-            "ewc",
-            "patience",
-            "replay_share",
-            "distillation",
-        ):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"`{name}` should be 0 or more. Received: {getattr(self, name)}.")
-        for name in ("memory_size", "memory_half_life", "distillation_temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"`{name}` should be positive. Received: {getattr(self, name)}.")
+        bounds.positive(self, "learning_rate")
+        bounds.below_one(self, "dropout", "user_dropout")
+        bounds.not_negative(self, "clip_norm", "weight_decay", "champion_decay", "ewc", "patience")
+        bounds.not_negative(self, "replay_share", "distillation")
+        bounds.positive(self, "memory_size", "memory_half_life", "distillation_temperature")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed` should be in [0, 2^31). Received: {self.seed}.")
-        for name, known in (
-            ("shuffle", SHUFFLES),
-            ("optimizer", OPTIMIZERS),
-            ("schedule", SCHEDULES),
-            ("scope", SCOPES),
-            ("replay", REPLAYS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"`{name}` should be one of {', '.join(known)}. "
-                    f"Received: {getattr(self, name)!r}."
-                )
+        bounds.one_of(
+            self,
+            shuffle=SHUFFLES,
+            optimizer=OPTIMIZERS,
+            schedule=SCHEDULES,
+            scope=SCOPES,
+            replay=REPLAYS,
+        )
         rehearsed = self.replay_share > 0 or self.distillation > 0
         idle = self.replay != "none" and not rehearsed and self.ewc == 0
         if idle or (self.replay == "none" and rehearsed):
@@ -138,18 +120,8 @@ class NewIds:
     """Days without an event after which an id's rows are dropped; 0: never."""
 
     def __post_init__(self) -> None:
-        if self.minimum_events < 1:
-            raise ValueError(
-                f"`minimum_events` should be at least 1. Received: {self.minimum_events}."
-            )
-        if self.start not in STARTS:
-            raise ValueError(
-                f"`start` should be one of {', '.join(STARTS)}. Received: {self.start!r}."
-            )
-        if self.expire_after_days < 0:
-            raise ValueError(
-                f"`expire_after_days` should be 0 or more. Received: {self.expire_after_days}."
-            )
+        bounds.integers(self, minimum_events=1, expire_after_days=0)
+        bounds.one_of(self, start=STARTS)
 
 
 REBUILD = Recipe(epochs=10, learning_rate=0.05, batch_size=128, dropout=0.3, user_dropout=0.1)

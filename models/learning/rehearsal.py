@@ -4,8 +4,8 @@
     remember(state, examples, recipe, vectors_of, day, feed_of)    # after learning
 
 Belongs here: the memory as part of a state. Keep out: which examples are kept
-(`models.learning.memory`),
-what a family's examples are (`models.retrieval.interaction_memory` is the two-tower's).
+(`models.learning.memory`), what a family's examples are (`models.retrieval.interaction_memory` is
+the two-tower's).
 
 The memory is in `state.extra` under `memory/`, so that it is saved, restored and released with the
 model whose past it is. Beside the examples it has `memory/known_items` (int64, the items that the

@@ -1,8 +1,9 @@
 """Optimizers whose cost follows the batch, not the table: what all kinds share.
 
-The kinds, with their formulas and papers, are in `models.learning.optimizers`. Belongs here: summing
-repeated rows, scopes, clipping, writing rows in place, slots and their growth. Keep out: what makes
-a gradient (`models.learning.training`) and what is added to it (`models.learning.penalties`).
+The kinds, with their formulas and papers, are in `models.learning.optimizers`. Belongs here:
+summing repeated rows, scopes, clipping, writing rows in place, slots and their growth. Keep out:
+what makes a gradient (`models.learning.training`) and what is added to it
+(`models.learning.penalties`).
 
 Keras' Adam writes the whole table at every step (its moments decay everywhere): measured at 10^6
 rows, 6,600 examples a second against 147,000 for Adagrad. Rejected: `tf.keras.optimizers.Adagrad`,
@@ -36,8 +37,8 @@ class RowSparseOptimizer(tf.Module):
         row_slot_names: arrays of one number per row ([rows, 1, …]).
         slots: float32 variables by `<table>/<slot>`.
         touched: bool [rows] variables by table: the rows that may differ from what was last saved
-            or restored, so that a delta checkpoint needn't compare tables (`models.storage.delta`). All,
-            until `forget_touched`. A table without rows (a scalar) has one.
+            or restored, so that a delta checkpoint needn't compare tables (`models.storage.delta`).
+            All, until `forget_touched`. A table without rows (a scalar) has one.
     """
 
     kind = ""

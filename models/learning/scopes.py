@@ -24,10 +24,12 @@ from models.network import Network, names_of
 
 @dataclass(frozen=True)
 class Scope:
-    """Attributes:
-    tables: names of the trained tables.
-    rows: bool [rows] by table, the rows that may change; a table that isn't named may change
-        everywhere.
+    """What an update may change.
+
+    Attributes:
+        tables: names of the trained tables.
+        rows: bool [rows] by table, the rows that may change; a table that isn't named may change
+            everywhere.
     """
 
     tables: tuple[str, ...]

@@ -1,10 +1,10 @@
 """Training: the loop that follows a recipe, for every family.
 
-The loop is compiled, but gives control back to Python after every chunk of steps, so that a
-caller can beat its heart, log, or stop it. What to train on, and with which recipe, is decided in
-`recloop`; what a batch is, in the family's feed; the parts of a recipe, in `models.learning.optimizers`,
-`models.learning.schedules`, `models.learning.scopes`, `models.learning.penalties`,
-`models.learning.memory` and `models.learning.distillation`.
+The loop is compiled, but gives control back to Python after every chunk of steps, so that a caller
+can beat its heart, log, or stop it. What to train on, and with which recipe, is decided in
+`recloop`; what a batch is, in the family's feed; the parts of a recipe, in
+`models.learning.optimizers`, `models.learning.schedules`, `models.learning.scopes`,
+`models.learning.penalties`, `models.learning.memory` and `models.learning.distillation`.
 """
 
 import time
@@ -213,7 +213,7 @@ def _compile_chunk(
     replay: bool,
     distil: bool,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Takes the steps of a chunk; returns the sums of their losses and of their gradients' norms."""
+    """Takes a chunk's steps; returns the sums of their losses and of their gradients' norms."""
     network, optimizer = state.network, state.optimizer
     strategy = current()
     spec = tf.TensorSpec

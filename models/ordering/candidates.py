@@ -6,8 +6,7 @@ score (by a model that hasn't learned from the query yet: test, then train), the
 purchases of the item, the user's and the item's statistics.
 
 Neighbours: `models.ordering.point_in_time` is what the features are made from;
-`models.ordering.ranker` learns from
-them; `models.ordering.cascade` calls both.
+`models.ordering.ranker` learns from them; `models.ordering.cascade` calls both.
 """
 
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Queries
 from models.ids.vocabulary import Vocabulary
+from models.lists import owners
 from models.ordering.point_in_time import OWN_COLUMNS, ItemStatistics, OwnItems
 
 PAIR_FEATURES = (
@@ -37,10 +37,10 @@ LEAST_RETRIEVAL = -20.0
 
 @dataclass(frozen=True, eq=False)
 class CandidateLists:
-    """Candidates of B queries: concatenated lists.
+    """Candidates of B queries.
 
     Attributes:
-        offsets: int64 [B + 1]; candidates of query i are [offsets[i], offsets[i + 1]).
+        offsets: int64 [B + 1], which candidates are of which query (`models.lists`).
         item_keys: int64 [N].
         features: float32 [N, F], in the order PAIR_FEATURES, USER_FEATURES, user statistics, item
             statistics; column 1 says whether the pair is known.
@@ -55,7 +55,7 @@ class CandidateLists:
 
     def owners(self) -> Int64Array:
         """The query of each candidate: int64 [N]."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        return owners(self.offsets)
 
 
 def feature_width(user_statistics: int, item_statistics: int) -> int:

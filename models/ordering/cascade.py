@@ -7,10 +7,9 @@ haven't learned from the window, as they will be when the ranker is asked; then 
 trained on scores of towers that had seen the answers would trust them too much.
 
 Neighbours: `models.ordering.candidates` finds and describes candidates, `models.ordering.ranker`
-scores them,
-`models.ordering.cascade_stages` is both stages in order; `models.retrieval.recommender` is
-retrieval alone;
-`models.ordering.cascade_files` saves, restores and exports.
+scores them, `models.ordering.cascade_stages` is both stages in order;
+`models.retrieval.recommender` is retrieval alone; `models.ordering.cascade_files` saves, restores
+and exports.
 """
 
 import time
@@ -20,28 +19,22 @@ from pathlib import Path
 
 import numpy as np
 
-from models.arrays import Float32Array, Int64Array, Interactions, Items, Queries
+from models.arrays import Float32Array, Int64Array, Interactions, Queries
+from models.asking import TopKRequest, blocks
 from models.backend import prepare_devices
-from models.ids import expiry, growth
 from models.ids.admission import admitted
-from models.ids.starts import Groups
+from models.ids.known import KnowsIds
 from models.learning import rehearsal, training
 from models.learning.feed import Feed
-from models.learning.recipes import (
-    RANK,
-    RANK_REBUILD,
-    NewIds,
-    ProgressCallback,
-    Recipe,
-    TrainingReport,
-)
+from models.learning.recipes import RANK, RANK_REBUILD, ProgressCallback, Recipe, TrainingReport
 from models.ordering import cascade_files
 from models.ordering import cascade_stages as stages
 from models.ordering.ranker_config import CascadeConfig
 from models.ordering.ranking_feed import ListFeed
-from models.ranking import Relevant, to_csr
+from models.ranking import Relevant
 from models.retrieval import interaction_memory
 from models.retrieval.basket_feed import tower_feed
+from models.retrieval.recommender import Recommender
 from models.state import ModelState
 from models.storage import averaging, checkpoint
 
@@ -49,7 +42,7 @@ Learned = tuple[Queries, Interactions]
 """What was asked and what was chosen."""
 
 
-class Cascade:
+class Cascade(KnowsIds):
     """Retrieval and ranker that grow and learn in place, as one.
 
     >>> model = Cascade.create(CascadeConfig(), seed=1)            # doctest: +SKIP
@@ -60,9 +53,9 @@ class Cascade:
     """
 
     def __init__(self, config: CascadeConfig, towers: ModelState, ranker: ModelState) -> None:
-        """Wraps both states; use `create` or `restore`."""
+        """Wraps both states; use `create` or `restore`. It is the towers that know the ids."""
         self._config = config
-        self._towers = towers
+        self._state = towers
         self._ranker = ranker
 
     @classmethod
@@ -89,19 +82,9 @@ class Cascade:
         return self._config
 
     @property
-    def user_keys(self) -> Int64Array:
-        """int64, the users known, in row order (row 1 first); read-only."""
-        return self._towers.users.keys
-
-    @property
-    def item_keys(self) -> Int64Array:
-        """int64, the items known, in row order (row 1 first); read-only."""
-        return self._towers.items.keys
-
-    @property
     def steps(self) -> int:
         """Optimizer steps that the towers have taken in the model's life."""
-        return self._towers.steps
+        return self.towers.steps
 
     @property
     def ranks(self) -> bool:
@@ -111,36 +94,12 @@ class Cascade:
     @property
     def towers(self) -> ModelState:
         """Retrieval's state: what maintenance works on."""
-        return self._towers
+        return self._state
 
     @property
     def ranker_state(self) -> ModelState:
         """The ranker's state, likewise."""
         return self._ranker
-
-    def grow(
-        self,
-        user_keys: Int64Array,
-        items: Items,
-        new_ids: NewIds | None = None,
-        counts: tuple[Int64Array, Int64Array] | None = None,
-        cooccurrence: Groups | None = None,
-        day: int = 0,
-    ) -> tuple[int, int]:
-        """Adds the users and items that are new; returns how many of each. See `growth.grow`.
-
-        The ranker knows features and no ids: it has nothing to grow.
-        """
-        return growth.grow(self._towers, user_keys, items, new_ids, counts, cooccurrence, day)
-
-    def note_seen(self, user_keys: Int64Array, item_keys: Int64Array, day: int) -> None:
-        """Notes that these ids had an event on this day (since 1970-01-01)."""
-        expiry.note_seen(self._towers, user_keys, item_keys, day)
-
-    def expire(self, before_day: int) -> tuple[int, int]:
-        """Removes ids last seen before a day; returns how many users and items. See
-        `models.ids.expiry`."""
-        return expiry.expire(self._towers, before_day)
 
     def fit(
         self,
@@ -169,13 +128,13 @@ class Cascade:
             BadTrainingData, NonFiniteWeights: see `training.fit`.
         """
         started = time.process_time()
-        interactions = admitted(self._towers, interactions)
+        interactions = admitted(self.towers, interactions)
         seen = None
         if ranker is not None and self.steps and queries.own is not None:
-            seen = stages.tested(self._config, self._towers, queries, interactions)
+            seen = stages.tested(self._config, self.towers, queries, interactions)
         feed = self._tower_feed(queries, interactions, recipe)
         report = rehearsal.learn(
-            self._towers, feed, recipe, interaction_memory.feed_of, progress, validate
+            self.towers, feed, recipe, interaction_memory.feed_of, progress, validate
         )
         if seen is not None and ranker is not None:
             self._train_ranker([seen], ranker)
@@ -184,7 +143,7 @@ class Cascade:
     @property
     def remembers(self) -> bool:
         """Whether the towers have past examples to rehearse."""
-        return bool(rehearsal.remembered(self._towers))
+        return bool(rehearsal.remembered(self.towers))
 
     def remember(
         self,
@@ -195,11 +154,7 @@ class Cascade:
     ) -> int:
         """Offers what was learned to the towers' memory, which the next `fit` rehearses. See
         `Recommender.remember`."""
-        examples = interaction_memory.examples_of(self._towers, queries, interactions)
-        memory = interaction_memory
-        return rehearsal.remember(
-            self._towers, examples, recipe, memory.vectors_of, day, memory.feed_of
-        )
+        return Recommender(self.towers).remember(queries, interactions, recipe, day)
 
     def rebuild(
         self,
@@ -228,34 +183,34 @@ class Cascade:
         """
         started = time.process_time()
         queries, interactions = history
-        known = admitted(self._towers, interactions)
+        known = admitted(self.towers, interactions)
         report = training.fit(
-            self._towers, self._tower_feed(queries, known, recipe), recipe, progress
+            self.towers, self._tower_feed(queries, known, recipe), recipe, progress
         )
         learned = []
         for queries, interactions in windows:
-            known = admitted(self._towers, interactions)
+            known = admitted(self.towers, interactions)
             if queries.own is not None:
-                learned.append(stages.tested(self._config, self._towers, queries, known))
+                learned.append(stages.tested(self._config, self.towers, queries, known))
             feed = self._tower_feed(queries, known, increment)
-            training.fit(self._towers, feed, increment)
+            training.fit(self.towers, feed, increment)
         self._train_ranker(learned, ranker)
         return replace(report, cpu_seconds=time.process_time() - started)
 
     def score(self, queries: Queries, item_keys: Int64Array) -> Float32Array:
         """Scores of each item for each query: float32 [B, M]; -inf for an unknown item."""
         item_keys = np.asarray(item_keys, np.int64)
-        rows = self._towers.items.rows(item_keys)
+        rows = self.towers.items.rows(item_keys)
         scores = np.full((len(queries), len(rows)), -np.inf, np.float32)
-        asked = np.zeros(len(self._towers.items), bool)
+        asked = np.zeros(len(self.towers.items), bool)
         asked[rows[rows > 0] - 1] = True
         wide = int(asked.sum()) * self._ranker.config.feature_width
-        for block in stages.blocks(len(queries), wide + len(asked)) if asked.any() else ():
+        for block in blocks(len(queries), wide + len(asked)) if asked.any() else ():
             part = queries.take(block)
             shown = np.broadcast_to(asked, (len(part), len(asked)))
-            lists = stages.candidates_of(self._config, self._towers, part, shown, len(asked))
+            lists = stages.candidates_of(self._config, self.towers, part, shown, len(asked))
             by_row = np.full((len(part), len(asked) + 1), -np.inf, np.float32)
-            places = self._towers.items.rows(lists.item_keys)
+            places = self.towers.items.rows(lists.item_keys)
             by_row[lists.owners(), places] = stages.ranked_scores(self._ranker, lists)
             scores[block] = by_row[:, rows]
         return scores
@@ -269,50 +224,21 @@ class Cascade:
     ) -> tuple[Int64Array, Float32Array]:
         """The k best items of each query, best first; ties go to the item that is known longer.
 
-        Args:
-            queries: B of them, scored in blocks: users x items is never held at once.
-            k: how many.
-            candidates: int64 [C], unique; None is every item known. Unknown keys are left out.
-            exclude: per query, item keys not to return: a list of B int64 arrays, or a CSR pair
-                (offsets int64 [B + 1], keys int64 [n]).
-
-        Returns:
-            keys int64 [B, k] and scores float32 [B, k]; where fewer than k items are left, key 0
-            and -inf.
-
-        Raises:
-            ValueError: k isn't positive, candidates repeat, or there isn't one list per query.
+        Arguments, answer and errors are those of `models.retriever.RetrievalFacade.top_k`.
         """
-        if k < 1:
-            raise ValueError(f"`k` should be a positive integer. Received: `k` = {k}.")
-        pool = np.ones(len(self._towers.items), bool)
-        if candidates is not None:
-            rows = self._towers.items.rows(np.asarray(candidates, np.int64))
-            rows = rows[rows > 0]
-            if len(np.unique(rows)) != len(rows):
-                raise ValueError(
-                    f"`candidates` should be unique. Received: {len(rows)} known keys, "
-                    f"{len(np.unique(rows))} distinct. Pass np.unique(candidates)."
-                )
-            pool[:] = False
-            pool[rows - 1] = True
-        nothing = (np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int64))
-        offsets, excluded = to_csr(nothing if exclude is None else exclude, len(queries))
-        banned = self._towers.items.rows(excluded) - 1
-        keys = np.zeros((len(queries), k), np.int64)
-        best = np.full((len(queries), k), -np.inf, np.float32)
-        for block in stages.blocks(len(queries), len(pool)) if pool.any() else ():
+        asked = TopKRequest(self.towers.items, len(queries), k, candidates, exclude)
+        pool = np.zeros(len(self.towers.items), bool)
+        pool[asked.rows - 1] = True
+        for block in blocks(len(queries), len(pool)) if pool.any() else ():
             part = queries.take(block)
             shown = np.tile(pool, (len(part), 1))
-            ends = offsets[block.start : block.stop + 1]
-            columns = banned[ends[0] : ends[-1]]
-            owner = np.repeat(np.arange(len(part)), np.diff(ends))
-            shown[owner[columns >= 0], columns[columns >= 0]] = False
+            owner, rows = asked.excluded(block)
+            shown[owner, rows - 1] = False
             retrieved = max(k, self._config.retrieved)
-            lists = stages.candidates_of(self._config, self._towers, part, shown, retrieved)
+            lists = stages.candidates_of(self._config, self.towers, part, shown, retrieved)
             scores = stages.ranked_scores(self._ranker, lists)
-            keys[block], best[block] = stages.best_of_lists(lists, scores, k)
-        return keys, best
+            asked.keys[block], asked.scores[block] = stages.best_of_lists(lists, scores, k)
+        return asked.keys, asked.scores
 
     def averaged(self, directories: Sequence[str | Path]) -> "Cascade":
         """The mean of this one's weights and of those saved in these folders, oldest first. See
@@ -320,7 +246,7 @@ class Cascade:
         towers, ranker = (
             averaging.average([*(Path(folder) / stage for folder in directories), state])
             for stage, state in (
-                (cascade_files.TOWERS, self._towers),
+                (cascade_files.TOWERS, self.towers),
                 (cascade_files.RANKER, self._ranker),
             )
         )
@@ -331,7 +257,7 @@ class Cascade:
         `base`, the folder that it was restored from, only what changed since."""
         cascade_files.save(
             self._config,
-            self._towers,
+            self.towers,
             self._ranker,
             Path(directory),
             None if base is None else Path(base),
@@ -339,17 +265,17 @@ class Cascade:
 
     def export(self, directory: str | Path) -> None:
         """Writes a SavedModel for serving. See `models.ordering.cascade_files`."""
-        cascade_files.export(self._config, self._towers, self._ranker, Path(directory))
+        cascade_files.export(self._config, self.towers, self._ranker, Path(directory))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the trained tables (float32): the towers' by name, the ranker's with
         `ranker/` before it."""
         ranker = {f"ranker/{name}": table for name, table in self._ranker.parameters().items()}
-        return {**self._towers.parameters(), **ranker}
+        return {**self.towers.parameters(), **ranker}
 
     def _tower_feed(self, queries: Queries, interactions: Interactions, recipe: Recipe) -> Feed:
         learned = stages.for_retrieval(self._config, queries, interactions)
-        return tower_feed(self._towers, queries, learned, recipe)
+        return tower_feed(self.towers, queries, learned, recipe)
 
     def _train_ranker(self, learned: list[stages.Tested], recipe: Recipe) -> None:
         if not any(labels.any() for _, labels in learned):

@@ -9,10 +9,10 @@
 The SavedModel has the signatures of `models.storage.export` (retrieval alone), and
     logits  user_row int64 [B], history_rows int64 [B, H], statistics float32 [B, S]
             -> logits float32 [B, items], of rows 1 and up
-    rank    features float32 [N, F], as `models.ordering.candidates` gives them -> scores float32 [N]
+    rank    features float32 [N, F], as `models.ordering.candidates` gives them
+            -> scores float32 [N]
 Between the two, `models.ordering.served_cascade` finds candidates and their features, in NumPy:
-they come
-from the feature store, which a graph can't ask.
+they come from the feature store, which a graph can't ask.
 """
 
 import json
@@ -77,11 +77,6 @@ def restore(
     return config, towers, ranker
 
 
-def is_cascade(directory: Path) -> bool:
-    """Whether a saved or exported cascade is there, rather than a model of one stage."""
-    return (directory / CONFIG).is_file()
-
-
 def read_config(directory: Path) -> CascadeConfig:
     """The configuration of the cascade in `directory`.
 
@@ -108,20 +103,10 @@ def export(config: CascadeConfig, towers: ModelState, ranker: ModelState, direct
     """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there."""
     module = towers_export.Serving(towers)
     module.ranker = _RankerServing(ranker)
-    spec = tf.TensorSpec
-    retrieval = towers.config
-    module.endpoints["logits"] = tf.function(
-        module.logits,
-        input_signature=[
-            spec([None], tf.int64, "user_row"),
-            spec([None, retrieval.history_length], tf.int64, "history_rows"),
-            spec([None, retrieval.statistics_width], tf.float32, "statistics"),
-        ],
-    )
-    module.endpoints["rank"] = tf.function(
-        module.ranker.rank,
-        input_signature=[spec([None, ranker.config.feature_width], tf.float32, "features")],
-    )
+    query = towers_export.query_signature(towers.config)
+    features = tf.TensorSpec([None, ranker.config.feature_width], tf.float32, "features")
+    module.endpoints["logits"] = tf.function(module.logits, input_signature=query)
+    module.endpoints["rank"] = tf.function(module.ranker.rank, input_signature=[features])
     with whole_directory(directory) as staging:
         towers_export.write(module, towers, staging)
         _write_config(config, staging)

@@ -4,14 +4,14 @@ Neighbours: `models.ordering.candidates` makes features from arrays; `models.ord
 the facade.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Interactions, Queries
+from models.asking import blocks
 from models.backend import tf
-from models.facade import BLOCK_SCORES
 from models.ordering.candidates import CandidateLists, candidate_lists
 from models.ordering.ranker_config import CascadeConfig
 from models.ordering.ranking_feed import labels_of
@@ -131,10 +131,3 @@ def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
         np.concatenate([part.item_keys for part in parts]),
         np.concatenate([part.features for part in parts]),
     )
-
-
-def blocks(queries: int, width: int) -> Iterator[slice]:
-    """The queries in blocks of so many that `width` numbers for each are not too much to hold."""
-    size = max(1, BLOCK_SCORES // max(width, 1))
-    for low in range(0, queries, size):
-        yield slice(low, min(low + size, queries))

@@ -1,9 +1,8 @@
 """What the feature store knew when a query was asked: the user's own items, the items' statistics.
 
 The ranker's inputs, beside the ids, history and statistics that `models.arrays.Queries` always
-carries. Neighbours: `recloop.features` builds these from Feast's rows;
-`models.ordering.candidates` turns
-them into features. NumPy only.
+carries. Neighbours: `recloop.features` builds these from Feast's rows; `models.ordering.candidates`
+turns them into features. NumPy only.
 """
 
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arrays import Float32Array, Int64Array, check_all, check_array, check_same_length
+from models.lists import check_offsets, owners, picked
 
 OWN_COLUMNS = ("purchases", "days", "first_age", "last_age", "decayed_28d", "decayed_112d")
 """Columns of `OwnItems.values`: events; distinct days with one; days from the first and from the
@@ -24,8 +24,7 @@ class OwnItems:
     """What each of B users had chosen before its query, item by item.
 
     Attributes:
-        offsets: int64 [B + 1], from 0 to n, not falling: items of query i are [offsets[i],
-            offsets[i + 1]).
+        offsets: int64 [B + 1], from 0 to n: which items are of which query (`models.lists`).
         item_keys: int64 [n], positive; each at most once per query. Any order; a long list may be
             cut to the latest.
         values: float32 [n, 6], `OWN_COLUMNS`; finite, not negative, not on a log scale.
@@ -38,7 +37,6 @@ class OwnItems:
     totals: Float32Array
 
     def __post_init__(self) -> None:
-        check_array("offsets", self.offsets, np.int64, 1)
         check_array("item_keys", self.item_keys, np.int64, 1)
         check_array("values", self.values, np.float32, 2)
         check_array("totals", self.totals, np.float32, 2)
@@ -56,12 +54,7 @@ class OwnItems:
             fine = np.isfinite(array) & (array >= 0)
             check_all(name, fine, array, "finite and not negative")
         check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
-        ends = self.offsets[0] == 0 and self.offsets[-1] == len(self.item_keys)
-        if not ends or (np.diff(self.offsets) < 0).any():
-            raise ValueError(
-                f"`offsets` should rise from 0 to {len(self.item_keys)}, the number of "
-                f"`item_keys`. Received: {self.offsets[0]} to {self.offsets[-1]}."
-            )
+        check_offsets(self.offsets, len(self.item_keys), "item_keys")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -78,7 +71,7 @@ class OwnItems:
 
     def owners(self) -> Int64Array:
         """The query of each item: int64 [n]."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        return owners(self.offsets)
 
     def holds(self, query: np.ndarray, item_keys: Int64Array) -> np.ndarray:
         """Which pairs of a query and an item are known: bool [N], of integers [N] and [N]."""
@@ -96,7 +89,7 @@ class OwnItems:
     def take(self, index: np.ndarray | slice) -> "OwnItems":
         """The queries at `index` (integers, booleans or a slice)."""
         chosen = np.arange(len(self))[index]
-        offsets, places = concatenated(self.offsets, chosen)
+        offsets, places = picked(self.offsets, chosen)
         return OwnItems(offsets, self.item_keys[places], self.values[places], self.totals[chosen])
 
 
@@ -137,18 +130,3 @@ class ItemStatistics:
             return np.zeros((self.moments, len(item_keys), self.values.shape[2]), np.float32)
         at = np.minimum(np.searchsorted(self.item_keys, item_keys), len(self.item_keys) - 1)
         return self.values[:, at] * (self.item_keys[at] == item_keys)[None, :, None]
-
-
-def concatenated(offsets: Int64Array, chosen: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Lists picked from a concatenation of lists.
-
-    Args:
-        offsets: int64 [B + 1], of the B lists.
-        chosen: int64 [b], which of them, in which order; repeats allowed.
-
-    Returns:
-        The offsets of the picked lists (int64 [b + 1]), and the places of their elements.
-    """
-    lengths = offsets[chosen + 1] - offsets[chosen]
-    picked = np.concatenate([[0], np.cumsum(lengths)])
-    return picked, np.repeat(offsets[chosen] - picked[:-1], lengths) + np.arange(picked[-1])

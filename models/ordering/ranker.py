@@ -11,9 +11,10 @@ Both heads are linear and few: with `scope = "head"` they are the small adapter 
 frozen base (Houlsby et al., ICML 2019, put theirs between the layers; with two layers there is no
 between). Losses, summed over the batch:
 
-    listwise   for a query with candidates C and weights y: -n^(p - 1) sum_c y_c log softmax_C(score)_c
-               with n = sum y, and the same among the pairs that aren't known, by `choice` alone
-               (Cao et al., Learning to rank: from pairwise approach to listwise approach, ICML 2007)
+    listwise   for a query with candidates C and weights y:
+               -n^(p - 1) sum_c y_c log softmax_C(score)_c with n = sum y, and the same among the
+               pairs that aren't known, by `choice` alone (Cao et al., Learning to rank: from
+               pairwise approach to listwise approach, ICML 2007)
     pointwise  weighted sigmoid cross-entropy of the score; squared error of a known value
 
 The cross layer is that of `tfrs.layers.dcn.Cross` (full matrix); written out, because the weights
@@ -58,9 +59,7 @@ class Ranker(Network):
                 start = np.zeros((1, config.dimension))
                 self.table(name, start, keyed=f"{name}s", spread=0.1)  # type: ignore[arg-type]
             width += 2 * config.dimension
-        self.content["item_words"] = tf.Variable(
-            np.zeros((1, 0), np.int64), shape=[None, 0], trainable=False, name="item_words"
-        )
+        self.know_words(0)
         for layer in range(config.cross_layers):
             self.table(f"cross_{layer}_kernel", 0.25 * initial(rng, width, width))
             self.table(f"cross_{layer}_bias", np.zeros(width))

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from models import bounds
 from models.ordering.candidates import feature_width
 from models.retrieval.config import ModelConfig
 
@@ -49,12 +50,7 @@ class RankerConfig:
     def __post_init__(self) -> None:
         # JSON has no tuples.
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name, least in (("feature_width", 1), ("dimension", 0), ("cross_layers", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` should be an integer of at least {least}. Received: {value!r}."
-                )
+        bounds.integers(self, feature_width=1, dimension=0, cross_layers=0)
         if not -1 <= self.start_feature < self.feature_width:
             raise ValueError(
                 f"`start_feature` should be one of the {self.feature_width} features, or -1. "
@@ -62,19 +58,9 @@ class RankerConfig:
             )
         if not all(isinstance(width, int) and width > 0 for width in self.hidden):
             raise ValueError(f"`hidden` should be positive widths. Received: {self.hidden!r}.")
-        for name, known in (("second_head", SECOND_HEADS), ("loss", LOSSES)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"`{name}` should be one of {', '.join(known)}. "
-                    f"Received: {getattr(self, name)!r}."
-                )
-        for name in ("discovery_weight", "basket_power"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"`{name}` should be 0 or more. Received: {getattr(self, name)}.")
-        if not 0 < self.initial_accumulator < float("inf"):
-            raise ValueError(
-                f"`initial_accumulator` should be positive. Received: {self.initial_accumulator}."
-            )
+        bounds.one_of(self, second_head=SECOND_HEADS, loss=LOSSES)
+        bounds.not_negative(self, "discovery_weight", "basket_power")
+        bounds.positive(self, "initial_accumulator")
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `RankerConfig(**it)` is equal to this."""
@@ -102,7 +88,7 @@ class CascadeConfig:
     )
     """Of the two towers."""
     item_statistics: int = 5
-    """How many statistics of items a query carries (`models.ordering.point_in_time.ItemStatistics`)."""
+    """How many statistics of items a query carries (see `point_in_time.ItemStatistics`)."""
     retrieved: int = 100
     """How many of the best by retrieval are candidates."""
     popular: int = 50
@@ -120,22 +106,9 @@ class CascadeConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name, least in (
-            ("item_statistics", 0),
-            ("retrieved", 1),
-            ("popular", 0),
-            ("popularity_column", -1),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` should be an integer of at least {least}. Received: {value!r}."
-                )
-        if not 0 <= self.repeat_weight < float("inf"):
-            raise ValueError(
-                f"`repeat_weight` should be 0 or more. Received: {self.repeat_weight}."
-            )
-        _ = self.ranker
+        bounds.integers(self, item_statistics=0, retrieved=1, popular=0, popularity_column=-1)
+        bounds.not_negative(self, "repeat_weight")
+        _ = self.ranker  # which checks the last four
 
     @property
     def ranker(self) -> RankerConfig:

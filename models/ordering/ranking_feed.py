@@ -18,9 +18,10 @@ from models.arrays import (
 )
 from models.backend import tf
 from models.errors import BadTrainingData
+from models.learning.feed import Shuffled, check_weights, owners_of
 from models.learning.recipes import Recipe
+from models.lists import picked
 from models.ordering.candidates import CandidateLists
-from models.ordering.point_in_time import concatenated
 from models.ordering.ranker import KNOWN_FEATURE
 from models.state import ModelState
 
@@ -67,7 +68,7 @@ class RankingExamples:
         return len(self.user_keys)
 
 
-class RankingFeed:
+class RankingFeed(Shuffled):
     """Single examples, for the pointwise loss.
 
     Raises:
@@ -97,14 +98,6 @@ class RankingFeed:
             for name, array in self._arrays.items()
         }
 
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def order(self, rng: np.random.Generator) -> Int64Array:
-        if self._recipe.shuffle == "none":
-            return np.arange(len(self))
-        return rng.permutation(len(self))
-
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
         return {name: array[examples] for name, array in self._arrays.items()}
 
@@ -122,7 +115,7 @@ class RankingFeed:
         }
 
 
-class ListFeed:
+class ListFeed(Shuffled):
     """Queries with their candidates, for the listwise loss. An example is a query.
 
     Queries none of whose candidates was chosen are left out: they say nothing.
@@ -140,7 +133,7 @@ class ListFeed:
         chosen = np.bincount(owners, labels, minlength=len(lists))
         kept = np.flatnonzero(chosen > 0)
         _check(state, lists.features, chosen[kept])
-        self._offsets, places = concatenated(lists.offsets, kept)
+        self._offsets, places = picked(lists.offsets, kept)
         self._features = standardised(state, lists.features)[places]
         self._known = known(lists.features)[places]
         self._labels = labels[places]
@@ -155,16 +148,8 @@ class ListFeed:
             "weights": spec([None], tf.float32),
         }
 
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def order(self, rng: np.random.Generator) -> Int64Array:
-        if self._recipe.shuffle == "none":
-            return np.arange(len(self))
-        return rng.permutation(len(self))
-
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
-        offsets, places = concatenated(self._offsets, examples)
+        offsets, places = picked(self._offsets, examples)
         return {
             "features": self._features[places],
             "known": self._known[places],
@@ -177,12 +162,11 @@ class ListFeed:
         del seed
         offsets = chunk["offsets"][low : high + 1]
         first, last = offsets[0], offsets[-1]
-        lengths = offsets[1:] - offsets[:-1]
         return {
             "features": chunk["features"][first:last],
             "known": chunk["known"][first:last],
             "labels": chunk["labels"][first:last],
-            "owner": tf.repeat(tf.range(tf.size(lengths)), lengths),
+            "owner": owners_of(offsets),
             "weights": chunk["weights"][low:high],
         }
 
@@ -236,11 +220,7 @@ def known(features: Float32Array) -> Float32Array:
 
 
 def _check(state: ModelState, features: Float32Array, weights: np.ndarray) -> None:
-    if not len(weights) or not weights.any():
-        raise BadTrainingData(
-            f"There is nothing to learn from: {len(weights)} example(s) for the ranker, none with a "
-            "positive weight. Skip the update, or widen its window."
-        )
+    check_weights(weights, "example(s) for the ranker")
     if features.shape[1] != state.config.feature_width:
         raise BadTrainingData(
             f"The ranker takes {state.config.feature_width} features. "

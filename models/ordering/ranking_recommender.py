@@ -1,17 +1,15 @@
 """RankingRecommender: the ranker's facade, for examples that come with their features.
 
-Click-through data, or any table of (user, item, features, chosen). Neighbours: `models.ordering.cascade`
-uses the same network on the candidates that retrieval found.
+Click-through data, or any table of (user, item, features, chosen). Neighbours:
+`models.ordering.cascade` uses the same network on the candidates that retrieval found.
 """
-
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Items
-from models.backend import prepare_devices, tf
+from models.backend import tf
 from models.errors import IncompatibleCheckpoint
+from models.facade import Facade
 from models.ids import growth
 from models.learning import rehearsal
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
@@ -19,14 +17,15 @@ from models.ordering import ranking_memory
 from models.ordering.ranker_config import RankerConfig
 from models.ordering.ranking_feed import RankingExamples, RankingFeed, known, standardised
 from models.state import ModelState
-from models.storage import checkpoint
 
 BLOCK_EXAMPLES = 65_536
 """How many examples are predicted at a time."""
 
 
-class RankingRecommender:
+class RankingRecommender(Facade):
     """A pointwise ranker that grows and learns in place."""
+
+    config_class = RankerConfig
 
     def __init__(self, state: ModelState) -> None:
         """Wraps a state; use `create` or `restore`.
@@ -34,40 +33,12 @@ class RankingRecommender:
         Raises:
             IncompatibleCheckpoint: the state is of another family, or ranks lists.
         """
-        if state.config.family != RankerConfig.family or state.config.loss != "pointwise":
+        super().__init__(state)
+        if state.config.loss != "pointwise":
             raise IncompatibleCheckpoint(
                 "RankingRecommender takes a ranker with loss='pointwise'. Received: "
-                f"{state.config.family!r}, {getattr(state.config, 'loss', None)!r}. "
-                "Restore it with its own family's recommender."
+                f"{state.config.loss!r}. Restore it with the cascade that it is a stage of."
             )
-        self._state = state
-
-    @classmethod
-    def create(cls, config: RankerConfig, seed: int) -> "RankingRecommender":
-        """A ranker that knows no user and no item."""
-        prepare_devices()
-        return cls(ModelState.create(config, seed))
-
-    @classmethod
-    def restore(
-        cls, directory: str | Path, magnitude_limit: float = checkpoint.MAGNITUDE_LIMIT
-    ) -> "RankingRecommender":
-        """The ranker saved in `directory`.
-
-        Raises:
-            RestoreError: what is there can't be used; the message names the array and the remedy.
-        """
-        prepare_devices()
-        return cls(checkpoint.restore(Path(directory), magnitude_limit))
-
-    @property
-    def config(self) -> Any:
-        return self._state.config
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps taken in the model's life."""
-        return self._state.steps
 
     def grow(self, user_keys: Int64Array, item_keys: Int64Array) -> tuple[int, int]:
         """Adds the ids that are new; returns how many of each. See `growth.grow`."""
@@ -109,14 +80,6 @@ class RankingRecommender:
             score = pair_scores(self._state, features[block], users[block], items[block])
             parts.append(tf.math.sigmoid(score).numpy())
         return np.concatenate(parts)
-
-    def save(self, directory: str | Path) -> None:
-        """Writes all of it, slots included, to `directory` (new, or replaced as a whole)."""
-        checkpoint.save(self._state, Path(directory))
-
-    def parameters(self) -> dict[str, np.ndarray]:
-        """Copies of the trained tables, by name (float32)."""
-        return self._state.parameters()
 
 
 def pair_scores(

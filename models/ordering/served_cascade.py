@@ -1,8 +1,7 @@
 """ServedCascade: a released cascade, asked in keys. Nothing to learn.
 
-Neighbours: `models.ordering.cascade_files` writes what this reads; `models.storage.served` does
-the same for
-retrieval alone; `recloop.release.recommend` gives it a user's online features.
+Neighbours: `models.ordering.cascade_files` writes what this reads; `models.storage.served` does the
+same for retrieval alone; `recloop.release.recommend` gives it a user's online features.
 """
 
 from pathlib import Path
@@ -39,9 +38,7 @@ class ServedCascade(Served):
             exclude: int64 [B, E] item keys not to return, 0-padded.
         """
         config = self._config
-        history = np.zeros((len(queries), config.retrieval.history_length), np.int64)
-        kept = self._items.rows(queries.history[:, : history.shape[1]])
-        history[:, : kept.shape[1]] = kept
+        history = self._items.rows(queries.latest(config.retrieval.history_length))
         logits = self._model.signatures["logits"](
             user_row=tf.constant(self._users.rows(queries.user_keys)),
             history_rows=tf.constant(history),

@@ -13,7 +13,7 @@ def mean_of_rows(table: tf.Tensor, rows: tf.Tensor, there: tf.Tensor) -> tf.Tens
     """Mean over each bag of the rows that are there.
 
     Args:
-        table: float32 [R, d], a variable, a tensor or a packed table. Its gradient has each row once.
+        table: float32 [R, d], variable, tensor or packed table. Its gradient has each row once.
         rows: int64 [B, n].
         there: bool [B, n].
 

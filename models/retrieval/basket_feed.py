@@ -1,16 +1,16 @@
 """The two-tower's feed for the basket loss: an example is a query with all that it chose.
 
-Neighbours: `models.retrieval.interaction_feed` is the feed for the in-batch loss, where an example is an
-event; `models.retrieval.two_tower` has both losses.
+Neighbours: `models.retrieval.interaction_feed` is the feed for the in-batch loss, where an example
+is an event; `models.retrieval.two_tower` has both losses.
 """
 
 import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Interactions, Queries
 from models.backend import tf
-from models.learning.feed import Feed
+from models.learning.feed import Feed, Shuffled, owners_of
 from models.learning.recipes import Recipe
-from models.ordering.point_in_time import concatenated
+from models.lists import picked
 from models.retrieval.interaction_feed import InteractionFeed, check_interactions, translate
 from models.retrieval.sampling import sampling_probability
 from models.retrieval.softmax import log_probability
@@ -27,11 +27,11 @@ def tower_feed(
     return feed(state, queries, interactions, recipe)
 
 
-class BasketFeed:
+class BasketFeed(Shuffled):
     """Queries and their baskets. See `models.learning.feed.Feed`.
 
     Queries without interactions are left out. The catalogue is looked at whole while it is small
-    (`ModelConfig.whole_catalogue`); beyond, in each batch, its items and `uniform_negatives` others.
+    (`ModelConfig.whole_catalogue`); beyond, at each batch's items and `uniform_negatives` others.
 
     Raises:
         BadTrainingData: as `InteractionFeed`.
@@ -74,16 +74,8 @@ class BasketFeed:
             "dropout": spec([2], tf.float32),
         }
 
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def order(self, rng: np.random.Generator) -> Int64Array:
-        if self._recipe.shuffle == "none":
-            return np.arange(len(self))
-        return rng.permutation(len(self))
-
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
-        offsets, places = concatenated(self._offsets, examples)
+        offsets, places = picked(self._offsets, examples)
         return {
             "user_rows": self._users[examples],
             "history_rows": self._history[examples],
@@ -98,7 +90,6 @@ class BasketFeed:
 
     def batch(self, chunk: Tensors, low: tf.Tensor, high: tf.Tensor, seed: tf.Tensor) -> Tensors:
         offsets = chunk["offsets"][low : high + 1]
-        lengths = offsets[1:] - offsets[:-1]
         user = chunk["user_rows"][low:high]
         width = self._config.history_length + 1
         luck = tf.random.stateless_uniform([tf.size(user), width], seed)
@@ -108,7 +99,7 @@ class BasketFeed:
             "history_rows": chunk["history_rows"][low:high],
             "statistics": chunk["statistics"][low:high],
             "keep": luck[:, :-1] >= chunk["dropout"][0],
-            "query": tf.repeat(tf.range(tf.size(lengths)), lengths),
+            "query": owners_of(offsets),
             "item_rows": chunk["item_rows"][offsets[0] : offsets[-1]],
             "event_weights": chunk["event_weights"][offsets[0] : offsets[-1]],
             "weights": chunk["weights"][low:high],

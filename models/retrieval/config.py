@@ -1,10 +1,12 @@
 """What is fixed when a model is created: its shapes and the form of its score.
 
-What changes from one training to the next is in `models.learning.recipes.Recipe`. No TensorFlow here.
+What changes from one training to the next is in `models.learning.recipes`. No TensorFlow here.
 """
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from models import bounds
 
 if TYPE_CHECKING:
     from models.retrieval.two_tower import TwoTower
@@ -44,8 +46,8 @@ class ModelConfig:
     """How many items drawn uniformly from the catalogue join each batch as negatives
     (mixed negative sampling, Yang et al., WWW 2020)."""
     loss: str = "in_batch"
-    """"in_batch": an event against the batch's other items (batch_size counts events); "basket": all
-    that a query chose, against the catalogue (batch_size counts queries)."""
+    """"in_batch": an event against the batch's other items (batch_size counts events); "basket":
+    all that a query chose, against the catalogue (batch_size counts queries)."""
     whole_catalogue: int = 20_000
     """The basket loss looks at every item up to this many; beyond, at the batch's and at
     `uniform_negatives` others."""
@@ -53,28 +55,18 @@ class ModelConfig:
     """Adagrad's slots start here, for old rows and new."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("dimension", 1),
-            ("history_length", 0),
-            ("statistics_width", 0),
-            ("word_buckets", 2),
-            ("words_per_item", 0),
-            ("uniform_negatives", 0),
-            ("whole_catalogue", 0),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` should be an integer of at least {least}. Received: {value!r}."
-                )
-        if self.loss not in LOSSES:
-            raise ValueError(
-                f"`loss` should be one of {', '.join(LOSSES)}. Received: {self.loss!r}."
-            )
-        for name in ("temperature", "statistics_scale", "initial_accumulator"):
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise ValueError(f"`{name}` should be positive and finite. Received: {value!r}.")
+        bounds.integers(
+            self,
+            dimension=1,
+            history_length=0,
+            statistics_width=0,
+            word_buckets=2,
+            words_per_item=0,
+            uniform_negatives=0,
+            whole_catalogue=0,
+        )
+        bounds.one_of(self, loss=LOSSES)
+        bounds.positive(self, "temperature", "statistics_scale", "initial_accumulator")
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `ModelConfig(**it)` is equal to this."""

@@ -5,6 +5,7 @@ import numpy as np
 from models.arrays import Float32Array, Int64Array, Interactions, Queries
 from models.backend import tf
 from models.errors import BadTrainingData
+from models.learning.feed import check_weights, known_rows
 from models.learning.recipes import Recipe
 from models.retrieval.sampling import event_order, sampling_probability
 from models.state import ModelState
@@ -107,10 +108,7 @@ class InteractionFeed:
 
 def translate(state: ModelState, queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Queries as the graph takes them: user rows [B], history rows [B, H], statistics [B, S]."""
-    width = state.config.history_length
-    history = np.zeros((len(queries), width), np.int64)
-    kept = state.items.rows(queries.history[:, :width])
-    history[:, : kept.shape[1]] = kept
+    history = state.items.rows(queries.latest(state.config.history_length))
     return state.users.rows(queries.user_keys), history, queries.statistics
 
 
@@ -118,11 +116,7 @@ def check_interactions(
     state: ModelState, queries: Queries, interactions: Interactions
 ) -> Int64Array:
     """The items' rows, int64 [N]; BadTrainingData if these arrays can't be learned from."""
-    if len(interactions) == 0 or not interactions.weights.any():
-        raise BadTrainingData(
-            f"There is nothing to learn from: {len(interactions)} interactions, none with a "
-            "positive weight. Skip the update, or widen its window."
-        )
+    check_weights(interactions.weights, "interactions")
     if interactions.query.max() >= len(queries):
         raise BadTrainingData(
             f"Interaction {int(interactions.query.argmax())} points to query "
@@ -133,11 +127,4 @@ def check_interactions(
             f"The model takes {state.config.statistics_width} statistics per query. Received: "
             f"{queries.statistics.shape[1]}. Select the same features, or rebuild the model."
         )
-    rows = state.items.rows(interactions.item_keys)
-    if (rows == 0).any():
-        unknown = np.unique(interactions.item_keys[rows == 0])
-        raise BadTrainingData(
-            f"{len(unknown)} item(s) of the interactions are unknown to the model, the first is "
-            f"{unknown[0]}. Call grow() with the window's items before fit()."
-        )
-    return rows
+    return known_rows(state.items, interactions.item_keys, "interactions")

@@ -23,17 +23,13 @@ def examples_of(state: ModelState, queries: Queries, interactions: Interactions)
     For the basket loss also `group` int64 [N], the basket of each event: what reservoirs keep are
     then whole baskets, which the loss looks at once for all their events.
     """
-    width = state.config.history_length
-    history = np.zeros((len(queries), width), np.int64)
-    kept = queries.history[:, :width]
-    history[:, : kept.shape[1]] = kept
     asked = interactions.query
     baskets = {}
     if state.config.loss == "basket":
         baskets["group"] = np.unique(asked, return_inverse=True)[1].astype(np.int64)
     return baskets | {
         "user_keys": queries.user_keys[asked],
-        "history": history[asked],
+        "history": queries.latest(state.config.history_length)[asked],
         "statistics": queries.statistics[asked],
         "item_keys": interactions.item_keys,
         "weights": interactions.weights,

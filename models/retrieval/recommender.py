@@ -1,7 +1,7 @@
 """Recommender: the two-tower's facade, keys in, keys and scores out.
 
-Neighbours: `recloop` builds the arrays and decides; `models.facade` has what all families share;
-`models.learning.training` trains, `models.learning.rehearsal` brings the past in.
+Neighbours: `recloop` builds the arrays and decides; `models.retriever` has what all families
+answer; `models.learning.training` trains, `models.learning.rehearsal` brings the past in.
 """
 
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from collections.abc import Callable
 import numpy as np
 
 from models.arrays import Interactions, Queries
-from models.facade import Facade
 from models.ids.admission import admitted
 from models.learning import rehearsal
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
 from models.retrieval import interaction_memory
 from models.retrieval.basket_feed import tower_feed
 from models.retrieval.config import ModelConfig
+from models.retriever import RetrievalFacade
 
 
-class Recommender(Facade):
+class Recommender(RetrievalFacade):
     """A recommender that grows and learns in place.
 
     >>> model = Recommender.create(ModelConfig(), seed=1)          # doctest: +SKIP

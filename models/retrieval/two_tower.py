@@ -5,8 +5,7 @@
     logit = query . item / temperature + item bias
 
 trained by a softmax over the items of the batch (`models.retrieval.softmax`), each logit corrected
-by the log
-of the probability with which its item is in a batch (logQ).
+by the log of the probability with which its item is in a batch (logQ).
 
 Everything here speaks rows (row 0: unknown, or padding), never keys; `models.retrieval.recommender`
 translates. Tables are variables of shape [None, d], so that they can grow without a new trace.
@@ -17,8 +16,6 @@ References:
     recommendations, RecSys 2016 (mean of the history). Yang et al., Mixed negative sampling for
     learning two-tower neural networks in recommendations, WWW 2020 (uniform negatives).
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -78,13 +75,7 @@ class TwoTower(Network):
         shared = config.history_length > 0 and config.shared_history_table
         read = ("user", "item" if shared else "history", "statistics")
         self.query_tables = tuple(name for name in read if name in self.tables)
-        self.content["item_words"] = tf.Variable(
-            np.zeros((1, config.words_per_item), np.int64),
-            # int64: TensorFlow keeps int32 variables off the GPU.
-            shape=[None, config.words_per_item],
-            trainable=False,
-            name="item_words",
-        )
+        self.know_words(config.words_per_item)
 
     def query_vectors(
         self,
@@ -136,11 +127,21 @@ class TwoTower(Network):
             item = tf.concat([item, bias * self.config.temperature], axis=1)
         return item
 
+    def _queries(self, inputs: dict[str, tf.Tensor], unbiased: bool = False) -> tf.Tensor:
+        """The vectors of a batch's queries."""
+        return self.query_vectors(
+            inputs["user_rows"],
+            inputs["history_rows"],
+            inputs["statistics"],
+            inputs.get("keep"),
+            unbiased,
+        )
+
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Sum over the batch of the weighted, corrected softmax cross-entropy.
 
         Args:
-            inputs: for the basket loss see `_basket_loss`; in-batch, B events on U distinct queries:
+            inputs: for the basket loss see `_basket_loss`; in-batch, B events on U queries:
                 user_rows int64 [U], history_rows int64 [U, H], statistics float32 [U, S];
                 keep bool [U, H], which of the history to look at, optional;
                 query int32 [B], index into the U queries;
@@ -157,13 +158,7 @@ class TwoTower(Network):
         if self.config.loss == "basket":
             return self._basket_loss(inputs)
         # Towers are computed once per distinct query and candidate, however often they occur.
-        queries = self.query_vectors(
-            inputs["user_rows"],
-            inputs["history_rows"],
-            inputs["statistics"],
-            inputs.get("keep"),
-            unbiased=True,
-        )
+        queries = self._queries(inputs, unbiased=True)
         rows, place, copies = tf.unique_with_counts(self.columns(inputs))
         offset = -log_probability(tf.gather(inputs["probability"], rows))
         if "item_bias" in self.tables:
@@ -184,8 +179,8 @@ class TwoTower(Network):
         """-sum_u sum_(i in basket u) w_ui log softmax(logits of u over the candidates)_i.
 
         The multinomial likelihood of each query's basket (Liang et al., Variational autoencoders
-        for collaborative filtering, WWW 2018). Over the whole catalogue it needs no correction; over
-        a sample, log Q is subtracted as in the in-batch loss.
+        for collaborative filtering, WWW 2018). Over the whole catalogue it needs no correction;
+        over a sample, log Q is subtracted as in the in-batch loss.
 
         Args:
             inputs: U queries: user_rows int64 [U], history_rows int64 [U, H], statistics float32
@@ -194,13 +189,7 @@ class TwoTower(Network):
                 distinct, all of the events' items among them; position int32 [E], where each
                 event's item is among them; log_q float32 [C], not for the whole catalogue.
         """
-        queries = self.query_vectors(
-            inputs["user_rows"],
-            inputs["history_rows"],
-            inputs["statistics"],
-            inputs.get("keep"),
-            unbiased=True,
-        )
+        queries = self._queries(inputs, unbiased=True)
         rows = inputs["candidate_rows"]
         offset = tf.zeros_like(rows, tf.float32)
         if "item_bias" in self.tables:
@@ -222,9 +211,7 @@ class TwoTower(Network):
 
         With the basket loss: of the candidates for each query, [U, C].
         """
-        queries = self.query_vectors(
-            inputs["user_rows"], inputs["history_rows"], inputs["statistics"], inputs.get("keep")
-        )
+        queries = self._queries(inputs)
         items = self.item_vectors(self.columns(inputs))
         logits = tf.linalg.matmul(queries, items, transpose_b=True)
         logits /= self.config.temperature
@@ -267,12 +254,3 @@ class TwoTower(Network):
         if self.config.loss == "basket":
             return inputs["candidate_rows"]
         return tf.concat([inputs["item_rows"], inputs["negative_rows"]], axis=0)
-
-    def check_content(self, arrays: Mapping[str, np.ndarray]) -> str | None:
-        words = arrays["item_words"]
-        if words.size and not 0 <= words.min() <= words.max() < self.config.word_buckets:
-            return (
-                f"Array 'item_words' should be in [0, {self.config.word_buckets}). "
-                f"Received: {words.min()} to {words.max()}."
-            )
-        return None

@@ -4,7 +4,7 @@ A session is a row of int64 [S, T]: item rows oldest first, then 0 (padding). Bo
 form. The same seed gives the same view.
 
 Reference: Xie et al., Contrastive learning for sequential recommendation (CL4SRec), ICDE 2022,
-sections 3.2.1 and 3.2.2. Its third view, reordering, is left out: in a session the order is the signal.
+sections 3.2.1 and 3.2.2. Its third view, reordering, is left out: in a session order is the signal.
 """
 
 from models.backend import tf

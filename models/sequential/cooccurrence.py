@@ -1,9 +1,10 @@
-"""What co-occurs with what: a memory beside a network, that learns at once and costs next to nothing.
+"""What co-occurs with what: a memory beside a network, which learns at once and costs little.
 
     pair weight    w(a, b) = sum over sessions, over places i, j of a, b in it, of
                    distance^(max(|i - j| - 1, 0)) / sqrt(length of the session); `repeat` times that
                    for i = j. At each update older weights are multiplied by `decay`.
-    history        q = sum over its items a of recency^(items after a) * idf(a) / sqrt(w(a, .)) * w(a, .)
+    history        q = sum over its items a of
+                   recency^(items after a) * idf(a) / sqrt(w(a, .)) * w(a, .)
     share of b     q(b) / sum of q
     idf(a)         log(1 + total self-weight / (1 + self-weight of a))
 
@@ -12,8 +13,8 @@ memorization: nearest neighbor language models, ICLR 2020); the neighbours are s
 Jannach, Evaluation of session-based recommendation algorithms, UMUAI 2018), and since their votes
 add up, they are kept as one sparse matrix.
 
-Kept in a state's `extra` in keys, never rows, so that it outlives the growth and the expiry of rows.
-NumPy only.
+Kept in a state's `extra` in keys, never rows, so that it outlives the growth and the expiry of
+rows. NumPy only.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arrays import Float32Array, Int32Array, Int64Array
+from models.lists import owners, picked
 from models.sequential.sessions import Sessions
 from models.sequential.transformer_config import TransformerConfig
 
@@ -37,7 +39,7 @@ class Cooccurrence:
         offsets: int64 [n + 1]; neighbours of item i are at [offsets[i], offsets[i + 1]).
         neighbours: int32 [m], positions in `keys`, ascending within an item.
         weights: float32 [m], positive.
-        voices: float32 [n], what each item's neighbours are multiplied by: idf / sqrt(sum of weights).
+        voices: float32 [n], idf / sqrt(sum of weights); multiplies the neighbours of each item.
     """
 
     keys: Int64Array
@@ -71,7 +73,7 @@ class Cooccurrence:
         }
 
     def updated(self, sessions: Sessions, config: TransformerConfig) -> "Cooccurrence":
-        """With these sessions, each to be counted once in a model's life, and the older ones decayed."""
+        """With these sessions, each to be counted once in a model's life; older ones decayed."""
         first, second, weight = pairs_of(sessions, config.memory_distance, config.memory_repeat)
         keys = np.union1d(self.keys, np.unique(sessions.item_keys))
         size = len(keys)
@@ -105,8 +107,7 @@ class Cooccurrence:
 
     def _totals(self) -> np.ndarray:
         """float64 [n]: the sum of each item's weights."""
-        owner = np.repeat(np.arange(len(self.keys)), np.diff(self.offsets))
-        return np.bincount(owner, weights=self.weights, minlength=len(self.keys))
+        return np.bincount(owners(self.offsets), weights=self.weights, minlength=len(self.keys))
 
     def shares(
         self, history: Int64Array, recency: float
@@ -128,13 +129,10 @@ class Cooccurrence:
         asked, after = np.nonzero((self.keys[place] == history) & (history > 0))
         item = place[asked, after]
         voice = recency ** after.astype(np.float64) * self.voices[item]
-        count = self.offsets[item + 1] - self.offsets[item]
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        entry = np.repeat(self.offsets[item], count) + within
-        votes = np.repeat(voice, count) * self.weights[entry]
-        cells, where = np.unique(
-            np.repeat(asked, count) * size + self.neighbours[entry], return_inverse=True
-        )
+        offsets, entry = picked(self.offsets, item)
+        source = owners(offsets)
+        votes = voice[source] * self.weights[entry]
+        cells, where = np.unique(asked[source] * size + self.neighbours[entry], return_inverse=True)
         sums = np.bincount(where, weights=votes, minlength=len(cells))
         row, column = np.divmod(cells, size)
         total = np.bincount(row, weights=sums, minlength=len(history))
@@ -146,7 +144,7 @@ def pairs_of(
 ) -> tuple[Int64Array, Int64Array, Float32Array]:
     """Ordered pairs of item keys, both ways, with what each weighs; repeats not summed."""
     length = np.diff(sessions.offsets)
-    session = np.repeat(np.arange(len(length)), length)
+    session = sessions.of_item
     weight = (1.0 / np.sqrt(np.maximum(length, 1)))[session]
     keys = sessions.item_keys
     parts = [(keys, keys, weight * repeat)]

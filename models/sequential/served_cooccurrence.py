@@ -3,6 +3,7 @@
 import numpy as np
 
 from models.backend import tf
+from models.lists import owners
 from models.sequential.cooccurrence import Cooccurrence
 from models.state import ModelState
 
@@ -14,7 +15,7 @@ class ServedCooccurrence(tf.Module):
         super().__init__(name="cooccurrence")
         size = len(state.items) + 1
         row_of = state.items.rows(memory.keys)
-        owner = row_of[np.repeat(np.arange(len(row_of)), np.diff(memory.offsets))]
+        owner = row_of[owners(memory.offsets)]
         neighbour = row_of[memory.neighbours]
         order = np.argsort(owner, kind="stable")
         order = order[owner[order] > 0]  # an item that has expired asks nothing

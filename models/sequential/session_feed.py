@@ -31,7 +31,9 @@ class SessionFeed:
     def __init__(
         self, state: ModelState, rows: Int64Array, target_weights: Float32Array, recipe: Recipe
     ) -> None:
-        """Args:
+        """Takes rows that are ready; `feed_of_sessions` and `feed_of` make them.
+
+        Args:
             state: gives the configuration.
             rows: int64 [N, H + 1], known item rows, oldest first, then 0.
             target_weights: float32 [N, H], of the item one place further as a target.
@@ -42,8 +44,8 @@ class SessionFeed:
         """
         if not target_weights.any():
             raise BadTrainingData(
-                f"There is nothing to learn from: {len(rows)} session(s), none with an item that is "
-                "known and follows another one. Grow the model with the window's items first, skip "
+                f"There is nothing to learn from: {len(rows)} session(s), none with an item that "
+                "is known and follows another one. Grow the model with the window's items first, skip "
                 "the update, or widen its window."
             )
         self._rows, self._target_weights = rows, target_weights
@@ -128,8 +130,8 @@ class SessionFeed:
 
 
 def feed_of_sessions(state: ModelState, sessions: Sessions, recipe: Recipe) -> SessionFeed:
-    """Every item but the first of each session as a target. Items that the model doesn't know are left
-    out; a session longer than H + 1 is cut into overlapping pieces, each target in one of them."""
+    """Every item but the first of each session as a target. Items that the model doesn't know are
+    left out; a session longer than H + 1 is cut into overlapping pieces, each target in one."""
     known = sessions.keep_items(state.items.rows(sessions.item_keys) > 0, least=2)
     width = state.config.history_length
     rows = state.items.rows(known.item_keys)
@@ -147,7 +149,7 @@ def feed_of_sessions(state: ModelState, sessions: Sessions, recipe: Recipe) -> S
 
 
 def _pieces(start: int, end: int, width: int) -> list[tuple[int, int]]:
-    """Where each piece of a session begins, and its first target: half of a piece is looked back on."""
+    """Where each piece of a session begins, and its first target: half of a piece looks back."""
     pieces, first = [(start, start + 1)], start + width + 1
     while first < end:
         pieces.append((first - width // 2 - 1, first))

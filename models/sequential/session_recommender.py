@@ -4,7 +4,7 @@
             + memory_weight * log(1 + share of co-occurrence / memory_floor)
 
 The network generalises, the memory (`models.sequential.cooccurrence`) knows what was seen: it
-learns at once, forgets nothing but by its decay, and an increment to it is one pass over the window.
+learns at once, forgets nothing but by its decay, and an increment to it is a pass over the window.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Items, Queries
 from models.backend import tf
-from models.facade import Facade
 from models.ids.starts import Groups
 from models.learning.recipes import NewIds, ProgressCallback, Recipe, TrainingReport
 from models.learning.rehearsal import past_of, remember
 from models.learning.training import fit
+from models.retriever import RetrievalFacade
 from models.sequential import session_feed
 from models.sequential.cooccurrence import Cooccurrence
 from models.sequential.sessions import Sessions
@@ -27,7 +27,7 @@ from models.sequential.transformer_config import TransformerConfig
 NOBODY = np.zeros(0, np.int64)
 
 
-class SessionRecommender(Facade):
+class SessionRecommender(RetrievalFacade):
     """A sequential recommender that grows and learns in place.
 
     It takes the same queries as the other families', and looks at their history only.
@@ -43,8 +43,8 @@ class SessionRecommender(Facade):
     """Whether what co-occurs counts in scores; off, the network answers alone."""
 
     def meet(self, sessions: Sessions) -> int:
-        """Grows by the sessions' new items, counts what co-occurs in them, and moves the items' rows
-        accordingly; returns how many items were new. Call it once for each window, before `fit`.
+        """Grows by the sessions' new items, counts what co-occurs in them, and moves the items'
+        rows accordingly; returns how many items were new. Call it once a window, before `fit`.
         """
         keys, first = np.unique(sessions.item_keys, return_index=True)
         in_order = keys[np.argsort(first)]
@@ -62,13 +62,13 @@ class SessionRecommender(Facade):
         return new
 
     def count(self, sessions: Sessions) -> None:
-        """Adds the sessions to what is known to co-occur, and lets the older ones decay. Each session
-        is to be counted once in the model's life."""
+        """Adds the sessions to what is known to co-occur, and lets the older ones decay. Each
+        session is to be counted once in the model's life."""
         if self.config.memory_weight or self.config.follow_steps or self.config.spectral_start:
             self._state.extra |= self._cooccurrence().updated(sessions, self.config).to_arrays()
 
     def _align(self, before: Cooccurrence) -> None:
-        """Moves the items' rows to where their co-occurrences are. See `models.sequential.spectral`.
+        """Moves items' rows to where their co-occurrences are. See `models.sequential.spectral`.
 
         Before any training they start there; later they follow what has come since `before`, and an
         item without news stays bit-identical.
@@ -97,8 +97,8 @@ class SessionRecommender(Facade):
         progress: ProgressCallback | None = None,
         validate: Callable[[], float] | None = None,
     ) -> TrainingReport:
-        """Learns from every item but the first of each session, in place; items that the model doesn't
-        know are passed over. See `training.fit`."""
+        """Learns from every item but the first of each session, in place; items that the model
+        doesn't know are passed over. See `training.fit`."""
         feed = session_feed.feed_of_sessions(self._state, sessions, recipe)
         past = past_of(self._state, recipe, feed.targets, session_feed.feed_of)
         return fit(self._state, feed, recipe, progress, past, validate)
@@ -130,7 +130,7 @@ class SessionRecommender(Facade):
         return tf.tensor_scatter_nd_add(scores, where, bonus)
 
     def _compiled(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The query side: int64 [B, H'] item rows to float32 [B, d]. Compiled: it is many small ops."""
+        """The query side: int64 [B, H'] item rows to float32 [B, d]. Compiled: many small ops."""
         if "_query" not in self.__dict__:
             network = self._state.network
             self._query = tf.function(
@@ -140,7 +140,7 @@ class SessionRecommender(Facade):
         return self._query  # type: ignore[no-any-return]
 
     def _bonus(self, queries: Queries, rows: Int64Array) -> tuple[Int64Array, Float32Array]:
-        """What co-occurrence adds: places int64 [e, 2] in [B, len(rows)], and how much, float32 [e]."""
+        """What co-occurrence adds: places int64 [e, 2] in [B, len(rows)]; how much, float32 [e]."""
         memory, config = self._cooccurrence(), self.config
         history = queries.history[:, : config.history_length]
         owner, position, share = memory.shares(history, config.memory_recency)

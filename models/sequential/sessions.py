@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.arrays import Int64Array, Queries, check_all, check_array
+from models.lists import check_offsets, owners, picked
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,8 +13,7 @@ class Sessions:
     """S sessions, one after the other.
 
     Attributes:
-        offsets: int64 [S + 1], from 0, not descending; session s is
-            item_keys[offsets[s]:offsets[s + 1]].
+        offsets: int64 [S + 1], from 0 to N: which items are of which session (`models.lists`).
         item_keys: int64 [N], positive, oldest first within a session.
     """
 
@@ -21,22 +21,16 @@ class Sessions:
     item_keys: Int64Array
 
     def __post_init__(self) -> None:
-        check_array("offsets", self.offsets, np.int64, 1)
         check_array("item_keys", self.item_keys, np.int64, 1)
         check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
-        ends = (self.offsets[0], self.offsets[-1]) if len(self.offsets) else (-1, -1)
-        if ends != (0, len(self.item_keys)) or (np.diff(self.offsets) < 0).any():
-            raise ValueError(
-                f"`offsets` should rise from 0 to {len(self.item_keys)}, the number of items. "
-                f"Received: from {ends[0]} to {ends[1]}. Build it with Sessions.of_events."
-            )
+        check_offsets(self.offsets, len(self.item_keys), "item_keys")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @classmethod
     def of_events(cls, session_keys: Int64Array, item_keys: Int64Array) -> "Sessions":
-        """Sessions from events in order of time (int64 [N] each), which may alternate between sessions.
+        """Sessions from events in order of time (int64 [N] each); those of several may alternate.
 
         They come in the order of their first events.
         """
@@ -51,11 +45,11 @@ class Sessions:
     @property
     def of_item(self) -> Int64Array:
         """int64 [N]: the session of each item."""
-        return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.offsets))
+        return owners(self.offsets)
 
     def keep_items(self, kept: np.ndarray, least: int = 1) -> "Sessions":
-        """Without the items where `kept` (bool [N]) is false, and then without the sessions of fewer
-        than `least` items."""
+        """Without the items where `kept` (bool [N]) is false, and then without the sessions of
+        fewer than `least` items."""
         count = np.bincount(self.of_item[kept], minlength=len(self))
         stays = count >= least
         offsets = np.concatenate([[0], np.cumsum(count[stays])]).astype(np.int64)
@@ -63,11 +57,8 @@ class Sessions:
 
     def take(self, index: np.ndarray) -> "Sessions":
         """The sessions at `index` (integers or booleans), in this order."""
-        chosen = np.arange(len(self))[index]
-        count = np.diff(self.offsets)[chosen]
-        offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], count)
-        return Sessions(offsets, self.item_keys[np.repeat(self.offsets[chosen], count) + within])
+        offsets, places = picked(self.offsets, np.arange(len(self))[index])
+        return Sessions(offsets, self.item_keys[places])
 
     def prefixes(self, length: int) -> tuple[Int64Array, Int64Array]:
         """Every item but the first of each session, and what was before it.

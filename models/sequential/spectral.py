@@ -6,21 +6,22 @@ Both work on S = D^(-1/2) W D^(-1/2), the co-occurrences W with their row sums D
              Jordan and Weiss, On spectral clustering, NIPS 2001; found by block power iteration,
              Halko, Martinsson and Tropp, SIAM Review 2011)
     follow   x_i <- unit((1 - n_i) * unit(x_i) + n_i * unit((S x)_i)), a few times, where n_i is the
-             share of item i's co-occurrences that is new: a new item (n = 1) gets a place among those
-             it was seen with, a well-known one hardly moves, one that wasn't seen stays (label
-             propagation; Zhou et al., Learning with local and global consistency, NIPS 2003; on item
-             embeddings: He et al., LightGCN, SIGIR 2020)
+             share of item i's co-occurrences that is new: a new item (n = 1) gets a place among
+             those it was seen with, a well-known one hardly moves, one that wasn't seen stays
+             (label propagation; Zhou et al., Learning with local and global consistency, NIPS 2003;
+             on item embeddings: He et al., LightGCN, SIGIR 2020)
 
 The second keeps the space that the other weights have learned; a new start each time would turn it.
-Rejected: moving all items alike (n the same for all, 1/2), which over several updates makes the rows
-of different items alike: on DIGINETICA the network's own Recall@20 was then 49.8 % in period 4, and
-is 51.4 %.
+Rejected: moving all items alike (n the same for all, 1/2), which over several updates makes the
+rows of different items alike: on DIGINETICA the network's own Recall@20 was then 49.8 % in period
+4, and is 51.4 %.
 """
 
 import numpy as np
 
 from models.arrays import Float32Array
 from models.backend import tf
+from models.lists import owners
 from models.sequential.cooccurrence import Cooccurrence
 
 POWER_STEPS = 4
@@ -64,7 +65,7 @@ def follow(
 def _links(memory: Cooccurrence) -> tf.SparseTensor:
     """S, float32 [n, n]."""
     size = len(memory.keys)
-    owner = np.repeat(np.arange(size), np.diff(memory.offsets))
+    owner = owners(memory.offsets)
     total = np.bincount(owner, weights=memory.weights, minlength=size)
     scale = 1.0 / np.sqrt(np.maximum(total, 1e-6))
     values = memory.weights * scale[owner] * scale[memory.neighbours]

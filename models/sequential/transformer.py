@@ -2,23 +2,24 @@
 
     x_i    = unit(row of item i), coordinates dropped in training
     h      = blocks of causal self-attention and feed-forward over sqrt(d) * x
-    s_t    = unit(sum_(i <= t) a_ti x_i + h_t W / sqrt(d)),  a_t = softmax_i(h_t Q . h_i K + r_(t-i))
+    s_t    = unit(sum_(i <= t) a_ti x_i + h_t W / sqrt(d))
+    a_t    = softmax_i(h_t Q . h_i K + r_(t-i))
     logit  = s_t . unit(row of item j) / temperature
 
-A session's vector is, in the main, a weighted mean of the items' own vectors, so what asks and what is
-offered share one space; the blocks decide on the weights. Positions are distances from the present
-(r, and likewise in each block), never places in the session: all prefixes of a session are learned from
-in one pass, and padding may stand on either side.
+A session's vector is, in the main, a weighted mean of the items' own vectors, so what asks and what
+is offered share one space; the blocks decide on the weights. Positions are distances from the
+present (r, and likewise in each block), never places in the session: all prefixes of a session are
+learned from in one pass, and padding may stand on either side.
 
 Everything here speaks rows (row 0: unknown, hidden, or padding), never keys.
 
 References:
-    Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018 (causal blocks). Hou et al.,
-    CORE: simple and effective session-based recommendation within consistent representation space,
-    SIGIR 2022 (the weighted mean, dropout on items' coordinates). Gupta et al., NISER: normalized item
-    and session representations to handle popularity bias, 2019 (unit vectors). Shaw et al.,
-    Self-attention with relative position representations, NAACL 2018. Xie et al., Contrastive learning
-    for sequential recommendation, ICDE 2022 (the optional contrastive loss).
+    Kang and McAuley, Self-attentive sequential recommendation, ICDM 2018 (causal blocks). Hou et
+    al., CORE: simple and effective session-based recommendation within consistent representation
+    space, SIGIR 2022 (the weighted mean, dropout on items' coordinates). Gupta et al., NISER:
+    normalized item and session representations to handle popularity bias, 2019 (unit vectors). Shaw
+    et al., Self-attention with relative position representations, NAACL 2018. Xie et al.,
+    Contrastive learning for sequential recommendation, ICDE 2022 (the optional contrastive loss).
 """
 
 import numpy as np
@@ -40,8 +41,8 @@ class SequentialTransformer(Network):
     Attributes:
         tables: `item` [items + 1, d]; of block b `b<b>_query`, `_key`, `_value`, `_out` [d, d],
             `_wide` [d, w d], `_wide_bias` [w d], `_narrow` [w d, d], `_narrow_bias` [d], `_gain`
-            [2, d], `_distance` [heads, H]; of the readout `read_query`, `read_key`, `read_own` [d, d]
-            and `read_distance` [1, H].
+            [2, d], `_distance` [heads, H]; of the readout `read_query`, `read_key`, `read_own`
+            [d, d] and `read_distance` [1, H].
     """
 
     query_tables: tuple[str, ...]

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from models import bounds
+
 if TYPE_CHECKING:
     from models.sequential.transformer import SequentialTransformer
 
@@ -33,8 +35,8 @@ class TransformerConfig:
     """Length of an item's first row. Only its direction counts, so with Adam, whose steps have one
     size, an item turns so many times slower than a row of length 1 would; dense weights don't."""
     coordinate_dropout: float = 0.4
-    """Share of the coordinates of the items looked at that are hidden in training (Hou et al., CORE,
-    SIGIR 2022)."""
+    """Share of the coordinates of the items looked at that are hidden in training (Hou et al.,
+    CORE, SIGIR 2022)."""
     layer_dropout: float = 0.1
     """Share of what a block adds that is hidden in training."""
     uniform_negatives: int = 2048
@@ -72,52 +74,27 @@ class TransformerConfig:
     """Adagrad's slots start here, for old rows and new."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("dimension", 1),
-            ("history_length", 1),
-            ("blocks", 1),
-            ("heads", 1),
-            ("widening", 1),
-            ("uniform_negatives", 1),
-            ("memory_neighbours", 1),
-            ("follow_steps", 0),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"`{name}` should be an integer of at least {least}. Received: {value!r}."
-                )
+        bounds.integers(
+            self,
+            dimension=1,
+            history_length=1,
+            blocks=1,
+            heads=1,
+            widening=1,
+            uniform_negatives=1,
+            memory_neighbours=1,
+            follow_steps=0,
+        )
         if self.dimension % self.heads:
             raise ValueError(
                 f"`dimension` should be a multiple of `heads`. Received: {self.dimension} and "
                 f"{self.heads}."
             )
-        for name in ("coordinate_dropout", "layer_dropout", "mask"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` should be in [0, 1). Received: {getattr(self, name)!r}."
-                )
-        for name in ("crop", "memory_decay", "memory_distance", "memory_recency"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(
-                    f"`{name}` should be in (0, 1]. Received: {getattr(self, name)!r}."
-                )
-        for name in ("contrastive", "memory_weight", "memory_repeat"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"`{name}` should be 0 or more, and finite. Received: {getattr(self, name)!r}."
-                )
-        for name in (
-            "temperature",
-            "contrastive_temperature",
-            "row_length",
-            "memory_floor",
-            "initial_accumulator",
-        ):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"`{name}` should be positive and finite. Received: {getattr(self, name)!r}."
-                )
+        bounds.below_one(self, "coordinate_dropout", "layer_dropout", "mask")
+        bounds.above_zero(self, "crop", "memory_decay", "memory_distance", "memory_recency")
+        bounds.not_negative(self, "contrastive", "memory_weight", "memory_repeat")
+        bounds.positive(self, "temperature", "contrastive_temperature", "row_length")
+        bounds.positive(self, "memory_floor", "initial_accumulator")
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `TransformerConfig(**it)` is equal to this."""

@@ -1,9 +1,9 @@
 """Saving and restoring a whole model: tables, slots, vocabularies, steps.
 
 What is saved is an archive (`models.storage.archive`) whose header has the family, the
-configuration, the
-optimizer's name, the seed and the steps. Saving and restoring is bit-exact, and training goes on as
-if it had never stopped. `models.storage.delta` saves what has changed since; `restore` reads both.
+configuration, the optimizer's name, the seed and the steps. Saving and restoring is bit-exact, and
+training goes on as if it had never stopped. `models.storage.delta` saves what has changed since;
+`restore` reads both.
 
 Rejected: `tf.train.Checkpoint`, which restores by object graph, says nothing of an array that is
 not finite, and needs TensorFlow to be looked into.

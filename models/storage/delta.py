@@ -12,8 +12,8 @@ A delta is an archive (`models.storage.archive`) whose header also has
             in this archive; "rows": the base's, lengthened, with these rows replaced; or
             "appended": the base's with more at the end
 
-Where a row has moved (`models.ids.expiry`) or weights were written past the optimizer, the state has no
-base: the next save is a full one.
+Where a row has moved (`models.ids.expiry`) or weights were written past the optimizer, the state
+has no base: the next save is a full one.
 """
 
 import math
@@ -231,7 +231,7 @@ class _Delta:
 
 
 def _differing(now: np.ndarray, then: np.ndarray) -> Int64Array | None:
-    """Rows of `now` that are new, or differ in a bit; None if the arrays can't be compared by row."""
+    """Rows of `now` that are new, or differ in a bit; None: the arrays can't be compared by row."""
     if (
         now.ndim == 0
         or now.dtype != then.dtype

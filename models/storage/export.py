@@ -14,7 +14,8 @@ Signatures, in rows (0: unknown or padding):
             k' = min(k, items); where fewer are left, row 0, key 0 and -inf
 
 Item vectors are computed once, here; the query side stays in the graph. A family without history
-or statistics has H = 0 or S = 0: the signatures are the same for all of `models.facade.Retriever`.
+or statistics has H = 0 or S = 0: the signatures are the same for every `Retriever`
+(`models.retriever`).
 """
 
 from pathlib import Path
@@ -22,13 +23,22 @@ from pathlib import Path
 import numpy as np
 
 from models.backend import tf
-from models.network import Network
+from models.network import Config, Network
 from models.sequential.served_cooccurrence import served_with
 from models.state import ModelState
 from models.storage.publishing import whole_directory
 from models.upkeep.packed import PACKINGS, PackedTable, packable, packing_of, rows_of
 
 VOCABULARY = Path("assets.extra") / "vocabulary.npz"
+
+
+def query_signature(config: Config) -> list[tf.TensorSpec]:
+    """What every signature takes of a query."""
+    return [
+        tf.TensorSpec([None], tf.int64, "user_row"),
+        tf.TensorSpec([None, config.history_length], tf.int64, "history_rows"),
+        tf.TensorSpec([None, config.statistics_width], tf.float32, "statistics"),
+    ]
 
 
 class Serving(tf.Module):
@@ -43,7 +53,7 @@ class Serving(tf.Module):
         vectors = network.item_vectors(rows).numpy()
         self.item_table: tf.Variable | PackedTable = tf.Variable(vectors, trainable=False)
         self.item_bias: tf.Variable | None = None
-        # A pruned model's item vectors aren't sparse: content has been added, and the length made 1.
+        # A pruned model's item vectors aren't sparse: content was added, and the length made 1.
         if self.packing in ("float16", "int8"):
             width = network.tables["item"].shape[-1]
             self.item_table = PackedTable(vectors[:, :width], self.packing)
@@ -59,12 +69,7 @@ class Serving(tf.Module):
         self._query_vectors = query_vectors
         self._temperature = network.temperature
         self.beside = served_with(state)
-        spec = tf.TensorSpec
-        query = [
-            spec([None], tf.int64, "user_row"),
-            spec([None, config.history_length], tf.int64, "history_rows"),
-            spec([None, config.statistics_width], tf.float32, "statistics"),
-        ]
+        spec, query = tf.TensorSpec, query_signature(config)
         self.endpoints = {
             "scores": tf.function(
                 self._scores,

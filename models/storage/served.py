@@ -1,7 +1,7 @@
 """Served: a released SavedModel, asked in keys. What a release answers with, nothing to learn.
 
-Neighbours: `models.storage.export` writes what this reads; `recloop.release.recommend` gives it a user's
-online features.
+Neighbours: `models.storage.export` writes what this reads; `recloop.release.recommend` gives it a
+user's online features.
 """
 
 from pathlib import Path
@@ -48,10 +48,7 @@ class Served:
         """
         rows = self._items.rows
         takes = self._model.signatures["top_k"].structured_input_signature[1]
-        width = takes["history_rows"].shape[1]
-        history = np.zeros((len(queries), width), np.int64)
-        kept = queries.history[:, :width]
-        history[:, : kept.shape[1]] = rows(kept.ravel()).reshape(kept.shape)
+        history = rows(queries.latest(takes["history_rows"].shape[1]))
         answer = self._model.signatures["top_k"](
             user_row=tf.constant(self._users.rows(queries.user_keys)),
             history_rows=tf.constant(history),
@@ -59,7 +56,7 @@ class Served:
             statistics=tf.constant(
                 queries.statistics if takes["statistics"].shape[1] else queries.statistics[:, :0]
             ),
-            exclude_rows=tf.constant(rows(exclude.ravel()).reshape(exclude.shape)),
+            exclude_rows=tf.constant(rows(exclude)),
             k=tf.constant(k, tf.int32),
         )
         return answer["keys"].numpy(), answer["scores"].numpy()

@@ -8,8 +8,8 @@
               Learning both weights and connections, NeurIPS 2015)
 
 A model stays float32 in memory and on disk, on the grid of its packing (`settle`), so that what the
-gate judges is what is served; `models.storage.export` stores the packed form. Belongs here: forms and
-look-ups. Keep out: when to pack (`models.upkeep.maintenance`).
+gate judges is what is served; `models.storage.export` stores the packed form. Belongs here: forms
+and look-ups. Keep out: when to pack (`models.upkeep.maintenance`).
 """
 
 import numpy as np

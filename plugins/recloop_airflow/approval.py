@@ -1,78 +1,109 @@
 """An approval that a run may ask for, and usually doesn't.
 
-Airflow's `ApprovalOperator` always waits for a person. This one reads at run time whether the plan
-wants one, and otherwise succeeds at once.
+Airflow's `ApprovalOperator` always waits for a person. This one reads at run time whether the form or
+a rule wants one, and otherwise succeeds at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from recloop_airflow.links import GateReportLink
 
-PATIENCE = timedelta(days=3)
-
 
 class OptionalApproval(ApprovalOperator):
-    """Waits for "Approve" or "Reject" if `plan["approval"]`, else goes straight on.
+    """Waits for "Approve" or "Reject" if `plan["approval"]` or `report["ask"]`, else goes straight on.
 
-    A rejection is recorded in the ledger, so that the window's events reach the next plan, and what
-    is downstream is skipped. Nobody answering for `PATIENCE` counts as a rejection.
+    The answer and the person's name are kept in the ledger. After a rejection the window's events
+    reach the next plan, and what is downstream is skipped. How long an answer is waited for, and what
+    silence means, is in `[approval]` of `config/gate.toml`.
 
     :param plan: what `stages.plan` returned
     :param report: the `GateReport` that `stages.evaluate` returned
+    :param holder: who holds the update's lease
     """
 
-    template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan", "report")
+    template_fields: Sequence[str] = (
+        *ApprovalOperator.template_fields,
+        "plan",
+        "report",
+        "holder",
+    )
     operator_extra_links = (GateReportLink(),)
 
-    def __init__(self, *, plan: Any, report: Any, **kwargs: Any) -> None:
-        super().__init__(
-            subject="Promote the challenger?",
-            defaults=self.REJECT,
-            response_timeout=PATIENCE,
-            **kwargs,
-        )
+    def __init__(self, *, plan: Any, report: Any, holder: str, **kwargs: Any) -> None:
+        super().__init__(subject="Promote the challenger?", defaults=self.REJECT, **kwargs)
         self.plan = plan
         self.report = report
+        self.holder = holder
 
     def execute(self, context: Any) -> Any:
         """Ask, or go straight on."""
-        if not self.plan["approval"]:
+        if not self.plan["approval"] and not self.report.get("ask"):
             self.log.info("No approval wanted for this run: going on.")
             return None
+        from recloop import approvals
+
+        terms = approvals.terms()
+        self.response_timeout = timedelta(hours=terms["patience_hours"])
+        self.defaults = [self.APPROVE if terms["unanswered"] == "approve" else self.REJECT]
         self.subject = f"Promote the challenger of window {self.report.get('window', '?')}?"
-        self.body = describe(self.report)
+        self.body = describe(self.report, self.plan)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """Record a rejection before Airflow skips what follows."""
-        if "error" not in event and self.REJECT in event["chosen_options"]:
-            from recloop import stages
+        """Record the answer before Airflow goes on, or skips what follows."""
+        if "error" not in event:
+            from recloop import approvals
 
-            user = (event.get("responded_by_user") or {}).get("name") or f"nobody in {PATIENCE}"
-            reason = f"rejected in Airflow by {user}"
-            stages.reject(self.plan["update_id"], context["run_id"], reason)
+            said: Literal["approved", "rejected"]
+            said = "approved" if self.APPROVE in event["chosen_options"] else "rejected"
+            name = (event.get("responded_by_user") or {}).get("name")
+            by = name or f"nobody within {approvals.terms()['patience_hours']:g} hours"
+            approvals.answer(self.plan["update_id"], self.holder, said, by, "in Airflow")
         return super().execute_complete(context, event)
 
 
-def describe(report: dict[str, Any]) -> str:
-    """The gate report as Markdown: both models' metrics, their difference, every rule."""
+def describe(report: dict[str, Any], plan: dict[str, Any] | None = None) -> str:
+    """The question as Markdown: why it is asked, both models' metrics, their differences with
+    intervals, every rule."""
+    lines = []
+    if plan:
+        lines += [f"{plan['decision'].capitalize()}: {plan['reason']}.", ""]
+    if report.get("ask"):
+        lines += [f"A person is asked because {report['ask']}.", ""]
     champion, challenger = report.get("champion") or {}, report.get("challenger") or {}
-    lines = ["| metric | champion | challenger | difference |", "| --- | --- | --- | --- |"]
-    for name in ("recall", "ndcg"):
-        old, new = champion.get(name), challenger.get(name)
-        gain = None if old is None or new is None else new - old
-        lines.append(f"| {name}@20 | {_number(old)} | {_number(new)} | {_number(gain, '+.4f')} |")
+    gaps = {gap["name"]: gap for gap in report.get("differences", ())}
+    lines += [
+        "| metric | champion | challenger | difference | interval | users |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    values = {
+        "recall@20": (champion.get("recall"), challenger.get("recall")),
+        "ndcg@20": (champion.get("ndcg"), challenger.get("ndcg")),
+    }
+    for name in dict.fromkeys([*values, *gaps]):
+        old, new = values.get(name, (None, None))
+        gap = gaps.get(name, {})
+        lines.append(
+            f"| {name} | {_number(old)} | {_number(new)} | {_number(gap.get('mean'), '+.4f')} "
+            f"| {_interval(gap)} | {gap.get('users', '–')} |"
+        )
     lines += ["", "| rule | value | limit | |", "| --- | --- | --- | --- |"]
     for rule in report.get("rules", ()):
         verdict = "passed" if rule["passed"] else "**refused**"
         lines.append(f"| {rule['name']} | {_number(rule['value'])} | {rule['limit']} | {verdict} |")
     return "\n".join(lines)
+
+
+def _interval(gap: dict[str, Any]) -> str:
+    if gap.get("low") is None or gap.get("high") is None:
+        return "–"
+    return f"{gap['low']:+.4f} to {gap['high']:+.4f}"
 
 
 def _number(value: float | str | None, form: str = ".4f") -> str:

@@ -24,6 +24,17 @@ class GateReportLink(BaseOperatorLink):
         return "" if update_id is None else f"{PREFIX}/gate/{update_id}"
 
 
+class ShadowReportLink(BaseOperatorLink):
+    """What a full retraining would have given, on one window."""
+
+    name = "Shadow report"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
+        """`/recloop/shadow/<window>`, or nothing before there is one."""
+        window = _returned(ti_key, "window", "retrain")
+        return "" if window is None else f"{PREFIX}/shadow/{window}"
+
+
 class DataDocsLink(BaseOperatorLink):
     """Great Expectations' site: what was checked on which window, and what it found."""
 
@@ -40,10 +51,10 @@ def linked(output: Any, link: BaseOperatorLink) -> Any:
     return output
 
 
-def _returned(ti_key: Any, field: str) -> Any:
+def _returned(ti_key: Any, field: str, elsewhere: str = "evaluate") -> Any:
     from airflow.sdk.execution_time.xcom import XCom
 
-    for task_id in (ti_key.task_id, "evaluate"):
+    for task_id in (ti_key.task_id, elsewhere):
         value = XCom.get_one(
             key="return_value",
             dag_id=ti_key.dag_id,

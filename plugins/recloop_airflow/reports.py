@@ -1,4 +1,4 @@
-"""The read-only pages under /recloop: gate reports and Data Docs.
+"""The read-only pages under /recloop: gate reports, shadow reports and Data Docs.
 
 Airflow leaves the apps of plugins open to everybody, so every route here asks for the right to see
 plugins. Files are served from two folders only, whatever the path says.
@@ -39,6 +39,15 @@ def create_app() -> FastAPI:
         from recloop.settings import Settings
 
         uri = stages.gate_report_uri(update_id)
+        return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
+
+    @app.get("/shadow/{window}")
+    def shadow_report(window: str) -> FileResponse:
+        """What a full retraining would have given on one window, HTML."""
+        from recloop import upkeep
+        from recloop.settings import Settings
+
+        uri = upkeep.shadow_report_uri(window)
         return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
 
     @app.get("/data-docs/{path:path}")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from recloop import stages
+from recloop import approvals, stages
 from recloop.cli.output import (
     console,
+    late_lines,
     print_json,
     progress_bar,
     recommendations_table,
     say,
+    upkeep_lines,
     windows_table,
 )
 from recloop.cli.session import session
@@ -93,7 +97,7 @@ def update(
         if json:
             print_json(result)
         else:
-            _tell(result)
+            tell(result)
         if result["outcome"] == "rejected":
             raise typer.Exit(3)
 
@@ -134,14 +138,29 @@ def run_update(
     result["gate"] = stages.evaluate(update_id, holder, settings)
     if not result["gate"]["passed"]:
         return result | {"outcome": "rejected"}
-    if approve and not typer.confirm(f"Promote? Gate report: {result['gate']['uri']}"):
-        stages.reject(update_id, holder, "rejected by a person at the command line", settings)
-        return result | {"outcome": "rejected"}
+    if approve or result["gate"]["ask"]:
+        said = _ask(result["gate"], approve)
+        approvals.answer(
+            update_id, holder, said, getpass.getuser(), "at the command line", settings
+        )
+        if said == "rejected":
+            return result | {"outcome": "rejected"}
     result["release"] = stages.promote(update_id, holder, settings)
     return result | {"outcome": "promoted"}
 
 
-def _tell(result: Json) -> None:
+def _ask(gate: Json, wanted: bool) -> approvals.Answer:
+    """What the person at the terminal says. A rule's question with nobody there means no."""
+    why = f"{gate['ask']}\n" if gate["ask"] else ""
+    if not wanted and not sys.stdin.isatty():
+        say(f"{why}nobody is at the terminal to approve the promotion, so it is rejected")
+        return "rejected"
+    agreed = typer.confirm(f"{why}Promote? Gate report: {gate['uri']}")
+    return "approved" if agreed else "rejected"
+
+
+def tell(result: Json) -> None:
+    """Print what became of an update."""
     planned, gate, release = result["plan"], result["gate"], result["release"]
     console.print(f"plan: {planned['decision']}: {planned['reason']}")
     if gate:
@@ -215,6 +234,10 @@ def status(json: AsJson = False) -> None:
     )
     pending = ", ".join(found["pending"]) or "none"
     console.print(f"windows not yet learnt from: {pending}")
+    for line in late_lines(found["windows"]):
+        console.print(line)
+    for line in upkeep_lines(found):
+        console.print(line, highlight=False)
     for row in found["windows"]:
         if row["decision"] == "refused" or row.get("outcome") == "rejected":
             say(f"{row['window']}: {row['reason']}")

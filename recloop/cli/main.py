@@ -12,7 +12,7 @@ import warnings
 
 import typer
 
-from recloop.cli import loop, services
+from recloop.cli import loop, services, silo
 from recloop.cli.output import fail
 from recloop.errors import BadData, BadInput, RecloopError, ServiceAway
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 for command in (*loop.COMMANDS, *services.COMMANDS):
     app.command(command.__name__.removesuffix("_"))(command)
+app.add_typer(silo.app)
 
 
 def exit_code(error: Exception) -> int:

@@ -57,7 +57,7 @@ def windows_table(windows: list[Json], title: str = "Windows") -> Table:
         gate = row["gate"]
         table.add_row(
             row["window"],
-            f"{row['events']:,}",
+            f"{row['events']:,}" + _of_them_late(row),
             f"{row['quarantined']:,}",
             row["decision"] + (" (pending)" if row["pending"] else ""),
             "–" if gate is None else ("passed" if gate["passed"] else "refused"),
@@ -67,6 +67,36 @@ def windows_table(windows: list[Json], title: str = "Windows") -> Table:
             " ".join(f"{stage} {seconds:.1f}" for stage, seconds in row["seconds"].items()),
         )
     return table
+
+
+def late_lines(windows: list[Json]) -> list[str]:
+    """One sentence per late part: what became of events that came after their window was learnt."""
+    told = {
+        "accepted": "accepted; `recloop ingest` writes their features",
+        "pending": "pending; the next window's update learns from them",
+    }
+    return [
+        f"{part['part']}: {part['events']:,} late events, "
+        + told.get(part["state"], f"learnt in release {part['release']}")
+        for row in windows
+        for part in row["late"]
+    ]
+
+
+def upkeep_lines(status: Json) -> list[str]:
+    """One sentence per maintenance, who approved what, and the latest shadow rebuild."""
+    lines = [f"maintenance, {row['state']}: {row['reason']}" for row in status["maintained"]]
+    for row in [*status["windows"], *status["maintained"]]:
+        if row.get("approval"):
+            what = row.get("window") or f"update {row['update_id']}"
+            lines.append(f"{what}: {row['approval']['answer']} by {row['approval']['by']}")
+    lines += [f"shadow rebuild: {shadow['summary']}" for shadow in status["shadows"][-1:]]
+    return lines
+
+
+def _of_them_late(row: Json) -> str:
+    late = sum(part["events"] for part in row["late"])
+    return f" ({late:,} late)" if late else ""
 
 
 def lines_table(lines: Json) -> Table:

@@ -24,6 +24,7 @@ def up(
     """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is."""
     from recloop.behavior.dataset import load_dataset
     from recloop.runtime import airflow_process
+    from recloop.runtime.environment import passwords_file
 
     with session(keep=True) as settings:
         say("starting Airflow …")
@@ -35,8 +36,9 @@ def up(
             say(
                 "the dataset is history: replay it by a backfill of ingest_behavior, or use --arrivals"
             )
+        login = f"passwords: {passwords_file(settings)}" if settings.users else "no login"
         console.print(
-            f"Airflow answers at {client.url} (this machine only, no login). Stop: recloop down"
+            f"Airflow answers at {client.url} (this machine only, {login}). Stop: recloop down"
         )
 
 

@@ -95,8 +95,15 @@ create table if not exists behavior.event (
     file_id         bigint not null,
     line_no         bigint not null,
     content_hash    uuid,                      -- md5 of the whole line
+    part            int not null default 0,    -- of its window: see ledger.part
     primary key (event_id, event_timestamp)
 ) partition by range (event_timestamp);
+do $$ begin  -- a database from before parts; asked first, because altering locks the table
+    if not exists (select from pg_attribute where attrelid = 'behavior.event'::regclass
+                   and attname = 'part') then
+        alter table behavior.event add column part int not null default 0;
+    end if;
+end $$;
 create index if not exists event_user on behavior.event (user_key, event_timestamp);
 create index if not exists event_item on behavior.event (item_key, event_timestamp);
 create index if not exists event_time on behavior.event (event_timestamp);
@@ -127,12 +134,30 @@ create table if not exists ledger.window (
     quarantined  jsonb not null default '{}',  -- rule: lines
     data_hash    text,
     validation   jsonb,                        -- ValidationReport
-    training_set jsonb,                        -- TrainingSet
     seconds      jsonb not null default '{}',  -- stage: wall seconds
     changed_at   timestamptz not null default now(),
     check (starts < ends),
     exclude using gist (tstzrange(starts, ends) with &&)
 );
+
+-- What is learnt at once: a window's events, or those of them that came too late for the part before
+-- (docs/adr/0009-late-parts.md). The parts' `accepted` add up to the window's.
+create table if not exists ledger.part (
+    part_key     text primary key,             -- 2011-06-06, 2011-06-06+1, 2011-06-06+2 …
+    window_key   text not null references ledger.window,
+    number       int not null check (number >= 0),
+    accepted     bigint not null default 0,
+    featured     bigint not null default 0 check (featured <= accepted),  -- of them, in training_set
+    training_set jsonb,                        -- TrainingSet
+    unique (window_key, number)
+);
+
+do $$ begin  -- what the policy measured before anything learnt from the window
+    if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
+                   and attname = 'signals') then
+        alter table ledger.window add column signals jsonb;
+    end if;
+end $$;
 
 create sequence if not exists ledger.fencing_token;
 
@@ -152,6 +177,7 @@ create table if not exists ledger.update (
     reason         text not null,
     seconds        jsonb not null default '{}',
     cost_cpu_s     double precision,
+    approval       jsonb,                      -- {answer, by, at}, if a person was asked
     planned_at     timestamptz not null default now(),
     concluded_at   timestamptz
 );
@@ -161,8 +187,22 @@ create unique index if not exists one_live_update on ledger.update ((true))
 
 create table if not exists ledger.update_window (
     update_id  bigint not null references ledger.update,
-    window_key text not null references ledger.window,
+    window_key text not null,                  -- of a part
     primary key (update_id, window_key)
+);
+
+-- An increment's shards, while they are trained side by side. Only the holder of a shard's current
+-- token may report it; the merge takes over, with a new token, those that have not reported in time.
+create table if not exists ledger.shard (
+    update_id  bigint not null references ledger.update,
+    number     int not null,                   -- 0, 1, …
+    token      bigint not null,                -- from ledger.fencing_token
+    state      text not null check (state in ('waiting', 'training', 'reported', 'taken')),
+    report     jsonb,                          -- ShardReport
+    opened_at  timestamptz not null default now(),
+    changed_at timestamptz not null default now(),
+    primary key (update_id, number),
+    check ((state = 'reported') = (report is not null))
 );
 
 create table if not exists ledger.release (
@@ -171,16 +211,37 @@ create table if not exists ledger.release (
     parent_version  bigint references ledger.release,   -- null: trained from scratch
     uri             text not null,
     registry_version text,                     -- MLflow model version
-    champion_from   timestamptz not null default now()
+    champion_from   timestamptz not null default now(),
+    thinned_at      timestamptz                -- since then its files are gone, or being deleted
 );
 
--- What a release has learnt from, its parents' windows included: no window twice.
+-- What a release has learnt from, its parents' parts included: no part twice.
 create table if not exists ledger.trained (
     version    bigint not null references ledger.release,
-    window_key text not null references ledger.window,
+    window_key text not null,                  -- of a part
     update_id  bigint not null references ledger.update,
     primary key (version, window_key)
 );
+
+-- A database from before parts: each window becomes its part 0, once.
+do $$ begin
+    if exists (select from information_schema.columns where table_schema = 'ledger'
+               and table_name = 'window' and column_name = 'training_set') then
+        insert into ledger.part (part_key, window_key, number, accepted, featured, training_set)
+        select window_key, window_key, 0, accepted,
+            case when state = 'featured' then accepted else 0 end, training_set
+        from ledger.window where state in ('validated', 'featured') or training_set is not null
+        on conflict do nothing;
+        alter table ledger.window drop column training_set;
+    end if;
+    if not exists (select from pg_constraint where conrelid = 'ledger.trained'::regclass
+                   and conname = 'trained_part') then
+        alter table ledger.update_window drop constraint if exists update_window_window_key_fkey,
+            add constraint update_window_part foreign key (window_key) references ledger.part;
+        alter table ledger.trained drop constraint if exists trained_window_key_fkey,
+            add constraint trained_part foreign key (window_key) references ledger.part;
+    end if;
+end $$;
 
 -- Who was champion when: one open row. Rolling back opens a new row for an old version.
 create table if not exists ledger.reign (
@@ -191,6 +252,24 @@ create table if not exists ledger.reign (
     reason   text not null
 );
 create unique index if not exists one_champion on ledger.reign ((true)) where ended_at is null;
+
+-- What full retrainings would have given: measured now and then, never promoted.
+create table if not exists ledger.shadow (
+    window_key text not null references ledger.window,     -- on which both were scored
+    version    bigint not null references ledger.release,  -- champion before that window was learnt
+    report     jsonb not null,                             -- ShadowReport
+    made_at    timestamptz not null default now(),
+    primary key (window_key, version)
+);
+
+-- Columns that tables of earlier versions lack. Asked first: `add column` locks out all readers.
+do $$ begin
+    if not exists (select from information_schema.columns
+                   where (table_schema, table_name, column_name) = ('ledger', 'update', 'approval')) then
+        alter table ledger.update add column approval jsonb;
+        alter table ledger.release add column thinned_at timestamptz;
+    end if;
+end $$;
 
 -- ── features: what was known at a moment; Feast's offline store reads these ──────────────────────
 -- event_timestamp: a row holds what happened before it (UTC midnight), and may be used from it on.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from recloop.contracts import TrainingSet
 from recloop.errors import BadData
+from recloop.windows import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ TABLES = ("queries", "interactions", "items", "item_days")
 def write_training_set(
     folder: Path, window_key: str, tables: Mapping[str, pa.Table]
 ) -> TrainingSet:
-    """Write the tables of `columns.py` under `folder/<window>/<hash>/`.
+    """Write the tables of `columns.py` under `folder/<part of a window>/<hash>/`.
 
     The set appears by one rename. The same tables give the same bytes, hash and folder, so writing
     them again changes nothing.
@@ -72,9 +73,14 @@ def read_training_set(training_set: TrainingSet) -> dict[str, pa.Table]:
     if broken is not None:
         raise BadData(
             f"the training set of window {training_set.window} is not what was written: {broken}. "
-            f"Build it again: `recloop ingest --window {training_set.window}`."
+            f"Build it again: `recloop ingest --window {whole(training_set.window)}`."
         )
     return {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
+
+
+def is_intact(training_set: TrainingSet) -> bool:
+    """Whether the files are what was written."""
+    return _broken_file(Path(training_set.uri), training_set.sha256) is None
 
 
 def _broken_file(folder: Path, sha256: str) -> str | None:

@@ -78,7 +78,10 @@ class Examples:
 
     def between(self, start: datetime, end: datetime) -> Examples:
         """The interactions in `[start, end)` (aware), and only their queries. Items stay."""
-        chosen = (self.times >= _us(start)) & (self.times < _us(end))
+        return self.where((self.times >= _us(start)) & (self.times < _us(end)))
+
+    def where(self, chosen: np.ndarray) -> Examples:
+        """These interactions (bool [N]), and only their queries. Items stay."""
         rows, query = np.unique(self.query[chosen], return_inverse=True)
         return replace(
             self,

@@ -1,19 +1,23 @@
-"""A window's training set: who asked, what was known then, and what they took.
+"""The training set of a window's part: who asked, what was known then, and what they took.
 
 Belongs here: the point-in-time join through Feast and the shape of the three tables. Keep out:
 files (see `artefact.py`), the checks of the join (see `leak_guard.py`), arrays (see `examples.py`).
 
     queries       one row per user and UTC day with a learnable event: the user as known at the
                   start of that day. query_id counts by (first event, user_key).
-    interactions  one row per learnable event of the window
+    interactions  one row per learnable event of the part
     items         every item of the interactions, as known at the window's end
     item_days     every item that was active in the 28 days before a query's day, as known at the
                   start of that day: what a ranker knows of the candidates
+
+A late part has its own queries, histories and days among them: what is known of a day does not depend
+on when its events came, except that more of the days before it is known by then.
 """
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recloop.contracts import TrainingSet
@@ -33,12 +37,15 @@ from recloop.features.leak_guard import check_against_events, check_not_newer
 from recloop.features.meaning import LEARNABLE, Meaning, meaning_of
 from recloop.features.store import point_in_time_join
 from recloop.settings import Settings
-from recloop.windows import Window
+from recloop.windows import Window, part_key, part_number, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LEARNT = f"event_timestamp >= %(start)s and event_timestamp < %(end)s and {LEARNABLE}"
+_LEARNT = (
+    "event_timestamp >= %(start)s and event_timestamp < %(end)s and part = %(part)s "
+    f"and {LEARNABLE}"
+)
 
 QUERY_ENTITIES = f"""
     select user_key, min(event_timestamp) as event_timestamp
@@ -70,28 +77,29 @@ INTERACTIONS = f"""
 """
 
 
-def build_training_set(
-    settings: Settings, window_key: str, meaning: Meaning | None = None
-) -> TrainingSet:
-    """Join the window's events with the features of their time, check for leaks, write the files.
+def build_training_set(settings: Settings, key: str, meaning: Meaning | None = None) -> TrainingSet:
+    """Join a part's events with the features of their time, check for leaks, write the files.
 
-    The same events give the same bytes. A window without learnable events gives an empty set.
+    The same events give the same bytes. A part without learnable events gives an empty set.
+
+    Args:
+        key: `2011-06-06`, or of a late part `2011-06-06+1`.
 
     Raises:
-        BadInput: `window_key` is not a window's key.
+        BadInput: `key` is not that of a window's part.
         BadData: a joined feature knows of the query's day or later.
         CheckCrashed: features lack late events of earlier windows, or events changed meanwhile.
         ServiceAway: the database was lost.
     """
     meaning = meaning or meaning_of(settings)
-    window = meaning.window(window_key)
+    part = _Part(meaning.window(whole(key)), part_number(key), meaning)
     with transaction(database_of(settings)) as cursor:
         cursor.execute("set local jit = off")
-        interactions = _interactions(cursor, window, meaning)
+        interactions = _interactions(cursor, part)
         if interactions.num_rows:
-            queries = _queries(settings, cursor, window, meaning)
-            items = _items(settings, cursor, window, meaning)
-            days = _rendered(cursor, QUERY_DAYS, window, meaning)
+            queries = _queries(settings, cursor, part)
+            items = _items(settings, cursor, part)
+            days = _rendered(cursor, QUERY_DAYS, part)
             item_days = join_item_days(settings, cursor, days)
         else:
             names = ("queries", "items", "item_days")
@@ -103,16 +111,38 @@ def build_training_set(
         "item_days": item_days,
     }
     _check_consistent(tables)
-    return write_training_set(settings.artifacts / "training_sets", window.key, tables)
+    return write_training_set(settings.artifacts / "training_sets", part.key, tables)
 
 
-def _interactions(cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
+@dataclass(frozen=True)
+class _Part:
+    """Which events a training set is made of, and what they mean."""
+
+    window: Window
+    number: int
+    meaning: Meaning
+
+    @property
+    def key(self) -> str:
+        return part_key(self.window.key, self.number)
+
+    def parameters(self) -> dict[str, object]:
+        """Values for `_LEARNT`."""
+        return {
+            **self.meaning.parameters(),
+            "start": self.window.start,
+            "end": self.window.end,
+            "part": self.number,
+        }
+
+
+def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
     import numpy as np
     import pyarrow as pa
     from pyarrow import csv
 
     buffer = io.BytesIO()
-    statement = _rendered(cursor, INTERACTIONS, window, meaning)
+    statement = _rendered(cursor, INTERACTIONS, part)
     cursor.copy_expert(f"copy ({statement}) to stdout with (format csv)", buffer)
     names = ["query_id", "item_key", "event_timestamp"]
     columns = dict.fromkeys(names, pa.int64())
@@ -128,11 +158,11 @@ def _interactions(cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
     return table.append_column("weight", weight).cast(schemas()["interactions"])
 
 
-def _queries(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
+def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    entities = _rendered(cursor, QUERY_ENTITIES, window, meaning)
+    entities = _rendered(cursor, QUERY_ENTITIES, part)
     joined = point_in_time_join(settings, entities, "training_users")
     joined = joined.sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
     day = pc.floor_temporal(joined["event_timestamp"], unit="day")
@@ -155,15 +185,15 @@ def _queries(settings: Settings, cursor: Cursor, window: Window, meaning: Meanin
         **{name: pc.fill_null(joined[f"user_items__{name}"], 0) for name in OWN_TOTALS},
     }
     queries = pa.table(columns).cast(schemas()["queries"])
-    check_against_events(cursor, queries, meaning)
+    check_against_events(cursor, queries, part.meaning)
     return queries
 
 
-def _items(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning) -> pa.Table:
+def _items(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    entities = _rendered(cursor, ITEM_ENTITIES, window, meaning)
+    entities = _rendered(cursor, ITEM_ENTITIES, part)
     joined = point_in_time_join(settings, entities, "training_items").sort_by("item_key")
     check_not_newer(
         joined,
@@ -179,10 +209,9 @@ def _items(settings: Settings, cursor: Cursor, window: Window, meaning: Meaning)
     return pa.table(columns).cast(schemas()["items"])
 
 
-def _rendered(cursor: Cursor, statement: str, window: Window, meaning: Meaning) -> str:
+def _rendered(cursor: Cursor, statement: str, part: _Part) -> str:
     """The statement with its values as literals: Feast takes a query's text only."""
-    parameters = {**meaning.parameters(), "start": window.start, "end": window.end}
-    return str(cursor.mogrify(statement, parameters).decode())
+    return str(cursor.mogrify(statement, part.parameters()).decode())
 
 
 def _check_consistent(tables: dict[str, Any]) -> None:

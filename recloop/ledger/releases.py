@@ -1,7 +1,7 @@
 """Releases and the champion: who learnt what, who reigns, what is pending.
 
-`ledger.trained` holds, per release, every window in its lineage; its primary key makes training a
-window twice in one lineage impossible. A release from scratch begins a new lineage.
+`ledger.trained` holds, per release, every part of a window in its lineage; its primary key makes
+training a part twice in one lineage impossible. A release from scratch begins a new lineage.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Lease, Release, UpdatePlan
 from recloop.errors import LeaseLost, LedgerConflict, ReleaseMissing
+from recloop.ledger import parts
+from recloop.ledger.thinning import require_files
 from recloop.ledger.updates import _check_fence, _one, plan_of
+from recloop.windows import part_number
 
 
 def champion(cursor: Cursor) -> Release | None:
@@ -32,7 +35,7 @@ def previous(cursor: Cursor) -> Release | None:
 
 
 def release_of(cursor: Cursor, version: int) -> Release:
-    """One release, with all windows of its lineage.
+    """One release, with all windows and late parts of its lineage.
 
     Raises:
         ReleaseMissing: no such version.
@@ -82,17 +85,12 @@ def lineage(cursor: Cursor, release: Release | None, count: int) -> list[Release
 
 
 def pending(cursor: Cursor) -> list[str]:
-    """Featured windows with events that the champion's lineage has not learnt from, oldest first."""
-    cursor.execute(
-        """
-        select w.window_key from ledger.window w
-        where w.state = 'featured' and w.accepted > 0 and not exists (
-            select 1 from ledger.trained t join ledger.reign r using (version)
-            where r.ended_at is null and t.window_key = w.window_key)
-        order by w.starts
-        """
-    )
-    return [row[0] for row in cursor.fetchall()]
+    """Parts with a training set that the champion's lineage has not learnt from, oldest window first."""
+    return [
+        row["part_key"]
+        for row in parts.all_parts(cursor)
+        if row["ready"] and row["version"] is None
+    ]
 
 
 def undecided(cursor: Cursor) -> list[str]:
@@ -100,7 +98,7 @@ def undecided(cursor: Cursor) -> list[str]:
 
     A window whose challenger was rejected, or that a rollback made pending again, is decided: it is
     covered by the next window's update, or by one that a person asks for, never by itself, so that
-    a rejection makes no loop and a rollback is not undone at once.
+    a rejection makes no loop and a rollback is not undone at once. So are late parts.
     """
     cursor.execute(
         "select distinct target from ledger.update where state in ('promoted', 'rejected', 'skipped') "
@@ -108,7 +106,7 @@ def undecided(cursor: Cursor) -> list[str]:
         "where state in ('promoted', 'rejected', 'skipped')"
     )
     decided = {row[0] for row in cursor.fetchall()}
-    return [key for key in pending(cursor) if key not in decided]
+    return [key for key in pending(cursor) if key not in decided and not part_number(key)]
 
 
 def crown(cursor: Cursor, lease: Lease, uri: str) -> Release:
@@ -116,8 +114,8 @@ def crown(cursor: Cursor, lease: Lease, uri: str) -> Release:
 
     Raises:
         LeaseLost: the fencing token is stale.
-        LedgerConflict: the champion moved since the update was planned, or a window would be
-            trained twice in the lineage.
+        LedgerConflict: the champion moved since the update was planned, or a part of a window
+            would be trained twice in the lineage.
     """
     plan = plan_of(cursor, lease.update_id)
     cursor.execute("lock table ledger.reign in exclusive mode")
@@ -129,7 +127,7 @@ def crown(cursor: Cursor, lease: Lease, uri: str) -> Release:
         (lease.update_id, lease.token),
     )
     _check_fence(cursor, lease)
-    parent = plan.parent_release if plan.decision == "increment" else None
+    parent = None if plan.decision == "rebuild" else plan.parent_release
     cursor.execute(
         "insert into ledger.release (update_id, parent_version, uri) values (%s, %s, %s) "
         "returning version",
@@ -159,10 +157,11 @@ def crown(cursor: Cursor, lease: Lease, uri: str) -> Release:
 def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
     """Make an earlier release champion again; None means the one that reigned before.
 
-    The windows trained since become pending again, because they are not in its lineage.
+    The windows and late parts trained since become pending again: they are not in its lineage.
 
     Raises:
-        ReleaseMissing: no champion yet, no such release, or nothing before the champion.
+        ReleaseMissing: no champion yet, no such release, its files were thinned, or nothing is
+            before the champion.
     """
     cursor.execute("lock table ledger.reign in exclusive mode")
     reigning = champion(cursor)
@@ -173,6 +172,7 @@ def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
     if version is None:
         version = reigning.parent_version or _reigned_before(cursor, reigning.version)
     target = release_of(cursor, version)
+    require_files(cursor, version)
     if target.version != reigning.version:
         _reign(cursor, target.version, f"rolled back from {reigning.version}: {reason}")
     return target

@@ -14,7 +14,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Candidate, GateReport, Lease, UpdatePlan
 from recloop.database.locks import Lock
-from recloop.errors import BadInput, LeaseLost, LedgerConflict, UpdateInProgress
+from recloop.errors import BadInput, LeaseLost, LedgerConflict, PlanOutdated, UpdateInProgress
+from recloop.ledger import parts
 
 LEASE_SECONDS = 90
 APPROVAL_SECONDS = 7 * 24 * 3600
@@ -29,6 +30,7 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
 
     Raises:
         UpdateInProgress: another run holds a live lease.
+        PlanOutdated: late events came, or the champion moved, since the plan was made.
     """
     cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.PLAN,))
     cursor.execute(
@@ -48,6 +50,7 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
                 f"after {LEASE_SECONDS} s."
             )
         _abandon(cursor, update_id, f"its holder {owner!r} stopped renewing the lease")
+    _check_current(cursor, plan)
     cursor.execute(
         "insert into ledger.update (target, parent_release, state, holder, token, lease_until, plan, "
         "reason) values (%s, %s, 'planned', %s, nextval('ledger.fencing_token'), "
@@ -205,7 +208,7 @@ def all_updates(cursor: Cursor) -> list[dict[str, Any]]:
     cursor.execute(
         """
         select u.update_id, u.target, u.parent_release, u.state, u.holder, u.attempt, u.plan,
-               u.candidate, u.gate_report, u.reason, u.seconds, u.cost_cpu_s, r.version,
+               u.candidate, u.gate_report, u.reason, u.seconds, u.cost_cpu_s, u.approval, r.version,
                coalesce((select jsonb_agg(window_key order by window_key)
                          from ledger.update_window w where w.update_id = u.update_id), '[]') as windows
         from ledger.update u left join ledger.release r using (update_id)
@@ -214,6 +217,19 @@ def all_updates(cursor: Cursor) -> list[dict[str, Any]]:
     )
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _check_current(cursor: Cursor, plan: UpdatePlan) -> None:
+    """What the plan was made from still holds, and its parts stay as they are until the commit."""
+    parts.hold(cursor, plan.windows)
+    cursor.execute("select version from ledger.reign where ended_at is null")
+    row = cursor.fetchone()
+    now = row[0] if row else None
+    if now != plan.parent_release:
+        raise PlanOutdated(
+            f"the champion moved from release {plan.parent_release} to {now} since the plan for "
+            f"window {plan.target} was made; plan again."
+        )
 
 
 def _abandon(cursor: Cursor, update_id: int, why: str) -> None:

@@ -1,7 +1,8 @@
 """The states of windows: landed → refused or validated → featured.
 
 Late events send a window from `featured` back to `validated`, so that its features are built again;
-late lines without a new event do not.
+late lines without a new event do not. What is learnt of a window, and its training sets, are its parts
+(see `parts.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.contracts import TrainingSet, ValidationReport
+from recloop.contracts import ValidationReport
 from recloop.errors import BadInput
+from recloop.ledger.parts import training_set_of as training_set_of
 from recloop.windows import Window
 
 
@@ -74,16 +76,6 @@ def note_refused(cursor: Cursor, report: ValidationReport) -> None:
     _must_touch_one(cursor, report.window)
 
 
-def note_featured(cursor: Cursor, training_set: TrainingSet) -> None:
-    """Record that the window's features and training set are on disk."""
-    cursor.execute(
-        "update ledger.window set state = 'featured', training_set = %s, changed_at = now() "
-        "where window_key = %s and state in ('validated', 'featured')",
-        (training_set.model_dump_json(), training_set.window),
-    )
-    _must_touch_one(cursor, training_set.window)
-
-
 def note_seconds(cursor: Cursor, window_key: str, stage: str, seconds: float) -> None:
     """Record a stage's wall seconds; the last run of the stage counts."""
     cursor.execute(
@@ -107,25 +99,6 @@ def validation_of(cursor: Cursor, window_key: str) -> ValidationReport | None:
     return ValidationReport.model_validate(row[0]) if row and row[0] else None
 
 
-def training_set_of(cursor: Cursor, window_key: str) -> TrainingSet:
-    """The window's training set.
-
-    Raises:
-        BadInput: the window has none.
-    """
-    cursor.execute(
-        "select training_set, state from ledger.window where window_key = %s", (window_key,)
-    )
-    row = cursor.fetchone()
-    if row is None or row[0] is None:
-        state = row[1] if row else "unknown"
-        raise BadInput(
-            f"window {window_key} has no training set (its state is {state!r}); "
-            f"run `recloop ingest --window {window_key}` first."
-        )
-    return TrainingSet.model_validate(row[0])
-
-
 def trailing(cursor: Cursor, before: Window, count: int) -> list[str]:
     """Keys of the last `count` accepted windows with events that end by `before.start`, newest first."""
     cursor.execute(
@@ -140,7 +113,7 @@ def all_windows(cursor: Cursor) -> list[dict[str, Any]]:
     """Every window's row, oldest first."""
     cursor.execute(
         "select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, "
-        "validation, training_set, seconds from ledger.window order by starts"
+        "validation, seconds from ledger.window order by starts"
     )
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -8,7 +8,7 @@ and is repeated when a crash came between.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from models.learning.recipes import TrainingProgress
 from recloop.behavior.dataset import load_dataset
@@ -29,7 +29,7 @@ def promote(
     plan: UpdatePlan,
     candidate: Candidate,
     report: GateReport,
-    target: TrainingSet,
+    target: Sequence[TrainingSet],
     learn_held_out: bool,
     progress: Callable[[TrainingProgress], None],
 ) -> Release:

@@ -18,6 +18,7 @@ from recloop.contracts import Contract, Release
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing
 from recloop.ledger import releases
+from recloop.ledger.thinning import require_files
 from recloop.release.serving import SAVED_MODEL, read_item_statistics
 from recloop.settings import Settings
 
@@ -64,7 +65,7 @@ def recommend(
 
     Raises:
         BadInput: `k` is not positive.
-        ReleaseMissing: no champion yet, or no such release.
+        ReleaseMissing: no champion yet, no such release, or its files were thinned.
     """
     from recloop.features.online import online_queries
 
@@ -110,7 +111,9 @@ def _item_statistics(directory: str) -> ItemStatistics:
 
 def _release(cursor: Any, version: int | None) -> Release:
     if version is not None:
-        return releases.release_of(cursor, version)
+        release = releases.release_of(cursor, version)
+        require_files(cursor, version)
+        return release
     champion = releases.champion(cursor)
     if champion is None:
         raise ReleaseMissing(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from recloop import __version__
@@ -37,7 +38,7 @@ def register(
     plan: UpdatePlan,
     candidate: Candidate,
     report: GateReport,
-    target: TrainingSet,
+    target: Sequence[TrainingSet],
     folder: str,
 ) -> str:
     """Log the run and make a model version of `folder`, alias `challenger`; returns its number.
@@ -60,7 +61,7 @@ def register(
     lineage = {
         "window": plan.target,
         "windows": ",".join(plan.windows) if len(plan.windows) < 60 else f"{len(plan.windows)}",
-        "data_hash": target.sha256,
+        "data_hash": ",".join(one.sha256 for one in target),
         "parent_release": str(plan.parent_release or ""),
         "plan": plan.decision,
         "reason": plan.reason,
@@ -102,6 +103,20 @@ def point_aliases(settings: Settings, champion: Release, previous: Release | Non
         mlflow.set_registered_model_alias(MODEL, "champion", by_source[champion.uri])
     if previous is not None and previous.uri in by_source:
         mlflow.set_registered_model_alias(MODEL, "previous", by_source[previous.uri])
+
+
+def forget(settings: Settings, folders: Collection[str]) -> int:
+    """Delete the model versions of these folders, their aliases with them; runs and their metrics
+    stay. Returns how many."""
+    mlflow = client(settings)
+    gone = [
+        version
+        for version in mlflow.search_model_versions(f"name = '{MODEL}'")
+        if version.source in folders
+    ]
+    for version in gone:
+        mlflow.delete_model_version(MODEL, version.version)
+    return len(gone)
 
 
 def code_version() -> str:

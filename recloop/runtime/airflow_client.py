@@ -53,6 +53,14 @@ class AirflowClient:
         """Pause or unpause a DAG. Events for a paused DAG are dropped by Airflow, not queued."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
 
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        """`{"is_paused", "next_dagrun_run_after", "timetable_summary", "file_token" …}`."""
+        return self._send("GET", f"/api/v2/dags/{dag_id}")
+
+    def read_again(self, dag_id: str) -> None:
+        """Have the DAG's file parsed now: a settings file that it reads has changed."""
+        self._send("PUT", f"/api/v2/parseDagFile/{self.dag(dag_id)['file_token']}")
+
     def trigger(
         self,
         dag_id: str,

@@ -23,8 +23,8 @@ from typing import Any
 from recloop.errors import ServiceAway
 from recloop.runtime import sessions
 from recloop.runtime.airflow_client import AirflowClient
-from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment
-from recloop.settings import Settings
+from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, client_password
+from recloop.settings import CLIENT_NAME, Settings
 
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -64,7 +64,7 @@ def start(
                 state["former"].append(state["processes"][name])
             state["processes"][name] = _spawn(settings, name, arguments, environment)
             _write_state(settings, state)
-    client = AirflowClient(url(settings))
+    client = _client(settings)
     _wait_until_healthy(settings, client, state, timeout)
     client.ensure_pool(settings.gpu_pool, 1, "Training: as many slots as there are GPUs")
     return client
@@ -107,7 +107,13 @@ def connect(settings: Settings) -> AirflowClient:
     """
     if "api-server" not in process_ids(settings):
         raise ServiceAway(f"Airflow of {settings.home} is not running; start it with `recloop up`.")
-    return AirflowClient(url(settings))
+    return _client(settings)
+
+
+def _client(settings: Settings) -> AirflowClient:
+    if not settings.users:
+        return AirflowClient(url(settings))
+    return AirflowClient(url(settings), CLIENT_NAME, client_password(settings))
 
 
 def free_port() -> int:

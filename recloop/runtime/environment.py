@@ -8,6 +8,7 @@ these itself (see `docker-compose.yml`).
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 from recloop.database.embedded import create_database, end_idle_transactions, resolve
-from recloop.settings import PROJECT, TELEMETRY_OFF, Settings, process_environment
+from recloop.settings import CLIENT_NAME, PROJECT, TELEMETRY_OFF, Settings, process_environment
 
 DAGS = PROJECT / "dags"
 PLUGINS = PROJECT / "plugins"
@@ -27,7 +28,10 @@ DAG_IDS = (
     "full_rebuild",
     "incremental_update",
     "ingest_behavior",
+    "maintain_models",
+    "periodic_update",
     "rollback_release",
+    "shadow_rebuild",
 )
 """The DAGs of `dags/`, one file each, named alike."""
 
@@ -59,10 +63,9 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "CORE__PARALLELISM": str(PARALLELISM),
         "CORE__MP_START_METHOD": "fork",  # tasks inherit what the scheduler preloaded
         "CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{port}/execution/",
-        # Everybody is admin, which is why nothing listens beyond the loopback interface.
         "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple."
         "simple_auth_manager.SimpleAuthManager",
-        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        **_people(settings),
         "API__HOST": HOST,
         "API__PORT": str(port),
         "API__BASE_URL": f"http://{HOST}:{port}",
@@ -103,6 +106,36 @@ def write_local_settings(settings: Settings) -> None:
     (folder / "airflow_local_settings.py").write_text(text, encoding="utf-8")
 
 
+def client_password(settings: Settings) -> str:
+    """Of the user `recloop`, where people have to log in; made at first use."""
+    return _passwords(settings)[CLIENT_NAME]
+
+
+def passwords_file(settings: Settings) -> Path:
+    """Names and passwords of those who may log in; Airflow adds those of new people by itself."""
+    return settings.airflow_home / "passwords.json"
+
+
+def _people(settings: Settings) -> dict[str, str]:
+    """Who may do what. Without names everybody is admin, which is why nothing listens beyond the
+    loopback interface."""
+    if not settings.users:
+        return {"CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
+    _passwords(settings)
+    return {
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{CLIENT_NAME}:admin,{settings.users}",
+        "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(settings)),
+    }
+
+
+def _passwords(settings: Settings) -> dict[str, str]:
+    path = passwords_file(settings)
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    return _write_private(path, {CLIENT_NAME: secrets.token_urlsafe(24)})
+
+
 def _secrets(settings: Settings) -> dict[str, str]:
     """Generated at first use, then read back, so that a restart keeps sessions and connections."""
     path = settings.airflow_home / "secrets.json"
@@ -116,8 +149,13 @@ def _secrets(settings: Settings) -> dict[str, str]:
         "API__SECRET_KEY": secrets.token_urlsafe(48),
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
     }
+    return _write_private(path, made)
+
+
+def _write_private(path: Path, content: dict[str, str]) -> dict[str, str]:
+    """Write JSON that only the owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(made, file)
-    return made
+        json.dump(content, file)
+    return content

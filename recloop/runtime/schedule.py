@@ -1,4 +1,5 @@
-"""When windows are due: the cron line, start and end that a dataset file asks for.
+"""When windows are due: the cron line, start and end that a dataset file asks for; and when the DAGs
+that run by the clock do.
 
 Belongs here: the few lines of a dataset file that DAG files need, read with `tomllib` alone, because
 the dag-processor parses DAG files again and again. Keep out: the rest of the dataset file (see
@@ -15,7 +16,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from recloop.errors import BadInput
+from recloop.rules import ScheduleRules
 from recloop.settings import Settings
+from recloop.toml_file import read_toml, to_model
 from recloop.windows import Length, WindowCalendar
 
 CRON: dict[str, str] = {"day": "0 0 * * *", "week": "0 0 * * 1"}
@@ -71,6 +74,17 @@ def read_schedule(settings: Settings) -> Schedule:
             f"{path}: period.start and period.end should be times of the form "
             f"2010-12-01T00:00:00Z. Received: {start!r} and {end!r}."
         ) from error
+
+
+def read_clock(settings: Settings) -> ScheduleRules:
+    """When each DAG that runs by the clock does: `[schedules]` of `config/update.toml`, and no more of
+    that file, so that a mistake elsewhere in it does not take the DAGs out of the UI.
+
+    Raises:
+        BadInput: the file is missing or is not TOML, or the table has a key that is no such DAG.
+    """
+    path = settings.config / "update.toml"
+    return to_model(ScheduleRules, read_toml(path).get("schedules", {}), path)
 
 
 def dataset_file(settings: Settings) -> Path:

@@ -6,10 +6,13 @@ are the resampled unit, because a user's events are not independent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from recloop.contracts import Gap
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,15 @@ class Difference:
     low: float
     high: float
     users: int
+
+    def to_gap(self, name: str) -> Gap:
+        """The same as a contract: rounded, and None for NaN, which JSON lacks."""
+        numbers = (
+            round(value, 6) if math.isfinite(value) else None
+            for value in (self.mean, self.low, self.high)
+        )
+        mean, low, high = numbers
+        return Gap(name=name, mean=mean, low=low, high=high, users=self.users)
 
 
 def paired_difference(

@@ -7,6 +7,7 @@ algorithms, Machine Learning 90, 2013.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,8 @@ from recloop.features.examples import read_examples
 from recloop.features.meaning import Meaning
 from recloop.rules import GateRules, UpdateRules
 from recloop.settings import Settings
-from recloop.update.gate import Soundness, judge, verdict
+from recloop.update.asking import why_ask
+from recloop.update.gate import Soundness, judge, measure, verdict
 from recloop.update.heldout import HeldOut, read_heldout
 from recloop.update.learning import seed_of
 from recloop.update.model import restore_model
@@ -34,16 +36,20 @@ def challenge(
     plan: UpdatePlan,
     candidate: Candidate,
     champion: Release | None,
-    target: TrainingSet,
+    target: Sequence[TrainingSet],
     window: Window,
     meaning: Meaning,
     rules: UpdateRules,
     gate: GateRules,
 ) -> tuple[GateReport, str]:
-    """Judge a candidate. Returns the report, and one sentence that says why."""
+    """Judge a candidate. Returns the report, and one sentence that says why.
+
+    Args:
+        target: training sets of the target window's parts that the plan covers.
+    """
     from models.errors import ModelError
 
-    held_out = read_examples([target]).between(candidate.holdout_from, FOREVER)
+    held_out = read_examples(target).between(candidate.holdout_from, FOREVER)
     with transaction(settings.database_url) as cursor:
         heldout = read_heldout(
             cursor,
@@ -82,9 +88,9 @@ def challenge(
         detail = f" ({error})"
     else:
         detail = ""
-    results = judge(
-        heldout, ours, theirs, soundness, gate, seed_of(settings.seed, plan.target), opponent
-    )
+    seed = seed_of(settings.seed, plan.target)
+    measured = measure(heldout, ours, theirs, gate, seed)
+    results = judge(heldout, ours, theirs, soundness, gate, seed, opponent, measured)
     passed, reason = verdict(results)
     report = GateReport(
         update_id=candidate.update_id,
@@ -95,6 +101,8 @@ def challenge(
         challenger=ours.metrics(),
         champion_served=champion_served,
         challenger_served=challenger_served,
+        differences=measured.reported(),
+        ask=why_ask(plan, measured, gate) if passed and champion else "",
     )
     return report, reason + detail
 
@@ -107,12 +115,15 @@ def evaluate_prequentially(
     window: Window,
     meaning: Meaning,
     rules: UpdateRules,
-) -> dict[str, float | str | None]:
+) -> tuple[dict[str, float | str | None], np.ndarray]:
     """Score the champion on a window that it has not learnt from, beside its baselines: the release
     from scratch that its lineage began with (`static`), recent popularity, and counting what each
     user purchased.
 
     Per-user scores are kept as `artifacts/prequential/<window>/<release>.npz`, for paired tests.
+
+    Returns:
+        Means by `<system>_recall@20` and the like, and the items that the champion can score (int64).
     """
     with transaction(settings.database_url) as cursor:
         heldout = read_heldout(
@@ -123,8 +134,9 @@ def evaluate_prequentially(
             meaning=meaning,
             popularity_days=rules.baseline.popularity_days,
         )
+    reigning = restore_model(champion.uri)
     systems = {
-        "champion": _restored(champion, heldout),
+        "champion": score(by_model(reigning), heldout),
         "popularity": score(by_popularity, heldout),
         "own_counts": score(by_own_counts, heldout),
     }
@@ -150,11 +162,11 @@ def evaluate_prequentially(
             signals[f"{prefix}_recall@20"] = round(metrics.recall, 6)
             signals[f"{prefix}_ndcg@20"] = round(metrics.ndcg, 6)
     signals["users"] = float(len(heldout))
-    signals["new_users"] = float(heldout.new_users.sum())
+    signals["users_new"] = float(heldout.new_users.sum())
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)  # type: ignore[arg-type]
     temporary.replace(path)
-    return signals
+    return signals, np.array(reigning.item_keys)
 
 
 def _served(model: Cascade, heldout: HeldOut) -> Served:
@@ -162,10 +174,6 @@ def _served(model: Cascade, heldout: HeldOut) -> Served:
 
     cost = footprint(model, heldout.queries)
     return Served(bytes=cost.bytes, milliseconds=round(cost.milliseconds, 3))
-
-
-def _restored(release: Release, heldout: HeldOut) -> Scores:
-    return score(by_model(restore_model(release.uri)), heldout)
 
 
 def _nothing(users: int) -> Scores:

@@ -11,11 +11,55 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recloop.contracts import RuleResult
+from recloop.contracts import Gap, RuleResult
 from recloop.rules import GateRules
 from recloop.update.bootstrap import Difference, paired_difference
 from recloop.update.heldout import HeldOut
 from recloop.update.scoring import Scores
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Challenger minus opponent, with paired intervals: pairs never seen before, all pairs, and the
+    slices of new users and of new items."""
+
+    recall: Difference
+    ndcg: Difference
+    everything: Difference
+    new_users: Difference
+    new_items: Difference
+
+    def reported(self) -> tuple[Gap, ...]:
+        """Those that a report shows, by name."""
+        return tuple(
+            found.to_gap(name)
+            for name, found in (
+                ("recall@20", self.recall),
+                ("ndcg@20", self.ndcg),
+                ("all_pairs_ndcg@20", self.everything),
+            )
+        )
+
+
+def measure(
+    heldout: HeldOut, challenger: Scores, champion: Scores, rules: GateRules, seed: int
+) -> Differences:
+    """What the gate judges by, on the same held-out users."""
+
+    def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
+        return paired_difference(
+            ours, theirs, rules.bootstrap.samples, rules.bootstrap.confidence, seed
+        )
+
+    return Differences(
+        recall=difference(challenger.recall_new, champion.recall_new),
+        ndcg=difference(challenger.ndcg_new, champion.ndcg_new),
+        everything=difference(challenger.ndcg, champion.ndcg),
+        new_users=difference(
+            np.where(heldout.new_users, challenger.recall_new, np.nan), champion.recall_new
+        ),
+        new_items=difference(challenger.recall_new_items, champion.recall_new_items),
+    )
 
 
 @dataclass(frozen=True)
@@ -41,32 +85,22 @@ def judge(
     rules: GateRules,
     seed: int,
     opponent: str = "champion",
+    measured: Differences | None = None,
 ) -> tuple[RuleResult, ...]:
     """Every rule's value, limit and verdict.
 
     Args:
         champion: scores of what the challenger must match, on the same held-out events.
         opponent: its name in messages (`champion`, or `popularity` for the first release).
+        measured: what `measure` returned, if it was called already.
     """
     limits = rules.rules
-
-    def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
-        return paired_difference(
-            ours, theirs, rules.bootstrap.samples, rules.bootstrap.confidence, seed
-        )
-
-    recall = difference(challenger.recall_new, champion.recall_new)
-    ndcg = difference(challenger.ndcg_new, champion.ndcg_new)
-    everything = difference(challenger.ndcg, champion.ndcg)
-    newcomers = difference(
-        np.where(heldout.new_users, challenger.recall_new, np.nan), champion.recall_new
-    )
-    new_items = difference(challenger.recall_new_items, champion.recall_new_items)
+    found = measured or measure(heldout, challenger, champion, rules, seed)
     return (
         _finite(soundness.largest_weight, limits.largest_weight),
         _at_least(
             "users",
-            recall.users,
+            found.recall.users,
             limits.minimum_users,
             "held-out users with new pairs; take a longer window or a larger [holdout] share",
         ),
@@ -85,19 +119,23 @@ def judge(
         *(
             rule
             for name, what, measured, limit in (
-                ("recall@20", "recall@20 on new pairs", recall, limits.recall_difference),
-                ("ndcg@20", "NDCG@20 on new pairs", ndcg, limits.ndcg_difference),
+                ("recall@20", "recall@20 on new pairs", found.recall, limits.recall_difference),
+                ("ndcg@20", "NDCG@20 on new pairs", found.ndcg, limits.ndcg_difference),
                 (
                     "all_pairs_ndcg@20",
                     "NDCG@20 on all pairs",
-                    everything,
+                    found.everything,
                     limits.all_pairs_ndcg_difference,
                 ),
             )
             for rule in _not_worse(name, what, measured, limit, rules, opponent)
         ),
-        _slice("new_users_recall@20_difference", newcomers, limits.new_users_difference, rules),
-        _slice("new_items_recall@20_difference", new_items, limits.new_items_difference, rules),
+        _slice(
+            "new_users_recall@20_difference", found.new_users, limits.new_users_difference, rules
+        ),
+        _slice(
+            "new_items_recall@20_difference", found.new_items, limits.new_items_difference, rules
+        ),
     )
 
 

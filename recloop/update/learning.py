@@ -73,19 +73,32 @@ def learn(
         held_out: what early stopping looks at, if the recipe has `patience`.
     """
     make_room(recommender, examples, ids_of(plan))
+    report = take_in(recommender, examples, plan, seed, progress, purpose, held_out)
+    remember(recommender, examples, recipe_of(plan, seed, INCREMENT, purpose))
+    return report
+
+
+def take_in(
+    recommender: Cascade,
+    examples: Examples,
+    plan: UpdatePlan,
+    seed: int,
+    progress: Progress,
+    purpose: str = "",
+    held_out: Examples | None = None,
+) -> TrainingReport:
+    """The increment alone: there is room already, and nothing is remembered. See `learn`."""
     recipe = recipe_of(plan, seed, INCREMENT, purpose)
     if held_out is None:
         recipe = replace(recipe, patience=0)
-    report = recommender.fit(
+    return recommender.fit(
         examples.queries(),
         examples.interactions(),
         recipe,
         progress,
-        ranker=ranker_recipe_of(plan, seed, RANK, purpose),
+        ranker=ranker_recipe_of(plan, seed, RANK, purpose) if plan.strategy.train_ranker else None,
         validate=None if held_out is None else lambda: ndcg(recommender, held_out),
     )
-    remember(recommender, examples, recipe)
-    return report
 
 
 def remember(recommender: Cascade, examples: Examples, recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from recloop.behavior.dataset import load_dataset
@@ -9,12 +10,18 @@ from recloop.contracts import Release, UpdatePlan
 from recloop.database.connection import transaction
 from recloop.errors import BadInput
 from recloop.features.meaning import meaning_of
-from recloop.ledger import releases, windows
-from recloop.rules import load_update_rules
+from recloop.ledger import parts, releases, updates, windows
+from recloop.ledger.shadows import all_shadows
+from recloop.ledger.signals import note_signals, signals_before
+from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
-from recloop.update.challenge import evaluate_prequentially
-from recloop.update.policy import REQUESTS, Situation, decide_update
+from recloop.update.history import gap_of, measured, outcomes_of, recent_keys, spent, usual_events
+from recloop.update.policies import POLICIES, Situation
+from recloop.update.policy import REQUESTS, decide_update
+from recloop.update.signals import LONGEST_HISTORY, Signals
 from recloop.update.strategy import strategy_of
+from recloop.update.targets import doubts, next_target, why_not_late
+from recloop.windows import whole
 
 
 def make_plan(
@@ -23,80 +30,90 @@ def make_plan(
     """The plan for `window` (None: the oldest undecided), or None with the reason why there is none.
 
     Args:
-        options: those of `strategy.strategy_of`, and `reason`, a person's note.
+        options: those of `strategy.strategy_of`; `reason`, a person's note; `policy`, the name of one
+            to ask instead of the one in `config/update.toml`.
 
     Raises:
         BadInput: the window is malformed, or an option is unknown.
     """
     options = dict(options)
     note = str(options.pop("reason", None) or "").strip()
-    whole = options.pop("strategy", None) or {}
-    if not isinstance(whole, dict):
-        raise BadInput(f"`strategy` should be an object of a plan's tables. Received: {whole!r}.")
-    strategy = strategy_of(whole | {k: v for k, v in options.items() if v not in (None, "")})
+    name = options.pop("policy", None) or None
+    tables = options.pop("strategy", None) or {}
+    if not isinstance(tables, dict):
+        raise BadInput(f"`strategy` should be an object of a plan's tables. Received: {tables!r}.")
+    strategy = strategy_of(tables | {k: v for k, v in options.items() if v not in (None, "")})
     if requested not in REQUESTS:
         raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
     spec = load_dataset(settings)
+    rules, limits = load_update_rules(settings), load_gate_rules(settings).rules
+    policy = rules.policy
+    if name is not None:
+        if name not in POLICIES:
+            raise BadInput(f"policy {name!r} is not known; choose one of {', '.join(POLICIES)}.")
+        policy = policy.model_copy(update={"name": name})
     target = spec.calendar.parse(window).key if window else None
     with transaction(settings.database_url) as cursor:
         pending = releases.pending(cursor)
         champion = releases.champion(cursor)
-        ready = [
-            row["window_key"]
-            for row in windows.all_windows(cursor)
-            if row["state"] == "featured" and row["accepted"] > 0
-        ]
+        ready = parts.ready(cursor)
+        sets = {key: parts.training_set_of(cursor, key) for key in ready}
+        doubt = doubts(pending, sets, rules.holdout.share, limits.minimum_users)
         if target is None:
-            target = _next_target(requested, ready, pending, releases.undecided(cursor), champion)
-            if target is None:
-                return None, "no window waits for a decision"
+            wanted = requested if champion else "rebuild"
+            target, refusal = next_target(wanted, ready, releases.undecided(cursor), pending, doubt)
         else:
             refusal = _why_not(cursor, target, requested, pending, ready)
-            if refusal:
-                return None, refusal
-        newest_known = max(champion.windows, default="") if champion else ""
-        sets = {key: windows.training_set_of(cursor, key) for key in ready}
+            refusal = refusal or why_not_late(requested, target, pending, doubt)
+        if target is None or refusal:
+            return None, refusal
+        newest_known = whole(max(champion.windows, default="")) if champion else ""
         base = releases.base_of(cursor, champion.version) if champion else None
+        concluded = updates.all_updates(cursor)
+        gap = gap_of(all_shadows(cursor), base) if base else None
+        earlier = tuple(map(Signals.of_json, signals_before(cursor, target, LONGEST_HISTORY)))
+    window_of = spec.calendar.parse
+    near = recent_keys(ready, window_of(target), spec.calendar)
+    days = (window_of(target).start - window_of(near[0]).start).days if near else 0
+    usual = usual_events([sets[key].interactions for key in near], days)
     situation = Situation(
         target=target,
-        pending=tuple((key, sets[key].interactions) for key in pending if key <= target),
-        available=tuple(key for key in ready if key <= max(target, newest_known)),
+        pending=tuple((key, sets[key].interactions) for key in pending if whole(key) <= target),
+        available=tuple(key for key in ready if whole(key) <= max(target, newest_known)),
         champion=champion.version if champion else None,
-        lineage_windows=len(champion.windows) - len(base.windows) if champion and base else 0,
+        lineage_windows=_whole(champion) - _whole(base) if champion and base else 0,
+        outcomes=outcomes_of(concluded, usual),
+        usual_events=usual,
+        spent=spent(concluded, window_of(target), spec.calendar),
+        gap=gap,
+        earlier=earlier,
     )
-    rules = load_update_rules(settings)
     if champion and base and target in pending:
-        signals = evaluate_prequentially(
+        signals, scores = measured(
             settings,
             champion,
             base,
             sets[target],
-            spec.calendar.parse(target),
+            [sets[key] for key in near],
+            window_of(target),
             meaning_of(settings),
             rules,
         )
-        situation = Situation(**{**vars(situation), "signals": signals})
-    plan = decide_update(situation, rules.policy, requested, strategy)
+        with transaction(settings.database_url) as cursor:
+            note_signals(cursor, target, signals.to_json())
+        situation = replace(situation, signals=signals, scores=scores)
+    plan = decide_update(situation, policy, requested, strategy)
     return (plan.model_copy(update={"reason": f"{plan.reason} ({note})"}) if note else plan), ""
 
 
-def _next_target(
-    requested: str,
-    ready: list[str],
-    pending: list[str],
-    undecided: list[str],
-    champion: Release | None,
-) -> str | None:
-    if requested == "rebuild" or champion is None:
-        return ready[-1] if ready else None
-    if undecided:
-        return undecided[0]
-    return pending[-1] if pending and requested != "auto" else None
+def _whole(release: Release) -> int:
+    """How many windows a release has learnt from, late parts not counted."""
+    return sum(key == whole(key) for key in release.windows)
 
 
 def _why_not(cursor: Any, target: str, requested: str, pending: list[str], ready: list[str]) -> str:
     """Why a window that was named cannot be a target; empty when it can."""
-    if target not in ready:
+    if target not in map(whole, ready):
         state = windows.state_of(cursor, target)
         if state == "refused":
             report = windows.validation_of(cursor, target)
@@ -106,7 +123,7 @@ def _why_not(cursor: Any, target: str, requested: str, pending: list[str], ready
             f"window {target} is not ready (its state is {state or 'unknown'}) or has no events; "
             f"run `recloop ingest --window {target}` first"
         )
-    if requested != "rebuild" and target not in pending:
+    if requested != "rebuild" and target not in map(whole, pending):
         champion = releases.champion(cursor)
         version = champion.version if champion else None
         return f"window {target} is already trained in the lineage of release {version}"

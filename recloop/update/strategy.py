@@ -3,8 +3,12 @@
     plan = "increment"        # auto, skip, increment, rebuild
     reason = "try replay"     # kept in the ledger
     approval = false          # ask a person before promotion
+    train_ranker = true       # false: an increment teaches the towers alone
     average_releases = 1      # average the challenger's weights with those of so many releases
     maintain = "none"         # none, prune, float16, int8, float32, student: done to the challenger
+    shards = 1                # 1 to 64: an increment's events, split by user, are trained side by side
+    shard_wait = 600          # seconds until the merge takes over a shard that has not reported
+    shard_staleness = 0       # versions that a shard's release may be behind the parent
 
     [recipe]                  # of the towers: any field of models.learning.recipes.Recipe
     scope = "touched"
@@ -31,6 +35,8 @@ from recloop.toml_file import read_toml
 
 Json = dict[str, Any]
 REPLAY_SHARE = 0.25
+MOST_SHARDS = 64
+LONGEST_WAIT = 86_400
 RATES = {"adam": 0.01, "momentum": 0.01, "rmsprop": 0.003, "sgd": 0.05}
 """Learning rates of a recipe that names its optimizer only: one of Adam's steps is about one rate,
 and Adagrad's default would be far too large."""
@@ -38,6 +44,15 @@ RECIPE_FIELDS = tuple(f.name for f in fields(Recipe) if f.name != "seed")
 ID_FIELDS = tuple(f.name for f in fields(NewIds))
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
 SECTIONS = ("recipe", "ranker", "ids")
+TOP = (
+    "average_releases",
+    "train_ranker",
+    "maintain",
+    "shards",
+    "shard_wait",
+    "shard_staleness",
+    "silos",
+)
 REQUEST_KEYS = ("plan", "reason", "approval")
 
 
@@ -79,10 +94,10 @@ def strategy_of(options: Json) -> Strategy:
             given[key] |= {k: v for k, v in value.items() if v not in (None, "")}
         elif key in RECIPE_FIELDS:
             given["recipe"][key] = value
-        elif key in ("average_releases", "maintain"):
+        elif key in TOP:
             top[key] = value
         else:
-            _unknown(key, (*SECTIONS, "average_releases", "maintain", *RECIPE_FIELDS))
+            _unknown(key, (*SECTIONS, *TOP, *RECIPE_FIELDS))
     for section, known in (
         ("recipe", RECIPE_FIELDS),
         ("ranker", RECIPE_FIELDS),
@@ -101,15 +116,50 @@ def strategy_of(options: Json) -> Strategy:
     given["recipe"] = _checked(Recipe, INCREMENT, given["recipe"], "recipe")
     given["ranker"] = _checked(Recipe, RANK, given["ranker"], "ranker")
     given["ids"] = _checked(NewIds, NewIds(), given["ids"], "ids")
-    releases = top.get("average_releases", 1)
-    if isinstance(releases, bool) or releases != int(releases) or not 1 <= releases <= 20:
-        raise BadInput(f"`average_releases` should be from 1 to 20. Received: {releases!r}.")
+    whole = {
+        name: _whole(top, name, least, most, default)
+        for name, least, most, default in (
+            ("average_releases", 1, 20, 1),
+            ("shards", 1, MOST_SHARDS, 1),
+            ("shard_staleness", 0, 20, 0),
+        )
+    }
+    wait = top.get("shard_wait", Strategy().shard_wait)
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
+        raise BadInput(
+            f"`shard_wait` should be seconds, from 0 to {LONGEST_WAIT}. Received: {wait!r}."
+        )
+    train_ranker = top.get("train_ranker", True)
+    if not isinstance(train_ranker, bool):
+        raise BadInput(f"`train_ranker` should be true or false. Received: {train_ranker!r}.")
     maintain = top.get("maintain", "none")
     if maintain not in MAINTENANCE:
         raise BadInput(
             f"`maintain` should be one of {', '.join(MAINTENANCE)}. Received: {maintain!r}."
         )
-    return Strategy(**given, average_releases=int(releases), maintain=maintain)
+    silos = top.get("silos", ())
+    if not isinstance(silos, list | tuple) or not all(isinstance(one, str) for one in silos):
+        raise BadInput(f"`silos` should be folders of deltas. Received: {silos!r}.")
+    return Strategy(
+        recipe=given["recipe"],
+        ranker=given["ranker"],
+        ids=given["ids"],
+        train_ranker=train_ranker,
+        average_releases=whole["average_releases"],
+        maintain=maintain,
+        shards=whole["shards"],
+        shard_wait=float(wait),
+        shard_staleness=whole["shard_staleness"],
+        silos=tuple(silos),
+    )
+
+
+def _whole(top: Json, name: str, least: int, most: int, default: int) -> int:
+    value = top.get(name, default)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not least <= value <= most or value != int(value):
+        raise BadInput(f"`{name}` should be from {least} to {most}. Received: {value!r}.")
+    return int(value)
 
 
 def _complete(recipe: Json) -> None:

@@ -15,6 +15,7 @@ from recloop.behavior.dataset import DatasetSpec
 from recloop.database.locks import Lock
 from recloop.database.schema import ensure_event_partitions
 from recloop.errors import CheckCrashed
+from recloop.ledger import parts
 from recloop.windows import Window
 
 ACCOUNTS = """
@@ -90,9 +91,9 @@ where i.item_key = newest.item_key and newest.name is not null
 
 EVENTS = """
 insert into behavior.event (event_id, event_timestamp, user_key, item_key, event_type, value, price,
-    window_key, file_id, line_no, content_hash)
+    window_key, file_id, line_no, content_hash, part)
 select event_id, event_timestamp, user_key, item_key, event_type, value, price,
-    window_key, file_id, line_no, content_hash
+    window_key, file_id, line_no, content_hash, %(part)s
 from behavior.checked join behavior.account using (user_id) join behavior.item using (item_id)
 where window_key = %(window)s and rules = '{}' and not duplicate
 order by event_timestamp, event_id
@@ -139,16 +140,19 @@ def count_fates(cursor: Cursor, window: Window) -> tuple[int, int, dict[str, int
 def move_lines(cursor: Cursor, window: Window, spec: DatasetSpec) -> str:
     """Move the window's checked lines; returns the data hash of all its accepted events.
 
+    Good lines become events of the window's part that is open (see `ledger/parts.py`).
+
     Raises:
         LandingChanged: roll back, and judge again.
         CheckCrashed: the counts do not add up; nothing must be committed.
     """
     good, duplicates, quarantined = count_fates(cursor, window)
-    values: dict[str, str | datetime] = {
+    values: dict[str, str | int | datetime] = {
         "window": window.key,
         "start": window.start,
         "end": window.end,
         "name": spec.item_attributes.name or "",
+        "part": parts.receive(cursor, window.key, good),
     }
     cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.KEYS,))
     if good:

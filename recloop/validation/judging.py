@@ -107,6 +107,17 @@ class Judge:
             self._source.get_engine().dispose()
 
 
+def refresh_docs(settings: Settings) -> None:
+    """Write every page and the index anew from the stored results.
+
+    Raises:
+        CheckCrashed: a stored result cannot be read.
+    """
+    with crashes_told_apart("refreshing Data Docs"):
+        context = _context(settings.artifacts / "validations", settings.data_docs)
+        context.build_data_docs(site_names=[SITE], build_index=True)
+
+
 @contextmanager
 def crashes_told_apart(what: str) -> Iterator[None]:
     """Turn whatever goes wrong in a check into `ServiceAway` or `CheckCrashed`, with its cause."""

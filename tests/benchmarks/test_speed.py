@@ -79,7 +79,7 @@ def test_the_report_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.M
         "tuned Keras, batch 512": Ratio(300.0, 100.0, 3.0, "examples per CPU second"),
         "1,000,000 rows cost times 10,000": Ratio(1.1, 1.0, 1.1, "CPU s per update"),
     }
-    monkeypatch.setattr(speed, "_one_thread", lambda: None)
+    monkeypatch.setattr(speed, "one_thread", lambda: None)
     monkeypatch.setattr(speed, "measure", lambda *_: (ratios, {"hit rates": {}}))
     assert speed.main(["--out", str(tmp_path / "speed.json")]) == 0
     report = json.loads((tmp_path / "speed.json").read_text())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.errors import NonFiniteWeights
-from recloop import stages
+from recloop import approvals, stages
 from recloop.cli.loop import run_update
 from recloop.contracts import Candidate
 from recloop.database.connection import transaction
@@ -131,7 +131,12 @@ def test_a_person_may_say_no(prepared: Settings) -> None:
     planned = stages.plan(None, "increment", RUN, approval=True, settings=prepared)
     stages.train(planned["update_id"], RUN, prepared)
     assert stages.evaluate(planned["update_id"], RUN, prepared)["passed"]
-    stages.reject(planned["update_id"], RUN, "wrong week for it", prepared)
+    for _ in range(2):  # a task may be repeated
+        approvals.answer(planned["update_id"], RUN, "rejected", "vera", "in a test", prepared)
     assert stages.plan(planned["target"], "increment", RUN, settings=prepared)["update_id"]
     row = next(r for r in read_status(prepared)["windows"] if r["window"] == planned["target"])
     assert row["pending"]
+    with transaction(prepared.database_url) as cursor:
+        found = {row["update_id"]: row for row in updates.all_updates(cursor)}[planned["update_id"]]
+    assert (found["state"], found["reason"]) == ("rejected", "rejected in a test by vera")
+    assert (found["approval"]["answer"], found["approval"]["by"]) == ("rejected", "vera")

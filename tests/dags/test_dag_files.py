@@ -128,20 +128,70 @@ def test_every_task_knows_which_failures_to_retry(bag: Any, dag_id: str) -> None
         assert task.retries > 0, f"{where}: a retry policy needs retries > 0"
 
 
-@pytest.mark.parametrize("dag_id", ["incremental_update", "full_rebuild"])
+@pytest.mark.parametrize(
+    "dag_id", ["incremental_update", "full_rebuild", "periodic_update", "maintain_models"]
+)
 def test_training_goes_to_the_gpu_queue_and_pool_and_nothing_else_does(
     bag: Any, dag_id: str
 ) -> None:
     places = {t.task_id: (t.queue, t.pool) for t in bag.dags[dag_id].tasks}
-    assert places.pop("train") == ("gpu", "gpu"), "decorate it with @task(**GPU)"
+    training = {name for name in places if name in ("train", "train_shard")}
+    assert {places.pop(name) for name in training} == {("gpu", "gpu")}, (
+        "decorate it with @task(**GPU)"
+    )
     assert set(places.values()) == {("default", "default_pool")}
 
 
-@pytest.mark.parametrize("dag_id", ["incremental_update", "full_rebuild"])
-def test_an_update_is_one_line_of_tasks(bag: Any, dag_id: str) -> None:
-    dag = bag.dags[dag_id]
-    order = [task.task_id for task in dag.topological_sort()]
-    assert order == ["plan", "train", "evaluate", "approve", "promote", "carry_on"]
+@pytest.mark.parametrize("dag_id", ["incremental_update", "full_rebuild", "periodic_update"])
+def test_an_update_is_one_line_of_tasks_beside_which_shards_are_trained(
+    bag: Any, dag_id: str
+) -> None:
+    shards = ("split", "train_shard", "merge")
+    order = [task.task_id for task in bag.dags[dag_id].topological_sort()]
+    assert [name for name in order if name not in shards] == [
+        *("plan", "train", "evaluate", "approve", "promote", "carry_on")
+    ]
+    assert ("split" in order) == (dag_id != "full_rebuild")
+
+
+def test_maintenance_thins_after_the_promotion_and_without_one(bag: Any) -> None:
+    tasks = bag.dags["maintain_models"].topological_sort()
+    assert [task.task_id for task in tasks] == [
+        *("plan", "train", "evaluate", "approve", "promote"),
+        *("thin", "refresh_docs", "carry_on"),
+    ]
+    rules = {task.task_id: task.trigger_rule.value for task in tasks}
+    assert {rules[name] for name in ("thin", "refresh_docs", "carry_on")} == {"none_failed"}
+
+
+def test_a_shadow_rebuild_promotes_nothing(bag: Any) -> None:
+    tasks = bag.dags["shadow_rebuild"].topological_sort()
+    assert [task.task_id for task in tasks] == ["choose", "retrain"]
+    assert (tasks[1].queue, tasks[1].pool) == ("gpu", "gpu")
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "cron"),
+    [
+        ("periodic_update", "30 4 * * *"),
+        ("full_rebuild", "0 3 1 * *"),
+        ("shadow_rebuild", "0 5 15 * *"),
+        ("maintain_models", "30 5 1 * *"),
+    ],
+)
+def test_the_clock_is_that_of_the_settings_file_where_data_keep_coming(
+    bag: Any, dag_id: str, cron: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import recloop_fleet
+    from airflow.serialization.serialized_objects import encode_timetable
+
+    history = type(bag.dags[dag_id].timetable).__name__
+    assert history == ("CronTriggerTimetable" if dag_id == "maintain_models" else "NullTimetable")
+    assert bag.dags[dag_id].end_date is None, "a form's run after the end would have no tasks"
+    live = recloop_fleet.SCHEDULE.model_copy(update={"end": None})
+    monkeypatch.setattr(recloop_fleet, "SCHEDULE", live)
+    timetable = encode_timetable(recloop_fleet.by_the_clock(dag_id))
+    assert timetable["__var"]["expression"] == cron
 
 
 def test_ingest_is_partitioned_by_window(bag: Any) -> None:
@@ -161,6 +211,14 @@ def test_ingest_is_partitioned_by_window(bag: Any) -> None:
     ("dag_id", "conf"),
     [
         ("ingest_behavior", {"window": "yesterday"}),
+        ("incremental_update", {"policy": "sometimes"}),
+        ("maintain_models", {"maintain": "int4"}),
+        ("maintain_models", {"maintain": "none"}),
+        ("maintain_models", {"expire_after_days": 0}),
+        ("maintain_models", {"keep_releases": 1}),
+        ("periodic_update", {"approval": "perhaps"}),
+        ("periodic_update", {"strategy": "adam"}),
+        ("shadow_rebuild", {"window": "newest"}),
         ("incremental_update", {"plan": "double"}),
         ("incremental_update", {"epochs": 0}),
         ("incremental_update", {"epochs": 101}),
@@ -195,7 +253,13 @@ def test_the_form_refuses_what_makes_no_sense(bag: Any, dag_id: str, conf: dict[
         ),
         ("incremental_update", {"scope": "touched", "replay": "herding", "maintain": "int8"}),
         ("incremental_update", {"strategy": {"recipe": {"optimizer": "adam"}}}),
+        ("incremental_update", {"policy": "adaptive"}),
         ("full_rebuild", {}),
+        ("maintain_models", {}),
+        ("maintain_models", {"maintain": "student", "expire_after_days": 90, "keep_releases": 2}),
+        ("periodic_update", {}),
+        ("periodic_update", {"strategy": {"recipe": {"epochs": 2}}, "approval": True}),
+        ("shadow_rebuild", {"window": "2011-06-06"}),
         ("rollback_release", {"reason": "worse than before"}),
     ],
 )
@@ -216,6 +280,8 @@ def test_the_form_offers_what_a_recipe_knows(bag: Any) -> None:
         offered = params.get_param(name).schema["enum"]
         assert offered[0] is None
         assert sorted(offered[1:]) == sorted(known), name
+    maintained = bag.dags["maintain_models"].params.get_param("maintain").schema["enum"]
+    assert {None, *MAINTENANCE} - set(maintained) == {"none"}
 
 
 def test_dags_survive_serialization(bag: Any) -> None:

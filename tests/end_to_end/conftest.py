@@ -20,6 +20,7 @@ from recloop.database.connection import transaction
 from recloop.runtime import airflow_process
 from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
+from tests.end_to_end.person import PERSON, logged_in
 
 
 @dataclass
@@ -104,13 +105,24 @@ class Answers:
 
 @pytest.fixture(scope="session")
 def loop(loop_home: Settings) -> Iterator[Loop]:
-    client = airflow_process.start(loop_home, airflow_process.free_port())
-    try:
-        for dag_id in ("ingest_behavior", "incremental_update", "rollback_release"):
-            client.pause(dag_id, paused=False)
-        yield Loop(loop_home, client)
-    finally:
-        airflow_process.stop(loop_home)
+    settings = loop_home.model_copy(update={"users": f"{PERSON}:op"})
+    with pytest.MonkeyPatch.context() as patch:
+        # The scheduler keeps what it read of a DAG for so long, and tests change schedules.
+        patch.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "1")
+        client = airflow_process.start(settings, airflow_process.free_port())
+        try:
+            for dag_id in ("ingest_behavior", "incremental_update", "rollback_release"):
+                client.pause(dag_id, paused=False)
+            yield Loop(settings, client)
+        finally:
+            airflow_process.stop(settings)
+
+
+@pytest.fixture
+def page(loop: Loop) -> Iterator[Any]:
+    """The UI in a browser, somebody logged in."""
+    with logged_in(loop.settings, loop.client.url) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -1,72 +1,85 @@
-"""A person in a browser: fills the form of `incremental_update`, sees the run succeed.
+"""A person in a browser: logs in, fills forms, rejects one promotion and approves another.
 
-Leaves `var/screenshots/form.png` and `run.png`.
+Leaves screenshots in `var/screenshots`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recloop.settings import PROJECT
+from recloop.database.connection import transaction
+from recloop.ledger import releases
 from tests.end_to_end.conftest import Loop
+from tests.end_to_end.person import PERSON, SCREENSHOTS, submit
 
 pytestmark = [pytest.mark.airflow, pytest.mark.browser]
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-SCREENSHOTS = PROJECT / "var" / "screenshots"
 
-
-@pytest.fixture
-def page(loop: Loop) -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}; apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS.split())
-        try:
-            made = browser.new_page(
-                base_url=loop.client.url, viewport={"width": 1400, "height": 1000}
-            )
-            made.set_default_timeout(60_000)
-            yield made
-        finally:
-            browser.close()
-
-
-def test_form_is_filled_and_the_run_succeeds(loop: Loop, page: Any) -> None:
-    window = loop.oldest_waiting()
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    before = {run["dag_run_id"] for run in loop.client.runs("incremental_update")}
-
-    page.goto("/dags/incremental_update")
-    page.get_by_test_id("trigger-dag-button").click()
-    page.locator("input[name=element_window]").fill(window)
-    page.locator("input[name=element_reason], textarea[name=element_reason]").fill("a browser test")
-    page.screenshot(path=SCREENSHOTS / "form.png")
-    page.get_by_test_id("trigger-dag-submit").click()
-
-    def started() -> str | bool:
-        new = [r for r in loop.client.runs("incremental_update") if r["dag_run_id"] not in before]
-        return bool(new) and str(new[0]["dag_run_id"])
-
-    run_id = str(loop.client.wait_until(started, 30, "the run that the form started"))
-    loop.finish(run_id)
+def answer(loop: Loop, page: Any, run_id: str, option: str) -> dict[str, str]:
+    """Wait until the run asks, read the question, click; returns the task states in the end."""
+    states = loop.client.task_states
+    loop.client.wait_until(
+        lambda: states("incremental_update", run_id)["approve"] == "awaiting_input",
+        240,
+        "the run to ask",
+    )
+    page.goto(f"/dags/incremental_update/runs/{run_id}/tasks/approve/required_actions")
+    page.get_by_text("challenger", exact=True).first.wait_for()
+    page.screenshot(path=SCREENSHOTS / f"{option.lower()}-asked.png")
+    page.get_by_test_id(f"hitl-option-{option}").click()
+    found = loop.finish(run_id)
     page.goto(f"/dags/incremental_update/runs/{run_id}")
     badge = page.get_by_test_id("header-card").get_by_test_id("state-badge").first
     badge.wait_for()
     assert "success" in badge.inner_text().lower()
-    page.screenshot(path=SCREENSHOTS / "run.png")
+    page.screenshot(path=SCREENSHOTS / f"{option.lower()}-done.png")
+    return found
+
+
+def oldest_pending(loop: Loop) -> str:
+    with transaction(loop.settings.database_url) as cursor:
+        return releases.pending(cursor)[0]
+
+
+def last_update(loop: Loop) -> tuple[Any, ...]:
+    return loop.rows(
+        "select u.state, u.reason, approval->>'answer', approval->>'by', version "
+        "from ledger.update u left join ledger.release using (update_id) "
+        "order by update_id desc limit 1"
+    )[0]
+
+
+def test_a_person_rejects_a_promotion_and_the_ledger_knows_who(loop: Loop, page: Any) -> None:
+    window = loop.oldest_waiting()
+    champion = loop.one("select version from ledger.reign where ended_at is null")
+    run_id = loop.start_update({"plan": "increment", "window": window, "approval": True})
+    states = answer(loop, page, run_id, "Reject")
+    assert (states["approve"], states["promote"]) == ("success", "skipped")
+    state, reason, said, by, version = last_update(loop)
+    assert (state, said, by, version) == ("rejected", "rejected", PERSON, None)
+    assert reason == f"rejected in Airflow by {PERSON}"
+    assert loop.one("select version from ledger.reign where ended_at is null") == champion
+    assert oldest_pending(loop) == window
+
+
+def test_a_person_fills_the_form_and_approves_the_promotion(loop: Loop, page: Any) -> None:
+    window = oldest_pending(loop)
+    fields = {"window": window, "reason": "a browser test", "approval": True}
+    run_id = submit(loop.client, page, "incremental_update", fields)
+    states = answer(loop, page, run_id, "Approve")
+    assert states["promote"] == "success"
+    state, reason, said, by, version = last_update(loop)
+    assert (state, said, by) == ("promoted", "approved", PERSON)
+    assert "a browser test" in reason
+    assert loop.one("select version from ledger.reign where ended_at is null") == version
 
     run = next(r for r in loop.client.runs("incremental_update") if r["dag_run_id"] == run_id)
     assert run["conf"]["window"] == window
     assert run["conf"]["reason"] == "a browser test"
-    assert (SCREENSHOTS / "form.png").stat().st_size > 10_000
-    assert (SCREENSHOTS / "run.png").stat().st_size > 10_000
+    assert run["triggering_user_name"] == PERSON
+    pictures = [
+        SCREENSHOTS / f"{name}.png" for name in ("form-incremental_update", "approve-asked")
+    ]
+    assert all(picture.stat().st_size > 10_000 for picture in pictures)

@@ -14,8 +14,8 @@ from recloop.contracts import (
     UpdatePlan,
     ValidationReport,
 )
-from recloop.ledger import releases, updates, windows
-from recloop.windows import Window, WindowCalendar
+from recloop.ledger import parts, releases, updates, windows
+from recloop.windows import Window, WindowCalendar, part_key, whole
 
 CALENDAR = WindowCalendar("week")
 FIRST = CALENDAR.parse("2011-05-30")
@@ -27,39 +27,43 @@ def window(number: int) -> Window:
 
 
 def feature(cursor, *numbers: int, events: int = 100) -> None:
-    """Bring windows to state `featured`."""
+    """Bring windows to state `featured`; of those that are, late events come."""
     for number in numbers:
-        one = window(number)
-        windows.note_landed(cursor, [one])
-        windows.note_accepted(
-            cursor,
-            ValidationReport(
-                window=one.key,
-                passed=True,
-                lines=events,
-                accepted=events,
-                duplicates=0,
-                quarantined={},
-                data_hash="h",
-            ),
-        )
-        windows.note_featured(
-            cursor,
-            TrainingSet(
-                window=one.key,
-                uri="/nowhere",
-                queries=1,
-                interactions=events,
-                items=1,
-                sha256="s",
-            ),
-        )
+        note_featured(cursor, accept(cursor, number, events))
+
+
+def accept(cursor, number: int, events: int = 100) -> str:
+    """Events of a window are accepted; returns the key of the part that they join."""
+    one = window(number)
+    windows.note_landed(cursor, [one])
+    part = parts.receive(cursor, one.key, events)
+    report = ValidationReport(
+        window=one.key,
+        passed=True,
+        lines=events,
+        accepted=events,
+        duplicates=0,
+        quarantined={},
+        data_hash="h",
+    )
+    windows.note_accepted(cursor, report)
+    return part_key(one.key, part)
+
+
+def note_featured(cursor, key: str) -> bool:
+    """A training set of all events that the part has by now."""
+    cursor.execute("select accepted from ledger.part where part_key = %s", (key,))
+    (events,) = cursor.fetchone()
+    made = TrainingSet(
+        window=key, uri="/nowhere", queries=1, interactions=events, items=1, sha256="s"
+    )
+    return parts.note_featured(cursor, made, events)
 
 
 def plan(cursor, target: int, decision: str = "increment") -> UpdatePlan:
     """A plan for everything pending up to the target, from the champion of now."""
     champion = releases.champion(cursor)
-    pending = [key for key in releases.pending(cursor) if key <= window(target).key]
+    pending = [key for key in releases.pending(cursor) if whole(key) <= window(target).key]
     if decision == "rebuild":
         pending = sorted({*pending, *(champion.windows if champion else ())})
     return UpdatePlan(

@@ -10,6 +10,7 @@ import pytest
 
 from models.arrays import Interactions, Items, Queries
 from models.learning.recipes import Recipe
+from models.ordering.cascade import Cascade
 from models.retrieval.config import ModelConfig
 from models.retrieval.recommender import Recommender
 
@@ -104,3 +105,19 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(trained_folder: Path) -> Recommender:
     """The small shop's trained model, a fresh copy for each test."""
     return Recommender.restore(trained_folder)
+
+
+@pytest.fixture(scope="session")
+def cascade_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default recommender, trained on the small shop and saved."""
+    from tests.models.tiny_cascade import trained
+
+    folder = tmp_path_factory.mktemp("cascade") / "saved"
+    trained(make_world()).save(folder)
+    return folder
+
+
+@pytest.fixture
+def cascade(cascade_folder: Path) -> Cascade:
+    """The small shop's default recommender, a fresh copy for each test."""
+    return Cascade.restore(cascade_folder)

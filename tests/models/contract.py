@@ -1,7 +1,7 @@
 """The families under contract: each as one class that makes its small model and its examples.
 
-A family joins by a subclass of `Family` in `FAMILIES`; `test_contract.py` does the rest. The shop is
-that of conftest: users 1001…1020, items 501…530, even users buy the first half.
+A family joins by a subclass of `Family` in `FAMILIES`; `test_contract.py` does the rest. The shop
+is that of conftest: users 1001…1020, items 501…530, even users buy the first half.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.learning.feed import Feed
 from models.learning.recipes import Recipe, TrainingReport
 from models.network import Config
 from models.ordering.cascade import Cascade
-from models.ordering.point_in_time import ItemStatistics, OwnItems
+from models.ordering.point_in_time import OwnItems
 from models.ordering.ranker_config import CascadeConfig, RankerConfig
 from models.ordering.ranking_feed import RankingExamples, RankingFeed
 from models.ordering.ranking_recommender import RankingRecommender
@@ -36,6 +36,7 @@ from models.sequential.transformer_config import TransformerConfig
 from models.state import ModelState
 from models.storage.served import Served
 from tests.models.conftest import CONFIG, make_world
+from tests.models.tiny_cascade import queries_of
 
 WORLD = make_world()
 RECIPE = Recipe(epochs=2, learning_rate=0.1, batch_size=16, seed=3)
@@ -258,7 +259,7 @@ class RankerFamily(Family):
 
 
 class CascadeFamily(Family):
-    """The default recommender. Every item is a candidate, so that top_k is the sort of the scores."""
+    """The default recommender. Every item is a candidate, so top_k is the sort of the scores."""
 
     facade = Cascade
     config = CascadeConfig(
@@ -287,21 +288,7 @@ class CascadeFamily(Family):
         return dataclasses.replace(last, first_loss=first.first_loss)
 
     def queries(self):  # type: ignore[no-untyped-def]
-        """With what each owns (the history, bought twice), and how popular each item is."""
-        history = WORLD.queries.history
-        owned = [np.unique(row[row > 0]) for row in history]
-        keys = np.concatenate(owned)
-        values = np.tile(np.array([2, 1, 9, 9, 1.0, 1.8], np.float32), (len(keys), 1))
-        sizes = np.array([len(part) for part in owned])
-        totals = np.column_stack([2 * sizes, np.ones(len(sizes))]).astype(np.float32)
-        popularity = np.linspace(0, 2, len(WORLD.items)).astype(np.float32)
-        return dataclasses.replace(
-            WORLD.queries,
-            own=OwnItems(np.cumsum([0, *sizes]), keys, values, totals),
-            items=ItemStatistics(
-                WORLD.items.item_keys, np.stack([popularity, popularity], axis=1)[None]
-            ),
-        )
+        return queries_of(WORLD)
 
     def strangers(self):  # type: ignore[no-untyped-def]
         known = self.queries()

@@ -1,5 +1,7 @@
 """The backend: Keras 2, and in what precision products are made."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,11 @@ from models.retrieval.softmax import sampled_softmax
 LEFT = np.array([[1.0, 2.0], [1.00390625, 0.0]], np.float32)
 """1.00390625 is 1 + 2^-8: half of bfloat16's step above 1, and goes to the even neighbour, 1."""
 RIGHT = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+
+
+def test_exports_are_not_commented_on_in_logs_at_info(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "level", logging.INFO)
+    assert not logging.getLogger("absl").isEnabledFor(logging.INFO)
 
 
 def test_nothing_is_mixed_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from models.ordering.candidates import (
     feature_width,
     most_popular,
 )
-from models.ordering.point_in_time import ItemStatistics, OwnItems, concatenated
+from models.ordering.point_in_time import ItemStatistics, OwnItems
 
 POOL = np.array([40, 10, 30, 20])
 LN = np.log
@@ -145,12 +145,6 @@ def test_statistics_of_another_width_are_refused() -> None:
     items = ItemStatistics(np.array([10]), np.zeros((1, 1, 3), np.float32))
     with pytest.raises(ValueError, match=r"takes 2 statistics of items\. Received: 3"):
         lists_of(two_queries(items=items, moments=None), np.zeros((2, 4)))
-
-
-def test_concatenated_picks_lists() -> None:
-    offsets, places = concatenated(np.array([0, 2, 2, 5]), np.array([2, 0, 2, 1]))
-    assert offsets.tolist() == [0, 3, 5, 8, 8]
-    assert places.tolist() == [2, 3, 4, 0, 1, 2, 3, 4]
 
 
 def test_taking_queries_takes_their_own_items_and_moments() -> None:

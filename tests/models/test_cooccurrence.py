@@ -140,7 +140,7 @@ def test_following_is_a_step_towards_the_weighted_neighbours() -> None:
 def test_news_is_the_share_of_weight_that_the_last_update_brought() -> None:
     before = Cooccurrence.empty().updated(sessions([10, 30]), CONFIG)
     memory = before.updated(sessions([20, 30]), CONFIG)
-    # In units of 1 / sqrt(2), each session brings 2 + 1 to each of its items; the older one is halved.
+    # In units of 1 / sqrt(2), each session brings 2 + 1 to each of its items; the older is halved.
     # 10: 1.5 old. 20: 3 new. 30: 1.5 old and 3 new.
     news = memory.news_since(before, 0.5)
     np.testing.assert_allclose(news, [0, 1, 3 / 4.5], atol=1e-6)

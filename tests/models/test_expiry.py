@@ -132,7 +132,7 @@ def test_fisher_information_moves_with_its_rows(state) -> None:
 
 
 def test_training_goes_on_after_an_expiry(state, world, recipe, tmp_path) -> None:
-    """Of the compiled loop and of a restored model alike; events of expired ids have to be grown."""
+    """The compiled loop and a restored model alike; events of expired ids have to be grown."""
     model = Recommender(state)
     few = dataclasses.replace(recipe, epochs=1)
     model.fit(world.queries, world.interactions, few)

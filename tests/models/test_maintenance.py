@@ -13,21 +13,7 @@ from models.ordering.cascade import Cascade
 from models.upkeep.maintenance import KINDS, footprint, maintained
 from models.upkeep.packed import packing_of, served_bytes
 from models.upkeep.student import principal_axes, student_of, teach
-from tests.models.test_cascade import TOWERS, loyal, queries_of, trained
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.models.conftest import make_world
-
-    folder = tmp_path_factory.mktemp("maintenance") / "saved"
-    trained(make_world()).save(folder)
-    return folder
-
-
-@pytest.fixture
-def cascade(saved: Path) -> Cascade:
-    return Cascade.restore(saved)
+from tests.models.tiny_cascade import TOWERS, loyal, queries_of
 
 
 def test_principal_axes_by_hand() -> None:

@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ranking import (
-    coverage_at_k,
-    hit_rate_at_k,
-    ndcg_at_k,
-    rank_by_popularity,
-    recall_at_k,
-    to_csr,
-)
+from models.ranking import hit_rate_at_k, ndcg_at_k, recall_at_k, to_csr
 
 RANKED = np.array([[9, 4, 7, 1], [5, 6, 0, 0], [1, 2, 3, 4]], np.int64)
 RELEVANT = [np.array([4, 1, 88]), np.array([6]), np.array([], np.int64)]
@@ -95,18 +88,3 @@ def test_one_list_per_query() -> None:
         recall_at_k(RANKED, RELEVANT[:2], 2)
     with pytest.raises(ValueError, match=r"CSR offsets"):
         to_csr((np.array([0, 2, 1, 3]), np.array([4, 5, 6])), 3)
-
-
-def test_coverage_by_hand() -> None:
-    assert coverage_at_k(RANKED, 10) == 0.8  # 9 4 7 1 5 6 2 3, not 0
-    assert coverage_at_k(RANKED, 10, k=1) == 0.3
-    with pytest.raises(ValueError, match=r"8 distinct items shown. Received: 7"):
-        coverage_at_k(RANKED, 7)
-
-
-def test_popularity_orders_by_weight_and_then_by_key() -> None:
-    keys = np.array([3, 9, 9, 5, 3, 7])
-    assert rank_by_popularity(keys).tolist() == [3, 9, 5, 7]
-    assert rank_by_popularity(keys, k=2).tolist() == [3, 9]
-    weights = np.array([1, 1, 1, 9, 1, 0.5])
-    assert rank_by_popularity(keys, weights).tolist() == [5, 3, 9, 7]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models import facade
+from models import asking
 from models.arrays import Interactions, Items, Queries
 from models.retrieval import recommender
 
@@ -28,7 +28,7 @@ def test_top_k_is_the_sort_of_the_scores(model, world) -> None:
 @pytest.mark.parametrize("as_csr", [False, True])
 @pytest.mark.parametrize("block", [1, 40, 10**6])
 def test_candidates_and_exclusions(model, world, monkeypatch, as_csr, block) -> None:
-    monkeypatch.setattr(facade, "BLOCK_SCORES", block)
+    monkeypatch.setattr(asking, "BLOCK_SCORES", block)
     candidates = np.array([520, 503, 99_999, 501, 529, 510])
     lists = [np.array([501, 77_777, 501]) if i % 3 else np.zeros(0, np.int64) for i in range(20)]
     lists[4] = candidates
@@ -54,7 +54,7 @@ def test_fewer_items_than_k_leaves_empty_places(model, world) -> None:
 
 def test_blocks_give_what_one_block_gives(model, world, monkeypatch) -> None:
     whole = model.score(world.queries, model.item_keys)
-    monkeypatch.setattr(facade, "BLOCK_SCORES", 70)
+    monkeypatch.setattr(asking, "BLOCK_SCORES", 70)
     assert model.score(world.queries, model.item_keys) == pytest.approx(whole, rel=1e-5, abs=1e-5)
 
 

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from recloop_airflow.links import DataDocsLink, GateReportLink
+from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink
 from recloop_airflow.reports import PREFIX, create_app
 
 import recloop
 
-ROUTES = (f"{PREFIX}/gate/1", f"{PREFIX}/data-docs/index.html", f"{PREFIX}/data-docs/")
+ROUTES = (
+    f"{PREFIX}/gate/1",
+    f"{PREFIX}/shadow/2011-06-06",
+    f"{PREFIX}/data-docs/index.html",
+    f"{PREFIX}/data-docs/",
+)
 
 
 class Stages:
@@ -27,6 +32,9 @@ class Stages:
     def gate_report_uri(self, update_id: int) -> str:
         return self.uris.get(update_id, "")
 
+    def shadow_report_uri(self, window: str) -> str:
+        return self.uris[1].replace("gate", "shadow") if window == "2011-06-06" else ""
+
 
 @pytest.fixture
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
@@ -34,8 +42,11 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     fake = Stages(tmp_path)
     monkeypatch.setitem(sys.modules, "recloop.stages", fake)
     monkeypatch.setattr(recloop, "stages", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "recloop.upkeep", fake)
+    monkeypatch.setattr(recloop, "upkeep", fake, raising=False)
     for name, text in {
         "artifacts/gate/1.html": "<h1>gate of update 1</h1>",
+        "artifacts/shadow/1.html": "<h1>shadow rebuild</h1>",
         "data_docs/index.html": "<h1>docs</h1>",
         "data_docs/static/site.css": "h1 {}",
         "secret.txt": "secret",
@@ -76,7 +87,11 @@ def test_strangers_are_turned_away(anonymous: TestClient, path: str) -> None:
 
 def test_every_route_is_behind_the_check(pages: FastAPI) -> None:
     assert len(pages.router.dependencies) == 1
-    assert {route.path for route in pages.routes} == {"/gate/{update_id}", "/data-docs/{path:path}"}
+    assert {route.path for route in pages.routes} == {
+        "/gate/{update_id}",
+        "/shadow/{window}",
+        "/data-docs/{path:path}",
+    }
     assert {method for route in pages.routes for method in route.methods} == {"GET"}
 
 
@@ -85,6 +100,10 @@ def test_gate_report_is_shown(admitted: TestClient) -> None:
     assert answer.status_code == 200
     assert "gate of update 1" in answer.text
     assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_shadow_report_is_shown(admitted: TestClient) -> None:
+    assert "shadow rebuild" in admitted.get(f"{PREFIX}/shadow/2011-06-06").text
 
 
 def test_data_docs_are_shown_with_their_files(admitted: TestClient) -> None:
@@ -98,6 +117,8 @@ def test_data_docs_are_shown_with_their_files(admitted: TestClient) -> None:
         "/gate/2",
         "/gate/3",
         "/gate/99",
+        "/shadow/2011-06-13",
+        "/shadow/..%2Fsecret.txt",
         "/data-docs/missing.html",
         "/data-docs/escape",
         "/data-docs/..%2Fsecret.txt",
@@ -126,7 +147,10 @@ def test_links_lead_to_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert GateReportLink().get_link(None, ti_key=key) == "/recloop/gate/12"
     key.task_id = "approve"
     assert GateReportLink().get_link(None, ti_key=key) == "/recloop/gate/12"
+    returned["retrain"] = {"window": "2011-06-06"}
+    assert ShadowReportLink().get_link(None, ti_key=key) == "/recloop/shadow/2011-06-06"
     returned.clear()
+    assert ShadowReportLink().get_link(None, ti_key=key) == ""
     assert GateReportLink().get_link(None, ti_key=key) == ""
     assert DataDocsLink().get_link(None, ti_key=key) == "/recloop/data-docs/index.html"
 

@@ -34,7 +34,7 @@ def register(settings: Settings, folder: str) -> str:
     target = TrainingSet(
         window=plan.target, uri="/t", queries=1, interactions=5, items=1, sha256="data"
     )
-    return registry.register(settings, plan, candidate, report, target, folder)
+    return registry.register(settings, plan, candidate, report, [target], folder)
 
 
 def test_versions_carry_their_lineage_and_aliases_follow_the_ledger(settings: Settings) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import stat
 
-from recloop.runtime.environment import airflow_environment
+import pytest
+
+from recloop.runtime.environment import airflow_environment, client_password, passwords_file
 from recloop.settings import VARIABLES, Settings
 
 
@@ -36,3 +38,28 @@ def test_secrets_are_made_once_and_for_the_owner_only(settings: Settings) -> Non
     path = settings.airflow_home / "secrets.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(json.loads(path.read_text())) == 3
+
+
+def test_without_names_everybody_is_admin_and_with_them_nobody_else_gets_in(
+    settings: Settings,
+) -> None:
+    assert (
+        airflow_environment(settings, 18099)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"]
+        == "True"
+    )
+    named = settings.model_copy(update={"users": "vera:op,ole:viewer"})
+    environment = airflow_environment(named, 18099)
+    assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] == "False"
+    users = environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert users == "recloop:admin,vera:op,ole:viewer"
+    path = passwords_file(named)
+    assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] == str(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert json.loads(path.read_text()) == {"recloop": client_password(named)}
+    assert len(client_password(named)) >= 32
+
+
+@pytest.mark.parametrize("users", ["vera", "vera:boss", ":op", "recloop:admin"])
+def test_names_need_a_role_that_airflow_knows(users: str) -> None:
+    with pytest.raises(ValueError, match="vera:op,ole:viewer"):
+        Settings(users=users)

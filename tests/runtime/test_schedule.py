@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recloop.errors import BadInput
-from recloop.runtime.schedule import read_schedule
+from recloop.rules import ScheduleRules
+from recloop.runtime.schedule import read_clock, read_schedule
 from recloop.settings import Settings
 
 
@@ -44,6 +45,25 @@ def test_daily_feed_without_an_end_goes_on(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_told(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         read_schedule(settings_with(tmp_path, text))
+
+
+def clock_of(tmp_path: Path, toml: str) -> ScheduleRules:
+    (tmp_path / "update.toml").write_text(toml)
+    return read_clock(Settings(config=tmp_path))
+
+
+def test_the_clock_is_read_without_the_rest_of_the_file(tmp_path: Path) -> None:
+    given = (
+        '[policy]\nnonsense = 1\n[schedules]\nperiodic_update = "15 2 * * 1"\nfull_rebuild = ""\n'
+    )
+    clock = clock_of(tmp_path, given)
+    assert (clock.periodic_update, clock.full_rebuild) == ("15 2 * * 1", "")
+    assert clock.maintain_models == read_clock(Settings()).maintain_models
+
+
+def test_a_dag_that_the_clock_does_not_know_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="did you mean `periodic_update`"):
+        clock_of(tmp_path, '[schedules]\nperiodic_updates = "0 0 * * *"\n')
 
 
 def test_missing_dataset_names_the_place(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import pytest
 from recloop.contracts import Strategy
 from recloop.errors import BadInput
 from recloop.rules import PolicyRules
-from recloop.update.policy import Situation, decide_update
+from recloop.update.policies import POLICIES, Situation
+from recloop.update.policy import decide_update
+from recloop.update.signals import Signals
 
-RULES = PolicyRules(minimum_events=100, rebuild_after_windows=3)
+RULES = PolicyRules(name="every-window", minimum_events=100, rebuild_after_windows=3)
 
 
 def situation(**changes: object) -> Situation:
@@ -61,7 +63,39 @@ def test_an_increment_of_nothing_is_refused_with_the_remedy() -> None:
 
 def test_strategy_and_signals_are_kept_in_the_plan() -> None:
     plan = decide_update(
-        situation(signals={"x": 1.0}), RULES, "auto", Strategy(ids={"start": "mean"})
+        situation(scores={"x": 1.0}, signals=Signals(events=3)), RULES, "auto", Strategy(ids={"start": "mean"})
     )
     assert plan.strategy.ids == {"start": "mean"}
-    assert plan.signals == {"x": 1.0}
+    assert (plan.signals["x"], plan.signals["events"]) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "decision"),
+    [
+        ("every-window", {}, "increment"),
+        ("every-n-windows", {"every": 2}, "increment"),
+        ("every-n-windows", {"every": 3}, "skip"),
+        ("volume", {"volume": 170}, "increment"),
+        ("volume", {"volume": 171}, "skip"),
+        ("never", {}, "skip"),
+        ("adaptive", {}, "increment"),
+    ],
+)
+def test_each_policy_decides_by_its_own_rule(name: str, changes: dict, decision: str) -> None:
+    rules = RULES.model_copy(update={"name": name, **changes})
+    plan = decide_update(situation(), rules)
+    assert plan.decision == decision
+    assert plan.decided_by.startswith(f"{name}: ")
+    assert name in POLICIES
+
+
+def test_a_policy_that_never_updates_does_not_rebuild_with_age_either() -> None:
+    rules = RULES.model_copy(update={"name": "never"})
+    assert decide_update(situation(lineage_windows=99), rules).decision == "skip"
+
+
+def test_what_a_person_gives_goes_over_the_policys_recipe() -> None:
+    rules = RULES.model_copy(update={"name": "adaptive"})
+    plain = decide_update(situation(), rules)
+    mine = decide_update(situation(), rules, "auto", Strategy(recipe={"epochs": 9}))
+    assert mine.strategy.recipe == plain.strategy.recipe | {"epochs": 9}

@@ -1,0 +1,231 @@
+"""Replaying a stream under a policy: signals, decision, learning, outcome, window by window.
+
+The same policies, signals and models of gain and cost as in the product (`recloop.update`); only the
+ledger is a list here. Two things differ, and are the same for all policies: an outcome's gain is
+measured on the whole next window and not on a held-out slice of this one, and no gate refuses.
+
+Quality is the champion's on each window before it learns from it. Cost is CPU seconds of learning;
+ranking is not counted, and graphs are traced before the clock starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cost import Meter
+from benchmarks.policy_stream import Scores, Stream
+from recloop.rules import PolicyRules
+from recloop.update.adaptive import effort_of
+from recloop.update.outcomes import Outcome
+from recloop.update.policies import Decision, Policy, Situation
+from recloop.update.signals import Observed, Signals, measure_signals
+
+RECENT_DAYS = 28.0
+Progress = Callable[[int, int, float], None]
+"""(windows done, windows, NDCG@20 of (a) in the last one)"""
+
+
+@dataclass
+class Run:
+    """What a policy did. Each list has one entry per window."""
+
+    quality: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Slice → (recall@20, NDCG@20), means over users; NaN without any."""
+    decisions: list[Decision] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    @property
+    def updates(self) -> int:
+        return sum(decision.kind != "skip" for decision in self.decisions)
+
+    @property
+    def cpu_s(self) -> float:
+        return float(sum(self.costs))
+
+    def mean(self, part: str, metric: int) -> float:
+        """Mean over windows; metric 0 is recall@20, 1 is NDCG@20."""
+        return float(np.nanmean([values[metric] for values in self.quality[part]]))
+
+
+def replay(
+    stream: Stream,
+    policy: Policy,
+    rules: PolicyRules,
+    start: Any,
+    seed: int,
+    progress: Progress | None = None,
+    effort: Callable[[dict[str, Any]], str] = effort_of,
+) -> Run:
+    """Put a policy through a stream.
+
+    Args:
+        start: a model after the warm-up; a copy of it is taught.
+        effort: names a decision's recipe, for its outcome.
+    """
+    model = traced(stream, start, seed)
+    run = Run()
+    outcomes: list[Outcome] = []
+    earlier: list[Signals] = []
+    pending: list[int] = []
+    lineage = 0
+    last: Scores | None = None
+    for index in range(len(stream)):
+        scores = stream.measure(model, index)
+        for part in stream.slices:
+            run.quality.setdefault(part, []).append(means(scores.get(part)))
+        if last is not None:
+            gains, noise = gains_of(last, scores, stream.slices)
+            outcomes[-1] = replace(outcomes[-1], gains=gains, noise=noise)
+            last = None
+        pending.append(index)
+        signals = signals_of(stream, model, index, scores)
+        situation = Situation(
+            target=stream.key(index),
+            pending=tuple((stream.key(n), len(stream.events(n)[0])) for n in pending),
+            available=tuple(stream.key(n) for n in range(index + 1)),
+            champion=1,
+            lineage_windows=lineage,
+            signals=signals,
+            earlier=tuple(earlier),
+            outcomes=tuple(outcomes),
+            usual_events=usual_events(stream, index),
+            spent=_spent(stream, run.costs, index),
+        )
+        earlier.append(signals)
+        decision = policy(situation, rules)
+        run.decisions.append(decision)
+        meter = Meter()
+        if decision.kind != "skip":
+            # What the old model would have done on the next window, for the outcome alone.
+            before = stream.measure(model, index + 1) if index + 1 < len(stream) else None
+            with meter.measuring():
+                if decision.kind == "rebuild":
+                    model = stream.rebuild(index, seed)
+                else:
+                    stream.increment(model, pending, decision.recipe, seed, decision.train_ranker)
+            outcomes.append(
+                Outcome(
+                    target=situation.target,
+                    decision=decision.kind,
+                    effort=effort(decision.recipe),
+                    events=situation.events,
+                    share=situation.events / max(situation.usual_events, 1.0),
+                    gains=(None, None),
+                    noise=(1.0, 1.0),
+                    cost=meter.cpu_s,
+                    promoted=True,
+                    ranker=decision.train_ranker,
+                )
+            )
+            lineage = 0 if decision.kind == "rebuild" else lineage + len(pending)
+            pending = []
+            last = before
+        run.costs.append(meter.cpu_s)
+        if progress is not None:
+            progress(index + 1, len(stream), run.quality[stream.slices[0]][-1][1])
+    return run
+
+
+def oracle(stream: Stream, price: float, rate_of: float, start: Any, seed: int) -> Run:
+    """With hindsight of one window: an increment is made if it will be worth its cost on the next.
+
+    Greedy: at each window it is tried on a copy, both are ranked on the next window, and the copy
+    stays if its relative gain is more than `price` times its cost, in units of `rate_of` (the CPU
+    seconds of an ordinary increment). Only increments that stay are paid for.
+    """
+    model = traced(stream, start, seed)
+    run, pending = Run(), []
+    scores = stream.measure(model, 0)
+    for index in range(len(stream)):
+        for part in stream.slices:
+            run.quality.setdefault(part, []).append(means(scores.get(part)))
+        pending.append(index)
+        tried, meter = stream.copy(model), Meter()
+        with meter.measuring():
+            stream.increment(tried, pending, {}, seed)
+        kept = False
+        if index + 1 < len(stream):
+            scores = stream.measure(model, index + 1)
+            fresh = stream.measure(tried, index + 1)
+            gains, _ = gains_of(scores, fresh, stream.slices)
+            gain = max((g for g in gains if g is not None), default=0.0)
+            kept = gain > price * meter.cpu_s / rate_of
+            if kept:
+                model, scores, pending = tried, fresh, []
+        run.decisions.append(Decision("increment" if kept else "skip", "oracle", ""))
+        run.costs.append(meter.cpu_s if kept else 0.0)
+    return run
+
+
+def traced(stream: Stream, start: Any, seed: int) -> Any:
+    """A copy of the model that has been taught once, by another copy's weights put back: its graphs
+    are compiled, its weights are the start's."""
+    return stream.warmed(stream.copy(start), seed)
+
+
+def signals_of(stream: Stream, model: Any, index: int, scores: Scores) -> Signals:
+    """As `recloop.update.planning` measures them: against the windows of the 28 days before."""
+    quality = [means(scores.get(part))[1] for part in stream.slices]
+    quality = [*quality, quality[0]][:2]
+    before = [n for n in _recent(stream, index) if n < index]
+    return measure_signals(
+        _observed(stream, index),
+        [_observed(stream, n) for n in before],
+        stream.known(model),
+        None,
+        (quality[0], quality[1]),
+    )
+
+
+def usual_events(stream: Stream, index: int) -> float:
+    """Events of the windows of the last 28 days, scaled up where there are fewer days yet."""
+    recent = _recent(stream, index)
+    days = stream.days(index) - stream.days(recent[0]) + stream.length(index)
+    return sum(len(stream.events(n)[0]) for n in recent) * max(RECENT_DAYS / days, 1.0)
+
+
+def gains_of(
+    before: Scores, after: Scores, slices: tuple[str, ...]
+) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
+    """Relative gains in NDCG@20 of one model over another on the same users, and their standard
+    errors: on all pairs and on new ones. A stream with one slice has it twice."""
+    gains: list[float | None] = []
+    errors = []
+    for part in (slices * 2)[:2]:
+        gain, error = None, 1.0
+        if part in before and part in after:
+            old, new = before[part][1][:, 1], after[part][1][:, 1]
+            fine = np.isfinite(old) & np.isfinite(new)
+            level = float(old[fine].mean()) if fine.sum() > 1 else 0.0
+            if level > 0:
+                difference = (new - old)[fine]
+                gain = float(difference.mean()) / level
+                error = float(difference.std(ddof=1)) / np.sqrt(len(difference)) / level
+        gains.append(gain)
+        errors.append(error)
+    return tuple(gains), tuple(errors)
+
+
+def means(scored: tuple[np.ndarray, np.ndarray] | None) -> tuple[float, float]:
+    """Recall@20 and NDCG@20, means over the users who have any."""
+    if scored is None or not np.isfinite(scored[1]).any():
+        return float("nan"), float("nan")
+    found = np.nanmean(scored[1], axis=0)
+    return float(found[0]), float(found[1])
+
+
+def _observed(stream: Stream, index: int) -> Observed:
+    users, items = stream.events(index)
+    return Observed(users, items, stream.statistics(index))
+
+
+def _recent(stream: Stream, index: int) -> list[int]:
+    return [n for n in range(index + 1) if stream.days(index) - stream.days(n) < RECENT_DAYS]
+
+
+def _spent(stream: Stream, costs: list[float], index: int) -> float:
+    return sum(costs[n] for n in _recent(stream, index) if n < index)

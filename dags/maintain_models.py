@@ -1,0 +1,103 @@
+"""
+### Keep models and disks small
+
+**plan → train → evaluate → approve → promote**, if the form asks for it: the champion is pruned,
+packed, taught to a student of half its size, or loses the rows of ids long unseen. It has to pass the
+same gate as any challenger, against the champion, and becomes a release of the same lineage → **thin**
+deletes files and model versions of releases that neither the champion, nor a rollback within
+`keep_releases`, nor a delta checkpoint, nor an update in progress needs → **refresh_docs** writes
+Data Docs anew.
+
+By the clock (monthly, `[schedules]` in `config/update.toml`) only the last two run. A run that was
+killed is repeated: what was marked is deleted then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Param, TriggerRule, task
+from airflow.sdk.exceptions import AirflowSkipException
+from recloop_airflow.links import DataDocsLink, linked
+from recloop_fleet import DEFAULT_ARGS, HOLDER, SCHEDULE, by_the_clock
+from recloop_update import carry_out, planned
+
+with DAG(
+    "maintain_models",
+    doc_md=__doc__,
+    schedule=by_the_clock("maintain_models", history_too=True),
+    start_date=SCHEDULE.start,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    render_template_as_native_obj=True,
+    tags=["recloop", "upkeep"],
+    params={
+        "maintain": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "prune", "float16", "int8", "float32", "student"],
+            values_display={
+                "prune": "Prune: half of the embeddings' weights to zero",
+                "float16": "Pack the embeddings as float16",
+                "int8": "Pack the embeddings as int8",
+                "float32": "Unpack the embeddings",
+                "student": "Student: half the dimensions, taught by the champion",
+            },
+            title="Maintain the champion",
+            description_md="Empty: leave the model as it is.",
+        ),
+        "expire_after_days": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Expire ids",
+            description_md="Users and items without an event for so many days lose their rows.",
+        ),
+        "keep_releases": Param(
+            None,
+            type=["null", "integer"],
+            minimum=2,
+            title="Releases to keep",
+            description_md="Empty: as `config/update.toml` says.",
+        ),
+        "approval": Param(False, type="boolean", title="Ask a person before promotion"),
+        "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
+        "reason": Param(
+            None, type=["null", "string"], title="Reason", description_md="Kept in the ledger."
+        ),
+    },
+) as dag:
+
+    @task
+    def plan(
+        maintain: Any, days: Any, approval: Any, dry_run: Any, reason: Any, holder: str
+    ) -> Any:
+        from recloop import upkeep
+
+        return planned(upkeep.plan_maintenance(maintain, days, holder, approval, dry_run, reason))
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def thin(keep: Any, dry_run: Any) -> Any:
+        from recloop import upkeep
+
+        if dry_run:
+            raise AirflowSkipException("a dry run deletes nothing")
+        return upkeep.thin(keep)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def refresh_docs() -> Any:
+        from recloop import upkeep
+
+        return upkeep.refresh_docs()
+
+    made = plan(
+        "{{ params.maintain }}",
+        "{{ params.expire_after_days }}",
+        "{{ params.approval }}",
+        "{{ params.dry_run }}",
+        "{{ params.reason }}",
+        HOLDER,
+    )
+    thinned = thin("{{ params.keep_releases }}", "{{ params.dry_run }}")
+    carry_out(made, thinned, linked(refresh_docs(), DataDocsLink()))

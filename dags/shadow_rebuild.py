@@ -1,0 +1,59 @@
+"""
+### What would a full retraining have given?
+
+**choose** takes the newest window on which the champion of then was scored before anything learnt from
+it → **retrain** learns everything before that window from scratch, is scored on the same users, and
+records the difference with its interval and both costs (see *Shadow report* on the task, and `recloop
+status`).
+
+Promotes nothing and blocks nobody: it is a measurement of what increments lose, the *incremental gap*.
+It costs as much as a rebuild, so it runs once a month as shipped (`[schedules]` in
+`config/update.toml`). A window that was compared before is not compared again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, Param, get_current_context, task
+from recloop_airflow.links import ShadowReportLink, linked
+from recloop_airflow.waking import leave_out
+from recloop_fleet import DEFAULT_ARGS, GPU, SCHEDULE, by_the_clock
+
+with DAG(
+    "shadow_rebuild",
+    doc_md=__doc__,
+    schedule=by_the_clock("shadow_rebuild"),
+    start_date=SCHEDULE.start,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    render_template_as_native_obj=True,
+    tags=["recloop", "upkeep"],
+    params={
+        "window": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Window",
+            description_md="Compare on this window of the champion's lineage. Empty: the newest.",
+        ),
+    },
+) as dag:
+
+    @task
+    def choose(window: Any) -> Any:
+        from recloop import upkeep
+
+        chosen = upkeep.plan_shadow(window)
+        if chosen["window"] is None:
+            leave_out(get_current_context(), ["retrain"], chosen, chosen["reason"])
+        return chosen
+
+    @task(**GPU)
+    def retrain(chosen: Any) -> Any:
+        from recloop import upkeep
+
+        return upkeep.shadow(chosen["window"])
+
+    linked(retrain(choose("{{ params.window }}")), ShadowReportLink())

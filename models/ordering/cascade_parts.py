@@ -1,0 +1,110 @@
+"""What a worker changed in a cascade: a part of the towers' and one of the ranker's.
+
+    mark = mark_of(model)                           # after growing, before learning
+    model.fit(queries, interactions, …)             # of one worker's share of the users
+    part = part_of(model, mark, queries, interactions)
+    merge(other, [part, …])                         # into a copy of what was marked, or a later one
+
+Neighbours: `models.learning.merging` has the arithmetic, `models.storage.parts` the files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.arrays import Interactions, Queries
+from models.learning import merging
+from models.learning.merging import Mark, Part
+from models.ordering.cascade import Cascade
+from models.ordering.cascade_files import RANKER, TOWERS
+from models.state import ModelState
+from models.storage import parts
+from models.storage.checkpoint import MAGNITUDE_LIMIT
+
+
+@dataclass(frozen=True, eq=False)
+class CascadePart:
+    """What one worker changed in both stages."""
+
+    towers: Part
+    ranker: Part
+
+
+def mark_of(model: Cascade) -> tuple[Mark, Mark]:
+    """Both stages as they are now."""
+    return Mark.of(model.towers), Mark.of(model.ranker_state)
+
+
+def put_back(model: Cascade, mark: tuple[Mark, Mark]) -> None:
+    """Gives a model that has not grown since the weights that it had at the mark."""
+    for state, one in zip((model.towers, model.ranker_state), mark, strict=True):
+        one.put_back(state)
+
+
+def part_of(
+    model: Cascade, mark: tuple[Mark, Mark], queries: Queries, interactions: Interactions
+) -> CascadePart:
+    """What the model has learned from these events since `mark` was taken of it.
+
+    A ranker that learns for the first time fixes the scale of its features by what it sees, which is
+    another for each worker: its part is then empty.
+    """
+    towers, ranker = mark
+    times = times_touched(model.towers, queries, interactions)
+    asked = len(np.unique(interactions.query))
+    learned = merging.part_of(model.ranker_state, ranker, asked, {})
+    if not ranker.steps:
+        learned = replace(learned, steps=0)
+    return CascadePart(merging.part_of(model.towers, towers, len(interactions), times), learned)
+
+
+def times_touched(
+    towers: ModelState, queries: Queries, interactions: Interactions
+) -> dict[str, np.ndarray]:
+    """How many times the events are about each row of the towers' keyed tables: [rows] by table.
+
+    A user and an item once for each event, an item of the history once for each query that looks
+    back on it. Row 0, of what isn't known, is nobody's.
+    """
+    users = towers.users.rows(queries.user_keys[interactions.query])
+    items = towers.items.rows(interactions.item_keys)
+    history = towers.items.rows(queries.history[:, : towers.config.history_length]).ravel()
+    counts = {
+        "users": np.bincount(users, minlength=len(towers.users) + 1),
+        "items": np.bincount(items, minlength=len(towers.items) + 1),
+        "history": np.bincount(history, minlength=len(towers.items) + 1),
+    }
+    for array in counts.values():
+        array[0] = 0
+    keyed = towers.network.keyed.items()
+    return {name: counts["history" if name == "history" else entity] for name, entity in keyed}
+
+
+def merge(
+    model: Cascade, given: Sequence[CascadePart], discounts: Sequence[float] | None = None
+) -> None:
+    """Merges the parts into the model, in place. See `models.learning.merging.merge`."""
+    merging.merge(model.towers, [part.towers for part in given], discounts)
+    merging.merge(model.ranker_state, [part.ranker for part in given], discounts)
+
+
+def save(part: CascadePart, directory: Path, header: Mapping[str, Any]) -> None:
+    """Writes `directory/towers` and `directory/ranker`. See `models.storage.parts.save`."""
+    parts.save(part.towers, directory / TOWERS, header)
+    parts.save(part.ranker, directory / RANKER, header)
+
+
+def restore(
+    directory: Path, magnitude_limit: float = MAGNITUDE_LIMIT
+) -> tuple[CascadePart, dict[str, Any]]:
+    """What `save` wrote: the part, and its header.
+
+    Raises:
+        RestoreError: see `models.storage.parts.restore`.
+    """
+    towers, header = parts.restore(directory / TOWERS, magnitude_limit)
+    ranker, _ = parts.restore(directory / RANKER, magnitude_limit)
+    return CascadePart(towers, ranker), header

@@ -1,0 +1,177 @@
+"""Parts of windows: what is learnt at once, in one training set.
+
+A window's events are its part 0 until an update that may still conclude, or a release, has learnt
+from them. What comes later is a late part with a key of its own (`2011-06-06+1`), so that it is learnt
+once, and no event of the window twice (docs/adr/0009-late-parts.md).
+
+Belongs here: which part new events join, which parts are ready to be learnt from. Keep out: the states
+of windows (`windows.py`), who has learnt what (`releases.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import TrainingSet, UpdatePlan
+from recloop.errors import BadInput, PlanOutdated
+from recloop.windows import part_key, whole
+
+CLOSED = """
+exists (
+    select from ledger.update_window c join ledger.update u using (update_id)
+    where c.window_key = part_key and u.state in ('planned', 'training', 'evaluated', 'promoted')
+)
+"""
+"""SQL: whether the training set of `part_key` may not change any more."""
+
+
+def receive(cursor: Cursor, window_key: str, events: int) -> int:
+    """The number of the part that so many newly accepted events of the window belong to.
+
+    It is the newest one, or a new late part when the newest is closed. In the caller's transaction,
+    which must also store the events: until it ends, no update that covers the part can begin.
+    """
+    cursor.execute("select from ledger.part where window_key = %s for no key update", (window_key,))
+    # Only now: an update may have begun while this waited for its locks.
+    cursor.execute(
+        f"select number, {CLOSED} from ledger.part where window_key = %s "
+        "order by number desc limit 1",
+        (window_key,),
+    )
+    row = cursor.fetchone()
+    number = 0 if row is None else int(row[0])
+    if row is not None and row[1] and events:
+        number += 1
+    cursor.execute(
+        "insert into ledger.part (part_key, window_key, number, accepted) values (%s, %s, %s, %s) "
+        "on conflict (part_key) do update set accepted = part.accepted + excluded.accepted",
+        (part_key(window_key, number), window_key, number, events),
+    )
+    return number
+
+
+def to_feature(cursor: Cursor, window_key: str) -> list[tuple[str, int, TrainingSet | None]]:
+    """(key, accepted events, training set) of the window's parts, oldest first.
+
+    The training set is None where one has to be built: of open parts, and of those with events that
+    it lacks. A closed part keeps the one that it was, or is being, learnt from.
+    """
+    cursor.execute(
+        f"select part_key, accepted, case when featured = accepted and {CLOSED} then training_set end "
+        "from ledger.part where window_key = %s order by number",
+        (window_key,),
+    )
+    return [
+        (key, int(accepted), TrainingSet.model_validate(kept) if kept else None)
+        for key, accepted, kept in cursor.fetchall()
+    ]
+
+
+def note_featured(cursor: Cursor, training_set: TrainingSet, accepted: int) -> bool:
+    """Record a part's training set, made when the part had `accepted` events, and settle the window.
+
+    Returns False, and records nothing, when events were accepted meanwhile: the set lacks them, build
+    it again.
+
+    Raises:
+        BadInput: there is no such part.
+    """
+    key = training_set.window
+    cursor.execute("select accepted from ledger.part where part_key = %s for update", (key,))
+    row = cursor.fetchone()
+    if row is None:
+        raise BadInput(
+            f"the ledger has no part {key!r} with accepted lines; "
+            f"run `recloop ingest --window {whole(key)}` first."
+        )
+    if row[0] != accepted:
+        return False
+    cursor.execute(
+        "update ledger.part set training_set = %s, featured = accepted where part_key = %s",
+        (training_set.model_dump_json(), key),
+    )
+    settle(cursor, whole(key))
+    return True
+
+
+def settle(cursor: Cursor, window_key: str) -> None:
+    """The window is `featured` if each of its parts has a training set of all its events."""
+    cursor.execute(
+        "update ledger.window w set state = 'featured', changed_at = now() "
+        "where window_key = %s and state = 'validated' and not exists ("
+        "select from ledger.part p where p.window_key = w.window_key "
+        "and (p.training_set is null or p.featured < p.accepted))",
+        (window_key,),
+    )
+
+
+def training_set_of(cursor: Cursor, key: str) -> TrainingSet:
+    """A part's training set; a window's key is that of its part 0.
+
+    Raises:
+        BadInput: it has none.
+    """
+    cursor.execute("select training_set from ledger.part where part_key = %s", (key,))
+    row = cursor.fetchone()
+    if row is None or row[0] is None:
+        cursor.execute("select state from ledger.window where window_key = %s", (whole(key),))
+        state = (cursor.fetchone() or ("unknown",))[0]
+        raise BadInput(
+            f"window {key} has no training set (the window's state is {state!r}); "
+            f"run `recloop ingest --window {whole(key)}` first."
+        )
+    return TrainingSet.model_validate(row[0])
+
+
+def target_sets(cursor: Cursor, plan: UpdatePlan) -> list[TrainingSet]:
+    """Training sets of the target window's parts that the plan covers, oldest first: their newest
+    events judge. A plan that covers none of them is judged on the window's part 0.
+    """
+    keys = [key for key in plan.windows if whole(key) == plan.target] or [plan.target]
+    return [training_set_of(cursor, key) for key in keys]
+
+
+def ready(cursor: Cursor) -> list[str]:
+    """Parts with events, all of which are in their training set; oldest window first."""
+    return [row["part_key"] for row in all_parts(cursor) if row["ready"]]
+
+
+def all_parts(cursor: Cursor) -> list[dict[str, Any]]:
+    """Parts with events, oldest window first: `part_key`, `window_key`, `number`, `accepted`, `ready`,
+    `version`: the release of the champion's lineage that learnt from it first, or None.
+    """
+    cursor.execute(
+        """
+        select p.part_key, p.window_key, p.number, p.accepted, p.featured = p.accepted as ready,
+            (select made.version from ledger.reign r
+                join ledger.trained t on t.version = r.version and t.window_key = p.part_key
+                join ledger.release made on made.update_id = t.update_id
+             where r.ended_at is null) as version
+        from ledger.part p join ledger.window w using (window_key)
+        where p.accepted > 0 order by w.starts, p.number
+        """
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def hold(cursor: Cursor, keys: tuple[str, ...]) -> None:
+    """Keep these parts as they are until the transaction ends.
+
+    Raises:
+        PlanOutdated: one of them has events that its training set lacks.
+    """
+    cursor.execute(
+        "select part_key from ledger.part where part_key = any(%s) and featured = accepted "
+        "and training_set is not null for share",
+        (list(keys),),
+    )
+    held = {row[0] for row in cursor.fetchall()}
+    lacking = [key for key in keys if key not in held]
+    if lacking:
+        raise PlanOutdated(
+            f"late events came for {', '.join(lacking)} since the plan was made; plan again when "
+            f"`recloop ingest --window {whole(lacking[0])}` has written their features."
+        )

@@ -1,0 +1,98 @@
+"""What a coordinator gives its silos: the champion without its users, and the ids of its items.
+
+offer/
+├── offer.json    version, digests of the deltas that its lineage has merged, item ids by key
+└── checkpoint/   the champion, without users, remembered examples or counts of who was seen
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recloop.database.connection import transaction
+from recloop.errors import BadInput, ReleaseMissing
+from recloop.ledger import releases, updates
+from recloop.settings import Settings
+from recloop.silos.naming import item_ids
+from recloop.update.model import CHECKPOINT, restore_model
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor
+
+    from recloop.contracts import Release
+
+OFFER = "offer.json"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A release as silos see it.
+
+    Attributes:
+        folder: where it lies.
+        release: its version.
+        merged: names of the deltas that its lineage has merged.
+        items: the coordinator's key of each item, by id.
+    """
+
+    folder: Path
+    release: int
+    merged: tuple[str, ...]
+    items: dict[str, int]
+
+
+def make_offer(settings: Settings, folder: Path) -> Offer:
+    """Write the champion's offer to `folder`, replacing one that is there.
+
+    Raises:
+        ReleaseMissing: there is no champion yet.
+        BadInput: something else is there.
+    """
+    from models.upkeep.strangers import forget_users
+
+    if folder.exists() and not (folder / OFFER).exists() and any(folder.iterdir()):
+        raise BadInput(f"{folder} holds something else than an offer; give a new folder.")
+    with transaction(settings.database_url) as cursor:
+        champion = releases.champion(cursor)
+        if champion is None:
+            raise ReleaseMissing("there is no champion to offer yet; run `recloop update` first.")
+        merged = merged_deltas(cursor, champion)
+    model = restore_model(champion.uri)
+    with transaction(settings.database_url) as cursor:
+        ids = item_ids(cursor, model.item_keys)
+    for state in (model.towers, model.ranker_state):
+        forget_users(state)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save(folder / CHECKPOINT)
+    content = {"release": champion.version, "merged": merged, "items": ids}
+    (folder / OFFER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return read_offer(folder)
+
+
+def read_offer(folder: Path) -> Offer:
+    """The offer in `folder`.
+
+    Raises:
+        BadInput: there is none.
+    """
+    try:
+        content = json.loads((folder / OFFER).read_text(encoding="utf-8"))
+        items = {str(item_id): int(key) for key, item_id in content["items"].items()}
+        return Offer(folder, int(content["release"]), tuple(content["merged"]), items)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{folder} holds no offer ({error!r}); make one with `recloop silo offer`."
+        ) from error
+
+
+def merged_deltas(cursor: Cursor, release: Release) -> list[str]:
+    """Names of the deltas that the release's lineage has merged, oldest first."""
+    found: list[str] = []
+    for one in releases.lineage(cursor, release, release.version):
+        plan = updates.plan_of(cursor, one.update_id)
+        found += [Path(uri).name for uri in plan.strategy.silos]
+    return found

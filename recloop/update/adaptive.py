@@ -1,0 +1,268 @@
+"""The adaptive policy: update when waiting would cost more than it saves, and no harder than needed.
+
+Each new window, two numbers are compared, both learnt from what earlier updates gained and cost
+(`outcomes.py`):
+
+    what waiting loses    quality that the champion lacks on the next window, for want of what waits
+    what waiting saves    the part of an update's cost that doesn't grow with its events, because one
+                          update of two windows is cheaper than two of one
+
+at the exchange rate `price`: how much of one window's quality is as dear as one update. It is the rule
+of the economic order quantity (Harris, How many parts to make at once, 1913), with the loss of
+staleness in the place of the cost of storage. Around it stand, in this order: a budget, a feed that
+repeats itself, refused challengers, a measured incremental gap, a catalogue that the champion doesn't
+know, quality that fell.
+
+How an update is done follows from why: the cheapest effort that has not been shown to learn less, a
+deep one after a change, another recipe after a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from models.learning.recipes import INCREMENT, Recipe
+from recloop.rules import AdaptiveRules, PolicyRules
+from recloop.update.outcomes import SLICES, Cost, Outcome, cost_of, gain_rates, refusals
+from recloop.update.policies import Decision, Situation, waiting
+from recloop.update.signals import Signals, changed, usual
+
+EFFORTS: dict[str, tuple[float, float]] = {
+    "light": (2 / 3, 4 / 3),
+    "standard": (1.0, 1.0),
+    "deep": (2.0, 1.0),
+    "gentle": (1.0, 0.5),
+}
+"""Epochs and learning rate, as multiples of the default increment's."""
+USUAL_WINDOWS = 12
+GENTLE_REPLAY = {"replay": "uniform", "replay_share": 0.25}
+"""After a refusal: half the rate, and one past example for four new ones."""
+
+
+def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT) -> Decision:
+    """See the module. `base` is the increment's default recipe."""
+    limits = rules.adaptive
+    over = _over_budget(situation, limits)
+    if over:
+        return Decision("skip", "budget", over)
+    return (
+        _frozen(situation, limits)
+        or _refused(situation, base)
+        or _gap(situation, limits)
+        or _unscorable(situation, limits, base)
+        or _changed(situation, limits, base)
+        or _worth_it(situation, limits, base)
+    )
+
+
+def recipe_of(effort: str, base: Recipe = INCREMENT) -> dict[str, object]:
+    """An effort as overrides of the base recipe; empty for "standard"."""
+    epochs, rate = EFFORTS[effort]
+    wanted = replace(
+        base,
+        epochs=max(1, round(base.epochs * epochs)),
+        learning_rate=round(base.learning_rate * rate, 6),
+    )
+    changes = {
+        name: getattr(wanted, name)
+        for name in ("epochs", "learning_rate")
+        if getattr(wanted, name) != getattr(base, name)
+    }
+    return changes | (GENTLE_REPLAY if effort == "gentle" else {})
+
+
+def effort_of(recipe: dict[str, object], base: Recipe = INCREMENT) -> str:
+    """The effort that a plan's overrides are, or "custom"."""
+    return next((name for name in EFFORTS if recipe_of(name, base) == recipe), "custom")
+
+
+def _over_budget(situation: Situation, limits: AdaptiveRules) -> str:
+    if not limits.budget_cpu_s:
+        return ""
+    cost = _cost(situation, "standard").of(situation.events)
+    if situation.spent + cost <= limits.budget_cpu_s:
+        return ""
+    return (
+        f"{waiting(situation)}; an update of about {cost:.0f} CPU s would pass the budget of "
+        f"{limits.budget_cpu_s:,.0f} for 28 days, of which {situation.spent:,.0f} are spent"
+    )
+
+
+def _frozen(situation: Situation, limits: AdaptiveRules) -> Decision | None:
+    repeated = situation.signals.repeated
+    before = usual([s.repeated for s in _recent(situation)])
+    if repeated is None or repeated < limits.frozen or repeated < 2 * (before or 0.0):
+        return None
+    return Decision(
+        "skip",
+        "frozen feed",
+        f"the feed looks frozen: {repeated:.0%} of the window's user-item pairs are the window "
+        f"before's (usually {before or 0:.0%}), so there is nothing new to learn; look at the source",
+    )
+
+
+def _refused(situation: Situation, base: Recipe) -> Decision | None:
+    """Another recipe, then a rebuild, then a person: never the same again."""
+    count = refusals(situation.outcomes)
+    if not count:
+        return None
+    said = f"{waiting(situation)}; the last challenger was refused"
+    if count == 1:
+        return Decision(
+            "increment",
+            "after a refusal",
+            f"{said}: at half the learning rate and with past examples this time",
+            recipe_of("gentle", base),
+        )
+    said = f"{waiting(situation)}; the last {count} challengers were refused"
+    if count == 2:
+        return Decision("rebuild", "after refusals", f"{said}: from scratch this time")
+    return Decision(
+        "skip",
+        "ask a person",
+        f"{said}, a rebuild among them: read their gate reports, then choose a plan in the form",
+    )
+
+
+def _gap(situation: Situation, limits: AdaptiveRules) -> Decision | None:
+    """What a full retraining was measured to give (`update/shadow.py`): the only way to know that
+    increments have lost something, where quality falls for reasons of its own."""
+    if situation.gap is None or situation.gap < limits.gap:
+        return None
+    return Decision(
+        "rebuild",
+        "incremental gap",
+        f"a shadow rebuild ranked better by at least {situation.gap:.1%} (the interval's lower end), "
+        f"the limit is {limits.gap:.1%}: from scratch",
+    )
+
+
+def _unscorable(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decision | None:
+    share = situation.signals.unscorable
+    before = usual([s.unscorable for s in _recent(situation)]) or 0.0
+    if share is None or share < limits.unscorable or share < 3 * before:
+        return None
+    if _deep_since(situation, 1):
+        return Decision(
+            "rebuild",
+            "unknown catalogue",
+            f"{share:.0%} of the window's events are on items that the champion cannot score, and a "
+            "deep increment has not changed that: from scratch",
+        )
+    return Decision(
+        "increment",
+        "unknown catalogue",
+        f"{share:.0%} of the window's events are on items that the champion cannot score (usually "
+        f"{before:.0%}): they are learnt at once, and deeply",
+        recipe_of("deep", base),
+    )
+
+
+def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decision | None:
+    """Quality that fell, popularity that moved, a surge: beyond what is usual."""
+    every = (*situation.earlier, situation.signals)
+    quality = [_quality(s.quality_all, s.quality_new) for s in every]
+    drift = [s.popularity_drift for s in every]
+    volume = usual([s.events for s in _recent(situation)])
+    fell = changed(quality, "down")
+    if fell:
+        why = (
+            f"the champion's NDCG@20 fell to {quality[-1]:.3f} (usually {usual(quality[:-1]):.3f})"
+        )
+    elif changed(drift, "up"):
+        why = (
+            f"what is popular moved: {drift[-1]:.2f} from the windows before (usually "
+            f"{usual(drift[:-1]):.2f})"
+        )
+    elif volume and situation.signals.events > limits.surge * volume:
+        why = f"{situation.signals.events:,} events in one window, where {volume:,.0f} are usual"
+    else:
+        return None
+    if _deep_since(situation, 2 if fell else 1):
+        return None  # that was the answer; what is left of the alarm is not the champion's age
+    return Decision(
+        "increment", "a change", f"{why}: learnt at once, and deeply", recipe_of("deep", base)
+    )
+
+
+def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decision:
+    effort = _effort(situation, limits)
+    rates = [belief.mean for belief in gain_rates(situation.outcomes)]
+    rate = max(rates)
+    share = situation.events / max(situation.usual_events, 1.0)
+    loss = rate * share * _urgency(situation)
+    cost = _cost(situation, effort)
+    typical = usual([s.events for s in _recent(situation)]) or situation.signals.events or 1
+    saved = cost.fixed / max(cost.of(typical), 1e-9)
+    sums = (
+        f"waiting one window more would lose about {loss:.1%} of NDCG@20 on "
+        f"{SLICES[rates.index(rate)]} and save {saved:.0%} of an update"
+    )
+    late = len(situation.pending) >= limits.longest_wait
+    if not late and situation.usual_events and loss < limits.price * saved:
+        return Decision("skip", "not worth it", f"{waiting(situation)}; {sums}: they wait")
+    # The ranker knows no ids, and ages more slowly than the towers: it learns every other time.
+    ranker = effort != "light" or not situation.outcomes or not situation.outcomes[-1].ranker
+    how = f"{effort} effort" if ranker else f"{effort} effort, the ranker rests"
+    return Decision(
+        "increment",
+        "longest wait" if late else "worth it",
+        f"{waiting(situation)}; {sums}: learnt now, {how}",
+        recipe_of(effort, base),
+        ranker,
+    )
+
+
+def _effort(situation: Situation, limits: AdaptiveRules) -> str:
+    """ "light", unless it has been shown to learn less; every `explore`-th update is a standard one,
+    so that there is something to compare with."""
+    done = [o for o in situation.outcomes if o.decision == "increment" and o.promoted]
+    since = next((n for n, o in enumerate(reversed(done)) if o.effort == "standard"), len(done))
+    if since >= limits.explore:
+        return "standard"
+    beliefs = [
+        gain_rates([o for o in done if o.effort == effort]) for effort in ("light", "standard")
+    ]
+    for light, standard in zip(*beliefs, strict=True):
+        if light.mean < standard.mean - (light.spread**2 + standard.spread**2) ** 0.5:
+            return "standard"
+    return "light"
+
+
+def _cost(situation: Situation, effort: str) -> Cost:
+    """The effort's cost, or what is known of any, in proportion to the epochs; 1 before any."""
+    own = cost_of(situation.outcomes, effort)
+    if own is not None:
+        return own
+    for other in EFFORTS:
+        known = cost_of(situation.outcomes, other)
+        if known is not None:
+            ratio = EFFORTS[effort][0] / EFFORTS[other][0]
+            return Cost(known.fixed, known.per_event * ratio)
+    return Cost(0.5, 0.5 / max(situation.signals.events, 1))
+
+
+def _urgency(situation: Situation) -> float:
+    """How fast the world moves now, against what is usual: from 1/2 to 2."""
+    now = situation.signals.popularity_drift
+    before = usual([s.popularity_drift for s in _recent(situation)])
+    if now is None or not before:
+        return 1.0
+    return min(max(now / before, 0.5), 2.0)
+
+
+def _recent(situation: Situation) -> tuple[Signals, ...]:
+    """The windows that what is usual is taken from."""
+    return situation.earlier[-USUAL_WINDOWS:]
+
+
+def _deep_since(situation: Situation, count: int) -> bool:
+    """Whether the last so many updates were deep increments."""
+    last: Sequence[Outcome] = situation.outcomes[-count:]
+    return len(last) == count and all(o.effort == "deep" for o in last)
+
+
+def _quality(everything: float | None, new: float | None) -> float | None:
+    parts = [q for q in (everything, new) if q is not None]
+    return sum(parts) / len(parts) if parts else None

@@ -1,0 +1,113 @@
+"""Making the champion smaller: a plan of its own, a challenger that has learnt nothing new.
+
+The maintained champion goes through the same gate as any challenger, against the champion, on the
+newest window that it has learnt. Both have seen those events, so that the comparison asks one thing:
+what did becoming smaller cost?
+
+Neighbour: `models/upkeep/maintenance.py`, which does it to a model in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+
+from recloop.contracts import Candidate, Lease, Release, TrainingSet, UpdatePlan
+from recloop.database.connection import transaction
+from recloop.errors import BadData
+from recloop.features.examples import read_examples
+from recloop.ledger import releases
+from recloop.rules import UpdateRules
+from recloop.settings import Settings
+from recloop.update.heldout import cut_holdout
+from recloop.update.learning import BEGINNING
+from recloop.update.model import CHECKPOINT, restore_model
+from recloop.update.strategy import strategy_of
+from recloop.update.train import candidate_folder, hash_folder
+from recloop.windows import part_number
+
+
+def maintenance_plan(
+    settings: Settings, kind: str | None, expire_after_days: int | None, note: str = ""
+) -> tuple[UpdatePlan | None, str]:
+    """The plan to maintain the champion, or None with the reason why there is none.
+
+    Args:
+        kind: of maintenance, one of `contracts.MAINTENANCE`; None: `none`.
+        expire_after_days: users and items without an event for so long lose their rows; None: none do.
+
+    Raises:
+        BadInput: there is no such kind, or the days are not a positive whole number.
+    """
+    strategy = strategy_of({"maintain": kind, "ids": {"expire_after_days": expire_after_days}})
+    days = strategy.ids.get("expire_after_days")
+    wanted: list[str] = [] if strategy.maintain == "none" else [strategy.maintain]
+    wanted += [f"expire ids unseen for {days} days"] if days else []
+    if not wanted:
+        return None, "no maintenance of the model was asked for"
+    with transaction(settings.database_url) as cursor:
+        champion = releases.champion(cursor)
+    if champion is None:
+        return None, "there is no champion to maintain yet"
+    target = max(key for key in champion.windows if not part_number(key))
+    reason = f"maintain release {champion.version}: {', '.join(wanted)}"
+    return UpdatePlan(
+        decision="maintain",
+        target=target,
+        windows=(),
+        parent_release=champion.version,
+        strategy=strategy,
+        decided_by="person",
+        reason=f"{reason} ({note})" if note else reason,
+    ), ""
+
+
+def maintain_champion(
+    settings: Settings,
+    lease: Lease,
+    plan: UpdatePlan,
+    target: Sequence[TrainingSet],
+    champion: Release,
+    rules: UpdateRules,
+) -> Candidate:
+    """The champion after the plan's maintenance, saved under `artifacts/candidates`.
+
+    Args:
+        target: of the newest window that the champion has learnt; a student is taught on its
+            queries, and its newest slice will judge.
+
+    Raises:
+        BadData: the window has no events to judge by.
+        models.errors.RestoreError: the champion's checkpoint is damaged.
+    """
+    from models.upkeep.maintenance import maintained
+
+    began = time.process_time()
+    examples = read_examples(target)
+    if not len(examples.item_keys):
+        raise BadData(
+            f"window {plan.target} has no events to judge a maintained model by; maintain the "
+            "champion after it has learnt a window that has."
+        )
+    cut = cut_holdout(examples.times, rules.holdout.share)
+    taught = examples.between(BEGINNING, cut)
+    model = restore_model(champion.uri)
+    days = plan.strategy.ids.get("expire_after_days")
+    if days:
+        newest = examples.times.max().astype("datetime64[D]").astype(int)
+        model.expire(int(newest) - int(days))
+    model = maintained(model, plan.strategy.maintain, taught.queries())
+    folder = candidate_folder(settings, lease)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save(folder / CHECKPOINT)  # whole: nearly every row is another one
+    return Candidate(
+        update_id=lease.update_id,
+        uri=str(folder),
+        parent_release=plan.parent_release,
+        windows=(),
+        holdout_from=cut,
+        examples=0,
+        cpu_seconds=round(time.process_time() - began, 3),
+        sha256=hash_folder(folder),
+    )

@@ -1,0 +1,121 @@
+"""What an update learns from: its plan's windows, the champion, and their events.
+
+Belongs here: reading. Keep out: learning (`learning.py`), saving what was learned (`train.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from psycopg2.extensions import cursor as Cursor
+
+from models.learning.recipes import INCREMENT
+from recloop.contracts import Release, TrainingSet, UpdatePlan
+from recloop.errors import BadData
+from recloop.features.examples import Examples, read_examples
+from recloop.ledger import parts, releases, updates
+from recloop.ledger.thinning import with_files
+from recloop.rules import UpdateRules
+from recloop.update.heldout import cut_holdout
+from recloop.update.learning import BEGINNING, recipe_of, remember
+from recloop.update.model import restore_model
+from recloop.windows import whole
+
+if TYPE_CHECKING:
+    from models.ordering.cascade import Cascade
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+REMEMBERED_WINDOWS = 8
+"""Windows of the champion that a plan with replay looks back on when the model remembers nothing."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the ledger says an update learns from.
+
+    Attributes:
+        plan: of the update.
+        training_sets: of the plan's windows, oldest first.
+        target: those that its newest events are held out of.
+        champion: the reigning release; where an increment starts from.
+        averaged: earlier releases that the challenger's weights are averaged with.
+        earlier: the champion's latest windows, if the plan has replay: the memory of a model that has
+            none starts from them.
+    """
+
+    plan: UpdatePlan
+    training_sets: Sequence[TrainingSet]
+    target: Sequence[TrainingSet]
+    champion: Release | None
+    averaged: Sequence[Release]
+    earlier: Sequence[TrainingSet]
+
+
+def read_assignment(cursor: Cursor, update_id: int) -> Assignment:
+    """What the ledger says now."""
+    plan = updates.plan_of(cursor, update_id)
+    champion = releases.champion(cursor)
+    increment = plan.decision == "increment"
+    others = plan.strategy.average_releases - 1 if increment else 0
+    replays = increment and "replay" in plan.strategy.recipe
+    known = champion.windows[-REMEMBERED_WINDOWS:] if champion and replays else ()
+    return Assignment(
+        plan=plan,
+        training_sets=[parts.training_set_of(cursor, key) for key in plan.windows],
+        target=parts.target_sets(cursor, plan),
+        champion=champion,
+        averaged=with_files(cursor, releases.lineage(cursor, champion, others)),
+        earlier=[parts.training_set_of(cursor, key) for key in known],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The events of an update: those to learn from; the newest, from `cut` on, which judge."""
+
+    seen: Examples
+    held_out: Examples
+    cut: datetime
+
+
+def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
+    """The events of an update's windows.
+
+    Raises:
+        BadData: there is nothing to learn from, or nothing to judge by.
+    """
+    plan = assignment.plan
+    examples = read_examples(assignment.training_sets)
+    target = read_examples(
+        [one for one in assignment.training_sets if whole(one.window) == plan.target]
+    )
+    if not len(target.item_keys):
+        raise BadData(
+            f"window {plan.target} has no events to learn from or to judge by; "
+            "plan the update on a window that has."
+        )
+    cut = cut_holdout(target.times, rules.holdout.share)
+    seen = examples.between(BEGINNING, cut)
+    if not len(seen.item_keys):
+        raise BadData(
+            f"no event of {plan.windows} lies before {cut:%Y-%m-%d %H:%M} UTC, where the held-out "
+            "slice begins; lower [holdout] share in config/update.toml or take a longer window."
+        )
+    return Material(seen, target.between(cut, FOREVER), cut)
+
+
+def warm_start(assignment: Assignment, seed: int) -> Cascade:
+    """The champion, ready to learn an increment; with a memory, if the plan has replay.
+
+    Raises:
+        models.errors.RestoreError: its checkpoint is damaged.
+    """
+    assert assignment.champion is not None
+    recommender = restore_model(assignment.champion.uri)
+    if assignment.earlier and not recommender.remembers:
+        recipe = recipe_of(assignment.plan, seed, INCREMENT)
+        remember(recommender, read_examples(assignment.earlier), recipe)
+    return recommender

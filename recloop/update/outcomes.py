@@ -1,0 +1,123 @@
+"""What earlier updates gained and cost, and what that says of the next one. Pure.
+
+Two small models, refitted from the ledger at every decision, so that nothing has to be stored:
+
+    relative gain of an update = rate * share of usual events that it learnt     (`gain_rates`)
+    CPU seconds                = fixed + per event * events                      (`Cost.of`)
+
+The rate is also what waiting loses: a champion that lacks `share` of 28 days' events is expected to
+rank worse by rate * share. It is told apart for all pairs and for new ones: repeat purchases hardly
+need fresh weights, new ones do. One outcome says little (a hundred users' difference is mostly
+noise), so it is weighed by its own uncertainty against a prior: the conjugate update of a normal mean
+with known variances (Gelman et al., Bayesian data analysis, 3rd ed. 2013, section 2.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SLICES = ("all pairs", "new pairs")
+PRIOR_RATE, PRIOR_SPREAD = 0.35, 0.20
+"""A model that lacks all of 28 days' events loses so much of its quality; how unsure that is."""
+LEAST_NOISE = 0.005
+USUAL_FIXED = 0.5
+"""Share of an update's cost that doesn't depend on its events, until the ledger can tell."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one update.
+
+    Attributes:
+        target: key of its newest window.
+        decision: "increment" or "rebuild".
+        effort: how it was done: a name of `adaptive.EFFORTS`, or "custom".
+        events: how many it learnt.
+        share: these, as a share of the usual events of 28 days.
+        gains: challenger minus champion on events that neither had seen, in NDCG@20, relative to the
+            champion's, by slice of `SLICES`; None: not judged.
+        noise: standard errors of the gains.
+        cost: CPU seconds of training.
+        promoted: whether the challenger became champion.
+        ranker: whether the ranker learnt too.
+    """
+
+    target: str
+    decision: str
+    effort: str
+    events: int
+    share: float
+    gains: tuple[float | None, ...]
+    noise: tuple[float, ...]
+    cost: float
+    promoted: bool
+    ranker: bool = True
+
+
+@dataclass(frozen=True)
+class Belief:
+    """A normal distribution."""
+
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds of an update: `fixed`, and `per_event` more for each event."""
+
+    fixed: float
+    per_event: float
+
+    def of(self, events: float) -> float:
+        return self.fixed + self.per_event * events
+
+
+def gain_rates(outcomes: Sequence[Outcome]) -> tuple[Belief, ...]:
+    """How much of its quality a model gains by learning all of 28 days' events, by slice."""
+    return tuple(_gain_rate(outcomes, part) for part in range(len(SLICES)))
+
+
+def _gain_rate(outcomes: Sequence[Outcome], part: int) -> Belief:
+    precision, total = PRIOR_SPREAD**-2, PRIOR_RATE * PRIOR_SPREAD**-2
+    for outcome in outcomes:
+        gain = outcome.gains[part]
+        if outcome.decision != "increment" or gain is None or outcome.share <= 0:
+            continue
+        weight = (outcome.share / max(outcome.noise[part], LEAST_NOISE)) ** 2
+        precision += weight
+        total += weight * gain / outcome.share
+    return Belief(max(total / precision, 0.0), precision**-0.5)
+
+
+def cost_of(outcomes: Sequence[Outcome], effort: str) -> Cost | None:
+    """The cost of increments of this effort; None until one was paid for.
+
+    With increments of different sizes, least squares with both numbers kept from being negative;
+    else `USUAL_FIXED` of the mean is taken to be fixed.
+    """
+    paid = [o for o in outcomes if o.decision == "increment" and o.effort == effort and o.cost > 0]
+    if not paid:
+        return None
+    events = np.array([o.events for o in paid], np.float64)
+    cost = np.array([o.cost for o in paid], np.float64)
+    mean = float(np.median(cost))
+    if len(paid) >= 4 and events.std() > 0.1 * events.mean():
+        slope = float(np.cov(events, cost, bias=True)[0, 1] / events.var())
+        slope = min(max(slope, 0.0), float(cost.mean() / events.mean()))
+        return Cost(float(cost.mean() - slope * events.mean()), slope)
+    middle = max(float(np.median(events)), 1.0)
+    return Cost(USUAL_FIXED * mean, (1 - USUAL_FIXED) * mean / middle)
+
+
+def refusals(outcomes: Sequence[Outcome]) -> int:
+    """How many challengers were refused since the last promotion."""
+    count = 0
+    for outcome in reversed(outcomes):
+        if outcome.promoted:
+            break
+        count += 1
+    return count

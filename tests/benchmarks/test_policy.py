@@ -1,0 +1,146 @@
+"""Policies on made-up streams: what they do, and what `make bench-policy` says of them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import policy
+from benchmarks.policy_run import Run, gains_of, oracle, replay
+from recloop.rules import PolicyRules
+from recloop.update.adaptive import adaptive
+from recloop.update.policies import policy_named
+from tests.benchmarks.policy_world import World
+
+RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**6)
+AT = 25
+
+
+def run(world: World, name: str = "adaptive", **rules: object) -> Run:
+    changed = RULES.model_copy(update=rules)
+    return replay(world, policy_named(name), changed, world.begin(0), 0)
+
+
+def kinds(found: Run) -> list[str]:
+    return [decision.kind for decision in found.decisions]
+
+
+def test_fixed_policies_keep_their_rhythm() -> None:
+    world = World(12, drift=0.1)
+    assert kinds(run(world, "every-window")) == ["increment"] * 12
+    assert kinds(run(world, "every-n-windows", every=4)) == (["skip"] * 3 + ["increment"]) * 3
+    assert kinds(run(world, "volume", volume=1200)) == ["skip", "increment"] * 6
+    assert kinds(run(world, "never")) == ["skip"] * 12
+
+
+def test_on_a_stationary_stream_the_adaptive_policy_mostly_skips() -> None:
+    found = run(World(60, drift=0.0))
+    assert kinds(found)[30:].count("skip") >= 20
+
+
+def test_in_a_moving_world_it_updates_more_often_than_in_a_still_one() -> None:
+    still, moving = (run(World(60, drift=drift)) for drift in (0.0, 0.3))
+    assert moving.updates > 1.3 * still.updates
+
+
+def test_in_a_moving_world_it_keeps_the_quality_of_every_window_for_fewer_updates() -> None:
+    world = World(60, drift=0.15)
+    every, found = run(world, "every-window"), run(world)
+    assert found.mean("a", 1) >= 0.98 * every.mean("a", 1)
+    assert found.updates <= 0.7 * every.updates
+
+
+def catalogue_swap(n: int, world: World) -> None:
+    if n == AT:
+        world.offset = 1000
+
+
+def doubled_season(n: int, world: World) -> None:
+    if n == AT:
+        world.volume *= 2
+        world.liking = world.rng.gamma(0.3, size=world.liking.shape)
+
+
+def frozen_feed(n: int, world: World) -> None:
+    if n >= AT:
+        still = world.drawn[-1]
+        world.draw = lambda: still  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        (catalogue_swap, {"increment", "rebuild"}, "cannot score"),
+        (doubled_season, {"increment"}, "events in one window|popular moved|NDCG@20 fell"),
+        (frozen_feed, {"skip"}, "looks frozen"),
+    ],
+)
+def test_a_regime_change_is_met_within_two_windows_and_the_sentence_says_why(
+    change, kind: set[str], says: str
+) -> None:
+    import re
+
+    found = run(World(40, drift=0.05, change=change))
+    met = [
+        decision
+        for decision in found.decisions[AT : AT + 2]
+        if decision.kind in kind and re.search(says, decision.reason)
+    ]
+    assert met, [decision.reason for decision in found.decisions[AT : AT + 2]]
+    before = [decision.reason for decision in found.decisions[10:AT]]
+    assert not [reason for reason in before if re.search(says, reason)]
+
+
+def test_the_oracle_is_at_least_as_useful_as_updating_always_or_never() -> None:
+    world = World(40, drift=0.15)
+    every, never = run(world, "every-window"), run(world, "never")
+    for found in (every, never):
+        found.costs = [1.0 if d.kind != "skip" else 0.0 for d in found.decisions]
+    best = oracle(world, 0.0, 1.0, world.begin(0), 0)
+    assert best.mean("a", 1) >= max(every.mean("a", 1), never.mean("a", 1)) - 1e-9
+
+
+def test_gains_are_relative_and_paired_by_hand() -> None:
+    before = {"a": (np.arange(2), np.array([[0.0, 0.2], [0.0, 0.4]]))}
+    after = {"a": (np.arange(2), np.array([[0.0, 0.3], [0.0, 0.4]]))}
+    gains, noise = gains_of(before, after, ("a", "b"))
+    assert gains[0] == pytest.approx(0.05 / 0.3)
+    # Differences .1 and 0: standard deviation .0707, of the mean .05, relative to .3.
+    assert noise[0] == pytest.approx(0.05 / 0.3)
+    assert gains[1] is None
+
+
+def test_the_json_and_the_page(tmp_path: Path) -> None:
+    world = World(16, drift=0.1)
+    start = world.begin(0)
+    runs = {
+        "every-window": replay(world, policy_named("every-window"), RULES, start, 0),
+        "adaptive": replay(world, partial(adaptive, base=world.base), RULES, start, 0),
+    }
+    for found in runs.values():
+        found.costs = [1.0 if d.kind != "skip" else 0.0 for d in found.decisions]
+    runs["oracle"] = oracle(world, 0.01, 1.0, start, 0)
+    content = {"streams": {"made-up": policy.described(world, runs)}}
+    policies = content["streams"]["made-up"]["policies"]
+    assert policies["every-window"]["updates"] == 16
+    assert policies["every-window"]["cpu_s"] == 16.0
+    assert policies["oracle"]["regret"] == 0.0
+    assert set(policies["adaptive"]) >= {"a", "b", "updates", "cpu_s", "regret"}
+    assert set(policies["adaptive"]["a"]) == {"ndcg@20", "recall@20"}
+    page = policy.draw(content, tmp_path / "policy.html").read_text()
+    assert page.count("<circle") == 6
+    assert json.dumps(content)
+
+
+def test_the_front_is_what_nothing_beats_in_both() -> None:
+    points = {"never": (0.0, 0.1), "every": (10.0, 0.5), "poor": (10.0, 0.4), "half": (5.0, 0.45)}
+    assert policy.front(points, list(points)) == ["never", "every", "half"]
+
+
+def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(policy.BadInput, match=r"every-2nd"):
+        policy._chosen("sometimes", tuple(policy.SYSTEMS), "systems")

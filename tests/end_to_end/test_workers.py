@@ -1,0 +1,137 @@
+"""Shards as mapped tasks of a real Airflow: the same model as in one process, and nobody waits for the
+dead. After all other tests of this folder: windows are rolled back and learnt again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recloop import stages
+from recloop.cli.loop import run_update
+from recloop.update.model import restore_model
+from tests.end_to_end.conftest import Loop, kill
+
+pytestmark = pytest.mark.airflow
+DAG = "incremental_update"
+BOUND = 60
+
+
+@pytest.fixture(autouse=True)
+def four_workers(loop: Loop) -> Iterator[None]:
+    """As if there were four GPUs."""
+    pool = f"/api/v2/pools/{loop.settings.gpu_pool}"
+    body = {"name": loop.settings.gpu_pool, "slots": 4, "include_deferred": False}
+    loop.client._send("PATCH", pool, body)
+    yield
+    loop.client._send("PATCH", pool, body | {"slots": 1})
+
+
+def champion(loop: Loop) -> int:
+    return int(loop.one("select version from ledger.reign where ended_at is null"))
+
+
+def window_to_learn(loop: Loop) -> str:
+    """One that is pending; the last one is rolled back, where all is learnt."""
+    if not stages.undecided(loop.settings):
+        stages.roll_back(None, "to learn it in shards", loop.settings)
+        return str(loop.one("select target from ledger.update order by update_id desc limit 1"))
+    return stages.undecided(loop.settings)[0]
+
+
+def trained(loop: Loop, version: int) -> dict[str, np.ndarray]:
+    uri = loop.one(f"select uri from ledger.release where version = {version}")
+    return restore_model(uri).parameters()
+
+
+def shards_of(loop: Loop, run_id: str) -> list[dict[str, Any]]:
+    tasks = loop.client.tasks(DAG, run_id)
+    mapped = [task for task in tasks if task["task_id"] == "train_shard" and task["map_index"] >= 0]
+    return sorted(mapped, key=lambda task: int(task["map_index"]))
+
+
+def test_four_mapped_shards_make_the_model_that_one_process_makes(loop: Loop) -> None:
+    """And it is about as good as the one that learnt the window as a whole."""
+    window = window_to_learn(loop)
+    parent = champion(loop)
+    options = {"policy": "every-window"}
+    whole = run_update(loop.settings, window, "increment", options)
+    assert whole["outcome"] == "promoted", whole["gate"]
+    stages.roll_back(parent, "to learn it in shards", loop.settings)
+    here = run_update(loop.settings, window, "increment", options | {"shards": 4})
+    assert here["outcome"] == "promoted", here["gate"]
+    stages.roll_back(parent, "to learn it on workers", loop.settings)
+
+    run_id = loop.start_update({"plan": "increment", "window": window, "shards": 4})
+    states = loop.finish(run_id)
+    assert (states["train"], states["split"], states["merge"]) == ("skipped", "success", "success")
+    assert (states["evaluate"], states["promote"]) == ("success", "success")
+    mapped = shards_of(loop, run_id)
+    assert [task["map_index"] for task in mapped] == [0, 1, 2, 3]
+    assert [task["state"] for task in mapped] == ["success"] * 4
+    assert len({task["pid"] for task in mapped}) == 4, "each has a process of its own"
+    assert [task["pool"] for task in mapped] == [loop.settings.gpu_pool] * 4
+    reported = "select state from ledger.shard order by update_id desc, number limit 4"
+    assert loop.rows(reported) == [("reported",)] * 4
+
+    assert champion(loop) > here["release"]["version"]
+    ours, theirs = trained(loop, champion(loop)), trained(loop, here["release"]["version"])
+    for name, table in theirs.items():
+        np.testing.assert_array_equal(ours[name], table, err_msg=name)
+    run = loop.client.xcom(DAG, run_id, "evaluate")
+    assert run["challenger"]["ndcg"] >= 0.95 * whole["gate"]["challenger"]["ndcg"]
+
+
+def test_a_hung_and_a_killed_shard_delay_nothing_beyond_the_bound(loop: Loop) -> None:
+    window = window_to_learn(loop)
+    before = champion(loop)
+    conf = {"plan": "increment", "window": window, "strategy": {"shards": 4, "shard_wait": BOUND}}
+    run_id = loop.start_update(conf)
+
+    def running() -> dict[int, int] | bool:
+        pids = {
+            t["map_index"]: t["pid"] for t in shards_of(loop, run_id) if t["state"] == "running"
+        }
+        begun = {
+            n for (n,) in loop.rows("select number from ledger.shard where state = 'training'")
+        }
+        ready = {number: pid for number, pid in pids.items() if number in begun and pid}
+        return len(ready) >= 2 and ready
+
+    pids = loop.client.wait_until(running, 120, "two shards at work", every=0.1)
+    assert isinstance(pids, dict)
+    (hung, stopped), (_, killed) = sorted(pids.items())[:2]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        kill(killed)
+        loop.client.wait_until(lambda: champion(loop) > before, 3 * BOUND, "the promotion")
+        promoted = time.time()
+        state, after, opened = loop.rows(
+            "select state, extract(epoch from changed_at - opened_at)::float8, "
+            "extract(epoch from opened_at)::float8 from ledger.shard "
+            f"where number = {hung} order by update_id desc limit 1"
+        )[0]
+        assert state == "taken"
+        assert BOUND <= after < BOUND + 10
+        assert promoted - opened < BOUND + 90, (
+            "merging, the gate and the promotion on a busy machine"
+        )
+        (task,) = [task for task in shards_of(loop, run_id) if task["map_index"] == hung]
+        assert task["state"] == "running", "nobody waited for Airflow to find out"
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    loop.finish(run_id)
+    ended = {task["map_index"]: task["state"] for task in shards_of(loop, run_id)}
+    assert ended[hung] == "skipped", "what it learned came too late"
+    assert set(ended.values()) <= {"success", "skipped"}
+    learnt = loop.rows(
+        "select count(*) from ledger.trained t join ledger.reign r using (version) "
+        f"where r.ended_at is null and window_key = '{window}'"
+    )
+    assert learnt == [(1,)]

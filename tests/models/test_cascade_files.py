@@ -1,0 +1,102 @@
+"""The default recommender on disk: saved, as a delta, averaged, exported."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from models.arrays import Queries
+from models.errors import CorruptCheckpoint, RestoreError
+from models.ordering.cascade import Cascade
+from models.ordering.cascade_files import CONFIG as CONFIG_FILE
+from models.ordering.served_cascade import ServedCascade
+from tests.models.conftest import World
+from tests.models.tiny_cascade import RANKER, TOWERS, loyal, new_model, queries_of
+
+
+@pytest.fixture
+def queries(world: World) -> Queries:
+    return queries_of(world)
+
+
+def test_saved_and_restored_it_scores_the_same_bits_and_goes_on_alike(
+    cascade, world, queries, tmp_path
+) -> None:
+    keys = np.array([501, 99_999, 530, 515])
+    cascade.save(tmp_path / "again")
+    again = Cascade.restore(tmp_path / "again")
+    assert again.config == cascade.config
+    before = cascade.score(queries, keys)
+    assert (again.score(queries, keys) == before).all()
+    assert np.isneginf(before[:, 1]).all()
+    assert np.isfinite(before[:, [0, 2, 3]]).all()
+    for model in (cascade, again):
+        model.fit(queries, loyal(world), TOWERS, ranker=RANKER)
+    assert (again.score(queries, keys) == cascade.score(queries, keys)).all()
+    assert not (cascade.score(queries, keys) == before).all()
+
+
+def test_a_delta_holds_what_changed_and_restores_the_same(
+    cascade, cascade_folder, world, queries
+) -> None:
+    cascade.fit(queries, loyal(world), TOWERS, ranker=RANKER)
+    cascade.save(cascade_folder.parent / "delta", base=cascade_folder)
+    again = Cascade.restore(cascade_folder.parent / "delta")
+    for name, table in cascade.parameters().items():
+        assert (table == again.parameters()[name]).all(), name
+    manifest = json.loads(
+        (cascade_folder.parent / "delta" / "towers" / "manifest.json").read_text()
+    )
+    assert "base" in manifest
+
+
+def test_the_average_of_releases_is_the_mean_of_their_weights(
+    cascade, cascade_folder, world, queries
+) -> None:
+    old = cascade.parameters()
+    cascade.fit(queries, loyal(world), TOWERS, ranker=RANKER)
+    mean = cascade.averaged([cascade_folder]).parameters()
+    for name in ("item", "ranker/choice_kernel"):
+        expected = (old[name].astype(np.float64) + cascade.parameters()[name]) / 2
+        assert mean[name] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_exported_it_answers_as_before(cascade, queries, tmp_path) -> None:
+    cascade.export(tmp_path / "served")
+    served = ServedCascade(tmp_path / "served")
+    assert served.knows(1001)
+    assert not served.knows(9)
+    part = queries.take(slice(0, 4))
+    history = part.history.copy()
+    history[1, 0] = 99_999
+    asked = dataclasses.replace(part, history=history, user_keys=np.array([1001, 2, 1003, 1004]))
+    exclude = np.array([[501, 502], [0, 0], [530, 99_999], [0, 501]])
+    keys, scores = served.top_k(asked, 6, exclude)
+    lists = [row[row > 0] for row in exclude]
+    expected_keys, expected = cascade.top_k(asked, 6, exclude=lists)
+    assert (keys == expected_keys).all()
+    assert scores == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
+    model = new_model(world)
+    model.export(tmp_path / "served")
+    keys, _ = ServedCascade(tmp_path / "served").top_k(queries, 4, np.zeros((20, 0), np.int64))
+    assert (keys == model.top_k(queries, 4)[0]).all()
+
+
+def test_faults_on_disk_are_named(cascade_folder, tmp_path) -> None:
+    with pytest.raises(RestoreError, match="No cascade in"):
+        Cascade.restore(tmp_path / "nowhere")
+    with pytest.raises(RestoreError, match="No cascade in"):
+        ServedCascade(tmp_path / "nowhere")
+    broken = shutil.copytree(cascade_folder, tmp_path / "broken")
+    values = json.loads((broken / CONFIG_FILE).read_text())
+    (broken / CONFIG_FILE).write_text(json.dumps({**values, "hidden": [9]}))
+    with pytest.raises(CorruptCheckpoint, match=r"not those of its cascade\.json"):
+        Cascade.restore(broken)
+    (broken / CONFIG_FILE).write_text(json.dumps({**values, "layers": 3}))
+    with pytest.raises(RestoreError, match="isn't one of this recloop"):
+        Cascade.restore(broken)

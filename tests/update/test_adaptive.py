@@ -1,0 +1,184 @@
+"""The adaptive policy, each decision from a situation worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.learning.recipes import INCREMENT
+from recloop.rules import AdaptiveRules, PolicyRules
+from recloop.update.adaptive import EFFORTS, adaptive, effort_of, recipe_of
+from recloop.update.outcomes import Outcome
+from recloop.update.policies import Decision, Situation
+from recloop.update.signals import Signals
+from tests.update.test_outcomes import outcome
+
+USUAL = Signals(
+    events=1000,
+    quality_all=0.3,
+    quality_new=0.1,
+    popularity_drift=0.1,
+    unscorable=0.01,
+    repeated=0.1,
+)
+
+
+def decide(
+    signals: Signals = USUAL,
+    windows: int = 1,
+    outcomes: tuple[Outcome, ...] = (),
+    spent: float = 0.0,
+    gap: float | None = None,
+    **limits: object,
+) -> Decision:
+    situation = Situation(
+        target="2011-06-13",
+        pending=tuple((f"2011-06-{n + 10}", 1000) for n in range(windows)),
+        available=("2011-06-13",),
+        champion=4,
+        lineage_windows=3,
+        signals=signals,
+        earlier=(USUAL,) * 12,
+        outcomes=outcomes,
+        usual_events=24_000.0,
+        spent=spent,
+        gap=gap,
+    )
+    rules = PolicyRules(
+        minimum_events=0,
+        rebuild_after_windows=52,
+        adaptive=AdaptiveRules(**limits),  # type: ignore[arg-type]
+    )
+    return adaptive(situation, rules)
+
+
+def test_it_waits_while_waiting_loses_less_than_it_saves() -> None:
+    # .35 of quality per 28 days: 1/24 of them lose 1.46 %, 2/24 lose 2.9 %. Half of an update is
+    # saved, worth half the price of 5 %: 2.5 %.
+    first, second = decide(windows=1, price=0.05), decide(windows=2, price=0.05)
+    assert (first.kind, second.kind) == ("skip", "increment")
+    assert "lose about 1.5% of NDCG@20" in first.reason
+    assert "save 50% of an update" in first.reason
+    assert "2,000 new events in 2 windows" in second.reason
+
+
+def test_a_dearer_quality_makes_it_update_sooner() -> None:
+    assert decide(price=0.02).kind == "increment"
+    assert decide(price=0.2, windows=3).kind == "skip"
+
+
+def test_where_updates_were_shown_to_gain_nothing_it_waits_as_long_as_it_may() -> None:
+    still = tuple(outcome(gains=(0.0, 0.0)) for _ in range(60))
+    assert decide(windows=7, outcomes=still).kind == "skip"
+    longest = decide(windows=8, outcomes=still)
+    assert (longest.kind, longest.rule) == ("increment", "longest wait")
+
+
+def test_a_world_that_moves_faster_is_followed_sooner() -> None:
+    fast = Signals(**{**USUAL.to_json(), "popularity_drift": 0.2})  # type: ignore[arg-type]
+    slow = decide(price=0.05)
+    assert slow.kind == "skip"
+    assert decide(fast, price=0.05).kind == "increment"
+
+
+def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() -> None:
+    assert decide(windows=4).recipe == recipe_of("light")
+    done = tuple(
+        outcome(effort=effort, gains=(0.0, gain))
+        for effort, gain in (("light", 0.001), ("standard", 0.05))
+        for _ in range(40)
+    )
+    # The newest was a standard one, so that exploring is not what asks for it.
+    assert decide(windows=4, outcomes=done).recipe == recipe_of("standard")
+
+
+def test_every_tenth_update_is_a_standard_one() -> None:
+    light = (outcome(effort="standard"), *(outcome() for _ in range(9)))
+    assert decide(windows=4, outcomes=light).recipe == recipe_of("light")
+    assert decide(windows=4, outcomes=(*light, outcome())).recipe == recipe_of("standard")
+
+
+def test_the_ranker_learns_every_other_light_update() -> None:
+    assert decide(windows=4).train_ranker
+    assert not decide(windows=4, outcomes=(outcome(ranker=True),)).train_ranker
+    assert decide(windows=4, outcomes=(outcome(ranker=False),)).train_ranker
+
+
+@pytest.mark.parametrize(
+    ("refused", "kind", "recipe", "says"),
+    [
+        (1, "increment", recipe_of("gentle"), "half the learning rate"),
+        (2, "rebuild", {}, "from scratch this time"),
+        (3, "skip", {}, "choose a plan in the form"),
+        (7, "skip", {}, "choose a plan in the form"),
+    ],
+)
+def test_after_a_refusal_something_else_is_tried_and_then_a_person_asked(
+    refused: int, kind: str, recipe: dict[str, object], says: str
+) -> None:
+    outcomes = (outcome(), *(outcome(promoted=False) for _ in range(refused)))
+    decision = decide(windows=3, outcomes=outcomes)
+    assert (decision.kind, decision.recipe) == (kind, recipe)
+    assert says in decision.reason
+
+
+def test_a_catalogue_that_the_champion_does_not_know_is_learnt_deeply_and_then_anew() -> None:
+    swapped = Signals(**{**USUAL.to_json(), "unscorable": 0.8})  # type: ignore[arg-type]
+    decision = decide(swapped)
+    assert (decision.kind, decision.recipe) == ("increment", recipe_of("deep"))
+    assert (
+        "80% of the window's events are on items that the champion cannot score" in decision.reason
+    )
+    assert decide(swapped, outcomes=(outcome(effort="deep"),)).kind == "rebuild"
+
+
+def test_quality_that_fell_is_met_deeply_twice_and_then_left_to_the_shadow_rebuild() -> None:
+    fallen = Signals(**{**USUAL.to_json(), "quality_all": 0.2, "quality_new": 0.05})  # type: ignore[arg-type]
+    decision = decide(fallen)
+    assert (decision.kind, decision.rule) == ("increment", "a change")
+    assert "NDCG@20 fell to 0.125 (usually 0.200)" in decision.reason
+    deep = outcome(effort="deep")
+    assert decide(fallen, outcomes=(deep,)).rule == "a change"
+    assert decide(fallen, outcomes=(deep, deep)).rule != "a change"
+
+
+@pytest.mark.parametrize(("gap", "kind"), [(None, "skip"), (0.01, "skip"), (0.03, "rebuild")])
+def test_a_measured_incremental_gap_asks_for_a_rebuild(gap: float | None, kind: str) -> None:
+    decision = decide(price=0.2, gap=gap)
+    assert decision.kind == kind
+    assert ("at least 3.0%" in decision.reason) == (kind == "rebuild")
+
+
+def test_a_feed_that_repeats_itself_is_not_learnt_and_said() -> None:
+    frozen = Signals(**{**USUAL.to_json(), "repeated": 0.97})  # type: ignore[arg-type]
+    decision = decide(frozen, windows=5)
+    assert (decision.kind, decision.rule) == ("skip", "frozen feed")
+    assert "97%" in decision.reason
+
+
+def test_a_surge_is_learnt_at_once() -> None:
+    surge = Signals(**{**USUAL.to_json(), "events": 2100})  # type: ignore[arg-type]
+    decision = decide(surge)
+    assert (decision.kind, decision.recipe) == ("increment", recipe_of("deep"))
+    assert "2,100 events in one window, where 1,000 are usual" in decision.reason
+
+
+def test_a_budget_is_kept_whatever_else_speaks_for_an_update() -> None:
+    paid = (outcome(cost=10.0),)
+    swapped = Signals(**{**USUAL.to_json(), "unscorable": 0.8})  # type: ignore[arg-type]
+    assert decide(swapped, outcomes=paid, spent=95.0, budget_cpu_s=100.0).rule == "budget"
+    assert decide(swapped, outcomes=paid, spent=50.0, budget_cpu_s=100.0).kind == "increment"
+
+
+def test_efforts_are_multiples_of_the_default_and_known_by_their_overrides() -> None:
+    assert recipe_of("standard") == {}
+    assert recipe_of("light") == {
+        "epochs": round(INCREMENT.epochs * 2 / 3),
+        "learning_rate": pytest.approx(INCREMENT.learning_rate * 4 / 3),
+    }
+    for effort in EFFORTS:
+        assert effort_of(recipe_of(effort)) == effort
+    assert effort_of({"optimizer": "adam"}) == "custom"
+
+
+def test_the_same_situation_gives_the_same_decision() -> None:
+    assert decide(windows=2) == decide(windows=2)
