@@ -30,11 +30,12 @@ from benchmarks.cost import one_thread
 from benchmarks.output import Json, default_path, versions, write_json
 from recloop.errors import BadInput, RecloopError
 from recloop.rules import PolicyRules
+from recloop.update.adaptive import adaptive
+from recloop.update.policies import Decision, Policy, Situation, policy_named
 
+RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**9)
 STREAMS = ("weekly", "daily", "sessions")
 WARM_UP_PERIODS = 9
-PARTS = {"weekly": 1, "daily": 7}
-"""Windows of a day are so many times shorter than those of a week: fixed periods scale along."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ SYSTEMS: dict[str, Entry] = {
     "every-2nd": Entry("every-n-windows", {"every": 2}),
     "every-4th": Entry("every-n-windows", {"every": 4}),
     "volume": Entry("volume"),
-    "rebuild-every-4th": Entry("rebuild"),
+    "rebuild-every-4th": Entry("rebuild", {"every": 4}),
     "oracle": Entry("oracle"),
 }
 FIXED = ("every-window", "never", "every-2nd", "every-4th", "volume", "rebuild-every-4th")
@@ -61,52 +62,50 @@ VOLUME_WINDOWS = 3
 
 
 def measure_stream(stream: Any, names: list[str], seed: int, told: Callable[[str], None]) -> Json:
-    """All policies on one stream."""
-    from benchmarks.policy_run import oracle, replay
-    from recloop.update.adaptive import adaptive, effort_of
-    from recloop.update.policies import Decision, Policy, policy_named
+    """All policies on one stream, side by side, so that what else the machine does falls on all."""
+    from benchmarks.policy_run import Replay, oracle
+    from recloop.update.adaptive import effort_of
 
     told(f"{stream.name}: {len(stream)} windows; learning the warm-up")
     start = stream.begin(seed)
-    mean = sum(len(stream.events(n)[0]) for n in range(len(stream))) / len(stream)
-    runs: dict[str, Any] = {}
-    for name in ["every-window", *(n for n in names if n != "every-window")]:
-        entry = SYSTEMS[name]
-        rules = PolicyRules(
-            minimum_events=0,
-            rebuild_after_windows=10**9,
-            volume=round(VOLUME_WINDOWS * mean),
-            **entry.rules,
-        )
-
-        def rebuild(situation: Any, rules: PolicyRules) -> Decision:
-            del rules
-            kind = "rebuild" if len(situation.pending) >= 4 else "skip"
-            return Decision(kind, "rebuild-every-4th", "")  # type: ignore[arg-type]
-
-        if name == "oracle":
-            usual = runs["every-window"].cpu_s / len(stream)
-            run = oracle(stream, rules.adaptive.price, usual, start, seed)
-        else:
-            policy: Policy = rebuild
-            if entry.name == "adaptive":
-                policy = partial(adaptive, base=stream.base)
-            elif entry.name != "rebuild":
-                policy = policy_named(entry.name)
-            run = replay(
-                stream, policy, rules, start, seed, effort=partial(effort_of, base=stream.base)
-            )
-        runs[name] = run
-        told(
-            f"{stream.name}, {name}: NDCG@20 (a) {run.mean('a', 1):.4f} (b) {run.mean('b', 1):.4f}, "
-            f"{run.updates} updates, {run.cpu_s:.1f} CPU s"
-        )
+    names = ["every-window", *(n for n in names if n != "every-window")]
+    effort = partial(effort_of, base=stream.base)
+    ways = {
+        name: Replay(stream, *policy_of(name, stream), start, seed, effort)
+        for name in names
+        if name != "oracle"
+    }
+    for index in range(len(stream)):
+        for way in ways.values():
+            way.step(index)
+        if (index + 1) % 10 == 0 or index + 1 == len(stream):
+            spent = ", ".join(f"{name} {way.run.cpu_s:.0f}" for name, way in ways.items())
+            told(f"{stream.name}: {index + 1} of {len(stream)} windows; CPU s of {spent}")
+    runs = {name: way.run for name, way in ways.items()}
+    if "oracle" in names:
+        usual = runs["every-window"].cpu_s / len(stream)
+        runs["oracle"] = oracle(stream, RULES.adaptive.price, usual, start, seed)
     return described(stream, runs)
+
+
+def policy_of(name: str, stream: Any) -> tuple[Policy, PolicyRules]:
+    """A policy of `SYSTEMS`, with its rules."""
+    entry = SYSTEMS[name]
+    mean = sum(len(stream.events(n)[0]) for n in range(len(stream))) / len(stream)
+    rules = RULES.model_copy(update={"volume": round(VOLUME_WINDOWS * mean), **entry.rules})
+    if entry.name == "adaptive":
+        return partial(adaptive, base=stream.base), rules
+    return (_rebuild if entry.name == "rebuild" else policy_named(entry.name)), rules
+
+
+def _rebuild(situation: Situation, rules: PolicyRules) -> Decision:
+    waits = len(situation.pending) < rules.every
+    return Decision("skip" if waits else "rebuild", "rebuild-every-4th", "")
 
 
 def described(stream: Any, runs: dict[str, Any]) -> Json:
     """The JSON of one stream."""
-    price = PolicyRules(minimum_events=0, rebuild_after_windows=1).adaptive.price
+    price = RULES.adaptive.price
     whole = runs["every-window"]
     utility = {}
     for name, run in runs.items():
@@ -254,7 +253,7 @@ def bench(
         content: Json = {
             "streams": {s.name: measure_stream(s, names, seed, say) for s in asked},
             "settings": {
-                "price": PolicyRules(minimum_events=0, rebuild_after_windows=1).adaptive.price,
+                "price": RULES.adaptive.price,
                 "threads": 1,
                 "versions": versions("numpy", "tensorflow", "river"),
             },

@@ -23,7 +23,7 @@ from benchmarks.retail_ours import RANKED_WINDOWS, grow
 from benchmarks.retail_protocol import Protocol, measure
 from benchmarks.retail_systems import Csr
 from models.arrays import Interactions, Queries
-from models.learning.recipes import INCREMENT, RANK, REBUILD, Recipe
+from models.learning.recipes import INCREMENT, REBUILD, Recipe
 from models.ordering.ranker_config import CascadeConfig
 from recloop.features.known import joined_own_items, joined_statistics
 
@@ -105,16 +105,10 @@ class Retail:
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
-        ranker: bool = True,
     ) -> None:
         queries, interactions = _joined([self._windows[n] for n in windows])
         grow(model, queries.user_keys, self._catalogues[max(windows) + 1])
-        model.fit(
-            queries,
-            interactions,
-            replace(self.base, **recipe, seed=seed),
-            ranker=RANK if ranker else None,
-        )
+        model.fit(queries, interactions, replace(self.base, **recipe, seed=seed))
 
     def measure(self, model: Cascade, index: int) -> Scores:
         found: Scores = {}

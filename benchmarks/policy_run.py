@@ -25,8 +25,6 @@ from recloop.update.policies import Decision, Policy, Situation
 from recloop.update.signals import Observed, Signals, measure_signals
 
 RECENT_DAYS = 28.0
-Progress = Callable[[int, int, float], None]
-"""(windows done, windows, NDCG@20 of (a) in the last one)"""
 
 
 @dataclass
@@ -51,83 +49,101 @@ class Run:
         return float(np.nanmean([values[metric] for values in self.quality[part]]))
 
 
-def replay(
-    stream: Stream,
-    policy: Policy,
-    rules: PolicyRules,
-    start: Any,
-    seed: int,
-    progress: Progress | None = None,
-    effort: Callable[[dict[str, Any]], str] = effort_of,
-) -> Run:
-    """Put a policy through a stream.
+class Replay:
+    """A policy on its way through a stream, window by window."""
 
-    Args:
-        start: a model after the warm-up; a copy of it is taught.
-        effort: names a decision's recipe, for its outcome.
-    """
-    model = traced(stream, start, seed)
-    run = Run()
-    outcomes: list[Outcome] = []
-    earlier: list[Signals] = []
-    pending: list[int] = []
-    lineage = 0
-    last: Scores | None = None
-    for index in range(len(stream)):
-        scores = stream.measure(model, index)
+    def __init__(
+        self,
+        stream: Stream,
+        policy: Policy,
+        rules: PolicyRules,
+        start: Any,
+        seed: int,
+        effort: Callable[[dict[str, Any]], str] = effort_of,
+    ) -> None:
+        """
+        Args:
+            start: a model after the warm-up; a copy of it is taught.
+            effort: names a decision's recipe, for its outcome.
+        """
+        self.run = Run()
+        self._stream, self._policy, self._rules, self._seed = stream, policy, rules, seed
+        self._effort = effort
+        self._model = stream.warmed(stream.copy(start), seed)
+        self._outcomes: list[Outcome] = []
+        self._earlier: list[Signals] = []
+        self._pending: list[int] = []
+        self._lineage = 0
+        self._former: Scores | None = None
+
+    def step(self, index: int) -> None:
+        """The next window: score, decide, learn."""
+        stream, run = self._stream, self.run
+        scores = stream.measure(self._model, index)
         for part in stream.slices:
             run.quality.setdefault(part, []).append(means(scores.get(part)))
-        if last is not None:
-            gains, noise = gains_of(last, scores, stream.slices)
-            outcomes[-1] = replace(outcomes[-1], gains=gains, noise=noise)
-            last = None
-        pending.append(index)
-        signals = signals_of(stream, model, index, scores)
-        situation = Situation(
+        if self._former is not None:
+            gains, noise = gains_of(self._former, scores, stream.slices)
+            self._outcomes[-1] = replace(self._outcomes[-1], gains=gains, noise=noise)
+            self._former = None
+        self._pending.append(index)
+        situation = self._situation(index, scores)
+        self._earlier.append(situation.signals)
+        decision = self._policy(situation, self._rules)
+        run.decisions.append(decision)
+        run.costs.append(
+            0.0 if decision.kind == "skip" else self._learn(index, decision, situation)
+        )
+
+    def _learn(self, index: int, decision: Decision, situation: Situation) -> float:
+        stream, meter = self._stream, Meter()
+        if index + 1 < len(stream):
+            # What the old model would have done on the next window, for the outcome alone.
+            self._former = stream.measure(self._model, index + 1)
+        with meter.measuring():
+            if decision.kind == "rebuild":
+                self._model = stream.rebuild(index, self._seed)
+            else:
+                stream.increment(self._model, self._pending, decision.recipe, self._seed)
+        self._outcomes.append(
+            Outcome(
+                target=situation.target,
+                decision=decision.kind,
+                effort=self._effort(decision.recipe),
+                events=situation.events,
+                share=situation.events / max(situation.usual_events, 1.0),
+                gains=(None, None),
+                noise=(1.0, 1.0),
+                cost=meter.cpu_s,
+                promoted=True,
+            )
+        )
+        self._lineage = 0 if decision.kind == "rebuild" else self._lineage + len(self._pending)
+        self._pending = []
+        return meter.cpu_s
+
+    def _situation(self, index: int, scores: Scores) -> Situation:
+        stream = self._stream
+        return Situation(
             target=stream.key(index),
-            pending=tuple((stream.key(n), len(stream.events(n)[0])) for n in pending),
+            pending=tuple((stream.key(n), len(stream.events(n)[0])) for n in self._pending),
             available=tuple(stream.key(n) for n in range(index + 1)),
             champion=1,
-            lineage_windows=lineage,
-            signals=signals,
-            earlier=tuple(earlier),
-            outcomes=tuple(outcomes),
+            lineage_windows=self._lineage,
+            signals=signals_of(stream, self._model, index, scores),
+            earlier=tuple(self._earlier),
+            outcomes=tuple(self._outcomes),
             usual_events=usual_events(stream, index),
-            spent=_spent(stream, run.costs, index),
+            spent=_spent(stream, self.run.costs, index),
         )
-        earlier.append(signals)
-        decision = policy(situation, rules)
-        run.decisions.append(decision)
-        meter = Meter()
-        if decision.kind != "skip":
-            # What the old model would have done on the next window, for the outcome alone.
-            before = stream.measure(model, index + 1) if index + 1 < len(stream) else None
-            with meter.measuring():
-                if decision.kind == "rebuild":
-                    model = stream.rebuild(index, seed)
-                else:
-                    stream.increment(model, pending, decision.recipe, seed, decision.train_ranker)
-            outcomes.append(
-                Outcome(
-                    target=situation.target,
-                    decision=decision.kind,
-                    effort=effort(decision.recipe),
-                    events=situation.events,
-                    share=situation.events / max(situation.usual_events, 1.0),
-                    gains=(None, None),
-                    noise=(1.0, 1.0),
-                    cost=meter.cpu_s,
-                    promoted=True,
-                    ranker=decision.train_ranker,
-                )
-            )
-            lineage = 0 if decision.kind == "rebuild" else lineage + len(pending)
-            pending = []
-            last = before
-        run.costs.append(meter.cpu_s)
-        if progress is not None:
-            progress(index + 1, len(stream), run.quality[stream.slices[0]][-1][1])
-    return run
+
+
+def replay(stream: Stream, policy: Policy, rules: PolicyRules, start: Any, seed: int) -> Run:
+    """A policy's way through a whole stream. See `Replay`."""
+    way = Replay(stream, policy, rules, start, seed)
+    for index in range(len(stream)):
+        way.step(index)
+    return way.run
 
 
 def oracle(stream: Stream, price: float, rate_of: float, start: Any, seed: int) -> Run:
@@ -137,7 +153,7 @@ def oracle(stream: Stream, price: float, rate_of: float, start: Any, seed: int) 
     stays if its relative gain is more than `price` times its cost, in units of `rate_of` (the CPU
     seconds of an ordinary increment). Only increments that stay are paid for.
     """
-    model = traced(stream, start, seed)
+    model = stream.warmed(stream.copy(start), seed)
     run, pending = Run(), []
     scores = stream.measure(model, 0)
     for index in range(len(stream)):
@@ -159,12 +175,6 @@ def oracle(stream: Stream, price: float, rate_of: float, start: Any, seed: int) 
         run.decisions.append(Decision("increment" if kept else "skip", "oracle", ""))
         run.costs.append(meter.cpu_s if kept else 0.0)
     return run
-
-
-def traced(stream: Stream, start: Any, seed: int) -> Any:
-    """A copy of the model that has been taught once, by another copy's weights put back: its graphs
-    are compiled, its weights are the start's."""
-    return stream.warmed(stream.copy(start), seed)
 
 
 def signals_of(stream: Stream, model: Any, index: int, scores: Scores) -> Signals:

@@ -91,9 +91,7 @@ class SessionStream:
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
-        ranker: bool = True,
     ) -> None:
-        del ranker
         sessions = joined([self._windows[n] for n in windows])
         model.meet(sessions)
         model.fit(sessions, replace(self.base, **recipe, seed=seed))

@@ -71,10 +71,8 @@ class Stream(Protocol):
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
-        ranker: bool = True,
     ) -> None:
-        """Teaches it some windows, in place; `recipe` overrides `base`, and without `ranker` a model
-        that has one leaves it as it is."""
+        """Teaches it some windows, in place; `recipe` overrides `base`."""
         ...
 
     def measure(self, model: Any, index: int) -> Scores:

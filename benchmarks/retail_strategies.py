@@ -177,9 +177,9 @@ class Strategy(Ours):
             rows, query = np.unique(own.query, return_inverse=True)
             asked = queries.take(rows)
             own = Interactions(query.astype(np.int32), own.item_keys, own.weights)
-            seeds = {"seed": self._seed + 1000 * int(number)}
-            increment, ranker = (replace(r, **seeds) for r in (self._increment, self._ranker))
-            model.fit(asked, own, increment, ranker=ranker)
+            seed = self._seed + 1000 * int(number)
+            ranker = replace(self._ranker, seed=seed)
+            model.fit(asked, own, replace(self._increment, seed=seed), ranker=ranker)
             parts.append(cascade_parts.part_of(model, mark, asked, own))
             cascade_parts.put_back(model, mark)
         cascade_parts.merge(model, parts)

@@ -86,8 +86,6 @@ class Strategy(Contract):
     """Overrides of the towers' recipe."""
     ranker: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the ranker's recipe."""
-    train_ranker: bool = True
-    """Whether an increment teaches the ranker too, or the towers alone."""
     ids: dict[str, Any] = Field(default_factory=dict)
     """Overrides of `models.learning.recipes.NewIds`."""
     average_releases: int = 1

@@ -65,7 +65,7 @@ class Mark:
 class Part:
     """What one worker changed.
 
-    `times` and `slots` may be empty: what a silo publishes with noise says neither.
+    A silo's lacks the tables keyed by users, and with noise also `times` and `slots`.
 
     Attributes:
         examples: how many it learned from; the weight of its dense tables.
@@ -159,17 +159,19 @@ def merge(
     if not weighed:
         return
     kinds = {part.optimizer for part, _ in weighed}
-    names = {tuple(sorted(part.tables)) for part, _ in weighed}
-    if len(kinds) > 1 or names - {tuple(sorted(state.network.tables))}:
+    strange = {name for part, _ in weighed for name in part.tables} - set(state.network.tables)
+    if len(kinds) > 1 or strange:
         raise ValueError(
             "Parts should be of one optimizer and of the state's tables. Received: "
-            f"{sorted(kinds)} and {sorted(names)}. Train them all by one plan, from one release."
+            f"{sorted(kinds)} and {sorted(strange)}. Train them all by one plan, from one release."
         )
     (kind,) = kinds
     if state.optimizer.kind != kind:
         _change_optimizer(state, kind)
     for name in state.network.tables:
-        _merge_table(state, name, weighed)
+        given = [(part, old) for part, old in weighed if name in part.tables]
+        if given:
+            _merge_table(state, name, given)
     state.steps += sum(part.steps for part, _ in weighed)
 
 
@@ -246,7 +248,7 @@ def _add(
 def _changed(array: np.ndarray) -> np.ndarray:
     """Which rows are not 0: bool [rows]; a scalar is one row."""
     rows = np.atleast_1d(array)
-    return rows.any(axis=tuple(range(1, rows.ndim)))
+    return np.asarray(rows.any(axis=tuple(range(1, rows.ndim))))
 
 
 def _slots_of(slots: Mapping[str, Any], table: str) -> dict[str, Any]:

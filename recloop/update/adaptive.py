@@ -202,15 +202,11 @@ def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Deci
     late = len(situation.pending) >= limits.longest_wait
     if not late and situation.usual_events and loss < limits.price * saved:
         return Decision("skip", "not worth it", f"{waiting(situation)}; {sums}: they wait")
-    # The ranker knows no ids, and ages more slowly than the towers: it learns every other time.
-    ranker = effort != "light" or not situation.outcomes or not situation.outcomes[-1].ranker
-    how = f"{effort} effort" if ranker else f"{effort} effort, the ranker rests"
     return Decision(
         "increment",
         "longest wait" if late else "worth it",
-        f"{waiting(situation)}; {sums}: learnt now, {how}",
+        f"{waiting(situation)}; {sums}: learnt now, {effort} effort",
         recipe_of(effort, base),
-        ranker,
     )
 
 

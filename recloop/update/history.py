@@ -101,7 +101,6 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
                 noise=noise,
                 cost=float(row["cost_cpu_s"] or 0.0),
                 promoted=row["state"] == "promoted",
-                ranker=plan.strategy.train_ranker,
             )
         )
     return tuple(found)

@@ -42,7 +42,6 @@ class Outcome:
         noise: standard errors of the gains.
         cost: CPU seconds of training.
         promoted: whether the challenger became champion.
-        ranker: whether the ranker learnt too.
     """
 
     target: str
@@ -54,7 +53,6 @@ class Outcome:
     noise: tuple[float, ...]
     cost: float
     promoted: bool
-    ranker: bool = True
 
 
 @dataclass(frozen=True)

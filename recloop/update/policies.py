@@ -69,14 +69,12 @@ class Decision:
         rule: which rule decided, in a word or two.
         reason: one sentence for a person.
         recipe: overrides of the increment's recipe; fields of `models.learning.recipes.Recipe`.
-        train_ranker: whether the ranker learns too, or the towers alone.
     """
 
     kind: Literal["skip", "increment", "rebuild"]
     rule: str
     reason: str
     recipe: dict[str, Any] = field(default_factory=dict)
-    train_ranker: bool = True
 
 
 Policy = Callable[[Situation, PolicyRules], Decision]

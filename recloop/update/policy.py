@@ -33,13 +33,8 @@ def decide_update(
     asked = requested != "auto"
     decision = _asked(situation, requested) if asked else _decided(situation, rules)
     strategy = strategy or Strategy()
-    if not asked:
-        strategy = strategy.model_copy(
-            update={
-                "recipe": decision.recipe | strategy.recipe,
-                "train_ranker": decision.train_ranker and strategy.train_ranker,
-            }
-        )
+    if decision.recipe:
+        strategy = strategy.model_copy(update={"recipe": decision.recipe | strategy.recipe})
     rebuild = decision.kind == "rebuild"
     covered = situation.available if rebuild else tuple(key for key, _ in situation.pending)
     return UpdatePlan(

@@ -3,7 +3,6 @@
     plan = "increment"        # auto, skip, increment, rebuild
     reason = "try replay"     # kept in the ledger
     approval = false          # ask a person before promotion
-    train_ranker = true       # false: an increment teaches the towers alone
     average_releases = 1      # average the challenger's weights with those of so many releases
     maintain = "none"         # none, prune, float16, int8, float32, student: done to the challenger
     shards = 1                # 1 to 64: an increment's events, split by user, are trained side by side
@@ -46,7 +45,6 @@ REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
 SECTIONS = ("recipe", "ranker", "ids")
 TOP = (
     "average_releases",
-    "train_ranker",
     "maintain",
     "shards",
     "shard_wait",
@@ -129,9 +127,6 @@ def strategy_of(options: Json) -> Strategy:
         raise BadInput(
             f"`shard_wait` should be seconds, from 0 to {LONGEST_WAIT}. Received: {wait!r}."
         )
-    train_ranker = top.get("train_ranker", True)
-    if not isinstance(train_ranker, bool):
-        raise BadInput(f"`train_ranker` should be true or false. Received: {train_ranker!r}.")
     maintain = top.get("maintain", "none")
     if maintain not in MAINTENANCE:
         raise BadInput(
@@ -144,7 +139,6 @@ def strategy_of(options: Json) -> Strategy:
         recipe=given["recipe"],
         ranker=given["ranker"],
         ids=given["ids"],
-        train_ranker=train_ranker,
         average_releases=whole["average_releases"],
         maintain=maintain,
         shards=whole["shards"],

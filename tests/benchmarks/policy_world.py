@@ -99,7 +99,6 @@ class World:
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
-        ranker: bool = True,
     ) -> None:
         for n in windows:
             users, items = self.events(n)

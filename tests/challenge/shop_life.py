@@ -36,8 +36,9 @@ def settings_of(url: str, home: Path) -> Settings:
         source={"kind": "folder", "sha256": None},
     )
     gate = settings.config / "gate.toml"
-    margins = re.compile(r"^(\w*difference\w*|coverage_ratio) = \S+", re.MULTILINE)
-    gate.write_text(margins.sub(r"\1 = -1.0", gate.read_text()))
+    margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
+    text = margins.sub(r"\1 = -1.0", gate.read_text())
+    gate.write_text(re.sub(r"^coverage_ratio = \S+", "coverage_ratio = 0.0", text, flags=re.M))
     return settings
 
 

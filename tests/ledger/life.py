@@ -62,7 +62,9 @@ class Life:
             ("update", "minimum_events", 1),
         ):
             path = self.settings.config / f"{file}.toml"
-            path.write_text(re.sub(rf"^{name} = \d+", f"{name} = {limit}", path.read_text(), flags=re.M))
+            path.write_text(
+                re.sub(rf"^{name} = \d+", f"{name} = {limit}", path.read_text(), flags=re.M)
+            )
         self.fates = Fates()
         self.files: dict[str, list[Line]] = {}
         self.verdict = True
@@ -194,7 +196,9 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
         life.whatever_happens_meanwhile()
         return {}, np.zeros(0, np.int64)
 
-    def challenged(settings: Settings, plan: Any, candidate: Any, *_: Any) -> tuple[GateReport, str]:
+    def challenged(
+        settings: Settings, plan: Any, candidate: Any, *_: Any
+    ) -> tuple[GateReport, str]:
         report = GateReport(
             update_id=candidate.update_id,
             window=plan.target,

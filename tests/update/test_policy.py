@@ -63,7 +63,10 @@ def test_an_increment_of_nothing_is_refused_with_the_remedy() -> None:
 
 def test_strategy_and_signals_are_kept_in_the_plan() -> None:
     plan = decide_update(
-        situation(scores={"x": 1.0}, signals=Signals(events=3)), RULES, "auto", Strategy(ids={"start": "mean"})
+        situation(scores={"x": 1.0}, signals=Signals(events=3)),
+        RULES,
+        "auto",
+        Strategy(ids={"start": "mean"}),
     )
     assert plan.strategy.ids == {"start": "mean"}
     assert (plan.signals["x"], plan.signals["events"]) == (1.0, 3)
