@@ -6,9 +6,13 @@ GPU queue → **evaluate** it against the champion on events that neither has se
 lets pass (see *Gate report* on the task) → **approve**, if a person is wanted → **promote** →
 **carry_on** with the next window, if one waits.
 
-Runs when a window has been validated; the event only wakes it, the ledger says which window is next.
-Started by hand, it takes what the form says. A run with nothing to do ends as a success whose
-remaining tasks are skipped; `plan` returns the reason.
+With *Shards*, the middle is **split** → **train_shard**, one for each shard, and **merge** beside them:
+it waits no longer than the plan's bound for those that died or hang, and learns their events itself.
+
+Runs when a window has been validated; the event only wakes it, the ledger says which window is next,
+and the policy of `config/update.toml`, or the one in the form, what becomes of it. Started by hand,
+it takes what the form says. A run with nothing to do ends as a success whose remaining tasks are
+skipped; `plan` returns the reason.
 """
 
 from __future__ import annotations

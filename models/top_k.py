@@ -6,6 +6,9 @@ with the largest maxima, so only k * GROUP scores per row are left to look at. T
 earlier column, as in `tf.math.top_k`.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import numpy as np
 
 from models.backend import tf
@@ -28,18 +31,31 @@ def best_columns(scores: tf.Tensor, k: int, columns: int) -> tf.Tensor:
     Returns:
         float32 [B, k], and their columns, int32 [B, k]; where the score is -inf, any column.
     """
-    groups = scores.shape[1] // GROUP
-    if 2 * k >= groups:
+    if 2 * k >= scores.shape[1] // GROUP:
         return tf.math.top_k(scores[:, :columns], k)
-    grouped = tf.reshape(scores, [-1, groups, GROUP])
-    last = tf.reduce_max(scores[:, (groups - 1) * GROUP : columns], axis=1, keepdims=True)
-    maxima = tf.concat([tf.reduce_max(grouped, axis=2)[:, :-1], last], axis=1)
-    chosen = tf.math.top_k(maxima, k, sorted=False).indices
-    chosen = tf.sort(chosen, axis=1)  # for ties
-    left = tf.gather(grouped, chosen, batch_dims=1)
-    if columns < groups * GROUP:
-        padding = tf.range((groups - 1) * GROUP, groups * GROUP) >= columns
+    return _grouped(k)(scores, columns)
+
+
+@lru_cache(maxsize=8)
+def _grouped(k: int) -> Callable[[tf.Tensor, int], tuple[tf.Tensor, tf.Tensor]]:
+    """`best_columns` by groups, compiled for all shapes: a growing catalogue makes no new graph."""
+
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None, None], tf.float32), tf.TensorSpec([], tf.int32)],
+    )
+    def best(scores: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        groups = tf.shape(scores)[1] // GROUP
+        grouped = tf.reshape(scores, [-1, groups, GROUP])
+        begin = (groups - 1) * GROUP
+        last = tf.reduce_max(scores[:, begin:columns], axis=1, keepdims=True)
+        maxima = tf.concat([tf.reduce_max(grouped, axis=2)[:, :-1], last], axis=1)
+        chosen = tf.math.top_k(maxima, k, sorted=False).indices
+        chosen = tf.sort(chosen, axis=1)  # for ties
+        left = tf.gather(grouped, chosen, batch_dims=1)
+        padding = tf.range(begin, begin + GROUP) >= columns
         left = tf.where((chosen == groups - 1)[:, :, None] & padding, -np.inf, left)
-    values, place = tf.math.top_k(tf.reshape(left, [-1, k * GROUP]), k)
-    at = tf.gather(chosen, place // GROUP, batch_dims=1) * GROUP + place % GROUP
-    return values, at
+        values, place = tf.math.top_k(tf.reshape(left, [-1, k * GROUP]), k)
+        return values, tf.gather(chosen, place // GROUP, batch_dims=1) * GROUP + place % GROUP
+
+    return best  # type: ignore[no-any-return]

@@ -3,8 +3,8 @@
 Each worker trains a copy of the same model on its share of the examples; what it changed is a
 `Part`. Parts are merged into the start (or into a later model that knows the same keys):
 
-    row r of a keyed table    += sum_s (n_s[r] / n[r]) * a_s * change_s[r]
-    a dense table             += sum_s (n_s / n)       * a_s * change_s
+    row r of a keyed table    += w[r]^e * sum_s (n_s[r] / n[r]) * a_s * change_s[r]
+    a dense table             += w^e    * sum_s (n_s / n)       * a_s * change_s
     Adagrad's accumulators    += sum_s a_s * change_s
     other slots                  as their tables
 
@@ -14,8 +14,15 @@ about takes that worker's value; a row that no example was about, but a softmax 
 by those that did; a row that nothing changed stays bit-identical. An accumulator is a sum over
 examples, and stays one.
 
+A mean is as long as the step of one worker, who saw a share of the examples: one process would have
+gone further. w = 1 / sum_s (n_s / n)^2 is how many equal workers the mean is of, and e (`stretch`) how
+much of that is made up for: 0 is the plain mean, 1 the sum, which overshoots where all push the same
+way, and 1/2 what Adagrad would make of w times as many gradients: w times the sum, divided by a root
+that has grown by w.
+
 References: McMahan et al., Communication-efficient learning of deep networks from decentralized
-data, AISTATS 2017 (example-weighted averaging); Xie, Koyejo and Gupta, Asynchronous federated
+data, AISTATS 2017 (example-weighted averaging); Reddi et al., Adaptive federated optimization, ICLR
+2021 (a step of one's own for the merged change); Xie, Koyejo and Gupta, Asynchronous federated
 optimization, 2019 (discounted staleness, polynomial with exponent 1).
 """
 
@@ -137,7 +144,10 @@ def discount(staleness: int, bound: int) -> float:
 
 
 def merge(
-    state: ModelState, parts: Sequence[Part], discounts: Sequence[float] | None = None
+    state: ModelState,
+    parts: Sequence[Part],
+    discounts: Sequence[float] | None = None,
+    stretch: float = 0.0,
 ) -> None:
     """Merges the parts into `state`, in place.
 
@@ -147,6 +157,7 @@ def merge(
         state: where the parts began, or a later version of it.
         parts: those without an example and without a step are passed over.
         discounts: in [0, 1], one for each part; None: 1.
+        stretch: exponent of the number of workers in a mean; 0: the mean itself.
 
     Raises:
         ValueError: the parts were trained with different optimizers, or are of another family.
@@ -171,11 +182,13 @@ def merge(
     for name in state.network.tables:
         given = [(part, old) for part, old in weighed if name in part.tables]
         if given:
-            _merge_table(state, name, given)
+            _merge_table(state, name, given, stretch)
     state.steps += sum(part.steps for part, _ in weighed)
 
 
-def _merge_table(state: ModelState, name: str, weighed: list[tuple[Part, float]]) -> None:
+def _merge_table(
+    state: ModelState, name: str, weighed: list[tuple[Part, float]], stretch: float
+) -> None:
     table = state.network.tables[name]
     slots = {slot: state.optimizer.slots[slot] for slot in _slots_of(state.optimizer.slots, name)}
     size = shape_of(table)
@@ -203,13 +216,15 @@ def _merge_table(state: ModelState, name: str, weighed: list[tuple[Part, float]]
     share = np.where(times.sum(axis=0) > 0, times, moved)
     total = share.sum(axis=0)
     share /= np.where(total > 0, total, 1.0)
+    # Kish's effective number of equal parts: 1 where one part has it all.
+    workers = 1.0 / np.where(total > 0, np.square(share).sum(axis=0), 1.0)
     values = read(table).astype(np.float64)
     after = {slot: read(variable).astype(np.float64) for slot, variable in slots.items()}
     for number, (part, old) in enumerate(weighed):
         known = places[number] >= 0
         rows = places[number][known]
         weight = old * share[number, rows]
-        _add(values, rows, weight, part.tables[name], known)
+        _add(values, rows, weight * workers[rows] ** stretch, part.tables[name], known)
         for slot, array in after.items():
             if slot not in part.slots:
                 continue

@@ -24,6 +24,11 @@ from models.state import ModelState
 from models.storage import parts
 from models.storage.checkpoint import MAGNITUDE_LIMIT
 
+TOWERS_STRETCH = 0.5
+"""Of the towers' means. On UCI Online Retail, 27 weeks in 4 shards, NDCG@20 on new pairs loses 2.7 %
+with 0, 1.9 % with 0.5, 2.2 % with 0.75 (against one process); on all pairs 0.6, 0.4 and 0.5 %. The
+ranker's mean lost 0.1 % as it is."""
+
 
 @dataclass(frozen=True, eq=False)
 class CascadePart:
@@ -87,7 +92,7 @@ def merge(
     model: Cascade, given: Sequence[CascadePart], discounts: Sequence[float] | None = None
 ) -> None:
     """Merges the parts into the model, in place. See `models.learning.merging.merge`."""
-    merging.merge(model.towers, [part.towers for part in given], discounts)
+    merging.merge(model.towers, [part.towers for part in given], discounts, TOWERS_STRETCH)
     merging.merge(model.ranker_state, [part.ranker for part in given], discounts)
 
 

@@ -12,7 +12,7 @@ from recloop.behavior.dataset import load_dataset
 from recloop.database.connection import transaction
 from recloop.demo.ease import ease_scores
 from recloop.features.meaning import meaning_of
-from recloop.ledger import windows
+from recloop.ledger import parts
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
 from recloop.status import read_status
@@ -108,7 +108,7 @@ def _scores_of(settings: Settings, row: Json) -> Json | None:
     with np.load(path) as arrays:
         week: Json = {name: arrays[name] for name in arrays.files}
     with transaction(settings.database_url) as cursor:
-        target = windows.training_set_of(cursor, row["window"])
+        target = parts.training_set_of(cursor, row["window"])
     ease = ease_scores(
         settings,
         target,

@@ -34,14 +34,16 @@ def all_shadows(cursor: Cursor) -> list[ShadowReport]:
 
 
 def scored_windows(cursor: Cursor, champion: int) -> list[tuple[str, int, float | None]]:
-    """Windows of a release's lineage that were the target of an increment, newest first: (key, the
-    release that was champion until then, CPU seconds of the update that had made that release).
+    """Windows of a release's lineage that were the target of an update, newest first: (key, the release
+    that was champion until then, CPU seconds of the training that had made that release).
 
-    That champion was scored on the window before anything learnt from it.
+    That champion was scored on the window before anything learnt from it. Maintenance is no training:
+    of a release that it made, the cost is not known here.
     """
     cursor.execute(
         """
-        select u.target, u.parent_release, made.cost_cpu_s
+        select u.target, u.parent_release,
+            case when made.plan->>'decision' <> 'maintain' then made.cost_cpu_s end
         from ledger.trained t
         join ledger.update u on u.update_id = t.update_id and u.target = t.window_key
         join ledger.release parent on parent.version = u.parent_release

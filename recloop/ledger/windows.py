@@ -15,7 +15,6 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import ValidationReport
 from recloop.errors import BadInput
-from recloop.ledger.parts import training_set_of as training_set_of
 from recloop.windows import Window
 
 

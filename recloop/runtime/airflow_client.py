@@ -146,6 +146,12 @@ class AirflowClient:
         )
         return self._send("GET", path)["value"]
 
+    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
+        """`{name: address}` of the pages that a task points to."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links"
+        found: dict[str, str | None] = self._send("GET", path)["extra_links"]
+        return found
+
     def answer_approval(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
         """Answer a task in state `awaiting_input` with "Approve" or "Reject"."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"

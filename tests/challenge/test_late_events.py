@@ -4,6 +4,7 @@ a replay from empty that leaves the same ledger and the same weights.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from recloop.ledger import parts, releases, updates
 from recloop.settings import Settings
 from recloop.status import read_status
 from recloop.update.train import hash_folder
-from tests.behavior.shop import FORMAT, WEEKS
+from tests.behavior.shop import FORMAT, WEEKS, Line
 from tests.challenge import shop_life
 from tests.challenge.shop_life import LATE_WEEKS, late
 from tests.conftest import copy_database
@@ -31,6 +32,10 @@ LATE_PARTS = [f"{week}+1" for week in LATE_WEEKS]
 class Lived:
     settings: Settings
     answers: list[dict[str, Any]]
+
+
+def moment(line: Line) -> datetime:
+    return datetime.strptime(line["InvoiceDate"], FORMAT).replace(tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -66,28 +71,23 @@ def test_a_late_parts_examples_are_exactly_its_events(lived: Lived) -> None:
     with transaction(lived.settings.database_url) as cursor:
         for week, key in zip(LATE_WEEKS, LATE_PARTS, strict=True):
             made = parts.training_set_of(cursor, key)
-            lines = late(week)
             times = pq.read_table(Path(made.uri) / "interactions.parquet")["event_timestamp"]
-            assert sorted(times.to_pylist()) == sorted(
-                datetime.strptime(line["InvoiceDate"], FORMAT).replace(tzinfo=UTC) for line in lines
-            )
+            assert sorted(times.to_pylist()) == sorted(map(moment, late(week)))
             whole = parts.training_set_of(cursor, week)
             assert made.interactions + whole.interactions == len(shop_life.shop_week(week))
 
 
 def test_the_increment_saw_the_late_events_once(lived: Lived) -> None:
-    """With the new week's events before the held-out slice; the rest after the gate."""
+    """With the new week's events before the held-out slice. Its examples are users' days."""
     with transaction(lived.settings.database_url) as cursor:
         update_id = lived.answers[-1]["release"]["update_id"]
         candidate = updates.candidate_of(cursor, update_id)
-    held_out = [
-        line
-        for line in shop_life.on_time(WEEKS[4])
-        if datetime.strptime(line["InvoiceDate"], FORMAT).replace(tzinfo=UTC)
-        >= candidate.holdout_from
+    before = [line for line in shop_life.on_time(WEEKS[4]) if moment(line) < candidate.holdout_from]
+    asked = [
+        {(line["CustomerID"], moment(line).date()) for line in lines}
+        for lines in (*map(late, LATE_WEEKS), before)
     ]
-    new = sum(len(late(week)) for week in LATE_WEEKS) + len(shop_life.on_time(WEEKS[4]))
-    assert candidate.examples == new - len(held_out)
+    assert candidate.examples == sum(map(len, asked))
 
 
 def test_status_tells_which_release_learnt_them(lived: Lived) -> None:
@@ -126,28 +126,38 @@ def test_after_a_rollback_the_same_events_give_the_same_weights(later: Settings)
 
 
 def test_late_parts_alone_are_learnt_when_a_person_asks_judged_by_their_own_newest(
-    later: Settings,
+    later: Settings, tmp_path: Path
 ) -> None:
     with transaction(later.database_url) as cursor:  # as if the last week had not come
         cursor.execute("update ledger.part set featured = 0 where part_key = %s", (WEEKS[4],))
         releases.roll_back(cursor, 2, "a test")
         assert releases.pending(cursor) == LATE_PARTS
     assert shop_life.update(later, "auto")["outcome"] == "none"
+    shutil.copytree(later.config, tmp_path / "config")
+    gate = tmp_path / "config" / "gate.toml"
+    gate.write_text(gate.read_text().replace("minimum_users = 8", "minimum_users = 61"))
+    refused = shop_life.update(later.model_copy(update={"config": tmp_path / "config"}))
+    assert refused["outcome"] == "none"
+    assert "too few to judge by (the gate wants 61)" in refused["plan"]["reason"]
+
     alone = shop_life.update(later)
     assert (alone["outcome"], alone["plan"]["target"]) == ("promoted", LATE_WEEKS[-1])
     assert alone["plan"]["windows"] == LATE_PARTS
     with transaction(later.database_url) as cursor:
         candidate = updates.candidate_of(cursor, alone["release"]["update_id"])
         report = updates.gate_report_of(cursor, alone["release"]["update_id"])
-    newest = [
-        line["CustomerID"]
-        for line in late(LATE_WEEKS[-1])
-        if datetime.strptime(line["InvoiceDate"], FORMAT).replace(tzinfo=UTC)
-        >= candidate.holdout_from
+    last = late(LATE_WEEKS[-1])
+    newest = {line["CustomerID"] for line in last if moment(line) >= candidate.holdout_from}
+    asked = [
+        {(line["CustomerID"], moment(line).date()) for line in lines}
+        for lines in (
+            late(LATE_WEEKS[0]),
+            [line for line in last if moment(line) < candidate.holdout_from],
+        )
     ]
-    assert candidate.examples == sum(len(late(week)) for week in LATE_WEEKS) - len(newest)
+    assert candidate.examples == sum(map(len, asked))
     assert report is not None
-    assert 20 <= report.challenger.users <= len(set(newest))
+    assert shop_life.JUDGES <= report.challenger.users <= len(newest)
 
 
 def test_a_replay_from_empty_leaves_the_same_ledger_and_the_same_weights(

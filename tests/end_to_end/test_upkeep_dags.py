@@ -133,6 +133,8 @@ def test_the_clock_starts_what_learns_measures_and_tidies(loop: Loop, another_we
     report = loop.client.xcom("shadow_rebuild", compared, "retrain")
     assert report["window"] == another_week
     assert loop.one("select count(*) from ledger.shadow") == 1
+    links = loop.client.links("shadow_rebuild", compared, "retrain")
+    assert links == {"Shadow report": f"/recloop/shadow/{another_week}"}
     assert (states["train"], states["thin"], states["refresh_docs"]) == (
         *("skipped", "success", "success"),
     )

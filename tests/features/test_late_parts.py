@@ -1,4 +1,4 @@
-"""The training set of a late part: its events only, with all that was known at the start of their days."""
+"""The training set of a late part: its events only, with all that was known when their days began."""
 
 from __future__ import annotations
 

@@ -129,9 +129,8 @@ class Shop:
         """The update that a run has begun, if any."""
         try:
             began: int | None = self.life.plan(requested, run)["update_id"]
-        except BadInput as error:  # before the first release
+        except BadInput:  # before the first release
             assert requested == "increment"
-            assert "needs a champion" in str(error)
             return None
         return began
 
@@ -252,7 +251,7 @@ class Shop:
 LINES = ["ingest", "ingest", "late_lines", "lines_come", "file_again", "poisoned_file"]
 WINDOWS = ["validate", "backfill", "lines_while_building", "corrected_file"]
 UPDATES = ["whole_update", "whole_update", "plan", "go_on", "go_on", "lines_while_planning"]
-UPDATES += ["late_lines_while_updating"]
+UPDATES += ["late_lines_while_updating", "late_lines_while_updating"]
 MISHAPS = ["run_dies", "person_says_no", "orphans_wake", "roll_back", "roll_back"]
 RACES = ["two_triggers", "lines_and_trigger"]
 STEPS = LINES + WINDOWS + UPDATES + MISHAPS + RACES

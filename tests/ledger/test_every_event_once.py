@@ -49,7 +49,7 @@ def homes(tmp_path: Path) -> Iterator[Path]:
 )
 @given(steps=LIVES)
 @example(life("late_lines", "whole_update", "late_lines", Step("ingest", SECOND), "whole_update"))
-@example(life(Step("ingest", SECOND), "plan", Step("ingest", SECOND), "go_on", "go_on", "go_on"))
+@example(life(*(Step("late_lines_while_updating", SECOND, pick=n) for n in range(3))))
 @example(life("late_lines", Step("ingest", SECOND), "whole_update", "roll_back", "whole_update"))
 @example(life(Step("ingest", SECOND), Step("lines_while_planning", SECOND), "lines_while_building"))
 @example(life("roll_back", "two_triggers", "run_dies", "two_triggers", "go_on", "orphans_wake"))

@@ -114,6 +114,21 @@ def test_a_stale_part_counts_for_less_by_hand() -> None:
     assert moved["user/accumulator"] == [0, 5, 0, 0, 0]
 
 
+def test_a_mean_of_several_workers_is_stretched_by_hand() -> None:
+    """Shares of item 100: 3/4 and 1/4, as of 1 / (9/16 + 1/16) = 1.6 workers; of the rest, one has all."""
+    one = part(30, {10: (1, 0.5)}, {100: (3, 1.0)}, base=1.0)
+    two = part(10, {20: (1, 0.25)}, {100: (1, 5.0), 300: (2, 8.0)}, base=5.0)
+    for stretch, item, base in ((0.0, 2.0, 2.0), (0.5, 2.52982, 2.52982), (1.0, 3.2, 3.2)):
+        state = tiny_state()
+        mark = Mark.of(state)
+        merge(state, [one, two], stretch=stretch)
+        moved = changes(state, mark)
+        assert moved["item"] == pytest.approx([0, item, 0, 8, 0, 0], abs=1e-5)
+        assert moved["user"] == [0, 0.5, 0.25, 0, 0]
+        assert moved["base"] == pytest.approx([base, base], abs=1e-5)
+        assert moved["item/accumulator"] == [0, 60, 0, 80, 0, 0], "sums are sums"
+
+
 def test_staleness_is_bounded() -> None:
     assert [discount(n, 3) for n in range(4)] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
     for staleness in (1, -1):

@@ -112,7 +112,7 @@ def test_thinning_twice_changes_nothing(loop: Settings) -> None:
     assert left(loop) == before
 
 
-@pytest.mark.parametrize("survived", range(0, 24, 3))
+@pytest.mark.parametrize("survived", range(0, 24, 5))
 def test_a_killed_thinning_is_repeated(
     loop: Settings, monkeypatch: pytest.MonkeyPatch, survived: int
 ) -> None:

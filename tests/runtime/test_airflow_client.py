@@ -30,7 +30,7 @@ class Fake(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
 
-    do_GET = do_POST = do_PATCH = answer  # noqa: N815
+    do_GET = do_POST = do_PATCH = do_PUT = answer  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
         """Silent."""
@@ -109,3 +109,18 @@ def test_waiting_has_an_end(fake: Any) -> None:
     client, _ = fake
     with pytest.raises(ServiceAway, match=r"waited 0 s in vain for a miracle"):
         client.wait_until(lambda: False, 0.2, "a miracle", every=0.05)
+
+
+def test_a_file_is_read_again_by_its_token(fake: Any) -> None:
+    client, handler = fake
+    handler.script["GET", "/api/v2/dags/d"] = [(200, {"file_token": "abc"})]
+    handler.script["PUT", "/api/v2/parseDagFile/abc"] = [(201, {})]
+    client.read_again("d")
+    assert handler.seen[-1][:2] == ("PUT", "/api/v2/parseDagFile/abc")
+
+
+def test_links_are_given_by_name(fake: Any) -> None:
+    client, handler = fake
+    path = "/api/v2/dags/d/dagRuns/r/taskInstances/t/links"
+    handler.script["GET", path] = [(200, {"extra_links": {"Gate report": "/recloop/gate/1"}})]
+    assert client.links("d", "r", "t") == {"Gate report": "/recloop/gate/1"}

@@ -1,0 +1,71 @@
+"""What the command line says of upkeep, and whom it asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import typer
+
+from recloop.cli import loop
+from recloop.cli.output import upkeep_lines
+
+GATE = {"ask": "the difference is small", "uri": "/report.html"}
+
+
+class Terminal:
+    """Stands in for standard input."""
+
+    def __init__(self, there: bool) -> None:
+        self.there = there
+
+    def isatty(self) -> bool:
+        return self.there
+
+
+@pytest.mark.parametrize(
+    ("there", "says", "wanted", "expected"),
+    [
+        (True, True, False, "approved"),
+        (True, False, False, "rejected"),
+        (False, True, False, "rejected"),  # a rule asks, and nobody is there
+        (False, True, True, "approved"),  # --approve, the answer piped in
+    ],
+)
+def test_a_rules_question_needs_somebody_at_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, there: bool, says: bool, wanted: bool, expected: str
+) -> None:
+    asked: list[str] = []
+
+    def confirm(text: str) -> bool:
+        asked.append(text)
+        return says
+
+    monkeypatch.setattr(loop.sys, "stdin", Terminal(there))
+    monkeypatch.setattr(typer, "confirm", confirm)
+    assert loop._ask(GATE, wanted) == expected
+    assert all("the difference is small" in text for text in asked)
+    assert bool(asked) is (there or wanted)
+
+
+def test_upkeep_is_told_in_sentences() -> None:
+    approval = {"answer": "approved", "by": "vera", "at": "2026-01-01"}
+    maintained = {
+        "update_id": 8,
+        "state": "promoted",
+        "reason": "maintain release 5: int8",
+        "approval": {**approval, "answer": "rejected"},
+        "version": 6,
+    }
+    status: dict[str, Any] = {
+        "windows": [{"window": "2011-06-06", "approval": approval}, {"window": "2011-06-13"}],
+        "maintained": [maintained],
+        "shadows": [{"summary": "older"}, {"summary": "newest"}],
+    }
+    assert upkeep_lines(status) == [
+        "maintenance, promoted: maintain release 5: int8",
+        "2011-06-06: approved by vera",
+        "update 8: rejected by vera",
+        "shadow rebuild: newest",
+    ]
+    assert upkeep_lines({"windows": [], "maintained": [], "shadows": []}) == []
