@@ -2,7 +2,9 @@
 ### Put an earlier release back
 
 The champion moves to the release given, or to the one before; the windows learned since wait for a
-decision again. Also on the command line: `recloop rollback`.
+decision again, and are learnt with the next new one, not by themselves. A release whose files
+`maintain_models` has deleted cannot come back; the error names those that can. Also on the command
+line: `recloop rollback`.
 """
 
 from __future__ import annotations

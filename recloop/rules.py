@@ -19,12 +19,12 @@ class AdaptiveRules(Section):
 
     price: float = Field(default=0.03, gt=0, le=1)
     longest_wait: int = Field(default=8, ge=1)
-    explore: int = Field(default=10, ge=1)
+    explore: int = Field(default=20, ge=1)
     budget_cpu_s: float = Field(default=0.0, ge=0)
     unscorable: float = Field(default=0.3, gt=0, le=1)
     gap: float = Field(default=0.02, gt=0)
     frozen: float = Field(default=0.9, gt=0, le=1)
-    surge: float = Field(default=2.0, gt=1)
+    surge: float = Field(default=2.5, gt=1)
 
 
 class PolicyRules(Section):

@@ -47,8 +47,10 @@ def train(
 ) -> Json:
     """All shards in this process, one after the other, then the merge (Candidate)."""
     settings = settings or current_settings()
-    for work in split(update_id, holder, settings):
-        train_shard(work["update_id"], work["shard"], settings, progress)
+    opened = split(update_id, holder, settings)
+    with leased(settings, update_id, holder, "shards") as (_, check):
+        for work in opened:
+            train_shard(update_id, work["shard"], settings, both(check, progress))
     return merge(update_id, holder, settings, progress)
 
 
@@ -110,7 +112,7 @@ def merge(
     progress: Callable[[Any], None] | None = None,
 ) -> Json:
     """Wait for the shards, no longer than the plan's bound, and merge them (Candidate)."""
-    from recloop.update.sharding import gather_shards, merge_shards
+    from recloop.update.sharding import discard_parts, gather_shards, merge_shards
 
     settings = settings or current_settings()
     rules = load_update_rules(settings)
@@ -121,5 +123,6 @@ def merge(
         )
         with transaction(settings.database_url) as cursor:
             updates.note_candidate(cursor, lease, candidate)
+    discard_parts(settings, update_id)
     log.info("merged %s shards, learnt %s here: %s", len(reports), len(missing), missing)
     return candidate.to_json()

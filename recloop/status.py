@@ -93,6 +93,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
     if update is None:
         return answer
     answer["decision"] = update["plan"]["decision"]
+    answer["decided_by"] = update["plan"]["decided_by"]
     answer["outcome"] = update["state"]
     answer["approval"] = update["approval"]
     answer["reason"] = update["reason"]

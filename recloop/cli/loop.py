@@ -83,6 +83,9 @@ def update(
         str,
         typer.Option(help="auto, skip, increment, rebuild, or a plan file (plan.toml)."),
     ] = "auto",
+    policy: Annotated[
+        str, typer.Option(help="With auto: every-window, every-n-windows, volume, never, adaptive.")
+    ] = "",
     epochs: Annotated[int | None, typer.Option(min=1, max=100)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-6, max=10)] = None,
     approve: Annotated[bool, typer.Option(help="Ask before promoting.")] = False,
@@ -92,6 +95,7 @@ def update(
     """Decide, train, judge and, if the gate lets it, promote."""
     plan, options, approve = _asked(plan, approve)
     options |= {"epochs": epochs, "learning_rate": learning_rate}
+    options |= {"policy": policy} if policy else {}
     with session() as settings:
         result = run_update(settings, window, plan, options, approve, dry_run)
         if json:
@@ -109,7 +113,7 @@ def _asked(plan: str, approve: bool) -> tuple[str, Json, bool]:
     from recloop.update.strategy import read_plan_file
 
     request, options = read_plan_file(Path(plan))
-    options["reason"] = request.get("reason", "")
+    options |= {name: request.get(name, "") for name in ("reason", "policy")}
     return request.get("plan", "auto"), options, approve or request.get("approval", False)
 
 

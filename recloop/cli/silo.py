@@ -65,11 +65,13 @@ def train(
         f"delta {done['delta']}: {done['examples']:,} examples of {len(done['windows'])} windows, "
         f"norm {done['norm']:g}, is in {out}"
     )
-    if noise:
+    if done["epsilon"] is not None:
         say(
-            f"epsilon {done['epsilon']:.3g} at delta 1e-5, for this silo as a whole, over its noised "
+            f"epsilon {done['epsilon']:.3g} at delta 1e-5, for this silo as a whole, over all its "
             "rounds so far; docs/adr/0008 says what that is worth"
         )
+    elif noise:
+        say("no epsilon: a round of this silo had no noise, or next to none")
 
 
 @app.command()

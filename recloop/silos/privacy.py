@@ -6,9 +6,9 @@ with |change| over all arrays together (flat clipping), as DP-FedAvg does to eac
 et al., Learning differentially private recurrent language models, ICLR 2018).
 
 What is promised: one round's delta is a Gaussian mechanism on the *whole silo*. With clip C, taking the
-silo's contribution away moves the sum by at most C, so that a multiplier z over R rounds is mu-GDP with
-mu = sqrt(R) / z (Dong, Roth and Su, Gaussian differential privacy, JRSS-B 2022), from which `epsilon`
-follows.
+silo's contribution away moves the sum by at most C, so that R rounds with multipliers z are mu-GDP with
+mu^2 = sum of 1 / z^2 (Dong, Roth and Su, Gaussian differential privacy, JRSS-B 2022); `epsilon` follows
+from it. A round without noise ends all promises.
 
 What is not: DP-FedAvg hides one of very many contributors and lets the noise average out among them;
 a handful of silos has to choose between noise that hides a silo and a model that learns from it. No
@@ -20,7 +20,7 @@ the order of magnitude of its events) is not protected at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -67,15 +67,16 @@ def unpredictable() -> np.random.Generator:
     return np.random.default_rng()
 
 
-def epsilon(multiplier: float, rounds: int, delta: float) -> float:
-    """The epsilon of (epsilon, delta)-differential privacy for the silo as a whole after so many rounds.
+def epsilon(multipliers: Sequence[float], delta: float) -> float:
+    """The epsilon of (epsilon, delta)-differential privacy for the silo as a whole, after rounds with
+    these noise multipliers; infinite if one had none, or next to none.
 
-    Solves delta = Phi(-eps / mu + mu / 2) - exp(eps) * Phi(-eps / mu - mu / 2), mu = sqrt(R) / z, by
-    bisection; infinite without noise.
+    Solves delta = Phi(-eps / mu + mu / 2) - exp(eps) * Phi(-eps / mu - mu / 2) by bisection, with
+    mu^2 = sum of 1 / z^2 over the rounds.
     """
-    if not multiplier:
+    if not all(multipliers):
         return math.inf
-    mu = math.sqrt(rounds) / multiplier
+    mu = math.sqrt(sum(1.0 / z**2 for z in multipliers))
 
     def spent(eps: float) -> float:
         return _phi(-eps / mu + mu / 2) - math.exp(min(eps, 700.0)) * _phi(-eps / mu - mu / 2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +59,8 @@ def train_silo(
 
     Returns:
         `delta` (its name), `release`, `windows`, `examples`, `norm` (of the change, before clipping),
-        `epsilon` (of all this silo's noised rounds at delta 1e-5; None without noise).
+        `epsilon` (of all this silo's rounds so far, at delta 1e-5; None: nothing is promised, because
+        one had no noise, or next to none).
 
     Raises:
         BadInput: noise without clip.
@@ -110,15 +112,15 @@ def train_silo(
         }
     )
     (home / "rounds.json").write_text(json.dumps(rounds, indent=1) + "\n", encoding="utf-8")
-    noised = [one["noise"] for one in rounds if one["noise"]]
-    spent = privacy.epsilon(min(noised), len(noised), DELTA) if noised and noise else None
+    # What left counts, be it merged or not.
+    spent = privacy.epsilon([one["noise"] for one in rounds], DELTA)
     return {
         "delta": name,
         "release": offer.release,
         "windows": list(windows),
         "examples": report.examples,
         "norm": round(privacy.norm_of(_public(model, part)), 6),
-        "epsilon": spent,
+        "epsilon": spent if math.isfinite(spent) else None,
     }
 
 

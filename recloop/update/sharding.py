@@ -193,6 +193,12 @@ def merge_shards(
     return finish_candidate(settings, lease, work, material, model, cost)
 
 
+def discard_parts(settings: Settings, update_id: int) -> None:
+    """Deletes what the shards of a merged update wrote. A merge that is repeated learns them itself."""
+    for folder in (settings.artifacts / "shards").glob(f"{update_id}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _load(
     reports: Sequence[ShardReport], known: Sequence[Release]
 ) -> tuple[list[Learned], list[int]]:

@@ -1,6 +1,7 @@
 """How an update is done, beyond its kind: what a plan file or a form may ask for, checked.
 
     plan = "increment"        # auto, skip, increment, rebuild
+    policy = "volume"         # with `auto`: whom to ask instead of `[policy] name` in config/update.toml
     reason = "try replay"     # kept in the ledger
     approval = false          # ask a person before promotion
     average_releases = 1      # average the challenger's weights with those of so many releases
@@ -51,18 +52,18 @@ TOP = (
     "shard_staleness",
     "silos",
 )
-REQUEST_KEYS = ("plan", "reason", "approval")
+REQUEST_KEYS = ("plan", "policy", "reason", "approval")
 
 
 def read_plan_file(path: Path) -> tuple[Json, Json]:
-    """A plan file: what is asked for (`plan`, `reason`, `approval`), and the options of `strategy_of`.
+    """A plan file: what is asked for (`REQUEST_KEYS`), and the options of `strategy_of`.
 
     Raises:
         BadInput: no such file, not TOML, an unknown key or a value that cannot be used.
     """
     content = read_toml(path)
     request = {key: content.pop(key) for key in REQUEST_KEYS if key in content}
-    kinds = {"plan": str, "reason": str, "approval": bool}
+    kinds = {"plan": str, "policy": str, "reason": str, "approval": bool}
     for key, value in request.items():
         if not isinstance(value, kinds[key]):
             raise BadInput(

@@ -162,6 +162,7 @@ def test_a_merge_that_was_killed_is_repeated(prepared: Settings, monkeypatch) ->
     assert states(prepared, update_id) == ["reported", "taken"]
     candidate = shard_stages.merge(update_id, RUN, prepared)
     assert stages.evaluate(update_id, RUN, prepared)["update_id"] == candidate["update_id"]
+    assert not list((prepared.artifacts / "shards").iterdir()), "what is merged is not kept"
 
 
 def killed(*_) -> None:

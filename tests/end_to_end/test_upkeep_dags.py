@@ -29,7 +29,7 @@ CLOCKED = ("full_rebuild", "maintain_models", "periodic_update", "shadow_rebuild
 
 
 @pytest.fixture
-def another_week(loop: Loop, retail_csv: Path) -> str:
+def another_week(loop: Loop, retail_csv: Path) -> Iterator[str]:
     """One window that waits, and nobody who takes it but who is told to."""
     loop.client.pause("incremental_update")
     if not stages.undecided(loop.settings):
@@ -40,7 +40,8 @@ def another_week(loop: Loop, retail_csv: Path) -> str:
             longer.writelines(lines)
         run_id = loop.client.trigger("ingest_behavior", {"window": NEXT})
         assert loop.client.wait_for_run("ingest_behavior", run_id, 240) == "success"
-    return stages.undecided(loop.settings)[-1]
+    yield stages.undecided(loop.settings)[-1]
+    loop.client.pause("incremental_update", paused=False)
 
 
 @contextmanager
@@ -182,15 +183,17 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
         run_id = submit(loop.client, page, "shadow_rebuild")
         assert finished(loop, "shadow_rebuild", run_id)["choose"] == "success"
 
-        run_id = submit(loop.client, page, "behavior_arrival")
-        finished(loop, "behavior_arrival", run_id)
-
         assert champion(loop) == before
         run_id = submit(loop.client, page, "rollback_release", {"reason": "a browser test"})
         finished(loop, "rollback_release", run_id)
         assert champion(loop) != before
         run = next(r for r in loop.client.runs("rollback_release") if r["dag_run_id"] == run_id)
         assert run["triggering_user_name"] == PERSON
+
+        run_id = submit(loop.client, page, "behavior_arrival")
+        finished(loop, "behavior_arrival", run_id)
+        # What it found at the source goes its way.
+        loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 300, calm=5)
     finally:
         for dag_id in ("behavior_arrival", *CLOCKED):
             loop.client.pause(dag_id)

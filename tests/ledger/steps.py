@@ -18,6 +18,7 @@ from recloop import stages
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, LeaseLost, LedgerConflict, ReleaseMissing
 from recloop.ledger import releases, updates
+from recloop.windows import whole
 from tests.ledger.life import LIVE, Life
 from tests.ledger.oracle import LATE_LINES, POISON, WEEKS, Line
 
@@ -124,6 +125,11 @@ class Shop:
         began = self.planned(step.plan, run)
         if alive and began and alive[2] != run:
             assert self.life.live() != alive, "two updates are alive"
+        if began and began != (alive or [None])[0]:
+            with transaction(self.life.settings.database_url) as cursor:
+                made = updates.plan_of(cursor, began)
+                waiting = [k for k in releases.pending(cursor) if whole(k) <= made.target]
+            assert made.decision == "rebuild" or list(made.windows) == waiting
 
     def planned(self, requested: str, run: str) -> int | None:
         """The update that a run has begun, if any."""

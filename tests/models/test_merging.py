@@ -115,7 +115,7 @@ def test_a_stale_part_counts_for_less_by_hand() -> None:
 
 
 def test_a_mean_of_several_workers_is_stretched_by_hand() -> None:
-    """Shares of item 100: 3/4 and 1/4, as of 1 / (9/16 + 1/16) = 1.6 workers; of the rest, one has all."""
+    """Shares of item 100: 3/4 and 1/4, as of 1 / (9/16 + 1/16) = 1.6 workers. One has the others."""
     one = part(30, {10: (1, 0.5)}, {100: (3, 1.0)}, base=1.0)
     two = part(10, {20: (1, 0.25)}, {100: (1, 5.0), 300: (2, 8.0)}, base=5.0)
     for stretch, item, base in ((0.0, 2.0, 2.0), (0.5, 2.52982, 2.52982), (1.0, 3.2, 3.2)):

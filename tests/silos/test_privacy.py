@@ -36,23 +36,25 @@ def test_noise_is_gaussian_on_every_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("multiplier", "rounds", "delta", "expected"),
+    ("multipliers", "delta", "expected"),
     [
-        (1.0, 1, 0.12693673750664397, 1.0),  # mu = 1: Phi(-1/2) - e Phi(-3/2)
-        (2.0, 4, 0.12693673750664397, 1.0),  # four rounds of half the mu
-        (0.5, 1, 0.5098616601, 1.0),  # mu = 2: Phi(1/2) - e Phi(-3/2)
+        ([1.0], 0.12693673750664397, 1.0),  # mu = 1: Phi(-1/2) - e Phi(-3/2)
+        ([2.0] * 4, 0.12693673750664397, 1.0),  # four rounds of half the mu
+        ([1.25, 5 / 3], 0.12693673750664397, 1.0),  # 0.8^2 + 0.6^2 = 1
+        ([0.5], 0.5098616601, 1.0),  # mu = 2: Phi(1/2) - e Phi(-3/2)
     ],
 )
 def test_epsilon_of_a_gaussian_mechanism(
-    multiplier: float, rounds: int, delta: float, expected: float
+    multipliers: list[float], delta: float, expected: float
 ) -> None:
-    assert privacy.epsilon(multiplier, rounds, delta) == pytest.approx(expected, rel=1e-6)
+    assert privacy.epsilon(multipliers, delta) == pytest.approx(expected, rel=1e-6)
 
 
 def test_less_noise_and_more_rounds_promise_less() -> None:
-    assert privacy.epsilon(0.0, 1, 1e-5) == math.inf
-    assert privacy.epsilon(4, 1, 1e-5) < privacy.epsilon(1, 1, 1e-5) < privacy.epsilon(1, 9, 1e-5)
-    assert privacy.epsilon(0.001, 100, 1e-5) == math.inf
+    few = [privacy.epsilon(rounds, 1e-5) for rounds in ([4.0], [1.0], [1.0] * 9)]
+    assert few == sorted(few)
+    assert privacy.epsilon([9.0, 0.0], 1e-5) == math.inf, "one round told all"
+    assert privacy.epsilon([0.001], 1e-5) == math.inf
 
 
 @pytest.mark.parametrize(("clip", "noise"), [(0.0, 1.0), (-1.0, 0.0), (math.inf, 1.0), (1.0, -2.0)])

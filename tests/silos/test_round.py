@@ -16,7 +16,7 @@ from recloop.cli.loop import run_update
 from recloop.database.connection import transaction
 from recloop.errors import BadData, BadInput
 from recloop.ingestion import ingest_windows
-from recloop.settings import Settings
+from recloop.settings import PROJECT, Settings
 from recloop.silos.delta import read_delta
 from recloop.silos.joining import accept
 from recloop.silos.offer import Offer, make_offer, read_offer
@@ -190,6 +190,36 @@ def deliver(settings: Settings, weeks: list[str], name: str) -> None:
     ingest_windows(settings)
 
 
+def test_the_command_line_does_the_same(
+    shops: Shops, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from recloop.cli.main import app
+
+    def recloop(name: str, *arguments: str) -> str:
+        for variable, value in shops[name].environment().items():
+            monkeypatch.setenv(variable, value)
+        done = CliRunner().invoke(app, ["silo", *arguments], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    release = json.loads((offer.folder / "offer.json").read_text())["release"]
+    out = tmp_path / "delta"
+    options = ("--clip", "0.5", "--noise", "2", "--json")
+    said = json.loads(
+        recloop("north", "train", "--offer", str(offer.folder), "--out", str(out), *options)
+    )
+    assert said["release"] == release
+    assert said["norm"] > 0
+    assert said["epsilon"] is None, "an earlier round of this silo had no noise"
+    assert (out / "towers" / "manifest.json").exists()
+    written = recloop("coordinator", "offer", "--out", str(tmp_path / "offer"))
+    assert f"{len(offer.items)} items" in written
+    readme = (PROJECT / "README.md").read_text()
+    assert all(f"recloop silo {command}" in readme for command in ("offer", "train", "merge"))
+
+
 def test_a_delta_with_users_is_refused(deltas, shops: Shops, offer: Offer, tmp_path: Path) -> None:
     from models.ordering import cascade_parts
 
@@ -197,7 +227,7 @@ def test_a_delta_with_users_is_refused(deltas, shops: Shops, offer: Offer, tmp_p
     mark = cascade_parts.mark_of(model)
     part = cascade_parts.part_of(model, mark, *nothing(model))
     cascade_parts.save(part, tmp_path / "whole", {"release": 1, "clip": 0.0, "noise": 0.0})
-    with pytest.raises(BadInput, match="keys of users, table user"):
+    with pytest.raises(BadInput, match=r"keys of users.*table user"):
         read_delta(tmp_path / "whole", model)
     strange = shutil.copytree(deltas["north"], tmp_path / "strange")
     manifest = json.loads((strange / "towers" / "manifest.json").read_text())

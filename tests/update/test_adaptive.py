@@ -91,10 +91,11 @@ def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() ->
     assert decide(windows=4, outcomes=done).recipe == recipe_of("standard")
 
 
-def test_every_tenth_update_is_a_standard_one() -> None:
+def test_every_so_many_updates_one_is_standard() -> None:
     light = (outcome(effort="standard"), *(outcome() for _ in range(9)))
-    assert decide(windows=4, outcomes=light).recipe == recipe_of("light")
-    assert decide(windows=4, outcomes=(*light, outcome())).recipe == recipe_of("standard")
+    assert decide(windows=4, outcomes=light, explore=10).recipe == recipe_of("light")
+    more = (*light, outcome())
+    assert decide(windows=4, outcomes=more, explore=10).recipe == recipe_of("standard")
 
 
 @pytest.mark.parametrize(
@@ -150,10 +151,10 @@ def test_a_feed_that_repeats_itself_is_not_learnt_and_said() -> None:
 
 
 def test_a_surge_is_learnt_at_once() -> None:
-    surge = Signals(**{**USUAL.to_json(), "events": 2100})  # type: ignore[arg-type]
+    surge = Signals(**{**USUAL.to_json(), "events": 2600})  # type: ignore[arg-type]
     decision = decide(surge)
     assert (decision.kind, decision.recipe) == ("increment", recipe_of("deep"))
-    assert "2,100 events in one window, where 1,000 are usual" in decision.reason
+    assert "2,600 events in one window, where 1,000 are usual" in decision.reason
 
 
 def test_a_budget_is_kept_whatever_else_speaks_for_an_update() -> None:

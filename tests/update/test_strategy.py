@@ -57,6 +57,9 @@ def test_a_forms_fields_stand_outside_and_empty_ones_count_as_absent() -> None:
     options = {"epochs": 4, "scope": "", "recipe": {"dropout": None, "epochs": 2}, "ids": None}
     assert strategy_of({**options}) == Strategy(recipe={"epochs": 2})
     assert strategy_of({"epochs": 4, "maintain": None}) == Strategy(recipe={"epochs": 4})
+    shards = {"shards": 4, "shard_wait": 90, "shard_staleness": 1, "silos": ["/delta"]}
+    assert strategy_of(shards) == Strategy(**shards)
+    assert (Strategy().shards, Strategy().silos) == (1, ())
 
 
 def test_naming_a_kind_of_replay_is_enough() -> None:
@@ -90,6 +93,13 @@ def test_naming_a_kind_of_replay_is_enough() -> None:
             r"\[ids\] .*content, cooccurrence, mean. Received: 'random'",
         ),
         ({"average_releases": 0}, "from 1 to 20. Received: 0"),
+        ({"shards": 0}, "`shards` should be from 1 to 64. Received: 0"),
+        ({"shards": 65}, "from 1 to 64. Received: 65"),
+        ({"shards": float("nan")}, "from 1 to 64. Received: nan"),
+        ({"shard_wait": -1}, "seconds, from 0 to 86400. Received: -1"),
+        ({"shard_wait": float("inf")}, "Received: inf"),
+        ({"shard_staleness": 21}, "from 0 to 20. Received: 21"),
+        ({"silos": "delta"}, "should be folders of deltas. Received: 'delta'"),
         ({"maintain": "int4"}, "none, prune, float16, int8, float32, student. Received: 'int4'"),
     ],
 )
