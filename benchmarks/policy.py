@@ -9,7 +9,8 @@ learns from it, updates made, CPU seconds of learning, and regret:
     utility = mean over slices of NDCG@20 / that of every-window - price * cost / that of every-window
     regret  = utility of the oracle - utility of the policy
 
-where the oracle knows the next window (`policy_run.oracle`), and `price` is the adaptive policy's.
+where the oracle knows what each update will have gained (`policy_run.in_hindsight`), and `price` is
+the adaptive policy's.
 Neighbours: `policy_run` replays, `policy_retail` and `policy_sessions` are streams.
 """
 
@@ -63,7 +64,7 @@ VOLUME_WINDOWS = 3
 
 def measure_stream(stream: Any, names: list[str], seed: int, told: Callable[[str], None]) -> Json:
     """All policies on one stream, side by side, so that what else the machine does falls on all."""
-    from benchmarks.policy_run import Replay, oracle
+    from benchmarks.policy_run import Replay, in_hindsight
     from recloop.update.adaptive import effort_of
 
     told(f"{stream.name}: {len(stream)} windows; learning the warm-up")
@@ -81,10 +82,12 @@ def measure_stream(stream: Any, names: list[str], seed: int, told: Callable[[str
         if (index + 1) % 10 == 0 or index + 1 == len(stream):
             spent = ", ".join(f"{name} {way.run.cpu_s:.0f}" for name, way in ways.items())
             told(f"{stream.name}: {index + 1} of {len(stream)} windows; CPU s of {spent}")
-    runs = {name: way.run for name, way in ways.items()}
     if "oracle" in names:
-        usual = runs["every-window"].cpu_s / len(stream)
-        runs["oracle"] = oracle(stream, RULES.adaptive.price, usual, start, seed)
+        knows = in_hindsight(ways["every-window"], RULES.adaptive.price)
+        ways["oracle"] = Replay(stream, knows, RULES, start, seed, effort)
+        for index in range(len(stream)):
+            ways["oracle"].step(index)
+    runs = {name: way.run for name, way in ways.items()}
     return described(stream, runs)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import policy, policy_run
 from benchmarks.cost import Meter
-from benchmarks.policy_run import Run, gains_of, oracle, replay
+from benchmarks.policy_run import Replay, Run, gains_of, in_hindsight, replay
 from recloop.rules import PolicyRules
 from recloop.update.adaptive import adaptive
 from recloop.update.policies import policy_named
@@ -111,11 +111,19 @@ def test_a_regime_change_is_met_within_two_windows_and_the_sentence_says_why(
     assert sum(bool(re.search(says, reason)) for reason in before) <= 2  # the world moves a little
 
 
-def test_the_oracle_is_at_least_as_useful_as_updating_always_or_never() -> None:
-    world = World(40, drift=0.15)
-    every, never = run(world, "every-window"), run(world, "never")
-    best = oracle(world, 0.0, 1.0, world.begin(0), 0)
-    assert best.mean("a", 1) >= max(every.mean("a", 1), never.mean("a", 1)) - 1e-9
+def test_the_oracle_updates_where_it_turned_out_to_be_worth_it() -> None:
+    world = World(30, drift=0.15)
+    every = Replay(world, policy_named("every-window"), RULES, world.begin(0), 0)
+    for index in range(len(world)):
+        every.step(index)
+    free, dear = (
+        replay(world, in_hindsight(every, price), RULES, world.begin(0), 0) for price in (-1e9, 1e9)
+    )
+    assert (free.updates, dear.updates) == (30, 0)
+    some = replay(world, in_hindsight(every, 0.03), RULES, world.begin(0), 0)
+    gained = [max(o.gains) > 0.03 for o in every.outcomes[:-1]]  # type: ignore[type-var]
+    assert kinds(some)[:-1] == ["increment" if worth else "skip" for worth in gained]
+    assert 0 < some.updates < 30
 
 
 def test_gains_are_relative_and_paired_by_hand() -> None:
@@ -135,7 +143,7 @@ def test_the_json_and_the_page(tmp_path: Path) -> None:
         "every-window": replay(world, policy_named("every-window"), RULES, start, 0),
         "adaptive": replay(world, partial(adaptive, base=world.base), RULES, start, 0),
     }
-    runs["oracle"] = oracle(world, 0.01, 1.0, start, 0)
+    runs["oracle"] = replay(world, policy_named("never"), RULES, start, 0)
     content = {"streams": {"made-up": policy.described(world, runs)}}
     policies = content["streams"]["made-up"]["policies"]
     assert policies["every-window"]["updates"] == 16

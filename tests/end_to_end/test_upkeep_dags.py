@@ -192,7 +192,7 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
 
         run_id = submit(loop.client, page, "behavior_arrival")
         finished(loop, "behavior_arrival", run_id)
-        # What it found at the source goes its way.
+        loop.client.pause("behavior_arrival")  # what it found at the source goes its way
         loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 300, calm=5)
     finally:
         for dag_id in ("behavior_arrival", *CLOCKED):
