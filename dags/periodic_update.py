@@ -2,7 +2,7 @@
 ### Update the recommender by the clock
 
 Whatever has come since the last decision is learnt in one increment, at the hour that `[schedules]` in
-`config/update.toml` gives (04:30 UTC as shipped). The tasks are those of `incremental_update`; only
+`config/update.toml` gives (Mondays, 04:30 UTC, as shipped). The tasks are those of `incremental_update`; only
 the policy is another: the clock has decided *when*, so everything that waits is learnt, also what an
 earlier policy skipped. Windows that the gate or a person refused are learnt with the next new one, not
 again by themselves.

@@ -56,7 +56,7 @@ class MaintenanceRules(Section):
 class ScheduleRules(Section):
     """A cron line (UTC) for each DAG that runs by the clock; empty: from its form only."""
 
-    periodic_update: str = "30 4 * * *"
+    periodic_update: str = "30 4 * * 1"
     full_rebuild: str = "0 3 1 * *"
     shadow_rebuild: str = "0 5 15 * *"
     maintain_models: str = "30 5 1 * *"

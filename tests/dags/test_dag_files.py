@@ -173,7 +173,7 @@ def test_a_shadow_rebuild_promotes_nothing(bag: Any) -> None:
 @pytest.mark.parametrize(
     ("dag_id", "cron"),
     [
-        ("periodic_update", "30 4 * * *"),
+        ("periodic_update", "30 4 * * 1"),
         ("full_rebuild", "0 3 1 * *"),
         ("shadow_rebuild", "0 5 15 * *"),
         ("maintain_models", "30 5 1 * *"),
