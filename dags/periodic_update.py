@@ -4,8 +4,8 @@
 Whatever has come since the last decision is learnt in one increment, at the hour that `[schedules]` in
 `config/update.toml` gives (Mondays, 04:30 UTC, as shipped). The tasks are those of
 `incremental_update`; only the policy is another: the clock has decided *when*, so everything that
-waits is learnt, also what an earlier policy skipped. Windows that the gate or a person refused are learnt with the next new one, not
-again by themselves.
+waits is learnt, also what an earlier policy skipped. Windows that the gate or a person refused are
+learnt with the next new one, not again by themselves.
 
 Beside `incremental_update` on every window there is nothing left to do, and the run says so. To update
 by the clock only, pause that DAG, or choose the policy `never` for it.
