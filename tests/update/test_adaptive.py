@@ -81,7 +81,7 @@ def test_a_world_that_moves_faster_is_followed_sooner() -> None:
 
 
 def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() -> None:
-    assert decide(windows=4).recipe == recipe_of("light")
+    assert decide(windows=4).recipe == recipe_of("light", share=4 / 24)
     done = tuple(
         outcome(effort=effort, gains=(0.0, gain))
         for effort, gain in (("light", 0.001), ("standard", 0.05))
@@ -93,7 +93,7 @@ def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() ->
 
 def test_every_so_many_updates_one_is_standard() -> None:
     light = (outcome(effort="standard"), *(outcome() for _ in range(9)))
-    assert decide(windows=4, outcomes=light, explore=10).recipe == recipe_of("light")
+    assert decide(windows=4, outcomes=light, explore=10).recipe == recipe_of("light", share=4 / 24)
     more = (*light, outcome())
     assert decide(windows=4, outcomes=more, explore=10).recipe == recipe_of("standard")
 
@@ -173,6 +173,16 @@ def test_efforts_are_multiples_of_the_default_and_known_by_their_overrides() -> 
     for effort in EFFORTS:
         assert effort_of(recipe_of(effort)) == effort
     assert effort_of({"optimizer": "adam"}) == "custom"
+
+
+@pytest.mark.parametrize(("share", "batch"), [(1.0, 64), (0.25, 64), (0.125, 128), (0.01, 256)])
+def test_light_updates_of_days_take_no_more_steps_than_that_of_their_week(
+    share: float, batch: int
+) -> None:
+    recipe = recipe_of("light", INCREMENT, share)
+    assert recipe.get("batch_size", INCREMENT.batch_size) == batch * INCREMENT.batch_size / 64
+    assert effort_of(recipe) == "light"
+    assert "batch_size" not in recipe_of("deep", INCREMENT, share)
 
 
 def test_the_same_situation_gives_the_same_decision() -> None:
