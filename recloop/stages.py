@@ -16,13 +16,7 @@ from typing import Any
 from recloop.bookkeeping import both, leased, log_quarantined, timed_window
 from recloop.database import embedded
 from recloop.database.connection import transaction
-from recloop.errors import (
-    BadInput,
-    CheckCrashed,
-    LedgerConflict,
-    PlanOutdated,
-    UpdateInProgress,
-)
+from recloop.errors import BadInput, CheckCrashed, LedgerConflict, PlanOutdated, UpdateInProgress
 from recloop.ledger import parts, releases, updates, windows
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
@@ -291,12 +285,6 @@ def gate_report_uri(update_id: int, settings: Settings | None = None) -> str:
     with transaction(settings.database_url) as cursor:
         report = updates.gate_report_of(cursor, update_id)
     return report.uri if report else ""
-
-
-def data_docs_uri(settings: Settings | None = None) -> str:
-    """Path of Great Expectations' Data Docs."""
-    settings = settings or current_settings()
-    return str(settings.data_docs / "index.html")
 
 
 def current_settings() -> Settings:

@@ -105,7 +105,7 @@ def refresh_docs(settings: Settings | None = None) -> str:
 
     settings = settings or stages.current_settings()
     write_all(settings)
-    return stages.data_docs_uri(settings)
+    return str(settings.data_docs / "index.html")
 
 
 def plan_shadow(window: str | None = None, settings: Settings | None = None) -> Json:
