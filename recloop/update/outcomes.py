@@ -94,8 +94,9 @@ def _gain_rate(outcomes: Sequence[Outcome], part: int) -> Belief:
 def cost_of(outcomes: Sequence[Outcome], effort: str) -> Cost | None:
     """The cost of increments of this effort; None until one was paid for.
 
-    With increments of different sizes, least squares with both numbers kept from being negative;
-    else `USUAL_FIXED` of the mean is taken to be fixed.
+    With increments of clearly different sizes, least squares, with at least a tenth of the mean cost
+    on either side; else `USUAL_FIXED` of it is taken to be fixed: a line through costs of one size is
+    a line through their noise.
     """
     paid = [o for o in outcomes if o.decision == "increment" and o.effort == effort and o.cost > 0]
     if not paid:
@@ -103,9 +104,10 @@ def cost_of(outcomes: Sequence[Outcome], effort: str) -> Cost | None:
     events = np.array([o.events for o in paid], np.float64)
     cost = np.array([o.cost for o in paid], np.float64)
     mean = float(np.median(cost))
-    if len(paid) >= 4 and events.std() > 0.1 * events.mean():
+    if len(paid) >= 4 and events.std() > 0.3 * events.mean():
         slope = float(np.cov(events, cost, bias=True)[0, 1] / events.var())
-        slope = min(max(slope, 0.0), float(cost.mean() / events.mean()))
+        whole = float(cost.mean() / events.mean())
+        slope = min(max(slope, 0.1 * whole), 0.9 * whole)
         return Cost(float(cost.mean() - slope * events.mean()), slope)
     middle = max(float(np.median(events)), 1.0)
     return Cost(USUAL_FIXED * mean, (1 - USUAL_FIXED) * mean / middle)

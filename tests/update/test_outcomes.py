@@ -63,11 +63,20 @@ def test_cost_of_equal_updates_is_half_fixed_until_the_ledger_can_tell() -> None
     assert (cost.fixed, cost.of(1000), cost.of(2000)) == pytest.approx((1.0, 2.0, 3.0))
 
 
-def test_a_cost_that_falls_with_size_is_taken_as_fixed() -> None:
+def test_a_cost_that_falls_with_size_is_taken_as_fixed_for_nine_tenths() -> None:
     paid = [outcome(events=n, cost=3.0 - 0.0001 * n) for n in (1000, 2000, 3000, 5000)]
     cost = cost_of(paid, "light")
     assert cost is not None
-    assert cost.per_event == 0.0
+    assert cost.fixed / cost.of(2750) == pytest.approx(0.9)
+
+
+def test_costs_of_like_sizes_are_not_fitted() -> None:
+    paid = [
+        outcome(events=n, cost=c) for n, c in ((900, 3.0), (1000, 1.0), (1000, 2.0), (1100, 2.0))
+    ]
+    cost = cost_of(paid, "light")
+    assert cost is not None
+    assert cost.fixed == pytest.approx(1.0)  # half of the median
 
 
 def test_refusals_are_counted_since_the_last_promotion() -> None:
