@@ -50,13 +50,20 @@ def every_few_seconds(settings: Settings, dag_ids: Sequence[str]) -> Iterator[No
     files = (settings.config / "update.toml", settings.config / "datasets" / "online_retail.toml")
     kept = {path: path.read_text() for path in files}
     line = re.compile(rf'^({"|".join(dag_ids)}) = ".*?"', re.MULTILINE)
-    files[0].write_text(line.sub(rf'\1 = "{OFTEN}"', kept[files[0]]))
-    files[1].write_text(re.sub(r"^end = .*$", "", kept[files[1]], flags=re.MULTILINE))
+    _swap(files[0], line.sub(rf'\1 = "{OFTEN}"', kept[files[0]]))
+    _swap(files[1], re.sub(r"^end = .*$", "", kept[files[1]], flags=re.MULTILINE))
     try:
         yield
     finally:
         for path, text in kept.items():
-            path.write_text(text)
+            _swap(path, text)
+
+
+def _swap(path: Path, text: str) -> None:
+    """Writes the file whole: tasks read it at any moment."""
+    whole = path.with_suffix(".new")
+    whole.write_text(text)
+    whole.replace(path)
 
 
 def by_the_clock(loop: Loop, *dag_ids: str) -> list[tuple[str, dict[str, str]]]:
