@@ -70,6 +70,9 @@ def read_plan_file(path: Path) -> tuple[Json, Json]:
                 f"{path}: `{key}` should be a {kinds[key].__name__}. Received: {value!r}."
             )
     try:
+        for key in content:
+            if key not in (known := (*SECTIONS, *TOP, *RECIPE_FIELDS)):
+                _unknown(key, (*REQUEST_KEYS, *known))
         strategy_of(content)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error

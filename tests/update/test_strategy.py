@@ -131,3 +131,10 @@ def test_a_plan_carries_its_strategy_through_json() -> None:
         reason="",
     )
     assert UpdatePlan.model_validate(plan.to_json()) == plan
+
+
+def test_a_misspelt_request_in_a_plan_file_is_told_with_the_right_name(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text('polcy = "never"\n')
+    with pytest.raises(BadInput, match=r"plan.toml: option `polcy` .* did you mean `policy`"):
+        read_plan_file(path)
