@@ -116,6 +116,7 @@ class Replay:
                 noise=(1.0, 1.0),
                 cost=meter.cpu_s,
                 promoted=True,
+                signals=situation.signals,
             )
         )
         self._lineage = 0 if decision.kind == "rebuild" else self._lineage + len(self._pending)

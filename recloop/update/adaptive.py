@@ -19,14 +19,15 @@ deep one after a change, another recipe after a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from models.learning.recipes import INCREMENT, Recipe
 from recloop.rules import AdaptiveRules, PolicyRules
-from recloop.update.outcomes import SLICES, Cost, Outcome, cost_of, gain_rates, refusals
+from recloop.update.outcomes import SLICES, Cost, cost_of, gain_rates, refusals
 from recloop.update.policies import Decision, Situation, waiting
 from recloop.update.signals import Signals, changed, usual
+from recloop.windows import whole
 
 EFFORTS: dict[str, tuple[float, float]] = {
     "light": (2 / 3, 4 / 3),
@@ -37,6 +38,8 @@ EFFORTS: dict[str, tuple[float, float]] = {
 """Epochs and learning rate, as multiples of the default increment's."""
 WEEK_SHARE, LARGEST_BATCH = 0.25, 4.0
 USUAL_WINDOWS = 12
+NO_WORSE = 0.1
+"""An alarm that deep increments have answered rings again when its value is worse by so much."""
 GENTLE_REPLAY = {"replay": "uniform", "replay_share": 0.25}
 """After a refusal: half the rate, and one past example for four new ones."""
 
@@ -154,47 +157,76 @@ def _unscorable(situation: Situation, limits: AdaptiveRules, base: Recipe) -> De
     before = usual([s.unscorable for s in _recent(situation)]) or 0.0
     if share is None or share < limits.unscorable or share < 3 * before:
         return None
-    if _deep_since(situation, 1):
+    said = f"{share:.0%} of the window's events are on items that the champion cannot score"
+    if any((s.unscorable or 0.0) >= limits.unscorable for s in _answered(situation)[-1:]):
         return Decision(
             "rebuild",
             "unknown catalogue",
-            f"{share:.0%} of the window's events are on items that the champion cannot score, and a "
-            "deep increment has not changed that: from scratch",
+            f"{said}, and a deep increment has not changed that: from scratch",
         )
     return Decision(
         "increment",
         "unknown catalogue",
-        f"{share:.0%} of the window's events are on items that the champion cannot score (usually "
-        f"{before:.0%}): they are learnt at once, and deeply",
+        f"{said} (usually {before:.0%}): they are learnt at once, and deeply",
         recipe_of("deep", base),
     )
 
 
 def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decision | None:
-    """Quality that fell, popularity that moved, a surge: beyond what is usual."""
-    every = (*situation.earlier, situation.signals)
-    quality = [_quality(s.quality_all, s.quality_new) for s in every]
-    drift = [s.popularity_drift for s in every]
+    """Quality that fell, popularity that moved, a surge: beyond what is usual, and worse than what deep
+    increments have answered: what is left of an answered alarm is not the champion's age."""
+    now = situation.signals
+    every = (*situation.earlier, now)
+    quality, drift = [_quality(s) for s in every], [s.popularity_drift for s in every]
+    level, moved = usual(quality[:-1]), usual(drift[:-1])
     volume = usual([s.events for s in _recent(situation)])
-    fell = changed(quality, "down")
-    if fell:
+    answered = _answered(situation)
+    why = ""
+    if (
+        changed(quality, "down")
+        and (quality[-1] or 0.0) < (level or 0.0)
+        and not _settled(quality[-1], [_quality(s) for s in answered], 2, min)
+    ):
+        why = f"the champion's NDCG@20 fell to {quality[-1]:.3f} (usually {level:.3f})"
+    elif (
+        changed(drift, "up")
+        and (drift[-1] or 0.0) > (moved or 0.0)
+        and not _settled(drift[-1], [s.popularity_drift for s in answered], 1, max)
+    ):
         why = (
-            f"the champion's NDCG@20 fell to {quality[-1]:.3f} (usually {usual(quality[:-1]):.3f})"
+            f"what is popular moved: {drift[-1]:.2f} from the windows before (usually {moved:.2f})"
         )
-    elif changed(drift, "up"):
-        why = (
-            f"what is popular moved: {drift[-1]:.2f} from the windows before (usually "
-            f"{usual(drift[:-1]):.2f})"
-        )
-    elif volume and situation.signals.events > limits.surge * volume:
-        why = f"{situation.signals.events:,} events in one window, where {volume:,.0f} are usual"
-    else:
+    elif (
+        volume
+        and now.events > limits.surge * volume
+        and not _settled(now.events, [s.events for s in answered], 1, max)
+    ):
+        why = f"{now.events:,} events in one window, where {volume:,.0f} are usual"
+    if not why:
         return None
-    if _deep_since(situation, 2 if fell else 1):
-        return None  # that was the answer; what is left of the alarm is not the champion's age
     return Decision(
         "increment", "a change", f"{why}: learnt at once, and deeply", recipe_of("deep", base)
     )
+
+
+def _answered(situation: Situation) -> list[Signals]:
+    """The signals that recent deep increments answered, oldest first."""
+    recent = {whole(key) for key in situation.available[-USUAL_WINDOWS:]}
+    return [o.signals for o in situation.outcomes if o.effort == "deep" and o.target in recent]
+
+
+def _settled(
+    now: float | None,
+    then: Sequence[float | None],
+    times: int,
+    worst: Callable[[list[float]], float],
+) -> bool:
+    """Whether so many answers were given, to values no better than this one by more than a tenth."""
+    known = [value for value in then if value is not None]
+    if now is None or len(known) < times:
+        return False
+    tenth = NO_WORSE * abs(worst(known))
+    return now >= worst(known) - tenth if worst is min else now <= worst(known) + tenth
 
 
 def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decision:
@@ -264,12 +296,6 @@ def _recent(situation: Situation) -> tuple[Signals, ...]:
     return situation.earlier[-USUAL_WINDOWS:]
 
 
-def _deep_since(situation: Situation, count: int) -> bool:
-    """Whether the last so many updates were deep increments."""
-    last: Sequence[Outcome] = situation.outcomes[-count:]
-    return len(last) == count and all(o.effort == "deep" for o in last)
-
-
-def _quality(everything: float | None, new: float | None) -> float | None:
-    parts = [q for q in (everything, new) if q is not None]
+def _quality(signals: Signals) -> float | None:
+    parts = [q for q in (signals.quality_all, signals.quality_new) if q is not None]
     return sum(parts) / len(parts) if parts else None

@@ -86,9 +86,8 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
         if plan.decision not in ("increment", "rebuild"):
             continue
         report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
-        gains, noise = (
-            _gains(report, Signals.of_json(plan.signals)) if report else (UNJUDGED, (1.0, 1.0))
-        )
+        signals = Signals.of_json(plan.signals)
+        gains, noise = _gains(report, signals) if report else (UNJUDGED, (1.0, 1.0))
         events = int(row["candidate"]["examples"])
         found.append(
             Outcome(
@@ -101,6 +100,7 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
                 noise=noise,
                 cost=float(row["cost_cpu_s"] or 0.0),
                 promoted=row["state"] == "promoted",
+                signals=signals,
             )
         )
     return tuple(found)

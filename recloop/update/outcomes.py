@@ -15,9 +15,11 @@ with known variances (Gelman et al., Bayesian data analysis, 3rd ed. 2013, secti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from recloop.update.signals import Signals
 
 SLICES = ("all pairs", "new pairs")
 PRIOR_RATE, PRIOR_SPREAD = 0.35, 0.20
@@ -42,6 +44,7 @@ class Outcome:
         noise: standard errors of the gains.
         cost: CPU seconds of training.
         promoted: whether the challenger became champion.
+        signals: of its target, which it was decided by.
     """
 
     target: str
@@ -53,6 +56,7 @@ class Outcome:
     noise: tuple[float, ...]
     cost: float
     promoted: bool
+    signals: Signals = field(default_factory=Signals)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from benchmarks.policy_run import Replay, Run, gains_of, in_hindsight, replay
 from recloop.rules import PolicyRules
 from recloop.update.adaptive import adaptive
 from recloop.update.policies import policy_named
-from tests.benchmarks.policy_world import World
+from tests.benchmarks.policy_world import Change, World
 
 RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**6)
 AT = 25
@@ -98,17 +98,16 @@ def frozen_feed(n: int, world: World) -> None:
     ],
 )
 def test_a_regime_change_is_met_within_two_windows_and_the_sentence_says_why(
-    change, kind: set[str], says: str
+    change: Change, kind: set[str], says: str
 ) -> None:
-    found = run(World(40, drift=0.05, change=change))
-    met = [
-        decision
-        for decision in found.decisions[AT : AT + 2]
-        if decision.kind in kind and re.search(says, decision.reason)
-    ]
-    assert met, [decision.reason for decision in found.decisions[AT : AT + 2]]
-    before = [decision.reason for decision in found.decisions[10:AT]]
-    assert sum(bool(re.search(says, reason)) for reason in before) <= 2  # the world moves a little
+    alarms = 0
+    for seed in range(5):
+        decisions = run(World(40, drift=0.05, change=change, seed=seed)).decisions
+        after = decisions[AT : AT + 2]
+        met = [d for d in after if d.kind in kind and re.search(says, d.reason)]
+        assert met, (seed, [d.reason for d in after])
+        alarms += sum(bool(re.search(says, d.reason)) for d in decisions[10:AT])
+    assert alarms <= 0.15 * 5 * (AT - 10), "the world moves a little, before"
 
 
 def test_the_oracle_updates_where_it_turned_out_to_be_worth_it() -> None:

@@ -15,6 +15,9 @@ import pytest
 
 from recloop import stages
 from recloop.cli.loop import run_update
+from recloop.database.connection import transaction
+from recloop.ledger import releases
+from recloop.ledger.parts import part_number
 from recloop.update.model import restore_model
 from tests.end_to_end.conftest import Loop, kill
 
@@ -38,11 +41,18 @@ def champion(loop: Loop) -> int:
 
 
 def window_to_learn(loop: Loop) -> str:
-    """One that is pending; the last one is rolled back, where all is learnt."""
-    if not stages.undecided(loop.settings):
-        stages.roll_back(None, "to learn it in shards", loop.settings)
-        return str(loop.one("select target from ledger.update order by update_id desc limit 1"))
-    return stages.undecided(loop.settings)[0]
+    """One that is pending; where all is learnt, the last one is rolled back."""
+    waiting = stages.undecided(loop.settings)
+    if waiting:
+        return waiting[0]
+    versions = loop.rows("select version from ledger.release where thinned_at is null")
+    with transaction(loop.settings.database_url) as cursor:
+        now = set(releases.release_of(cursor, champion(loop)).windows)
+        earlier = [releases.release_of(cursor, version) for (version,) in versions]
+    # Not simply the release before: upkeep promotes some that learnt no window.
+    parent = max((r for r in earlier if set(r.windows) < now), key=lambda r: len(r.windows))
+    stages.roll_back(parent.version, "to learn it in shards", loop.settings)
+    return max(key for key in now - set(parent.windows) if not part_number(key))
 
 
 def trained(loop: Loop, version: int) -> dict[str, np.ndarray]:

@@ -51,6 +51,15 @@ def decide(
     return adaptive(situation, rules)
 
 
+def with_signals(**changes: float) -> Signals:
+    return Signals(**{**USUAL.to_json(), **changes})  # type: ignore[arg-type]
+
+
+def answer(signals: Signals) -> Outcome:
+    """A deep increment, not long ago."""
+    return outcome(effort="deep", target="2011-06-13", signals=signals)
+
+
 def test_it_waits_while_waiting_loses_less_than_it_saves() -> None:
     # .35 of quality per 28 days: 1/24 of them lose 1.46 %, 2/24 lose 2.9 %. Half of an update is
     # saved, worth half the price of 5 %: 2.5 %.
@@ -74,7 +83,7 @@ def test_where_updates_were_shown_to_gain_nothing_it_waits_as_long_as_it_may() -
 
 
 def test_a_world_that_moves_faster_is_followed_sooner() -> None:
-    fast = Signals(**{**USUAL.to_json(), "popularity_drift": 0.2})  # type: ignore[arg-type]
+    fast = with_signals(popularity_drift=0.2)
     slow = decide(price=0.05)
     assert slow.kind == "skip"
     assert decide(fast, price=0.05).kind == "increment"
@@ -117,23 +126,49 @@ def test_after_a_refusal_something_else_is_tried_and_then_a_person_asked(
 
 
 def test_a_catalogue_that_the_champion_does_not_know_is_learnt_deeply_and_then_anew() -> None:
-    swapped = Signals(**{**USUAL.to_json(), "unscorable": 0.8})  # type: ignore[arg-type]
+    swapped = with_signals(unscorable=0.8)
     decision = decide(swapped)
     assert (decision.kind, decision.recipe) == ("increment", recipe_of("deep"))
     assert (
         "80% of the window's events are on items that the champion cannot score" in decision.reason
     )
-    assert decide(swapped, outcomes=(outcome(effort="deep"),)).kind == "rebuild"
+    assert decide(swapped, outcomes=(answer(swapped),)).kind == "rebuild"
+    # A deep increment that answered something else has not been tried on this.
+    assert decide(swapped, outcomes=(answer(USUAL),)).recipe == recipe_of("deep")
 
 
 def test_quality_that_fell_is_met_deeply_twice_and_then_left_to_the_shadow_rebuild() -> None:
-    fallen = Signals(**{**USUAL.to_json(), "quality_all": 0.2, "quality_new": 0.05})  # type: ignore[arg-type]
+    fallen = with_signals(quality_all=0.2, quality_new=0.05)
     decision = decide(fallen)
     assert (decision.kind, decision.rule) == ("increment", "a change")
     assert "NDCG@20 fell to 0.125 (usually 0.200)" in decision.reason
-    deep = outcome(effort="deep")
-    assert decide(fallen, outcomes=(deep,)).rule == "a change"
-    assert decide(fallen, outcomes=(deep, deep)).rule != "a change"
+    once = answer(fallen)
+    assert decide(fallen, outcomes=(once,)).rule == "a change"
+    assert decide(fallen, outcomes=(once, once)).rule != "a change"
+
+
+def test_an_answered_alarm_rings_again_when_it_is_worse_or_long_ago() -> None:
+    fallen = with_signals(quality_all=0.2, quality_new=0.05)
+    worse = with_signals(quality_all=0.15, quality_new=0.05)
+    twice = (answer(fallen),) * 2
+    assert decide(worse, outcomes=twice).rule == "a change"
+    long_ago = (outcome(effort="deep", target="2010-12-06", signals=fallen),) * 2
+    assert decide(fallen, outcomes=long_ago).rule == "a change"
+
+
+def test_popularity_that_moved_is_met_once_and_not_while_it_settles() -> None:
+    moved, settling = (with_signals(popularity_drift=drift) for drift in (0.4, 0.35))
+    decision = decide(moved)
+    assert (decision.rule, decision.recipe) == ("a change", recipe_of("deep"))
+    assert "what is popular moved: 0.40 from the windows before (usually 0.10)" in decision.reason
+    assert decide(settling, outcomes=(answer(moved),)).rule != "a change"
+    # Two answers to fallen quality say nothing of what is popular.
+    fallen = with_signals(quality_all=0.2, quality_new=0.05)
+    assert decide(moved, outcomes=(answer(fallen),) * 2).rule == "a change"
+
+
+def test_quality_that_rose_is_no_alarm() -> None:
+    assert decide(with_signals(quality_all=0.5, quality_new=0.3)).rule != "a change"
 
 
 @pytest.mark.parametrize(("gap", "kind"), [(None, "skip"), (0.01, "skip"), (0.03, "rebuild")])
@@ -144,14 +179,14 @@ def test_a_measured_incremental_gap_asks_for_a_rebuild(gap: float | None, kind: 
 
 
 def test_a_feed_that_repeats_itself_is_not_learnt_and_said() -> None:
-    frozen = Signals(**{**USUAL.to_json(), "repeated": 0.97})  # type: ignore[arg-type]
+    frozen = with_signals(repeated=0.97)
     decision = decide(frozen, windows=5)
     assert (decision.kind, decision.rule) == ("skip", "frozen feed")
     assert "97%" in decision.reason
 
 
 def test_a_surge_is_learnt_at_once() -> None:
-    surge = Signals(**{**USUAL.to_json(), "events": 2600})  # type: ignore[arg-type]
+    surge = with_signals(events=2600)
     decision = decide(surge)
     assert (decision.kind, decision.recipe) == ("increment", recipe_of("deep"))
     assert "2,600 events in one window, where 1,000 are usual" in decision.reason
@@ -159,7 +194,7 @@ def test_a_surge_is_learnt_at_once() -> None:
 
 def test_a_budget_is_kept_whatever_else_speaks_for_an_update() -> None:
     paid = (outcome(cost=10.0),)
-    swapped = Signals(**{**USUAL.to_json(), "unscorable": 0.8})  # type: ignore[arg-type]
+    swapped = with_signals(unscorable=0.8)
     assert decide(swapped, outcomes=paid, spent=95.0, budget_cpu_s=100.0).rule == "budget"
     assert decide(swapped, outcomes=paid, spent=50.0, budget_cpu_s=100.0).kind == "increment"
 
