@@ -89,7 +89,10 @@ def tuned(
     from models.backend import tf, tfrs
 
     layers = tf.keras.layers
-    probability = tf.constant(sampling_probability(ratings.item_keys, ratings.items + 1, batch))
+    counted, found = sampling_probability(ratings.item_keys, ratings.items, batch)
+    table = np.full(ratings.items + 1, found[-1])
+    table[counted] = found[:-1]
+    probability = tf.constant(table)
 
     class Tuned(tfrs.Model):
         def __init__(self) -> None:

@@ -54,12 +54,8 @@ class BasketFeed(Shuffled):
         self._whole = self._items <= config.whole_catalogue
         self.kind = "baskets/whole" if self._whole else "baskets/sampled"
         per_batch = recipe.batch_size * len(item_rows) / len(distinct)
-        self._probability = (
-            np.ones(self._items + 1, np.float32)
-            if self._whole
-            else sampling_probability(
-                item_rows, self._items + 1, round(per_batch), config.uniform_negatives
-            )
+        self._counted, self._probability = sampling_probability(
+            item_rows, self._items, round(per_batch), config.uniform_negatives
         )
         spec = tf.TensorSpec
         self.signature = {
@@ -70,7 +66,9 @@ class BasketFeed(Shuffled):
             "item_rows": spec([None], tf.int64),
             "event_weights": spec([None], tf.float32),
             "weights": spec([None], tf.float32),
+            "counted": spec([None], tf.int64),
             "probability": spec([None], tf.float32),
+            "table_rows": spec([], tf.int64),
             "dropout": spec([2], tf.float32),
         }
 
@@ -84,7 +82,9 @@ class BasketFeed(Shuffled):
             "item_rows": self._item_rows[places],
             "event_weights": self._event_weights[places],
             "weights": self.weights[examples],
+            "counted": self._counted,
             "probability": self._probability,
+            "table_rows": np.int64(self._items + 1),
             "dropout": np.array([self._recipe.dropout, self._recipe.user_dropout], np.float32),
         }
 
@@ -93,7 +93,6 @@ class BasketFeed(Shuffled):
         user = chunk["user_rows"][low:high]
         width = self._config.history_length + 1
         luck = tf.random.stateless_uniform([tf.size(user), width], seed)
-        table_rows = tf.shape(chunk["probability"], tf.int64)[0]
         batch = {
             "user_rows": tf.where(luck[:, -1] >= chunk["dropout"][1], user, 0),
             "history_rows": chunk["history_rows"][low:high],
@@ -106,16 +105,24 @@ class BasketFeed(Shuffled):
         }
         if self._whole:
             position = tf.cast(batch["item_rows"] - 1, tf.int32)
-            return {**batch, "candidate_rows": tf.range(1, table_rows), "position": position}
+            return {
+                **batch,
+                "candidate_rows": tf.range(1, chunk["table_rows"]),
+                "position": position,
+            }
         drawn = tf.random.stateless_uniform(
-            [self._config.uniform_negatives], seed, minval=1, maxval=table_rows, dtype=tf.int64
+            [self._config.uniform_negatives],
+            seed,
+            minval=1,
+            maxval=chunk["table_rows"],
+            dtype=tf.int64,
         )
         candidates, position = tf.unique(tf.concat([batch["item_rows"], drawn], axis=0))
         return {
             **batch,
             "candidate_rows": candidates,
             "position": position[: tf.size(batch["item_rows"])],
-            "log_q": log_probability(tf.gather(chunk["probability"], candidates)),
+            "log_q": log_probability(candidates, chunk["counted"], chunk["probability"]),
         }
 
     def touched(self) -> dict[str, Int64Array]:

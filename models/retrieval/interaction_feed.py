@@ -35,10 +35,9 @@ class InteractionFeed:
         self._recipe = recipe
         config = state.config
         self._config = config
-        self._probability = tf.constant(
-            sampling_probability(
-                self._item_rows, len(state.items) + 1, recipe.batch_size, config.uniform_negatives
-            )
+        self._table_rows = np.int64(len(state.items) + 1)
+        self._counted, self._probability = sampling_probability(
+            self._item_rows, len(state.items), recipe.batch_size, config.uniform_negatives
         )
         spec = tf.TensorSpec
         self.signature = {
@@ -48,7 +47,9 @@ class InteractionFeed:
             "query": spec([None], tf.int32),
             "item_rows": spec([None], tf.int64),
             "weights": spec([None], tf.float32),
+            "counted": spec([None], tf.int64),
             "probability": spec([None], tf.float32),
+            "table_rows": spec([], tf.int64),
             "dropout": spec([2], tf.float32),
         }
 
@@ -73,7 +74,9 @@ class InteractionFeed:
             "query": query,
             "item_rows": self._item_rows[examples],
             "weights": self.weights[examples],
+            "counted": self._counted,
             "probability": self._probability,
+            "table_rows": self._table_rows,
             "dropout": np.array([self._recipe.dropout, self._recipe.user_dropout], np.float32),
         }
 
@@ -95,9 +98,10 @@ class InteractionFeed:
                 [self._config.uniform_negatives],
                 seed,
                 minval=1,
-                maxval=tf.shape(chunk["probability"], tf.int64)[0],
+                maxval=chunk["table_rows"],
                 dtype=tf.int64,
             ),
+            "counted": chunk["counted"],
             "probability": chunk["probability"],
         }
 

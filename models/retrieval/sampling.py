@@ -43,8 +43,8 @@ def batch_bounds(events: int, batch_size: int) -> Int64Array:
 
 
 def sampling_probability(
-    item_rows: Int64Array, table_rows: int, batch_size: int, uniform_negatives: int = 0
-) -> Float32Array:
+    item_rows: Int64Array, items: int, batch_size: int, uniform_negatives: int = 0
+) -> tuple[Int64Array, Float32Array]:
     """How likely each item is to be a candidate of a batch, relative to the likeliest.
 
     An item is drawn by being in one of `batch_size` events, or by being one of
@@ -53,21 +53,18 @@ def sampling_probability(
     (Yi et al. 2019 estimate it from a stream, since they never hold one).
 
     Only ratios matter to a softmax, so Q is divided by its maximum: TFRS clips at 1e-6, which
-    absolute probabilities reach with a catalogue of a million items.
+    absolute probabilities reach with a catalogue of a million items. Told apart for the items of the
+    training set alone: all others have one probability, and the catalogue may be large.
 
     Args:
         item_rows: int64 [N], rows of the items of the training set.
-        table_rows: M + 1, rows of the item table.
+        items: M, how many there are in the catalogue.
 
     Returns:
-        float32 [M + 1], in [0, 1]; 0 for row 0 and for an item that is never a candidate.
+        The distinct rows, int64 [D], ascending, and float32 [D + 1] in [0, 1]: the probability of
+        each of them and, last, that of any other item.
     """
-    # Counted where there are events: one pass over the table, which may be large, is enough.
     rows, counts = np.unique(item_rows, return_counts=True)
-    uniform = uniform_negatives / max(table_rows - 1, 1)
-    expected = batch_size * counts / max(len(item_rows), 1) + np.where(rows > 0, uniform, 0.0)
-    highest = max(expected.max(initial=0.0), uniform if table_rows > 1 else 0.0, 1e-30)
-    probability = np.full(table_rows, uniform / highest, np.float32)
-    probability[:1] = 0.0
-    probability[rows] = expected / highest
-    return probability
+    uniform = uniform_negatives / max(items, 1)
+    expected = np.append(batch_size * counts / max(len(item_rows), 1), 0.0) + uniform
+    return rows, (expected / max(expected.max(), 1e-30)).astype(np.float32)

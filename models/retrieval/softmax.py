@@ -91,6 +91,16 @@ def sampled_softmax(
     return loss_of(queries, items, offset)
 
 
-def log_probability(probability: tf.Tensor) -> tf.Tensor:
-    """log Q, float32 of any shape, from sampling probabilities."""
-    return tf.math.log(tf.maximum(probability, LEAST_PROBABILITY))
+def log_probability(rows: tf.Tensor, counted: tf.Tensor, probability: tf.Tensor) -> tf.Tensor:
+    """log Q of some items, float32 [M].
+
+    Args:
+        rows: int64 [M].
+        counted: int64 [D], ascending, at least one: the rows that have a probability of their own.
+        probability: float32 [D + 1], theirs and, last, that of all other rows
+            (`models.retrieval.sampling`).
+    """
+    size = tf.size(counted)
+    place = tf.minimum(tf.searchsorted(counted, rows), size - 1)
+    place = tf.where(tf.gather(counted, place) == rows, place, size)
+    return tf.math.log(tf.maximum(tf.gather(probability, place), LEAST_PROBABILITY))

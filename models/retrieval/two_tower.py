@@ -147,8 +147,8 @@ class TwoTower(Network):
                 query int32 [B], index into the U queries;
                 item_rows int64 [B]; weights float32 [B];
                 negative_rows int64 [K], items drawn uniformly (K may be 0);
-                probability float32 [items + 1], how often each item is in a batch, up to a
-                constant (`models.retrieval.sampling`).
+                counted int64 [D], probability float32 [D + 1], how often each item is in a batch,
+                up to a constant (`models.retrieval.sampling`).
             training: unused; dropout is decided by `keep`, so that it is a function of the seed.
 
         Returns:
@@ -160,7 +160,7 @@ class TwoTower(Network):
         # Towers are computed once per distinct query and candidate, however often they occur.
         queries = self._queries(inputs, unbiased=True)
         rows, place, copies = tf.unique_with_counts(self.columns(inputs))
-        offset = -log_probability(tf.gather(inputs["probability"], rows))
+        offset = -log_probability(rows, inputs["counted"], inputs["probability"])
         if "item_bias" in self.tables:
             offset += tf.gather(self.weight("item_bias"), rows)[:, 0]
         # Rejected: masking the other items of the same basket (`score_mask`), which are positives

@@ -52,15 +52,22 @@ def test_batches_cover_all_events_and_are_even(events, size) -> None:
 
 
 def test_probability_is_the_count_relative_to_the_largest() -> None:
-    # Rows 1, 2, 3 seen 1, 0 and 4 times.
-    got = sampling_probability(np.array([3, 3, 1, 3, 3]), 4, batch_size=10)
-    assert got.tolist() == [0.0, 0.25, 0.0, 1.0]
+    # Of rows 1, 2, 3: seen 1, 0 and 4 times.
+    rows, got = sampling_probability(np.array([3, 3, 1, 3, 3]), 3, batch_size=10)
+    assert rows.tolist() == [1, 3]
+    assert got.tolist() == [0.25, 1.0, 0.0]
 
 
 def test_uniform_negatives_are_added_to_the_counts() -> None:
     # B = 6 events drawn among [1, 1, 2], K = 3 among 3 items: 6*2/3 + 1, 6*1/3 + 1, 0 + 1.
-    got = sampling_probability(np.array([1, 1, 2]), 4, batch_size=6, uniform_negatives=3)
-    assert got == pytest.approx(np.array([0, 5, 3, 1]) / 5)
+    rows, got = sampling_probability(np.array([1, 1, 2]), 3, batch_size=6, uniform_negatives=3)
+    assert rows.tolist() == [1, 2]
+    assert got == pytest.approx(np.array([5, 3, 1]) / 5)
+
+
+def test_all_it_needs_follows_the_events_not_the_catalogue() -> None:
+    rows, got = sampling_probability(np.array([7, 7, 2]), 10**15, 6, uniform_negatives=3)
+    assert (len(rows), len(got)) == (2, 3)
 
 
 def test_probability_is_how_often_an_item_is_in_a_random_batch() -> None:
@@ -68,4 +75,6 @@ def test_probability_is_how_often_an_item_is_in_a_random_batch() -> None:
     events = rng.choice(np.arange(1, 6), 400, p=[0.5, 0.2, 0.15, 0.1, 0.05])
     drawn = Counter(rng.choice(events, 200_000).tolist())
     expected = np.array([drawn[row] for row in range(1, 6)]) / max(drawn.values())
-    assert sampling_probability(events, 6, batch_size=32)[1:] == pytest.approx(expected, rel=0.05)
+    rows, got = sampling_probability(events, 5, batch_size=32)
+    assert rows.tolist() == [1, 2, 3, 4, 5]
+    assert got[:-1] == pytest.approx(expected, rel=0.05)

@@ -63,7 +63,7 @@ def test_equals_the_task_of_tensorflow_recommenders(repeats: int) -> None:
         loss = sampled_softmax(
             user_table / 0.5,
             tf.gather(item_table, distinct),
-            -log_probability(tf.gather(probability, distinct)),
+            -log_probability(distinct, np.arange(items), np.append(probability, np.float32(1.0))),
             tf.cast(copies, tf.float32),
             tf.constant(query),
             place[:events],

@@ -74,7 +74,6 @@ def test_logits_match_numpy(shared, bias) -> None:
 
 def batch(**change):
     """Five events: two of query 0, two of query 1 (each chose item 1), one of query 2."""
-    probability = np.array([0.0, 1.0, 0.5, 0.25, 0.125], np.float32)
     inputs = {
         "user_rows": np.array(USERS, np.int64),
         "history_rows": np.array(HISTORY, np.int64),
@@ -83,7 +82,8 @@ def batch(**change):
         "item_rows": np.array([1, 2, 1, 4, 3], np.int64),
         "weights": np.array([1, 2, 1, 0.5, 1], np.float32),
         "negative_rows": np.zeros(0, np.int64),
-        "probability": probability,
+        "counted": np.array([1, 2, 4], np.int64),
+        "probability": np.array([1.0, 0.5, 0.125, 0.25], np.float32),  # the last is row 3's
     }
     return {name: tf.constant(value) for name, value in {**inputs, **change}.items()}
 
@@ -104,7 +104,8 @@ def loss_oracle(state: ModelState, inputs) -> float:
             if j != i and row == positive:
                 continue
             logit = vector @ item_oracle(tables, row) / 0.5 + tables["item_bias"][row, 0]
-            logit -= np.log(given["probability"][row])
+            place = list(given["counted"]).index(row) if row in given["counted"] else -1
+            logit -= np.log(given["probability"][place])
             logits.append(logit)
             if j == i:
                 own = logit
@@ -125,7 +126,7 @@ def test_log_q_matters_and_its_scale_does_not() -> None:
     inputs = batch()
     loss = state.network.compute_loss(inputs).numpy()
     halved = {**inputs, "probability": inputs["probability"] / 2}
-    flat = {**inputs, "probability": tf.ones(5)}
+    flat = {**inputs, "probability": tf.ones(4)}
     assert state.network.compute_loss(halved).numpy() == pytest.approx(loss, rel=1e-5)
     assert abs(state.network.compute_loss(flat).numpy() - loss) > 0.1
 
