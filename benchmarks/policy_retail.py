@@ -26,6 +26,7 @@ from models.arrays import Interactions, Queries
 from models.learning.recipes import INCREMENT, REBUILD, Recipe
 from models.ordering.ranker_config import CascadeConfig
 from recloop.features.known import joined_own_items, joined_statistics
+from recloop.update.adaptive import recipe_of
 
 if TYPE_CHECKING:
     from models.ordering.cascade import Cascade
@@ -123,8 +124,10 @@ class Retail:
         return model.item_keys
 
     def warmed(self, model: Cascade, seed: int) -> Cascade:
-        with unchanged(model.towers), unchanged(model.ranker_state):
-            model.fit(*self._weeks[-1], replace(INCREMENT, seed=seed))
+        for effort in ("standard", "light"):
+            with unchanged(model.towers), unchanged(model.ranker_state):
+                recipe = replace(self.base, **recipe_of(effort, self.base), seed=seed)
+                model.fit(*self._weeks[-1], recipe)
         return model
 
     def copy(self, model: Cascade) -> Cascade:

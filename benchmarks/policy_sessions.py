@@ -28,6 +28,7 @@ from benchmarks.sessions_protocol import HISTORY, read_periods, test_of
 from benchmarks.sessions_systems import FIRST, NEXT, joined
 from models.learning.recipes import Recipe
 from models.sequential.sessions import Sessions, queries_of
+from recloop.update.adaptive import recipe_of
 
 if TYPE_CHECKING:
     from models.sequential.session_recommender import SessionRecommender
@@ -113,8 +114,9 @@ class SessionStream:
 
     def warmed(self, model: SessionRecommender, seed: int) -> SessionRecommender:
         few = self._past.take(np.arange(len(self._past)) >= len(self._past) - 200)
-        with unchanged(model._state):
-            model.fit(few, replace(self.base, seed=seed))
+        for effort in ("standard", "light"):
+            with unchanged(model._state):
+                model.fit(few, replace(self.base, **recipe_of(effort, self.base), seed=seed))
         return model
 
     def copy(self, model: SessionRecommender) -> SessionRecommender:

@@ -54,6 +54,7 @@ def _replay(kind: str) -> dict[str, Any]:
 CHANGES: dict[str, Change] = {
     "no warm start": Change(warm_start=False),
     "scope embeddings": Change(recipe={"scope": "embeddings"}),
+    "scope ids": Change(recipe={"scope": "ids"}),
     "scope users": Change(recipe={"scope": "users"}),
     "scope items": Change(recipe={"scope": "items"}),
     "scope touched": Change(recipe={"scope": "touched"}),

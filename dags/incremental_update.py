@@ -79,7 +79,7 @@ with DAG(
         "scope": Param(
             None,
             type=["null", "string"],
-            enum=[None, "everything", "embeddings", "users", "items", "touched", "head"],
+            enum=[None, "everything", "embeddings", "ids", "users", "items", "touched", "head"],
             section="Training",
             title="Scope",
             description_md="What may change; all else stays bit-identical.",

@@ -5,7 +5,7 @@ architectures (`models.retrieval.two_tower`, `models.factors.factorisation`,
 `models.sequential.transformer`, `models.ordering.ranker`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -96,6 +96,12 @@ class Network(tfrs.Model):
     def compute_loss(self, inputs: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Sum over the batch of the weighted losses: float32 scalar."""
         raise NotImplementedError
+
+    def settled(self, trained: Collection[str]) -> dict[str, tf.Tensor]:
+        """What doesn't change while only the tables of these names are trained, computed once for
+        an update; it joins each batch's inputs, and `compute_loss` may do with or without it."""
+        del trained
+        return {}
 
     def shard(
         self, inputs: dict[str, tf.Tensor], index: tf.Tensor, count: int

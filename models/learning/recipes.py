@@ -13,7 +13,7 @@ from models.retrieval.sampling import SHUFFLES
 OPTIMIZERS = ("adagrad", "adam", "momentum", "rmsprop", "sgd")
 SCHEDULES = ("constant", "linear", "cosine", "warmup")
 STARTS = ("content", "cooccurrence", "mean")
-SCOPES = ("everything", "embeddings", "users", "items", "touched", "head")
+SCOPES = ("everything", "embeddings", "ids", "users", "items", "touched", "head")
 REPLAYS = ("none", "uniform", "recency", "herding")
 
 

@@ -1,7 +1,8 @@
 """What an update may change: the tables that are trained, and the rows of them that may move.
 
     everything   all tables
-    embeddings   the tables looked up by id; dense weights stay
+    embeddings   the tables looked up by id, hashed words included; dense weights stay
+    ids          the tables keyed by users and by items; what ids share (words, dense weights) stays
     users        the tables keyed by users: what each of them likes, against items as they are
     items        the tables keyed by items
     touched      of the keyed tables, the rows of the ids that the update's examples are about; an
@@ -50,6 +51,8 @@ def scope_of(name: str, network: Network, feed: Feed, sizes: dict[str, int]) -> 
         return Scope(tuple(network.tables))
     if name == "embeddings":
         return _tables(name, network, network.embeddings, "that is looked up by id")
+    if name == "ids":
+        return _tables(name, network, tuple(network.keyed), "keyed by users or items")
     if name in ("users", "items"):
         return _tables(name, network, names_of(network, name), f"keyed by {name}")  # type: ignore[arg-type]
     if name == "head":
@@ -57,8 +60,8 @@ def scope_of(name: str, network: Network, feed: Feed, sizes: dict[str, int]) -> 
     if name == "touched":
         return _touched(network, feed, sizes)
     raise ValueError(
-        "`scope` should be one of everything, embeddings, users, items, touched, head. "
-        f"Received: {name!r}."
+        "`scope` should be one of everything, embeddings, ids, users, items, touched, "
+        f"head. Received: {name!r}."
     )
 
 

@@ -93,20 +93,12 @@ def fit(
             recipe.optimizer, state.network.tables, state.config.initial_accumulator
         )
         state.compiled.clear()
-    run_chunk = _compiled_chunk(state, feed, past, scope, anchor, recipe.replay_share > 0)
+    settled = state.network.settled(scope.tables)
+    run_chunk = _compiled_chunk(state, feed, past, scope, anchor, settled, recipe.replay_share > 0)
     keep = {name: tf.constant(rows) for name, rows in scope.rows.items()}
-    knobs = np.array(
-        [
-            recipe.clip_norm,
-            recipe.weight_decay,
-            recipe.champion_decay,
-            recipe.ewc,
-            recipe.replay_share,
-            past.distillation,
-            recipe.distillation_temperature,
-        ],
-        np.float32,
-    )
+    penalties = [recipe.clip_norm, recipe.weight_decay, recipe.champion_decay, recipe.ewc]
+    rehearsal = [recipe.replay_share, past.distillation, recipe.distillation_temperature]
+    knobs = np.array(penalties + rehearsal, np.float32)
     known = past.known
     if known is None:
         # Only distillation looks at it; a mask of all items would be copied at every chunk.
@@ -142,6 +134,7 @@ def fit(
                 anchor.tables,
                 anchor.fisher,
                 known,
+                settled,
             )
             loss = float(loss_sum) / max(float(feed.weights[examples].sum()), 1e-12)
             state.steps += steps
@@ -193,14 +186,22 @@ def _rehearsal(
 
 
 def _compiled_chunk(
-    state: ModelState, feed: Feed, past: Past, scope: Scope, anchor: Anchor, replay: bool
+    state: ModelState,
+    feed: Feed,
+    past: Past,
+    scope: Scope,
+    anchor: Anchor,
+    settled: dict[str, tf.Tensor],
+    replay: bool,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """The compiled chunk, traced once per kind of training: growing doesn't change a signature."""
     distil = past.distillation > 0
     rehearsal = None if past.feed is None else (past.feed.kind, replay, distil)
-    key = (feed.kind, rehearsal, scope.tables, tuple(scope.rows), anchor.key)
+    key = (feed.kind, rehearsal, scope.tables, tuple(scope.rows), anchor.key, tuple(settled))
     if key not in state.compiled:
-        state.compiled[key] = _compile_chunk(state, feed, past.feed, scope, anchor, replay, distil)
+        state.compiled[key] = _compile_chunk(
+            state, feed, past.feed, scope, anchor, settled, replay, distil
+        )
     return state.compiled[key]  # type: ignore[return-value]
 
 
@@ -210,12 +211,12 @@ def _compile_chunk(
     past: Feed | None,
     scope: Scope,
     anchor: Anchor,
+    settled: dict[str, tf.Tensor],
     replay: bool,
     distil: bool,
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """Takes a chunk's steps; returns the sums of their losses and of their gradients' norms."""
     network, optimizer = state.network, state.optimizer
-    strategy = current()
     spec = tf.TensorSpec
 
     @tf.function(
@@ -231,10 +232,11 @@ def _compile_chunk(
             {name: spec(network.tables[name].shape, tf.float32) for name in anchor.tables},
             {name: spec(network.tables[name].shape, tf.float32) for name in anchor.fisher},
             spec([None], tf.bool),
+            {name: spec([None, *value.shape[1:]], value.dtype) for name, value in settled.items()},
         ]
     )
     def run_chunk(  # type: ignore[no-untyped-def]
-        chunk, edges, old_chunk, old_edges, rate, seed, knobs, keep, tables, fisher, known
+        chunk, edges, old_chunk, old_edges, rate, seed, knobs, keep, tables, fisher, known, settled
     ):
         total, norms = tf.constant(0.0), tf.constant(0.0)
 
@@ -247,7 +249,7 @@ def _compile_chunk(
 
             def differentiate(index, count, step=step):  # type: ignore[no-untyped-def]
                 here = tf.stack([seed[0], seed[1] + step])
-                batch = feed.batch(chunk, edges[step], edges[step + 1], here)
+                batch = feed.batch(chunk, edges[step], edges[step + 1], here) | settled
                 mine = network.shard(batch, index, count) if count > 1 else batch
                 with tf.GradientTape() as tape:
                     loss = network.compute_loss(mine, training=True)
@@ -256,6 +258,7 @@ def _compile_chunk(
                         # Below 0, where no new batch's seed is: other negatives, other dropout.
                         there = tf.stack([-1 - seed[0], seed[1] + step])
                         old = past.batch(old_chunk, old_edges[step], old_edges[step + 1], there)
+                        old |= settled
                         old_weight = tf.maximum(tf.reduce_sum(old["weights"]), 1e-12)
                         old = network.shard(old, index, count) if count > 1 else old
                         weight = tf.reduce_sum(batch["weights"])
@@ -282,7 +285,7 @@ def _compile_chunk(
                     keep=keep,
                 )
 
-            loss, norm = take_step(strategy, differentiate, descend)
+            loss, norm = take_step(current(), differentiate, descend)
             total += loss
             norms += norm
         return total, norms

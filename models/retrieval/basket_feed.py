@@ -84,7 +84,7 @@ class BasketFeed(Shuffled):
             "weights": self.weights[examples],
             "counted": self._counted,
             "probability": self._probability,
-            "table_rows": np.int64(self._items + 1),
+            "table_rows": np.array(self._items + 1, np.int64),
             "dropout": np.array([self._recipe.dropout, self._recipe.user_dropout], np.float32),
         }
 

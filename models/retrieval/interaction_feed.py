@@ -35,7 +35,7 @@ class InteractionFeed:
         self._recipe = recipe
         config = state.config
         self._config = config
-        self._table_rows = np.int64(len(state.items) + 1)
+        self._table_rows = np.array(len(state.items) + 1, np.int64)
         self._counted, self._probability = sampling_probability(
             self._item_rows, len(state.items), recipe.batch_size, config.uniform_negatives
         )

@@ -17,9 +17,12 @@ References:
     learning two-tower neural networks in recommendations, WWW 2020 (uniform negatives).
 """
 
+from collections.abc import Collection
+
 import numpy as np
 
 from models.backend import tf
+from models.ids.rows import count_rows
 from models.network import Network
 from models.retrieval.bags import mean_of_rows
 from models.retrieval.config import ModelConfig
@@ -114,18 +117,38 @@ class TwoTower(Network):
             query = tf.concat([query, tf.ones_like(query[:, :1])], axis=1)
         return query
 
-    def item_vectors(self, item_rows: tf.Tensor, unbiased: bool = False) -> tf.Tensor:
-        """The item tower: int64 [M] to float32 [M, d], or [M, d + 1] with a bias."""
+    def item_vectors(
+        self, item_rows: tf.Tensor, unbiased: bool = False, content: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The item tower: int64 [M] to float32 [M, d], or [M, d + 1] with a bias.
+
+        Args:
+            content: what the words of all items say, if it is known: see `settled`.
+        """
         item = rows_of(self.weight("item"), item_rows)
-        if self.config.words_per_item:
-            words = tf.gather(self.content["item_words"], item_rows)
-            item += mean_of_rows(self.weight("word"), words, words > 0)
+        if content is not None:
+            item += tf.gather(content, item_rows)
+        elif self.config.words_per_item:
+            item += self._content(tf.gather(self.content["item_words"], item_rows))
         item = _unit(item)
         if "item_bias" in self.tables and not unbiased:
             # Divided by the temperature later: a bias is learned on the scale of the logits.
             bias = tf.gather(self.weight("item_bias"), item_rows)
             item = tf.concat([item, bias * self.config.temperature], axis=1)
         return item
+
+    def _content(self, words: tf.Tensor) -> tf.Tensor:
+        """What words say, of items as int64 [M, W]: float32 [M, d]."""
+        return mean_of_rows(self.weight("word"), words, words > 0)
+
+    def settled(self, trained: Collection[str]) -> dict[str, tf.Tensor]:
+        """`content`, float32 [items + 1, d], if no word is trained and every step looks at the whole
+        catalogue anyway."""
+        words, config = self.content["item_words"], self.config
+        whole = config.loss == "basket" and count_rows(words) - 1 <= config.whole_catalogue
+        if "word" in trained or not config.words_per_item or not whole:
+            return {}
+        return {"content": self._content(words.read_value())}
 
     def _queries(self, inputs: dict[str, tf.Tensor], unbiased: bool = False) -> tf.Tensor:
         """The vectors of a batch's queries."""
@@ -187,7 +210,8 @@ class TwoTower(Network):
                 [U, S], keep bool [U, H], optional; their E distinct events: query int32 [E],
                 item_rows int64 [E], event_weights float32 [E]; candidate_rows int64 [C],
                 distinct, all of the events' items among them; position int32 [E], where each
-                event's item is among them; log_q float32 [C], not for the whole catalogue.
+                event's item is among them; log_q float32 [C], not for the whole catalogue;
+                content, if `settled`.
         """
         queries = self._queries(inputs, unbiased=True)
         rows = inputs["candidate_rows"]
@@ -198,7 +222,7 @@ class TwoTower(Network):
             offset -= inputs["log_q"]
         return sampled_softmax(
             queries / self.config.temperature,
-            self.item_vectors(rows, unbiased=True),
+            self.item_vectors(rows, unbiased=True, content=inputs.get("content")),
             offset,
             tf.ones_like(offset),
             inputs["query"],
@@ -212,7 +236,7 @@ class TwoTower(Network):
         With the basket loss: of the candidates for each query, [U, C].
         """
         queries = self._queries(inputs)
-        items = self.item_vectors(self.columns(inputs))
+        items = self.item_vectors(self.columns(inputs), content=inputs.get("content"))
         logits = tf.linalg.matmul(queries, items, transpose_b=True)
         logits /= self.config.temperature
         if self.config.loss == "basket":

@@ -36,7 +36,8 @@ EFFORTS: dict[str, tuple[float, float]] = {
     "gentle": (1.0, 0.5),
 }
 """Epochs and learning rate, as multiples of the default increment's."""
-WEEK_SHARE, LARGEST_BATCH = 0.25, 4.0
+LIGHT_SCOPE = "ids"
+"""What ids have of their own; the words and weights that they share change little in a day."""
 USUAL_WINDOWS = 12
 NO_WORSE = 0.1
 """An alarm that deep increments have answered rings again when its value is worse by so much."""
@@ -60,35 +61,26 @@ def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT)
     )
 
 
-def recipe_of(effort: str, base: Recipe = INCREMENT, share: float = 1.0) -> dict[str, object]:
-    """An effort as overrides of the base recipe; empty for "standard".
-
-    Args:
-        share: of the usual events of 28 days, what the update will learn. A light update of a day
-            takes larger batches, so that days take no more steps than the week that they make up:
-            measured on daily windows of Online Retail, that costs no quality.
-    """
+def recipe_of(effort: str, base: Recipe = INCREMENT) -> dict[str, object]:
+    """An effort as overrides of the base recipe; empty for "standard"."""
     epochs, rate = EFFORTS[effort]
     wanted = replace(
         base,
         epochs=max(1, round(base.epochs * epochs)),
         learning_rate=round(base.learning_rate * rate, 6),
+        scope=LIGHT_SCOPE if effort == "light" and base.scope == "everything" else base.scope,
     )
-    if effort == "light":
-        larger = min(max(WEEK_SHARE / max(share, 1e-9), 1.0), LARGEST_BATCH)
-        wanted = replace(wanted, batch_size=round(base.batch_size * larger))
     changes = {
         name: getattr(wanted, name)
-        for name in ("epochs", "learning_rate", "batch_size")
+        for name in ("epochs", "learning_rate", "scope")
         if getattr(wanted, name) != getattr(base, name)
     }
     return changes | (GENTLE_REPLAY if effort == "gentle" else {})
 
 
 def effort_of(recipe: dict[str, object], base: Recipe = INCREMENT) -> str:
-    """The effort that a plan's overrides are, whatever the size of its batches, or "custom"."""
-    rest = {name: value for name, value in recipe.items() if name != "batch_size"}
-    return next((name for name in EFFORTS if recipe_of(name, base) == rest), "custom")
+    """The effort that a plan's overrides are, or "custom"."""
+    return next((name for name in EFFORTS if recipe_of(name, base) == recipe), "custom")
 
 
 def _over_budget(situation: Situation, limits: AdaptiveRules) -> str:
@@ -249,7 +241,7 @@ def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Deci
         "increment",
         "longest wait" if late else "worth it",
         f"{waiting(situation)}; {sums}: learnt now, {effort} effort",
-        recipe_of(effort, base, share),
+        recipe_of(effort, base),
     )
 
 

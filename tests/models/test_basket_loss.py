@@ -90,6 +90,23 @@ def test_over_a_sample_log_q_is_subtracted() -> None:
     assert float(state.network.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
 
 
+def test_content_that_is_not_trained_is_computed_once_and_changes_nothing() -> None:
+    state = make_state()
+    batch, network = batch_of(state), state.network
+    assert network.settled(network.tables) == {}
+    assert make_state(whole_catalogue=3).network.settled(()) == {}, "as large as the catalogue"
+    settled = network.settled(("user", "item"))
+    assert settled["content"].shape == (5, 3)
+    with tf.GradientTape() as tape:
+        loss = network.compute_loss(batch | settled)
+    gradients = tape.gradient(loss, network.tables)
+    assert gradients["word"] is None
+    assert float(loss) == float(network.compute_loss(batch))
+    np.testing.assert_array_equal(
+        network.scores(batch | settled).numpy(), network.scores(batch).numpy()
+    )
+
+
 @pytest.mark.parametrize("whole", [3, 4])
 def test_every_table_gets_a_row_sparse_gradient(whole) -> None:
     state = make_state(whole_catalogue=whole)

@@ -23,6 +23,7 @@ EXAMPLES = [(1, 2, 1, 1.0), (3, 5, 4, 0.0), (1, 5, 1, 0.5), (3, 2, 4, 1.0)]
 IN_SCOPE = {
     "everything": {"user": [1, 3], "item": [1, 2, 4, 5], "base": [0, 1], "head": [0, 1]},
     "embeddings": {"user": [1, 3], "item": [1, 2, 4, 5]},
+    "ids": {"user": [1, 3], "item": [1, 2, 4, 5]},
     "users": {"user": [1, 3]},
     "items": {"item": [1, 2, 4, 5]},
     "touched": {"user": [1, 3], "item": [2, 5]},
@@ -69,7 +70,7 @@ def test_only_the_scope_moves(scope, optimizer) -> None:
 @pytest.mark.parametrize(
     ("scope", "optimizer"),
     [("touched", optimizer) for optimizer in OPTIMIZERS]
-    + [("users", "adam"), ("items", "momentum"), ("embeddings", "adam")],
+    + [("users", "adam"), ("items", "momentum"), ("embeddings", "adam"), ("ids", "adam")],
 )
 def test_on_the_two_tower(make_model, world, scope, optimizer) -> None:
     """Users 1001 and 1003 (rows 1 and 3) bought items 501 and 502 (rows 1 and 2); their histories
@@ -98,6 +99,8 @@ def test_on_the_two_tower(make_model, world, scope, optimizer) -> None:
     elif scope == "items":
         assert set(tables_moved) == {"item", "history", "item_bias"}
         assert len(tables_moved["item"]) > 2  # negatives, too
+    elif scope == "ids":
+        assert set(tables_moved) == {"user", "item", "history", "item_bias"}
     else:
         assert set(tables_moved) == {"user", "item", "history", "item_bias", "word"}
     for name, rows in slots_moved.items():

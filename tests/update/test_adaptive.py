@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from models.learning.recipes import INCREMENT
@@ -90,7 +92,7 @@ def test_a_world_that_moves_faster_is_followed_sooner() -> None:
 
 
 def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() -> None:
-    assert decide(windows=4).recipe == recipe_of("light", share=4 / 24)
+    assert decide(windows=4).recipe == recipe_of("light")
     done = tuple(
         outcome(effort=effort, gains=(0.0, gain))
         for effort, gain in (("light", 0.001), ("standard", 0.05))
@@ -102,7 +104,7 @@ def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() ->
 
 def test_every_so_many_updates_one_is_standard() -> None:
     light = (outcome(effort="standard"), *(outcome() for _ in range(9)))
-    assert decide(windows=4, outcomes=light, explore=10).recipe == recipe_of("light", share=4 / 24)
+    assert decide(windows=4, outcomes=light, explore=10).recipe == recipe_of("light")
     more = (*light, outcome())
     assert decide(windows=4, outcomes=more, explore=10).recipe == recipe_of("standard")
 
@@ -204,20 +206,13 @@ def test_efforts_are_multiples_of_the_default_and_known_by_their_overrides() -> 
     assert recipe_of("light") == {
         "epochs": round(INCREMENT.epochs * 2 / 3),
         "learning_rate": pytest.approx(INCREMENT.learning_rate * 4 / 3),
+        "scope": "ids",
     }
+    narrow = replace(INCREMENT, scope="items")
+    assert "scope" not in recipe_of("light", narrow)
     for effort in EFFORTS:
         assert effort_of(recipe_of(effort)) == effort
     assert effort_of({"optimizer": "adam"}) == "custom"
-
-
-@pytest.mark.parametrize(("share", "batch"), [(1.0, 64), (0.25, 64), (0.125, 128), (0.01, 256)])
-def test_light_updates_of_days_take_no_more_steps_than_that_of_their_week(
-    share: float, batch: int
-) -> None:
-    recipe = recipe_of("light", INCREMENT, share)
-    assert recipe.get("batch_size", INCREMENT.batch_size) == batch * INCREMENT.batch_size / 64
-    assert effort_of(recipe) == "light"
-    assert "batch_size" not in recipe_of("deep", INCREMENT, share)
 
 
 def test_the_same_situation_gives_the_same_decision() -> None:
