@@ -98,11 +98,11 @@ class Ours:
             together(windows[:-RANKED_WINDOWS]),
             windows[-RANKED_WINDOWS:],
             self._rebuild,
-            self._increment,
+            replace(self._increment, patience=0),  # nothing is held out of the history
         )
         if self._way == "full + last 4 weeks":
             for learned in windows[-LAST_WEEKS:]:
-                model.fit(*learned, self._increment, ranker=None)
+                model.fit(*learned, replace(self._increment, patience=0), ranker=None)
         if self._way in ("increments", "static"):
             self._windows = []
         return model

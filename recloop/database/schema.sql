@@ -149,8 +149,10 @@ create table if not exists ledger.part (
     accepted     bigint not null default 0,
     featured     bigint not null default 0 check (featured <= accepted),  -- of them, in training_set
     training_set jsonb,                        -- TrainingSet
+    taught_at    timestamptz,                  -- in a silo: a round has taught it, it is closed
     unique (window_key, number)
 );
+alter table ledger.part add column if not exists taught_at timestamptz;
 
 do $$ begin  -- what the policy measured before anything learnt from the window
     if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass

@@ -1,8 +1,8 @@
 """Parts of windows: what is learnt at once, in one training set.
 
-A window's events are its part 0 until an update that may still conclude, or a release, has learnt
-from them. What comes later is a late part with a key of its own (`2011-06-06+1`), so that it is learnt
-once, and no event of the window twice (docs/adr/0009-late-parts.md).
+A window's events are its part 0 until an update that may still conclude, a release or a silo's round
+has learnt from them. What comes later is a late part with a key of its own (`2011-06-06+1`), so that
+it is learnt once, and no event of the window twice (docs/adr/0009-late-parts.md).
 
 Belongs here: which part new events join, which parts are ready to be learnt from. Keep out: the states
 of windows (`windows.py`), who has learnt what (`releases.py`).
@@ -19,10 +19,10 @@ from recloop.errors import BadInput, PlanOutdated
 from recloop.windows import part_key, whole
 
 CLOSED = """
-exists (
+(taught_at is not null or exists (
     select from ledger.update_window c join ledger.update u using (update_id)
     where c.window_key = part_key and u.state in ('planned', 'training', 'evaluated', 'promoted')
-)
+))
 """
 """SQL: whether the training set of `part_key` may not change any more."""
 
@@ -50,6 +50,19 @@ def receive(cursor: Cursor, window_key: str, events: int) -> int:
         (part_key(window_key, number), window_key, number, events),
     )
     return number
+
+
+def close(cursor: Cursor, keys: tuple[str, ...]) -> None:
+    """Close parts that no update of this ledger covers, because they are taught in a silo's round.
+
+    Raises:
+        PlanOutdated: see `hold`.
+    """
+    hold(cursor, keys)
+    cursor.execute(
+        "update ledger.part set taught_at = now() where part_key = any(%s) and taught_at is null",
+        (list(keys),),
+    )
 
 
 def to_feature(cursor: Cursor, window_key: str) -> list[tuple[str, int, TrainingSet | None]]:

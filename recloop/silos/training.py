@@ -30,6 +30,7 @@ from recloop.silos.naming import renamed, renaming
 from recloop.silos.offer import Offer
 from recloop.update.learning import ids_of, make_room, take_in
 from recloop.update.model import CHECKPOINT, restore_model
+from recloop.windows import whole
 
 if TYPE_CHECKING:
     from models.ordering.cascade import Cascade
@@ -78,14 +79,16 @@ def train_silo(
         windows = tuple(key for key in parts.ready(cursor) if key not in taught)
         sets = [parts.training_set_of(cursor, key) for key in windows]
         names = renaming(cursor, offer.items)
-    if not windows:
-        raise BadData(
-            "this silo has no window that the offer does not know; ingest the next first."
-        )
+        if not windows:
+            raise BadData(
+                "this silo has no window that the offer does not know; ingest the next first."
+            )
+        # What comes later for these windows is taught as a part of its own, in a later round.
+        parts.close(cursor, windows)
     examples = renamed(read_examples(sets), names)
     plan = UpdatePlan(
         decision="increment",
-        target=windows[-1],
+        target=whole(windows[-1]),
         windows=windows,
         parent_release=offer.release,
         strategy=strategy or Strategy(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from recloop.silos.joining import accept
 from recloop.silos.offer import Offer, make_offer, read_offer
 from recloop.silos.training import train_silo
 from recloop.update.model import restore_model
-from tests.behavior.shop import WEEKS, shop_week, write
+from tests.behavior.shop import WEEKS, Line, shop_week, write
 from tests.silos.conftest import NAMES, SECRET, user_of
 
 Shops = dict[str, Settings]
@@ -171,16 +171,22 @@ def test_the_coordinator_merges_what_the_silos_learned_without_them(
     assert sorted(again.merged) == sorted(Path(silo).name for silo in silos)
     with pytest.raises(BadData, match="no window that the offer does not know"):
         train_silo(shops["south"], again, tmp_path / "next")
-    deliver(shops["south"], WEEKS[:3], "south")
+    late = [
+        line | {"InvoiceNo": f"9{line['InvoiceNo']}", "Quantity": "13"}
+        for line in shop_week(WEEKS[1], seed=7)[::40]
+    ]
+    deliver(shops["south"], WEEKS[:3], "south", late)
     following = train_silo(shops["south"], again, tmp_path / "next")
-    assert following["windows"] == [WEEKS[2]]
+    assert following["windows"] == [f"{WEEKS[1]}+1", WEEKS[2]], "what came late is taught, once"
+    whole_week = len(shop_week(WEEKS[2], seed=7))
+    assert following["examples"] <= whole_week + len(late) < whole_week + len(shop_week(WEEKS[1]))
     with pytest.raises(BadInput, match=r"trained from release 1; releases 2 are taken"):
         accept(coordinator, [deltas["noised"]], 0)
     assert len(accept(coordinator, [deltas["noised"]], 1)) == 1
 
 
-def deliver(settings: Settings, weeks: list[str], name: str) -> None:
-    lines = [line for week in weeks for line in shop_week(week, seed=7)]
+def deliver(settings: Settings, weeks: list[str], name: str, late: Sequence[Line] = ()) -> None:
+    lines = [*(line for week in weeks for line in shop_week(week, seed=7)), *late]
     for line in lines:
         line["CustomerID"] = user_of(name, line["CustomerID"])
         if name == "south" and line["StockCode"] == "20079":
