@@ -145,9 +145,10 @@ def _blended(state: ModelState, name: str, blends: list[Blend | None]) -> Float3
     known = count_rows(table) - 1
     if known == 0:
         return _random_rows(state, name, len(blends))
-    spaced = np.linspace(1, known, min(known, MEAN_ROWS)).astype(np.int64)
-    mean = tf.gather(table, spaced).numpy().mean(axis=0, dtype=np.float64)
-    start = np.tile(mean, (len(blends), 1))
+    start = np.zeros((len(blends), *table.shape[1:]))
+    if None in blends:
+        spaced = np.linspace(1, known, min(known, MEAN_ROWS)).astype(np.int64)
+        start += tf.gather(table, spaced).numpy().mean(axis=0, dtype=np.float64)
     blended = [(i, blend) for i, blend in enumerate(blends) if blend is not None]
     if blended:
         named = np.zeros(known + 1, np.bool_)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from models.learning.recipes import INCREMENT, Recipe
 from recloop.rules import AdaptiveRules, PolicyRules
@@ -39,6 +40,8 @@ EFFORTS: dict[str, tuple[float, float]] = {
 LIGHT_SCOPE = "ids"
 """What ids have of their own; the words and weights that they share change little in a day."""
 USUAL_WINDOWS = 12
+CLEARLY = 2.0
+"""Standard deviations of the difference between two efforts, before it is believed."""
 NO_WORSE = 0.1
 """An alarm that deep increments have answered rings again when its value is worse by so much."""
 GENTLE_REPLAY = {"replay": "uniform", "replay_share": 0.25}
@@ -61,7 +64,7 @@ def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT)
     )
 
 
-def recipe_of(effort: str, base: Recipe = INCREMENT) -> dict[str, object]:
+def recipe_of(effort: str, base: Recipe = INCREMENT) -> dict[str, Any]:
     """An effort as overrides of the base recipe; empty for "standard"."""
     epochs, rate = EFFORTS[effort]
     wanted = replace(
@@ -78,7 +81,7 @@ def recipe_of(effort: str, base: Recipe = INCREMENT) -> dict[str, object]:
     return changes | (GENTLE_REPLAY if effort == "gentle" else {})
 
 
-def effort_of(recipe: dict[str, object], base: Recipe = INCREMENT) -> str:
+def effort_of(recipe: dict[str, Any], base: Recipe = INCREMENT) -> str:
     """The effort that a plan's overrides are, or "custom"."""
     return next((name for name in EFFORTS if recipe_of(name, base) == recipe), "custom")
 
@@ -177,13 +180,13 @@ def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decis
     if (
         changed(quality, "down")
         and (quality[-1] or 0.0) < (level or 0.0)
-        and not _settled(quality[-1], [_quality(s) for s in answered], 2, min)
+        and not _settled(quality[-1], [_quality(s) for s in answered], min)
     ):
         why = f"the champion's NDCG@20 fell to {quality[-1]:.3f} (usually {level:.3f})"
     elif (
         changed(drift, "up")
         and (drift[-1] or 0.0) > (moved or 0.0)
-        and not _settled(drift[-1], [s.popularity_drift for s in answered], 1, max)
+        and not _settled(drift[-1], [s.popularity_drift for s in answered], max)
     ):
         why = (
             f"what is popular moved: {drift[-1]:.2f} from the windows before (usually {moved:.2f})"
@@ -191,7 +194,7 @@ def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decis
     elif (
         volume
         and now.events > limits.surge * volume
-        and not _settled(now.events, [s.events for s in answered], 1, max)
+        and not _settled(now.events, [s.events for s in answered], max)
     ):
         why = f"{now.events:,} events in one window, where {volume:,.0f} are usual"
     if not why:
@@ -208,14 +211,11 @@ def _answered(situation: Situation) -> list[Signals]:
 
 
 def _settled(
-    now: float | None,
-    then: Sequence[float | None],
-    times: int,
-    worst: Callable[[list[float]], float],
+    now: float | None, then: Sequence[float | None], worst: Callable[[list[float]], float]
 ) -> bool:
-    """Whether so many answers were given, to values no better than this one by more than a tenth."""
+    """Whether an answer was given to a value that this one is not worse than by more than a tenth."""
     known = [value for value in then if value is not None]
-    if now is None or len(known) < times:
+    if now is None or not known:
         return False
     tenth = NO_WORSE * abs(worst(known))
     return now >= worst(known) - tenth if worst is min else now <= worst(known) + tenth
@@ -256,7 +256,7 @@ def _effort(situation: Situation, limits: AdaptiveRules) -> str:
         gain_rates([o for o in done if o.effort == effort]) for effort in ("light", "standard")
     ]
     for light, standard in zip(*beliefs, strict=True):
-        if light.mean < standard.mean - (light.spread**2 + standard.spread**2) ** 0.5:
+        if light.mean < standard.mean - CLEARLY * (light.spread**2 + standard.spread**2) ** 0.5:
             return "standard"
     return "light"
 

@@ -8,8 +8,9 @@ Two small models, refitted from the ledger at every decision, so that nothing ha
 The rate is also what waiting loses: a champion that lacks `share` of 28 days' events is expected to
 rank worse by rate * share. It is told apart for all pairs and for new ones: repeat purchases hardly
 need fresh weights, new ones do. One outcome says little (a hundred users' difference is mostly
-noise), so it is weighed by its own uncertainty against a prior: the conjugate update of a normal mean
-with known variances (Gelman et al., Bayesian data analysis, 3rd ed. 2013, section 2.5).
+noise), so they are weighed against a prior: the conjugate update of a normal mean with a known
+variance (Gelman et al., Bayesian data analysis, 3rd ed. 2013, section 2.5), which is the median of
+theirs. Each by its own would be biased: an update that changed nothing has no gain, and no variance.
 """
 
 from __future__ import annotations
@@ -84,14 +85,16 @@ def gain_rates(outcomes: Sequence[Outcome]) -> tuple[Belief, ...]:
 
 
 def _gain_rate(outcomes: Sequence[Outcome], part: int) -> Belief:
-    precision, total = PRIOR_SPREAD**-2, PRIOR_RATE * PRIOR_SPREAD**-2
-    for outcome in outcomes:
-        gain = outcome.gains[part]
-        if outcome.decision != "increment" or gain is None or outcome.share <= 0:
-            continue
-        weight = (outcome.share / max(outcome.noise[part], LEAST_NOISE)) ** 2
-        precision += weight
-        total += weight * gain / outcome.share
+    judged = [
+        (outcome.share, gain, outcome.noise[part])
+        for outcome in outcomes
+        for gain in [outcome.gains[part]]
+        if outcome.decision == "increment" and gain is not None and outcome.share > 0
+    ]
+    share, gain, noise = np.array(judged, np.float64).reshape(-1, 3).T
+    variance = max(float(np.median(noise)), LEAST_NOISE) ** 2 if judged else 1.0
+    precision = PRIOR_SPREAD**-2 + float(share @ share) / variance
+    total = PRIOR_RATE * PRIOR_SPREAD**-2 + float(share @ gain) / variance
     return Belief(max(total / precision, 0.0), precision**-0.5)
 
 

@@ -122,7 +122,6 @@ def test_growing_does_not_retrace(make_model, world, recipe) -> None:
     model.grow(np.array([2001]), Items(np.array([901]), np.array([[1, 0, 0]], np.int32)))
     model.fit(world.queries, events([0, 1], [901, 520]), recipe)
     assert list(model._state.compiled.values()) == [compiled]
-    assert compiled.experimental_get_tracing_count() == 1
 
 
 def test_nothing_to_learn_from(model, world, recipe) -> None:

@@ -36,6 +36,15 @@ def test_one_outcome_moves_the_rate_by_its_weight() -> None:
     assert new.spread == pytest.approx(0.2 / 2**0.5)
 
 
+def test_an_outcome_is_not_believed_more_because_nothing_changed() -> None:
+    quiet = outcome(gains=(0.0, 0.0), noise=(0.001, 0.001))
+    loud = outcome(gains=(0.0, 0.08), noise=(0.08, 0.08))
+    _, new = gain_rates([quiet, loud, loud])
+    # In equal parts: gains of 0, .08 and .08 on shares of .1, with the median's noise.
+    assert new.mean == pytest.approx((PRIOR_RATE / PRIOR_SPREAD**2 + 0.016 / 0.08**2)
+                                     / (PRIOR_SPREAD**-2 + 0.03 / 0.08**2))  # fmt: skip
+
+
 def test_many_outcomes_without_gain_say_that_waiting_is_free() -> None:
     still = [outcome(gains=(0.0, 0.0))] * 100
     assert all(belief.mean < 0.01 for belief in gain_rates(still))
