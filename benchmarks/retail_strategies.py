@@ -168,11 +168,12 @@ class Strategy(Ours):
         """What `recloop.update.sharding` does with workers, in this process: the CPU seconds are of
         all shards together."""
         from models.ordering import cascade_parts
-        from recloop.update.sharding import shard_numbers
+        from recloop.update.sharding import shard_batch, shard_numbers
 
         mark = cascade_parts.mark_of(model)
         owners = shard_numbers(queries.user_keys, self._change.shards)[interactions.query]
         parts = []
+        size = shard_batch(self._increment.batch_size, self._change.shards)
         for number in np.unique(owners):
             own = _only(interactions, owners == number)
             rows, query = np.unique(own.query, return_inverse=True)
@@ -180,7 +181,8 @@ class Strategy(Ours):
             own = Interactions(query.astype(np.int32), own.item_keys, own.weights)
             seed = self._seed + 1000 * int(number)
             ranker = replace(self._ranker, seed=seed)
-            model.fit(asked, own, replace(self._increment, seed=seed), ranker=ranker)
+            recipe = replace(self._increment, batch_size=size, seed=seed)
+            model.fit(asked, own, recipe, ranker=ranker)
             parts.append(cascade_parts.part_of(model, mark, asked, own))
             cascade_parts.put_back(model, mark)
         cascade_parts.merge(model, parts)

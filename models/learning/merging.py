@@ -3,16 +3,21 @@
 Each worker trains a copy of the same model on its share of the examples; what it changed is a
 `Part`. Parts are merged into the start (or into a later model that knows the same keys):
 
-    row r of a keyed table    += w[r]^e * sum_s (n_s[r] / n[r]) * a_s * change_s[r]
+    row r of a keyed table    += w[r]^e * sum_s (m_s[r] / m[r]) * a_s * change_s[r]
     a dense table             += w^e    * sum_s (n_s / n)       * a_s * change_s
     Adagrad's accumulators    += sum_s a_s * change_s
     other slots                  as their tables
 
-where n_s is the number of examples of part s and n_s[r] how many times they touched the row
-(`Part.times`), n the sums, and a_s the discount of a stale part. So a row that one worker alone was
-about takes that worker's value; a row that no example was about, but a softmax pushed, is averaged
-by those that did; a row that nothing changed stays bit-identical. An accumulator is a sum over
-examples, and stays one.
+where n_s is the number of examples of part s, n the sum, a_s the discount of a stale part, and
+
+    m_s[r] = times that the examples of s touched the row (`Part.times`) + p * n_s / mean n
+
+for a part that changed the row, else 0; m is its sum. p (`pushed`) is what a worker has to say of a row
+by pushing it alone, as the softmax pushes those that were not chosen: with 0, a row that an example
+anywhere was about is taken from those workers as if the others' users had liked it as well. So a row
+that one worker alone changed takes that worker's value; a row that no example was about, but a
+softmax pushed, is averaged by examples; a row that nothing changed stays bit-identical. An
+accumulator is a sum over examples, and stays one.
 
 A mean is as long as the step of one worker, who saw a share of the examples: one process would have
 gone further. w = 1 / sum_s (n_s / n)^2 is how many equal workers the mean is of, and e (`stretch`) how
@@ -148,6 +153,7 @@ def merge(
     parts: Sequence[Part],
     discounts: Sequence[float] | None = None,
     stretch: float = 0.0,
+    pushed: float = 0.0,
 ) -> None:
     """Merges the parts into `state`, in place.
 
@@ -158,6 +164,7 @@ def merge(
         parts: those without an example and without a step are passed over.
         discounts: in [0, 1], one for each part; None: 1.
         stretch: exponent of the number of workers in a mean; 0: the mean itself.
+        pushed: how many touches of a row a worker's push of it is worth, not negative.
 
     Raises:
         ValueError: the parts were trained with different optimizers, or are of another family.
@@ -182,12 +189,16 @@ def merge(
     for name in state.network.tables:
         given = [(part, old) for part, old in weighed if name in part.tables]
         if given:
-            _merge_table(state, name, given, stretch)
+            _merge_table(state, name, given, stretch, pushed)
     state.steps += sum(part.steps for part, _ in weighed)
 
 
 def _merge_table(
-    state: ModelState, name: str, weighed: list[tuple[Part, float]], stretch: float
+    state: ModelState,
+    name: str,
+    weighed: list[tuple[Part, float]],
+    stretch: float,
+    pushed: float,
 ) -> None:
     table = state.network.tables[name]
     slots = {slot: state.optimizer.slots[slot] for slot in _slots_of(state.optimizer.slots, name)}
@@ -213,7 +224,8 @@ def _merge_table(
         moved[number, rows[changed & (rows >= 0)]] = part.examples
         places.append(rows)
     times *= moved > 0
-    share = np.where(times.sum(axis=0) > 0, times, moved)
+    mean = float(np.mean([part.examples for part, _ in weighed]))
+    share = np.where(times.sum(axis=0) > 0, times + pushed * moved / max(mean, 1.0), moved)
     total = share.sum(axis=0)
     share /= np.where(total > 0, total, 1.0)
     # Kish's effective number of equal parts: 1 where one part has it all.

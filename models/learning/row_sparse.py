@@ -183,10 +183,9 @@ class RowSparseOptimizer(tf.Module):
     def grow(self, name: str, rows: int) -> None:
         """Appends `rows` rows to the slots of a table, as new."""
         for slot, variable in self._slots_of(name).items():
-            start = tf.constant(self.initial(slot), tf.float32)
-            fresh = tf.fill([rows, *variable.shape[1:]], start)
-            append_rows(variable, fresh)
-        append_rows(self.touched[name], tf.ones([rows], tf.bool))
+            shape = [rows, *variable.shape[1:]]
+            append_rows(variable, np.full(shape, self.initial(slot), np.float32))
+        append_rows(self.touched[name], np.ones(rows, bool))
 
     def keep_rows(self, name: str, rows: Int64Array) -> None:
         """Keeps only these rows (int64 [n]) of the slots of a table, in this order."""

@@ -44,7 +44,7 @@ def retrieval_logits(towers: ModelState, queries: Queries) -> Float32Array:
             table = network.item_vectors(tf.range(1, items + 1))
             return tf.linalg.matmul(vectors, table, transpose_b=True) / network.temperature
 
-        towers.compiled["logits"] = logits
+        towers.compiled["logits"] = logits.get_concrete_function()
     result: Float32Array = towers.compiled["logits"](  # type: ignore[operator]
         *translate(towers, queries), np.int64(len(towers.items))
     ).numpy()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.learning.recipes import INCREMENT
-from recloop.contracts import Candidate, Lease, Release, ShardReport
+from recloop.contracts import Candidate, Lease, Release, ShardReport, UpdatePlan
 from recloop.database.connection import transaction
 from recloop.errors import BadInput
 from recloop.features.examples import Examples
@@ -53,6 +53,21 @@ class Learned:
     part: CascadePart
     discount: float
     cost: Cost
+
+
+def in_shard(plan: UpdatePlan) -> UpdatePlan:
+    """The plan as a shard trains it: with smaller batches."""
+    size = plan.strategy.recipe.get("batch_size", INCREMENT.batch_size)
+    recipe = {**plan.strategy.recipe, "batch_size": shard_batch(size, plan.strategy.shards)}
+    strategy = plan.strategy.model_copy(update={"recipe": recipe})
+    return plan.model_copy(update={"strategy": strategy})
+
+
+def shard_batch(batch_size: int, shards: int) -> int:
+    """Examples per step of one shard of so many: smaller by their root, so that a shard takes some
+    more steps than its share of one process's, and the merge (`models.learning.merging`) has the
+    other half to make up for."""
+    return max(2, round(batch_size / shards**0.5))
 
 
 def shard_numbers(user_keys: np.ndarray, count: int) -> np.ndarray:
@@ -102,7 +117,7 @@ def learn_shard(
         make_room(model, material.seen, ids_of(plan))
         mark = cascade_parts.mark_of(model)
         judged = shard_of(material.held_out, number, plan.strategy.shards)
-        report = take_in(model, own, plan, seed, progress, _purpose(number), judged)
+        report = take_in(model, own, in_shard(plan), seed, progress, _purpose(number), judged)
         examples = report.examples
         part = cascade_parts.part_of(model, mark, own.queries(), own.interactions())
         folder = settings.artifacts / "shards" / f"{update_id}-{number}-{token}"
@@ -185,7 +200,7 @@ def merge_shards(
         own = shard_of(material.seen, number, plan.strategy.shards)
         if len(own.item_keys):
             judged = shard_of(material.held_out, number, plan.strategy.shards)
-            report = take_in(model, own, plan, seed, progress, _purpose(number), judged)
+            report = take_in(model, own, in_shard(plan), seed, progress, _purpose(number), judged)
             examples += report.examples
     remember(model, material.seen, recipe_of(plan, seed, INCREMENT))
     elsewhere = sum(one.cost.cpu_seconds for one in learned)

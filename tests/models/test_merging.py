@@ -83,6 +83,17 @@ def test_a_row_that_was_touched_here_and_pushed_there_takes_what_touched_it() ->
     assert changes(state, mark)["item"] == [0, 1, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(("pushed", "expected"), [(0.0, 1.0), (1.0, -2.0), (4.0, -3.8)])
+def test_a_push_is_worth_so_many_touches_by_hand(pushed: float, expected: float) -> None:
+    """Touched twice by the one, pushed by the other. With 1: (3 * 1 - 1 * 11) / 4."""
+    state = tiny_state()
+    mark = Mark.of(state)
+    given = [part(10, {10: (1, 0.5)}, {100: (2, 1.0)}), part(10, items={100: (0, -11.0)})]
+    merge(state, given, pushed=pushed)
+    assert changes(state, mark)["item"] == pytest.approx([0, expected, 0, 0, 0, 0])
+    assert changes(state, mark)["user"] == [0, 0.5, 0, 0, 0], "of one part"
+
+
 def test_what_nothing_changed_stays_bit_identical() -> None:
     state = tiny_state()
     mark = Mark.of(state)
