@@ -192,6 +192,11 @@ class RowSparseOptimizer(tf.Module):
         for variable in (*self._slots_of(name).values(), self.touched[name]):
             keep_rows(variable, rows)
 
+    def touch_all(self, tables: Mapping[str, tf.Variable]) -> None:
+        """All rows may differ from what was saved: the tables were written past `apply`."""
+        for name, variable in self.touched.items():
+            variable.assign(np.ones(count_rows(tables[name]), bool))
+
     def forget_touched(self, tables: Mapping[str, tf.Variable]) -> None:
         """From now on, `touched` speaks of what changes after this, in these tables."""
         for name, variable in self.touched.items():

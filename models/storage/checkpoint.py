@@ -129,6 +129,7 @@ def _assemble(
         table.assign(arrays[f"table/{name}"])
     for name, slot in state.optimizer.slots.items():
         slot.assign(arrays[f"slot/{name}"])
+    state.optimizer.touch_all(tables)
     for name, content in state.network.content.items():
         content.assign(arrays[f"content/{name}"])
     state.extra = {

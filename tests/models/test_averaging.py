@@ -94,6 +94,16 @@ def test_an_average_is_saved_restored_and_trained_on(model, tmp_path, world, rec
         assert (again.parameters()[name] == array).all(), name
 
 
+def test_an_average_grows_and_is_trained_on_as_it_is(model, world, recipe) -> None:
+    """Not only what was saved and restored between: new rows are noted as touched beside the old."""
+    mean = Recommender(average([model._state, model._state]))
+    mean.grow(np.array([2001]), Items(np.array([901]), np.array([[1, 0, 0]], np.int32)))
+    mean.fit(world.queries, world.interactions, recipe)
+    touched = mean._state.optimizer.touched
+    for name, table in mean.parameters().items():
+        assert len(touched[name].numpy()) == len(np.atleast_1d(table)), name
+
+
 def test_nothing_and_different_configurations_are_refused(model) -> None:
     with pytest.raises(ValueError, match="at least one"):
         average([])
