@@ -152,7 +152,12 @@ create table if not exists ledger.part (
     taught_at    timestamptz,                  -- in a silo: a round has taught it, it is closed
     unique (window_key, number)
 );
-alter table ledger.part add column if not exists taught_at timestamptz;
+do $$ begin  -- a database from before silos closed what they teach
+    if not exists (select from pg_attribute where attrelid = 'ledger.part'::regclass
+                   and attname = 'taught_at') then
+        alter table ledger.part add column taught_at timestamptz;
+    end if;
+end $$;
 
 do $$ begin  -- what the policy measured before anything learnt from the window
     if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
