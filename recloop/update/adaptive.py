@@ -14,7 +14,7 @@ repeats itself, refused challengers, a measured incremental gap, a catalogue tha
 know, quality that fell.
 
 How an update is done follows from why: the cheapest effort that has not been shown to learn less, a
-deep one after a change, another recipe after a refusal.
+standard one after a change, a deep one for an unknown catalogue, another recipe after a refusal.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ USUAL_WINDOWS = 12
 CLEARLY = 2.0
 """Standard deviations of the difference between two efforts, before it is believed."""
 NO_WORSE = 0.1
-"""An alarm that deep increments have answered rings again when its value is worse by so much."""
+"""An alarm that an increment has answered rings again when its value is worse by so much."""
 GENTLE_REPLAY = {"replay": "uniform", "replay_share": 0.25}
 """After a refusal: half the rate, and one past example for four new ones."""
 
@@ -153,7 +153,7 @@ def _unscorable(situation: Situation, limits: AdaptiveRules, base: Recipe) -> De
     if share is None or share < limits.unscorable or share < 3 * before:
         return None
     said = f"{share:.0%} of the window's events are on items that the champion cannot score"
-    if any((s.unscorable or 0.0) >= limits.unscorable for s in _answered(situation)[-1:]):
+    if any((s.unscorable or 0.0) >= limits.unscorable for s in _answered(situation, "deep")[-1:]):
         return Decision(
             "rebuild",
             "unknown catalogue",
@@ -168,14 +168,14 @@ def _unscorable(situation: Situation, limits: AdaptiveRules, base: Recipe) -> De
 
 
 def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decision | None:
-    """Quality that fell, popularity that moved, a surge: beyond what is usual, and worse than what deep
-    increments have answered: what is left of an answered alarm is not the champion's age."""
+    """Quality that fell, popularity that moved, a surge: beyond what is usual, and worse than what was
+    answered already: what is left of an answered alarm is not the champion's age."""
     now = situation.signals
     every = (*situation.earlier, now)
     quality, drift = [_quality(s) for s in every], [s.popularity_drift for s in every]
     level, moved = usual(quality[:-1]), usual(drift[:-1])
     volume = usual([s.events for s in _recent(situation)])
-    answered = _answered(situation)
+    answered = _answered(situation, "standard", "deep")
     why = ""
     if (
         changed(quality, "down")
@@ -200,14 +200,17 @@ def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decis
     if not why:
         return None
     return Decision(
-        "increment", "a change", f"{why}: learnt at once, and deeply", recipe_of("deep", base)
+        "increment",
+        "a change",
+        f"{why}: learnt at once, standard effort",
+        recipe_of("standard", base),
     )
 
 
-def _answered(situation: Situation) -> list[Signals]:
-    """The signals that recent deep increments answered, oldest first."""
+def _answered(situation: Situation, *efforts: str) -> list[Signals]:
+    """The signals that recent increments of these efforts answered, oldest first."""
     recent = {whole(key) for key in situation.available[-USUAL_WINDOWS:]}
-    return [o.signals for o in situation.outcomes if o.effort == "deep" and o.target in recent]
+    return [o.signals for o in situation.outcomes if o.effort in efforts and o.target in recent]
 
 
 def _settled(

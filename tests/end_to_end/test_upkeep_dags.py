@@ -197,6 +197,12 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
         run = next(r for r in loop.client.runs("rollback_release") if r["dag_run_id"] == run_id)
         assert run["triggering_user_name"] == PERSON
 
+        known = loop.one("select max(window_key) from ledger.window where state = 'featured'")
+        run_id = submit(loop.client, page, "ingest_behavior", {"window": known})
+        states = finished(loop, "ingest_behavior", run_id)
+        assert set(states.values()) == {"success"}, states
+        assert loop.client.xcom("ingest_behavior", run_id, "featurize")["window"] == known
+
         run_id = submit(loop.client, page, "behavior_arrival")
         finished(loop, "behavior_arrival", run_id)
         loop.client.pause("behavior_arrival")  # what it found at the source goes its way
