@@ -278,8 +278,10 @@ def _cost(situation: Situation, effort: str) -> Cost:
 
 
 def _urgency(situation: Situation) -> float:
-    """How fast the world moves now, against what is usual: from 1/2 to 2."""
-    now = situation.signals.popularity_drift
+    """How fast the world moves now, against what is usual: from 1/2 to 2. Now: the middle of three
+    windows, because one of a day has few events to tell by."""
+    latest = (*situation.earlier, situation.signals)[-3:]
+    now = usual([s.popularity_drift for s in latest])
     before = usual([s.popularity_drift for s in _recent(situation)])
     if now is None or not before:
         return 1.0

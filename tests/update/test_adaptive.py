@@ -30,6 +30,7 @@ def decide(
     outcomes: tuple[Outcome, ...] = (),
     spent: float = 0.0,
     gap: float | None = None,
+    earlier: tuple[Signals, ...] = (USUAL,) * 12,
     **limits: object,
 ) -> Decision:
     situation = Situation(
@@ -39,7 +40,7 @@ def decide(
         champion=4,
         lineage_windows=3,
         signals=signals,
-        earlier=(USUAL,) * 12,
+        earlier=earlier,
         outcomes=outcomes,
         usual_events=24_000.0,
         spent=spent,
@@ -85,10 +86,14 @@ def test_where_updates_were_shown_to_gain_nothing_it_waits_as_long_as_it_may() -
 
 
 def test_a_world_that_moves_faster_is_followed_sooner() -> None:
-    fast = with_signals(popularity_drift=0.2)
-    slow = decide(price=0.05)
-    assert slow.kind == "skip"
-    assert decide(fast, price=0.05).kind == "increment"
+    """By the middle of the last three windows, where drift goes up and down."""
+    low, high, fast = (with_signals(popularity_drift=drift) for drift in (0.08, 0.12, 0.2))
+    before = (low, high) * 6
+    once = decide(fast, price=0.04, earlier=(*before, low))
+    twice = decide(fast, price=0.04, earlier=(*before, fast))
+    assert (once.rule, twice.rule) == ("not worth it", "worth it")
+    assert "lose about 1.7%" in once.reason
+    assert "lose about 2.4%" in twice.reason
 
 
 def test_the_cheapest_effort_is_taken_until_it_has_been_shown_to_learn_less() -> None:
