@@ -65,7 +65,7 @@ VOLUME_WINDOWS = 3
 def measure_stream(stream: Any, names: list[str], seed: int, told: Callable[[str], None]) -> Json:
     """All policies on one stream, side by side, so that what else the machine does falls on all."""
     from benchmarks.policy_run import Replay, in_hindsight
-    from recloop.update.adaptive import effort_of
+    from recloop.update.efforts import effort_of
 
     told(f"{stream.name}: {len(stream)} windows; learning the warm-up")
     start = stream.begin(seed)
@@ -136,6 +136,7 @@ def described(stream: Any, runs: dict[str, Any]) -> Json:
             "rule": decision.rule,
             "reason": decision.reason,
             "recipe": decision.recipe,
+            "rank": decision.rank,
             "cpu_s": cost,
         }
         for run in [runs.get("adaptive")]

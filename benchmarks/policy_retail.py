@@ -23,10 +23,10 @@ from benchmarks.retail_ours import RANKED_WINDOWS, grow
 from benchmarks.retail_protocol import Protocol, measure
 from benchmarks.retail_systems import Csr
 from models.arrays import Interactions, Queries
-from models.learning.recipes import INCREMENT, REBUILD, Recipe
+from models.learning.recipes import INCREMENT, RANK, REBUILD, Recipe
 from models.ordering.ranker_config import CascadeConfig
 from recloop.features.known import joined_own_items, joined_statistics
-from recloop.update.adaptive import recipe_of
+from recloop.update.efforts import recipe_of
 
 if TYPE_CHECKING:
     from models.ordering.cascade import Cascade
@@ -106,10 +106,12 @@ class Retail:
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
+        rank: bool,
     ) -> None:
         queries, interactions = _joined([self._windows[n] for n in windows])
         grow(model, queries.user_keys, self._catalogues[max(windows) + 1])
-        model.fit(queries, interactions, replace(self.base, **recipe, seed=seed))
+        taught = replace(self.base, **recipe, seed=seed)
+        model.fit(queries, interactions, taught, ranker=RANK if rank else None)
 
     def measure(self, model: Cascade, index: int) -> Scores:
         found: Scores = {}

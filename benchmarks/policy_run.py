@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.cost import Meter
 from benchmarks.policy_stream import Scores, Stream
 from recloop.rules import PolicyRules
-from recloop.update.adaptive import effort_of
+from recloop.update.efforts import effort_of
 from recloop.update.outcomes import Outcome
 from recloop.update.policies import Decision, Policy, Situation
 from recloop.update.signals import Observed, Signals, measure_signals
@@ -104,7 +104,9 @@ class Replay:
             if decision.kind == "rebuild":
                 self._model = stream.rebuild(index, self._seed)
             else:
-                stream.increment(self._model, self._pending, decision.recipe, self._seed)
+                stream.increment(
+                    self._model, self._pending, decision.recipe, self._seed, decision.rank
+                )
         self.outcomes.append(
             Outcome(
                 target=situation.target,
@@ -117,6 +119,7 @@ class Replay:
                 cost=meter.cpu_s,
                 promoted=True,
                 signals=situation.signals,
+                rank=decision.rank,
             )
         )
         self._lineage = 0 if decision.kind == "rebuild" else self._lineage + len(self._pending)

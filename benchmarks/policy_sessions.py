@@ -28,7 +28,7 @@ from benchmarks.sessions_protocol import HISTORY, read_periods, test_of
 from benchmarks.sessions_systems import FIRST, NEXT, joined
 from models.learning.recipes import Recipe
 from models.sequential.sessions import Sessions, queries_of
-from recloop.update.adaptive import recipe_of
+from recloop.update.efforts import recipe_of
 
 if TYPE_CHECKING:
     from models.sequential.session_recommender import SessionRecommender
@@ -92,7 +92,9 @@ class SessionStream:
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
+        rank: bool,
     ) -> None:
+        del rank
         sessions = joined([self._windows[n] for n in windows])
         model.meet(sessions)
         model.fit(sessions, replace(self.base, **recipe, seed=seed))

@@ -71,8 +71,10 @@ class Stream(Protocol):
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
+        rank: bool,
     ) -> None:
-        """Teaches it some windows, in place; `recipe` overrides `base`."""
+        """Teaches it some windows, in place; `recipe` overrides `base`. `rank`: its ranker, too, if
+        it has one."""
         ...
 
     def measure(self, model: Any, index: int) -> Scores:

@@ -37,6 +37,8 @@ class Change:
     rebuild: dict[str, Any] = field(default_factory=dict)
     """Of the towers' training from scratch."""
     ids: dict[str, Any] = field(default_factory=dict)
+    rank: bool = True
+    """False: the ranker stays as the warm-up left it."""
     average_releases: int = 1
     maintain: str = "none"
     warm_start: bool = True
@@ -59,6 +61,7 @@ CHANGES: dict[str, Change] = {
     "scope items": Change(recipe={"scope": "items"}),
     "scope touched": Change(recipe={"scope": "touched"}),
     "ranker's head alone": Change(ranker={"scope": "head"}),
+    "ranker rests": Change(rank=False),
     "SGD": Change(recipe={"optimizer": "sgd", "learning_rate": 0.05}),
     "momentum": Change(recipe={"optimizer": "momentum", "learning_rate": 0.01}),
     "RMSprop": Change(recipe={"optimizer": "rmsprop", "learning_rate": 0.003}),
@@ -154,9 +157,8 @@ class Strategy(Ours):
         if self._change.shards > 1:
             self._fit_in_shards(model, queries, interactions)
         else:
-            model.fit(
-                queries, interactions, self._increment, ranker=self._ranker, validate=validate
-            )
+            ranker = self._ranker if self._change.rank else None
+            model.fit(queries, interactions, self._increment, ranker=ranker, validate=validate)
         model.remember(queries, interactions, self._increment, _day(window.end))
         if validate is not None:
             model.fit(queries, held, replace(self._increment, patience=0, epochs=3), ranker=None)

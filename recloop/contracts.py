@@ -86,6 +86,8 @@ class Strategy(Contract):
     """Overrides of the towers' recipe."""
     ranker: dict[str, Any] = Field(default_factory=dict)
     """Overrides of the ranker's recipe."""
+    rank: bool = True
+    """Whether an increment teaches the ranker, too; false: it rests, and the towers learn alone."""
     ids: dict[str, Any] = Field(default_factory=dict)
     """Overrides of `models.learning.recipes.NewIds`."""
     average_releases: int = 1

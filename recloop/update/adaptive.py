@@ -20,32 +20,23 @@ standard one after a change, a deep one for an unknown catalogue, another recipe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 from models.learning.recipes import INCREMENT, Recipe
 from recloop.rules import AdaptiveRules, PolicyRules
+from recloop.update.efforts import EFFORTS, recipe_of
 from recloop.update.outcomes import SLICES, Cost, cost_of, gain_rates, refusals
 from recloop.update.policies import Decision, Situation, waiting
 from recloop.update.signals import Signals, changed, usual
 from recloop.windows import whole
 
-EFFORTS: dict[str, tuple[float, float]] = {
-    "light": (2 / 3, 4 / 3),
-    "standard": (1.0, 1.0),
-    "deep": (2.0, 1.0),
-    "gentle": (1.0, 0.5),
-}
-"""Epochs and learning rate, as multiples of the default increment's."""
-LIGHT_SCOPE = "ids"
-"""What ids have of their own; the words and weights that they share change little in a day."""
+RANKED_SHARE = 1 / 14
+"""Of a usual 28 days' events: what light updates learn before one of them teaches the ranker, which
+needs some lists to learn from, and changes little from one day to the next."""
 USUAL_WINDOWS = 12
 CLEARLY = 2.0
 """Standard deviations of the difference between two efforts, before it is believed."""
 NO_WORSE = 0.1
 """An alarm that an increment has answered rings again when its value is worse by so much."""
-GENTLE_REPLAY = {"replay": "uniform", "replay_share": 0.25}
-"""After a refusal: half the rate, and one past example for four new ones."""
 
 
 def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT) -> Decision:
@@ -62,28 +53,6 @@ def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT)
         or _changed(situation, limits, base)
         or _worth_it(situation, limits, base)
     )
-
-
-def recipe_of(effort: str, base: Recipe = INCREMENT) -> dict[str, Any]:
-    """An effort as overrides of the base recipe; empty for "standard"."""
-    epochs, rate = EFFORTS[effort]
-    wanted = replace(
-        base,
-        epochs=max(1, round(base.epochs * epochs)),
-        learning_rate=round(base.learning_rate * rate, 6),
-        scope=LIGHT_SCOPE if effort == "light" and base.scope == "everything" else base.scope,
-    )
-    changes = {
-        name: getattr(wanted, name)
-        for name in ("epochs", "learning_rate", "scope")
-        if getattr(wanted, name) != getattr(base, name)
-    }
-    return changes | (GENTLE_REPLAY if effort == "gentle" else {})
-
-
-def effort_of(recipe: dict[str, Any], base: Recipe = INCREMENT) -> str:
-    """The effort that a plan's overrides are, or "custom"."""
-    return next((name for name in EFFORTS if recipe_of(name, base) == recipe), "custom")
 
 
 def _over_budget(situation: Situation, limits: AdaptiveRules) -> str:
@@ -240,12 +209,25 @@ def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Deci
     late = len(situation.pending) >= limits.longest_wait
     if not late and situation.usual_events and loss < limits.price * saved:
         return Decision("skip", "not worth it", f"{waiting(situation)}; {sums}: they wait")
+    rank = effort != "light" or _unranked(situation) + share >= RANKED_SHARE
     return Decision(
         "increment",
         "longest wait" if late else "worth it",
-        f"{waiting(situation)}; {sums}: learnt now, {effort} effort",
+        f"{waiting(situation)}; {sums}: learnt now, {effort} effort"
+        + ("" if rank else ", while the ranker rests"),
         recipe_of(effort, base),
+        rank,
     )
+
+
+def _unranked(situation: Situation) -> float:
+    """What was learnt since the ranker last was taught, as a share of a usual 28 days' events."""
+    share = 0.0
+    for outcome in reversed(situation.outcomes):
+        if outcome.promoted and outcome.rank:
+            break
+        share += outcome.share if outcome.promoted else 0.0
+    return share
 
 
 def _effort(situation: Situation, limits: AdaptiveRules) -> str:

@@ -14,8 +14,8 @@ from recloop.features.examples import read_examples
 from recloop.features.meaning import Meaning
 from recloop.rules import UpdateRules
 from recloop.settings import Settings
-from recloop.update.adaptive import effort_of
 from recloop.update.challenge import evaluate_prequentially
+from recloop.update.efforts import effort_of
 from recloop.update.outcomes import Outcome
 from recloop.update.signals import Observed, Signals, measure_signals
 from recloop.windows import Window, WindowCalendar, whole
@@ -101,6 +101,7 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
                 cost=float(row["cost_cpu_s"] or 0.0),
                 promoted=row["state"] == "promoted",
                 signals=signals,
+                rank=plan.strategy.rank or plan.decision == "rebuild",
             )
         )
     return tuple(found)

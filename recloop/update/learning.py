@@ -96,7 +96,7 @@ def take_in(
         examples.interactions(),
         recipe,
         progress,
-        ranker=ranker_recipe_of(plan, seed, RANK, purpose),
+        ranker=ranker_recipe_of(plan, seed, RANK, purpose) if plan.strategy.rank else None,
         validate=None if held_out is None else lambda: ndcg(recommender, held_out),
     )
 

@@ -46,6 +46,7 @@ class Outcome:
         cost: CPU seconds of training.
         promoted: whether the challenger became champion.
         signals: of its target, which it was decided by.
+        rank: whether it taught the ranker, too.
     """
 
     target: str
@@ -58,6 +59,7 @@ class Outcome:
     cost: float
     promoted: bool
     signals: Signals = field(default_factory=Signals)
+    rank: bool = True
 
 
 @dataclass(frozen=True)

@@ -69,12 +69,14 @@ class Decision:
         rule: which rule decided, in a word or two.
         reason: one sentence for a person.
         recipe: overrides of the increment's recipe; fields of `models.learning.recipes.Recipe`.
+        rank: whether the increment teaches the ranker, too.
     """
 
     kind: Literal["skip", "increment", "rebuild"]
     rule: str
     reason: str
     recipe: dict[str, Any] = field(default_factory=dict)
+    rank: bool = True
 
 
 Policy = Callable[[Situation, PolicyRules], Decision]

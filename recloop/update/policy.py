@@ -33,8 +33,12 @@ def decide_update(
     asked = requested != "auto"
     decision = _asked(situation, requested) if asked else _decided(situation, rules)
     strategy = strategy or Strategy()
-    if decision.recipe:
-        strategy = strategy.model_copy(update={"recipe": decision.recipe | strategy.recipe})
+    strategy = strategy.model_copy(
+        update={
+            "recipe": decision.recipe | strategy.recipe,
+            "rank": decision.rank and strategy.rank,
+        }
+    )
     rebuild = decision.kind == "rebuild"
     covered = situation.available if rebuild else tuple(key for key, _ in situation.pending)
     return UpdatePlan(

@@ -4,6 +4,7 @@
     policy = "volume"         # with `auto`: whom to ask instead of `[policy] name` in config/update.toml
     reason = "try replay"     # kept in the ledger
     approval = false          # ask a person before promotion
+    rank = true               # false: the ranker rests, an increment teaches the towers alone
     average_releases = 1      # average the challenger's weights with those of so many releases
     maintain = "none"         # none, prune, float16, int8, float32, student: done to the challenger
     shards = 1                # 1 to 64: an increment's events, split by user, are trained side by side
@@ -45,6 +46,7 @@ ID_FIELDS = tuple(f.name for f in fields(NewIds))
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
 SECTIONS = ("recipe", "ranker", "ids")
 TOP = (
+    "rank",
     "average_releases",
     "maintain",
     "shards",
@@ -131,6 +133,9 @@ def strategy_of(options: Json) -> Strategy:
         raise BadInput(
             f"`shard_wait` should be seconds, from 0 to {LONGEST_WAIT}. Received: {wait!r}."
         )
+    rank = top.get("rank", True)
+    if not isinstance(rank, bool):
+        raise BadInput(f"`rank` should be true or false. Received: {rank!r}.")
     maintain = top.get("maintain", "none")
     if maintain not in MAINTENANCE:
         raise BadInput(
@@ -143,6 +148,7 @@ def strategy_of(options: Json) -> Strategy:
         recipe=given["recipe"],
         ranker=given["ranker"],
         ids=given["ids"],
+        rank=rank,
         average_releases=whole["average_releases"],
         maintain=maintain,
         shards=whole["shards"],

@@ -84,13 +84,13 @@ class World:
     def begin(self, seed: int) -> Counts:
         model = Counts(np.zeros((TASTES, 0)), np.zeros(0, np.int64))
         for n in range(-self.warm_up, 0):
-            self.increment(model, [n], {}, seed)
+            self.increment(model, [n], {}, seed, True)
         return model
 
     def rebuild(self, upto: int, seed: int) -> Counts:
         model = self.begin(seed)
         for n in range(upto + 1):
-            self.increment(model, [n], {}, seed)
+            self.increment(model, [n], {}, seed, True)
         return model
 
     def increment(
@@ -99,6 +99,7 @@ class World:
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
+        rank: bool,
     ) -> None:
         for n in windows:
             users, items = self.events(n)

@@ -54,6 +54,18 @@ def test_a_plans_strategy_reaches_the_training(prepared: Settings) -> None:
     assert all(name.startswith("ranker/") for name in moved - {"user"})
 
 
+def test_the_ranker_rests_when_a_plan_says_so(prepared: Settings) -> None:
+    with transaction(prepared.database_url) as cursor:
+        before = releases.champion(cursor)
+    assert before is not None
+    done = run_update(prepared, FIRST, "increment", {"rank": False})
+    assert done["outcome"] == "promoted"
+    old, new = weights(before.uri), weights(done["release"]["uri"])
+    for name, table in old.items():
+        same = np.array_equal(new[name][: len(table)], table)
+        assert same == name.startswith("ranker/"), name
+
+
 def test_what_is_trained_is_not_trained_again(prepared: Settings) -> None:
     run_update(prepared, FIRST)
     again = run_update(prepared, FIRST)

@@ -8,7 +8,8 @@ import pytest
 
 from models.learning.recipes import INCREMENT
 from recloop.rules import AdaptiveRules, PolicyRules
-from recloop.update.adaptive import EFFORTS, adaptive, effort_of, recipe_of
+from recloop.update.adaptive import adaptive
+from recloop.update.efforts import EFFORTS, effort_of, recipe_of
 from recloop.update.outcomes import Outcome
 from recloop.update.policies import Decision, Situation
 from recloop.update.signals import Signals
@@ -219,3 +220,23 @@ def test_efforts_are_multiples_of_the_default_and_known_by_their_overrides() -> 
 
 def test_the_same_situation_gives_the_same_decision() -> None:
     assert decide(windows=2) == decide(windows=2)
+
+
+def test_the_ranker_rests_at_light_updates_of_little_until_enough_was_learnt() -> None:
+    # Each of a 24th of usual 28 days; the ranker wants a 14th.
+    taught = outcome(share=1 / 24)
+    rested = outcome(share=1 / 24, rank=False)
+    first = decide(outcomes=(taught,), price=0.02)
+    assert (first.rank, first.recipe) == (False, recipe_of("light"))
+    assert first.reason.endswith("light effort, while the ranker rests")
+    assert decide(outcomes=(taught, rested), price=0.02).rank
+    refused = outcome(share=1 / 24, promoted=False)
+    assert not decide(outcomes=(taught, refused, taught), price=0.02).rank
+    assert decide(windows=2, outcomes=(taught,), price=0.02).rank, "two windows are enough"
+
+
+def test_whatever_is_not_light_teaches_the_ranker() -> None:
+    swapped = with_signals(unscorable=0.8)
+    assert decide(swapped).rank
+    due = (outcome(effort="standard"), *(outcome() for _ in range(20)))
+    assert decide(outcomes=due, price=0.02, explore=20).rank

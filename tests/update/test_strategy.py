@@ -16,6 +16,7 @@ PLAN = """
 plan = "increment"
 reason = "try replay"
 average_releases = 3
+rank = false
 maintain = "int8"
 [recipe]
 scope = "touched"
@@ -43,6 +44,7 @@ def test_a_plan_file_says_what_is_asked_for_and_how(tmp_path: Path) -> None:
         ranker={"optimizer": "adam", "learning_rate": 0.01},
         ids={"start": "mean", "expire_after_days": 180},
         average_releases=3,
+        rank=False,
         maintain="int8",
     )
 
@@ -93,6 +95,7 @@ def test_naming_a_kind_of_replay_is_enough() -> None:
             r"\[ids\] .*content, cooccurrence, mean. Received: 'random'",
         ),
         ({"average_releases": 0}, "from 1 to 20. Received: 0"),
+        ({"rank": "no"}, "`rank` should be true or false. Received: 'no'"),
         ({"shards": 0}, "`shards` should be from 1 to 64. Received: 0"),
         ({"shards": 65}, "from 1 to 64. Received: 65"),
         ({"shards": float("nan")}, "from 1 to 64. Received: nan"),
