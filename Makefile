@@ -72,8 +72,8 @@ bench-ctr: install-bench ## click-through protocol on a ratings file: DATA=…, 
 bench-speed: install-bench ## throughput and scaling, as ratios: OUT, SYSTEMS
 	$(BIN)/python -m benchmarks.speed $(call bench_options,out systems)
 
-bench-policy: install ## when to update, on streams: DATASET, DATA, SESSIONS, OUT, SYSTEMS, ONLY
-	$(BIN)/python -m benchmarks.policy $(call bench_options,dataset data sessions out systems only seed)
+bench-policy: install ## when to update, on streams: DATASET, DATA, SESSIONS, OUT, SYSTEMS, ONLY, SEEDS
+	$(BIN)/python -m benchmarks.policy $(call bench_options,dataset data sessions out systems only seeds)
 
 bench_options = $(foreach name,$(1),$(if $($(call upper,$(name))),--$(name) "$($(call upper,$(name)))"))
 upper = $(shell echo $(1) | tr a-z A-Z)

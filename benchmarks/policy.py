@@ -11,7 +11,8 @@ learns from it, updates made, CPU seconds of learning, and regret:
 
 where the oracle knows what each update will have gained (`policy_run.in_hindsight`), and `price` is
 the adaptive policy's.
-Neighbours: `policy_run` replays, `policy_retail` and `policy_sessions` are streams.
+Neighbours: `policy_run` replays, `policy_retail` and `policy_sessions` are streams, `policy_report`
+is what is written.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.chart import Panel, Points, Table, write_chart
 from benchmarks.cost import one_thread
 from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.policy_report import described, draw
 from recloop.errors import BadInput, RecloopError
 from recloop.rules import PolicyRules
 from recloop.update.adaptive import adaptive
@@ -57,17 +58,24 @@ SYSTEMS: dict[str, Entry] = {
     "rebuild-every-4th": Entry("rebuild", {"every": 4}),
     "oracle": Entry("oracle"),
 }
-FIXED = ("every-window", "never", "every-2nd", "every-4th", "volume", "rebuild-every-4th")
+Told = Callable[[str], None]
 VOLUME_WINDOWS = 3
 """`volume` waits for the events of so many mean windows: a size that divides neither 2 nor 4."""
 
 
-def measure_stream(stream: Any, names: list[str], seed: int, told: Callable[[str], None]) -> Json:
-    """All policies on one stream, side by side, so that what else the machine does falls on all."""
+def measure_stream(stream: Any, names: list[str], seeds: list[int], told: Told) -> Json:
+    """All policies on one stream, with each seed anew. See `described`."""
+    return described(
+        stream, RULES.adaptive.price, [_replayed(stream, names, seed, told) for seed in seeds]
+    )
+
+
+def _replayed(stream: Any, names: list[str], seed: int, told: Told) -> dict[str, Any]:
+    """The policies side by side, so that what else the machine does falls on all."""
     from benchmarks.policy_run import Replay, in_hindsight
     from recloop.update.efforts import effort_of
 
-    told(f"{stream.name}: {len(stream)} windows; learning the warm-up")
+    told(f"{stream.name}, seed {seed}: {len(stream)} windows; learning the warm-up")
     start = stream.begin(seed)
     names = ["every-window", *(n for n in names if n != "every-window")]
     effort = partial(effort_of, base=stream.base)
@@ -87,8 +95,7 @@ def measure_stream(stream: Any, names: list[str], seed: int, told: Callable[[str
         ways["oracle"] = Replay(stream, knows, RULES, start, seed, effort)
         for index in range(len(stream)):
             ways["oracle"].step(index)
-    runs = {name: way.run for name, way in ways.items()}
-    return described(stream, runs)
+    return {name: way.run for name, way in ways.items()}
 
 
 def policy_of(name: str, stream: Any) -> tuple[Policy, PolicyRules]:
@@ -104,46 +111,6 @@ def policy_of(name: str, stream: Any) -> tuple[Policy, PolicyRules]:
 def _rebuild(situation: Situation, rules: PolicyRules) -> Decision:
     waits = len(situation.pending) < rules.every
     return Decision("skip" if waits else "rebuild", "rebuild-every-4th", "")
-
-
-def described(stream: Any, runs: dict[str, Any]) -> Json:
-    """The JSON of one stream."""
-    price = RULES.adaptive.price
-    whole = runs["every-window"]
-    utility = {}
-    for name, run in runs.items():
-        quality = [run.mean(part, 1) / whole.mean(part, 1) for part in stream.slices]
-        utility[name] = sum(quality) / len(quality) - price * run.cpu_s / whole.cpu_s
-    best = utility.get("oracle")
-    policies: Json = {}
-    for name, run in runs.items():
-        policies[name] = {
-            part: {"ndcg@20": run.mean(part, 1), "recall@20": run.mean(part, 0)}
-            for part in stream.slices
-        } | {
-            "updates": run.updates,
-            "cpu_s": run.cpu_s,
-            "regret": None if best is None else best - utility[name],
-            "share_of_cost": run.cpu_s / whole.cpu_s,
-            "share_of_quality": {
-                part: run.mean(part, 1) / whole.mean(part, 1) for part in stream.slices
-            },
-        }
-    log = [
-        {
-            "window": stream.key(index),
-            "decision": decision.kind,
-            "rule": decision.rule,
-            "reason": decision.reason,
-            "recipe": decision.recipe,
-            "rank": decision.rank,
-            "cpu_s": cost,
-        }
-        for run in [runs.get("adaptive")]
-        if run is not None
-        for index, (decision, cost) in enumerate(zip(run.decisions, run.costs, strict=True))
-    ]
-    return {"windows": len(stream), "policies": policies, "adaptive": log}
 
 
 def streams(
@@ -180,51 +147,6 @@ def streams(
     return found
 
 
-def draw(content: Json, path: Path) -> Path:
-    """The page: quality against cost, one picture per stream and slice, and the tables."""
-    panels: list[Panel] = []
-    for name, stream in content["streams"].items():
-        rows = []
-        for part in ("a", "b"):
-            points = {
-                policy: (entry["cpu_s"], entry[part]["ndcg@20"])
-                for policy, entry in stream["policies"].items()
-            }
-            fixed = [policy for policy in points if policy in FIXED]
-            title = f"{name}: NDCG@20 ({part}) against cost; the fixed policies' front is joined"
-            axes = ("CPU seconds of learning", "NDCG@20")
-            panels.append(Points(title, axes, points, front(points, fixed)))
-        for policy, entry in stream["policies"].items():
-            regret = entry["regret"]
-            rows.append([
-                policy,
-                *(f"{entry[part][metric]:.4f}" for part in "ab" for metric in ("ndcg@20", "recall@20")),
-                str(entry["updates"]),
-                f"{entry['cpu_s']:.1f}",
-                f"{entry['share_of_cost']:.0%}",
-                "–" if regret is None else f"{regret:+.4f}",
-            ])  # fmt: skip
-        header = ["policy", "(a) NDCG", "(a) recall", "(b) NDCG", "(b) recall", "updates", "CPU s",
-                  "of every-window", "regret"]  # fmt: skip
-        panels.append(Table(name, header, rows))
-    note = "Quality is the champion's on each window before it learns from it; one thread, no GPU."
-    return write_chart(path, "When to update", panels, [note])
-
-
-def front(points: dict[str, tuple[float, float]], names: list[str]) -> list[str]:
-    """Of these, the ones that none of them beats in both cost and quality."""
-    return [
-        name
-        for name in names
-        if not any(
-            points[other][0] <= points[name][0]
-            and points[other][1] >= points[name][1]
-            and points[other] != points[name]
-            for other in names
-        )
-    ]
-
-
 def bench(
     dataset: Annotated[
         str, typer.Option(help="Dataset TOML, or the name of one in config/datasets.")
@@ -244,7 +166,9 @@ def bench(
     only: Annotated[str, typer.Option(help="Of weekly, daily, sessions, by comma.")] = ",".join(
         STREAMS
     ),
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seeds: Annotated[
+        str, typer.Option(help="By comma; sessions, which take long, have the first alone.")
+    ] = "0,1,2",
 ) -> None:
     """Replay streams under policies: quality, updates, cost, regret."""
     from recloop.cli.output import fail, say
@@ -254,14 +178,18 @@ def bench(
     try:
         names = list(SYSTEMS) if systems is None else _chosen(systems, tuple(SYSTEMS), "systems")
         asked = streams(_chosen(only, STREAMS, "only"), dataset, data, sessions, out.parent)
+        numbers = _numbers(seeds)
         content: Json = {
-            "streams": {s.name: measure_stream(s, names, seed, say) for s in asked},
+            "streams": {
+                s.name: measure_stream(s, names, numbers[:1] if s.slow else numbers, say)
+                for s in asked
+            },
             "settings": {
                 "price": RULES.adaptive.price,
                 "threads": 1,
                 "versions": versions("numpy", "tensorflow", "river"),
             },
-            "seeds": [seed],
+            "seeds": numbers,
         }
     except RecloopError as error:
         fail(error)
@@ -275,6 +203,16 @@ def _chosen(text: str, known: tuple[str, ...], option: str) -> list[str]:
     if unknown or not names:
         raise BadInput(f"`--{option}` should be some of {', '.join(known)}. Received: {text!r}.")
     return names
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        found = []
+    if not found or min(found) < 0:
+        raise BadInput(f"`--seeds` should be numbers, 0 or more, by comma. Received: {text!r}.")
+    return found
 
 
 if __name__ == "__main__":

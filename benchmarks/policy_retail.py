@@ -41,6 +41,7 @@ class Retail:
 
     slices = ("a", "b")
     base: Recipe = INCREMENT
+    slow = False
 
     def __init__(self, protocol: Protocol, name: str) -> None:
         self.name = name

@@ -43,6 +43,7 @@ class SessionStream:
 
     slices = ("a", "b")
     base: Recipe = NEXT
+    slow = True
 
     def __init__(self, folder: Path, name: str, warm_up: int, parts: int = 7) -> None:
         periods = read_periods(folder)

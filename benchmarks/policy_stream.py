@@ -32,6 +32,8 @@ class Stream(Protocol):
     slices: tuple[str, ...]
     base: Recipe
     """Of an ordinary increment."""
+    slow: bool
+    """Whether one seed has to do."""
 
     def __len__(self) -> int:
         """Windows to decide upon."""

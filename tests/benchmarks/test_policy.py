@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import policy, policy_run
+from benchmarks import policy, policy_report, policy_run
 from benchmarks.cost import Meter
 from benchmarks.policy_run import Replay, Run, gains_of, in_hindsight, replay
 from recloop.rules import PolicyRules
@@ -143,21 +143,21 @@ def test_the_json_and_the_page(tmp_path: Path) -> None:
         "adaptive": replay(world, partial(adaptive, base=world.base), RULES, start, 0),
     }
     runs["oracle"] = replay(world, policy_named("never"), RULES, start, 0)
-    content = {"streams": {"made-up": policy.described(world, runs)}}
+    content = {"streams": {"made-up": policy_report.described(world, 0.025, [runs])}}
     policies = content["streams"]["made-up"]["policies"]
     assert policies["every-window"]["updates"] == 16
     assert policies["every-window"]["cpu_s"] == 16.0
     assert policies["oracle"]["regret"] == 0.0
     assert set(policies["adaptive"]) >= {"a", "b", "updates", "cpu_s", "regret"}
     assert set(policies["adaptive"]["a"]) == {"ndcg@20", "recall@20"}
-    page = policy.draw(content, tmp_path / "policy.html").read_text()
+    page = policy_report.draw(content, tmp_path / "policy.html").read_text()
     assert page.count("<circle") == 6
     assert json.dumps(content)
 
 
 def test_the_front_is_what_nothing_beats_in_both() -> None:
     points = {"never": (0.0, 0.1), "every": (10.0, 0.5), "poor": (10.0, 0.4), "half": (5.0, 0.45)}
-    assert policy.front(points, list(points)) == ["never", "every", "half"]
+    assert policy_report.front(points, list(points)) == ["never", "every", "half"]
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:
