@@ -17,8 +17,8 @@ from recloop import stages
 from recloop.cli.loop import run_update
 from recloop.database.connection import transaction
 from recloop.ledger import releases
-from recloop.ledger.parts import part_number
 from recloop.update.model import restore_model
+from recloop.windows import part_number
 from tests.end_to_end.conftest import Loop, kill
 
 pytestmark = pytest.mark.airflow
