@@ -22,6 +22,7 @@ from benchmarks.ctr_protocol import METRICS, Clicks, Periods, Result, distinct, 
 from benchmarks.ctr_ratings import read_ratings
 from benchmarks.ctr_systems import BATCH_PERIODS, SYSTEMS, WARM_UP_EPOCHS
 from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.seeds import seeds_of
 from recloop.errors import BadInput, RecloopError
 
 COSTS = ("cpu_s", "wall_s", "warm_up_cpu_s", "predict_cpu_s")
@@ -79,7 +80,7 @@ def measure(
     for name in names:
         if name not in SYSTEMS:
             raise BadInput(f"system {name!r} is not known; choose from {', '.join(SYSTEMS)}.")
-    numbers = _seeds(seeds)
+    numbers = seeds_of(seeds)
     log = read_ratings(data).between(_seconds(start, "start"), _seconds(end, "end"))
     bounds = periods.bounds(len(log))
     reading = Meter()
@@ -188,16 +189,6 @@ def _seconds(day: str, name: str) -> int | None:
         return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp())
     except ValueError as error:
         raise BadInput(f"`{name}` should be a day like 2014-01-01. Received: {day!r}.") from error
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        found = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0:
-        raise BadInput(f"`seeds` should be like 0,1,2. Received: {text!r}.")
-    return list(dict.fromkeys(found))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import typer
 from benchmarks.cost import one_thread
 from benchmarks.output import Json, default_path, versions, write_json
 from benchmarks.policy_report import described, draw
+from benchmarks.seeds import seeds_of
 from recloop.errors import BadInput, RecloopError
 from recloop.rules import PolicyRules
 from recloop.update.adaptive import adaptive
@@ -178,7 +179,7 @@ def bench(
     try:
         names = list(SYSTEMS) if systems is None else _chosen(systems, tuple(SYSTEMS), "systems")
         asked = streams(_chosen(only, STREAMS, "only"), dataset, data, sessions, out.parent)
-        numbers = _numbers(seeds)
+        numbers = seeds_of(seeds)
         content: Json = {
             "streams": {
                 s.name: measure_stream(s, names, numbers[:1] if s.slow else numbers, say)
@@ -203,16 +204,6 @@ def _chosen(text: str, known: tuple[str, ...], option: str) -> list[str]:
     if unknown or not names:
         raise BadInput(f"`--{option}` should be some of {', '.join(known)}. Received: {text!r}.")
     return names
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        found = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0:
-        raise BadInput(f"`--seeds` should be numbers, 0 or more, by comma. Received: {text!r}.")
-    return found
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ from benchmarks.retail_protocol import Protocol, Result
 from benchmarks.retail_report import draw, report
 from benchmarks.retail_systems import chosen, registered
 from benchmarks.retail_worker import Job, load_result
-from recloop.errors import BadInput, RecloopError
+from benchmarks.seeds import seeds_of
+from recloop.errors import RecloopError
 from recloop.settings import PROJECT, process_environment
 
 MEASURED_BY = (
@@ -228,7 +229,7 @@ def measure(
     from recloop.behavior.dataset import dataset_file, load_dataset
     from recloop.settings import Settings
 
-    names, numbers = chosen(systems), _numbers(seeds)
+    names, numbers = chosen(systems), seeds_of(seeds)
     settings = Settings(dataset=dataset)
     spec, toml = load_dataset(settings), dataset_file(settings)
     path = keep_dataset(toml, data, datetime.now(UTC), out.parent / "data")
@@ -251,16 +252,6 @@ def measure(
         "versions": versions(*PACKAGES),
     }
     return report(results, numbers, described)
-
-
-def _numbers(seeds: str) -> list[int]:
-    try:
-        found = [int(part) for part in seeds.split(",") if part.strip()]
-    except ValueError:
-        found = []
-    if not found or min(found) < 0:
-        raise BadInput(f"`seeds` should be like 0,1,2. Received: {seeds!r}.")
-    return list(dict.fromkeys(found))
 
 
 def _show(content: Json) -> None:

@@ -24,6 +24,7 @@ import typer
 from benchmarks.chart import Lines, Panel, Table, write_chart
 from benchmarks.cost import ONE_THREAD
 from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.seeds import seeds_of
 from benchmarks.sessions_protocol import METRICS, read_periods
 from benchmarks.sessions_systems import SYSTEMS, WITHOUT_MEMORY
 from models.sequential.sessions import Sessions
@@ -239,7 +240,7 @@ def bench(
 
     out = out or default_path("sessions")
     try:
-        content = measure(data, _split(systems), _numbers(seeds), joint_every)
+        content = measure(data, _split(systems), seeds_of(seeds), joint_every)
     except RecloopError as error:
         fail(error)
         raise typer.Exit(1) from error
@@ -256,13 +257,6 @@ def bench(
 
 def _split(names: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
-
-
-def _numbers(seeds: str) -> list[int]:
-    parts = _split(seeds)
-    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise BadInput(f"`seeds` should be like 0,1,2. Received: {seeds!r}.")
-    return [int(part) for part in parts]
 
 
 if __name__ == "__main__":
