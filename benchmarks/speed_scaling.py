@@ -37,21 +37,26 @@ def recommender(rows: int) -> Any:
     return model
 
 
-def updating(model: Any, rows: int) -> Callable[[], object]:
+def updating(model: Any, rows: int, active: int = ROWS[0]) -> Callable[[], object]:
     """One update of 10,000 events, on users and items from all over the tables.
 
-    Uniform, so that batches have about as many distinct rows whatever the table: the work of a step
-    is the same, and what is left is what the table costs.
+    The same window whatever the table, but for where its rows lie: events are drawn from `active`
+    users and as many items, spread over the whole of it. So the work of a step and the distinct rows
+    of the window are the same, and what is left is what the table costs.
     """
     from models.arrays import Interactions, Queries
     from models.learning.recipes import Recipe
 
     rng = np.random.default_rng(0)
-    users, query = np.unique(rng.integers(1, rows + 1, EVENTS), return_inverse=True)
+    active_users, active_items = (
+        np.random.default_rng(seed).choice(rows, active, replace=False) + 1 for seed in (1, 2)
+    )
+    drawn_users, drawn_items = rng.integers(0, active, (2, EVENTS))
+    users, query = np.unique(active_users[drawn_users], return_inverse=True)
     nothing = np.zeros((len(users), 0))
     queries = Queries(users, nothing.astype(np.int64), nothing.astype(np.float32))
     events = Interactions(
-        query.astype(np.int32), rng.integers(1, rows + 1, EVENTS), np.ones(EVENTS, np.float32)
+        query.astype(np.int32), active_items[drawn_items], np.ones(EVENTS, np.float32)
     )
     recipe = Recipe(epochs=1, learning_rate=0.1, batch_size=BATCH)
     return partial(model.fit, queries, events, recipe)
@@ -70,7 +75,7 @@ def keras_adam(rows: int) -> Callable[[], object]:
 def over_rows(repeats: int, rows: tuple[int, ...] = ROWS) -> dict[str, Ratio]:
     """The largest tables against the smallest, and ours against Keras' Adam on the largest."""
     work: dict[str, Callable[[], object]] = {
-        str(count): updating(recommender(count), count) for count in rows
+        str(count): updating(recommender(count), count, rows[0]) for count in rows
     }
     work["keras"] = keras_adam(rows[-1])
     seconds = cpu_seconds(work, repeats)

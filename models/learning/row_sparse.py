@@ -167,7 +167,11 @@ class RowSparseOptimizer(tf.Module):
             tf.raw_ops.ResourceScatterUpdate(
                 resource=slots[slot].handle, indices=rows, updates=values
             )
-        tf.raw_ops.ResourceScatterSub(resource=table.handle, indices=rows, updates=step)
+        # Not ResourceScatterSub: it waits for each row's memory in turn, where a gather fetches ahead.
+        # At 10^6 rows of 32 that was the largest part of what they cost more than 10^4.
+        tf.raw_ops.ResourceScatterUpdate(
+            resource=table.handle, indices=rows, updates=tf.gather(table, rows) - step
+        )
 
     def update_all(
         self, name: str, table: tf.Variable, gradient: tf.Tensor, learning_rate: tf.Tensor
