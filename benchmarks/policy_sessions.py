@@ -97,7 +97,7 @@ class SessionStream:
     ) -> None:
         del rank
         sessions = joined([self._windows[n] for n in windows])
-        model.meet(sessions)
+        model.meet(sessions, sum(self.length(n) for n in windows))
         model.fit(sessions, replace(self.base, **recipe, seed=seed))
 
     def measure(self, model: SessionRecommender, index: int) -> Scores:

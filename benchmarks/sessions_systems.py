@@ -27,7 +27,7 @@ from models.sequential.sessions import Sessions, queries_of
 K = 20
 WITHOUT_MEMORY = "network alone"
 DAYS = 7.0
-"""Between periods; only a recency-weighted memory would ask."""
+"""Of a period: what co-occurs decays by them, and a recency-weighted memory would ask."""
 
 NETWORK_ONLY = {"memory_weight": 0.0, "follow_steps": 0}
 FIRST = Recipe(epochs=3, learning_rate=2e-3, batch_size=64, optimizer="adam", schedule="linear")
@@ -57,7 +57,7 @@ class Incremental:
 
     def learn(self, period: Sessions) -> None:
         recipe = self._next if self._periods else self._first
-        self._model.meet(period)
+        self._model.meet(period, DAYS)
         self._model.fit(period, recipe)
         self._model.remember(period, recipe, day=1 + DAYS * self._periods)
         self._periods += 1
@@ -105,7 +105,8 @@ class MemoryAlone:
         self._memory = Cooccurrence.empty()
 
     def learn(self, period: Sessions) -> None:
-        self._memory = self._memory.updated(period, self._config)
+        decay = self._config.decay_of(DAYS)
+        self._memory = self._memory.updated(period, self._config, decay)
 
     def rankings(self, history: Int64Array) -> dict[str, Int64Array]:
         history = history[:, : self._config.history_length]

@@ -2,7 +2,8 @@
 
     pair weight    w(a, b) = sum over sessions, over places i, j of a, b in it, of
                    distance^(max(|i - j| - 1, 0)) / sqrt(length of the session); `repeat` times that
-                   for i = j. At each update older weights are multiplied by `decay`.
+                   for i = j. After a week older weights are multiplied by `decay`, however often
+                   the model was updated meanwhile.
     history        q = sum over its items a of
                    recency^(items after a) * idf(a) / sqrt(w(a, .)) * w(a, .)
     share of b     q(b) / sum of q
@@ -72,19 +73,32 @@ class Cooccurrence:
             f"{PREFIX}voices": self.voices,
         }
 
-    def updated(self, sessions: Sessions, config: TransformerConfig) -> "Cooccurrence":
-        """With these sessions, each to be counted once in a model's life; older ones decayed."""
+    def updated(
+        self, sessions: Sessions, config: TransformerConfig, decay: float
+    ) -> "Cooccurrence":
+        """With these sessions, each to be counted once in a model's life.
+
+        Sorted are the new pairs alone: what is known is in order already, and only multiplied.
+
+        Args:
+            decay: what older weights are multiplied by (`TransformerConfig.decay_of`).
+        """
         first, second, weight = pairs_of(sessions, config.memory_distance, config.memory_repeat)
         keys = np.union1d(self.keys, np.unique(sessions.item_keys))
         size = len(keys)
         if size == 0:
             return self
         moved = np.searchsorted(keys, self.keys)
-        old = np.repeat(moved, np.diff(self.offsets)) * size + moved[self.neighbours]
-        new = np.searchsorted(keys, first) * size + np.searchsorted(keys, second)
-        cells, where = np.unique(np.concatenate([old, new]), return_inverse=True)
-        values = np.concatenate([self.weights * np.float32(config.memory_decay), weight])
-        totals = np.bincount(where, weights=values, minlength=len(cells)).astype(np.float32)
+        cells = moved[owners(self.offsets)] * size + moved[self.neighbours]
+        totals = self.weights * np.float32(decay)
+        found, where = np.unique(
+            np.searchsorted(keys, first) * size + np.searchsorted(keys, second), return_inverse=True
+        )
+        added = np.bincount(where, weights=weight, minlength=len(found)).astype(np.float32)
+        known, at = _look_up(cells, found)
+        totals[at[known]] += added[known]
+        cells = np.insert(cells, at[~known], found[~known])
+        totals = np.insert(totals, at[~known], added[~known])
         row, column = np.divmod(cells, size)
         kept = _strongest(row, totals, config.memory_neighbours)
         row, column, totals = row[kept], column[kept], totals[kept]
@@ -157,14 +171,26 @@ def pairs_of(
     return first[kept], second[kept], worth[kept].astype(np.float32)
 
 
+def _look_up(cells: Int64Array, wanted: Int64Array) -> tuple[np.ndarray, Int64Array]:
+    """Which of the wanted numbers are among `cells`, and the place of each in it; both ascending."""
+    at = np.searchsorted(cells, wanted)
+    inside = at < len(cells)
+    known = inside.copy()
+    known[inside] = cells[at[inside]] == wanted[inside]
+    return known, at
+
+
 def _strongest(row: Int64Array, weights: Float32Array, most: int) -> np.ndarray:
     """Ascending positions of the `most` largest weights of each row (int64 [m], ascending)."""
     counts = np.bincount(row)
-    if counts.max(initial=0) <= most:
-        return np.arange(len(row))
-    order = np.lexsort((-weights, row))
-    rank = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.sort(order[rank < most])
+    crowded = counts > most
+    kept = ~crowded[row]
+    among = np.flatnonzero(~kept)
+    order = among[np.lexsort((-weights[among], row[among]))]
+    sizes = counts[crowded]
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept[order[rank < most]] = True
+    return np.flatnonzero(kept)
 
 
 def _voices(row: Int64Array, column: Int64Array, weights: Float32Array, size: int) -> Float32Array:

@@ -22,7 +22,7 @@ from models.sequential import session_feed
 from models.sequential.cooccurrence import Cooccurrence
 from models.sequential.sessions import Sessions
 from models.sequential.spectral import follow, start_rows
-from models.sequential.transformer_config import TransformerConfig
+from models.sequential.transformer_config import WEEK, TransformerConfig
 
 NOBODY = np.zeros(0, np.int64)
 
@@ -42,9 +42,12 @@ class SessionRecommender(RetrievalFacade):
     uses_memory = True
     """Whether what co-occurs counts in scores; off, the network answers alone."""
 
-    def meet(self, sessions: Sessions) -> int:
+    def meet(self, sessions: Sessions, days: float = WEEK) -> int:
         """Grows by the sessions' new items, counts what co-occurs in them, and moves the items'
         rows accordingly; returns how many items were new. Call it once a window, before `fit`.
+
+        Args:
+            days: how much time the sessions stand for; what is older decays by it.
         """
         keys, first = np.unique(sessions.item_keys, return_index=True)
         in_order = keys[np.argsort(first)]
@@ -57,17 +60,20 @@ class SessionRecommender(RetrievalFacade):
             cooccurrence=together,
         )
         before = self._cooccurrence()
-        self.count(sessions)
-        self._align(before)
+        self.count(sessions, days)
+        self._align(before, days)
         return new
 
-    def count(self, sessions: Sessions) -> None:
+    def count(self, sessions: Sessions, days: float = WEEK) -> None:
         """Adds the sessions to what is known to co-occur, and lets the older ones decay. Each
         session is to be counted once in the model's life."""
-        if self.config.memory_weight or self.config.follow_steps or self.config.spectral_start:
-            self._state.extra |= self._cooccurrence().updated(sessions, self.config).to_arrays()
+        config = self.config
+        if config.memory_weight or config.follow_steps or config.spectral_start:
+            decay = config.decay_of(days)
+            memory = self._cooccurrence().updated(sessions, config, decay)
+            self._state.extra |= memory.to_arrays()
 
-    def _align(self, before: Cooccurrence) -> None:
+    def _align(self, before: Cooccurrence, days: float) -> None:
         """Moves items' rows to where their co-occurrences are. See `models.sequential.spectral`.
 
         Before any training they start there; later they follow what has come since `before`, and an
@@ -81,7 +87,7 @@ class SessionRecommender(RetrievalFacade):
             moved = start_rows(memory, config.dimension, state.seed)
             moving = rows > 0
         elif state.steps and config.follow_steps:
-            news = memory.news_since(before, config.memory_decay)
+            news = memory.news_since(before, config.decay_of(days))
             moved = follow(memory, table[rows], news, config.follow_steps)
             moving = (rows > 0) & (news > 0)
         else:

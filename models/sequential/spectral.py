@@ -19,9 +19,9 @@ rows of different items alike: on DIGINETICA the network's own Recall@20 was the
 
 import numpy as np
 
-from models.arrays import Float32Array
+from models.arrays import Float32Array, Int64Array
 from models.backend import tf
-from models.lists import owners
+from models.lists import owners, picked
 from models.sequential.cooccurrence import Cooccurrence
 
 POWER_STEPS = 4
@@ -54,25 +54,30 @@ def follow(
 
     `news` is float32 [n], in [0, 1]: what `Cooccurrence.news_since` says.
     """
-    links = _links(memory)
+    moving = np.flatnonzero(news > 0)
+    links = _links(memory, moving)
     moved = _unit(rows)
-    share = news[:, None]
+    share = news[moving, None]
     for _ in range(steps):
-        moved = _unit((1.0 - share) * moved + share * _unit(_times(links, moved)))
+        moved[moving] = _unit(
+            (1.0 - share) * moved[moving] + share * _unit(_times(links, moved))
+        )
     return moved
 
 
-def _links(memory: Cooccurrence) -> tf.SparseTensor:
-    """S, float32 [n, n]."""
+def _links(memory: Cooccurrence, chosen: Int64Array | None = None) -> tf.SparseTensor:
+    """S, float32 [n, n], or the chosen rows of it, float32 [c, n]."""
     size = len(memory.keys)
-    owner = owners(memory.offsets)
-    total = np.bincount(owner, weights=memory.weights, minlength=size)
+    total = np.bincount(owners(memory.offsets), weights=memory.weights, minlength=size)
     scale = 1.0 / np.sqrt(np.maximum(total, 1e-6))
-    values = memory.weights * scale[owner] * scale[memory.neighbours]
+    chosen = np.arange(size) if chosen is None else chosen
+    offsets, entry = picked(memory.offsets, chosen)
+    row, neighbours = owners(offsets), memory.neighbours[entry]
+    values = memory.weights[entry] * scale[chosen[row]] * scale[neighbours]
     return tf.SparseTensor(
-        np.stack([owner, memory.neighbours], axis=1).astype(np.int64),
+        np.stack([row, neighbours], axis=1).astype(np.int64),
         values.astype(np.float32),
-        [size, size],
+        [len(chosen), size],
     )
 
 

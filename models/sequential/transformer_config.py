@@ -8,6 +8,9 @@ from models import bounds
 if TYPE_CHECKING:
     from models.sequential.transformer import SequentialTransformer
 
+WEEK = 7.0
+"""Days."""
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -61,7 +64,7 @@ class TransformerConfig:
     memory_floor: float = 0.1
     """The share of co-occurrence below which it says little."""
     memory_decay: float = 0.9
-    """Older co-occurrences count so many times as much at each update."""
+    """Co-occurrences count so many times as much a week later."""
     memory_distance: float = 0.8
     """A pair of items counts this to the power of the items between them."""
     memory_repeat: float = 1.5
@@ -95,6 +98,10 @@ class TransformerConfig:
         bounds.not_negative(self, "contrastive", "memory_weight", "memory_repeat")
         bounds.positive(self, "temperature", "contrastive_temperature", "row_length")
         bounds.positive(self, "memory_floor", "initial_accumulator")
+
+    def decay_of(self, days: float) -> float:
+        """What co-occurrences are multiplied by after so many days."""
+        return float(self.memory_decay ** (days / WEEK))
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `TransformerConfig(**it)` is equal to this."""

@@ -27,7 +27,7 @@ def dense(memory: Cooccurrence) -> np.ndarray:
 
 
 def test_pairs_weigh_less_the_further_apart_and_the_longer_the_session() -> None:
-    memory = Cooccurrence.empty().updated(sessions([30, 10, 20, 40]), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([30, 10, 20, 40]), CONFIG, 1.0)
     assert memory.keys.tolist() == [10, 20, 30, 40]
     # 1 / sqrt(4) for neighbours, half of it with one item between, a quarter with two; 2 / sqrt(4)
     # for the item itself.
@@ -42,13 +42,13 @@ def test_pairs_weigh_less_the_further_apart_and_the_longer_the_session() -> None
 
 def test_a_repeated_item_co_occurs_with_itself_both_ways() -> None:
     # [7, 7]: 2 / sqrt(2) twice for the places, 1 / sqrt(2) each way for the pair.
-    memory = Cooccurrence.empty().updated(sessions([7, 7]), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([7, 7]), CONFIG, 1.0)
     np.testing.assert_allclose(dense(memory), [[6 / np.sqrt(2)]], rtol=1e-6)
 
 
 def test_older_weights_decay_and_new_keys_may_come_between() -> None:
-    memory = Cooccurrence.empty().updated(sessions([10, 30]), CONFIG)
-    memory = memory.updated(sessions([20, 30]), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([10, 30]), CONFIG, 1.0)
+    memory = memory.updated(sessions([20, 30]), CONFIG, 0.5)
     one = 1 / np.sqrt(2)
     expected = [
         [one, 0, one / 2],
@@ -58,16 +58,47 @@ def test_older_weights_decay_and_new_keys_may_come_between() -> None:
     np.testing.assert_allclose(dense(memory), expected, rtol=1e-6)
 
 
+def test_a_week_decays_as_much_however_often_it_was_updated() -> None:
+    config = TransformerConfig(memory_decay=0.5)
+    assert config.decay_of(7.0) == 0.5
+    assert config.decay_of(2.0) * config.decay_of(5.0) == pytest.approx(0.5)
+    first = Cooccurrence.empty().updated(sessions([10, 30]), config, 1.0)
+    nothing = sessions()
+    daily = first
+    for _ in range(7):
+        daily = daily.updated(nothing, config, config.decay_of(1.0))
+    weekly = first.updated(nothing, config, config.decay_of(7.0))
+    np.testing.assert_allclose(dense(daily), dense(weekly), rtol=1e-5)
+
+
+def test_an_update_is_what_counting_everything_at_once_would_be() -> None:
+    rng = np.random.default_rng(0)
+    lists = [rng.integers(1, 40, rng.integers(2, 9)).tolist() for _ in range(60)]
+    config = TransformerConfig(memory_neighbours=50)
+    at_once = Cooccurrence.empty().updated(sessions(*lists), config, 1.0)
+    memory = Cooccurrence.empty()
+    for low in range(0, 60, 20):
+        memory = memory.updated(sessions(*lists[low : low + 20]), config, 1.0)
+    np.testing.assert_array_equal(memory.keys, at_once.keys)
+    np.testing.assert_array_equal(memory.neighbours, at_once.neighbours)
+    np.testing.assert_allclose(dense(memory), dense(at_once), rtol=1e-5)
+    np.testing.assert_allclose(memory.voices, at_once.voices, rtol=1e-5)
+
+
 def test_only_the_strongest_neighbours_are_kept() -> None:
     config = TransformerConfig(memory_distance=0.5, memory_repeat=2.0, memory_neighbours=2)
-    memory = Cooccurrence.empty().updated(sessions([30, 10, 20, 40]), config)
+    memory = Cooccurrence.empty().updated(sessions([30, 10, 20, 40]), config, 1.0)
     assert np.diff(memory.offsets).tolist() == [2, 2, 2, 2]
     assert (dense(memory).diagonal() == 1).all()
     assert dense(memory)[3].tolist() == [0, 0.5, 0, 1]
+    # 10 comes to know 50 better than any other; those that it has not met keep what they have.
+    memory = memory.updated(sessions(*[[10, 50]] * 3), config, 1.0)
+    assert dense(memory)[0].nonzero()[0].tolist() == [0, 4]
+    assert dense(memory)[3].tolist() == [0, 0.5, 0, 1, 0]
 
 
 def test_shares_are_the_votes_of_the_history_by_recency() -> None:
-    memory = Cooccurrence.empty().updated(sessions([1, 2], [3, 4]), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([1, 2], [3, 4]), CONFIG, 1.0)
     # All four items are alike, so their voices are; w = sqrt(2) itself, 1 / sqrt(2) with the other.
     row, place, share = memory.shares(np.array([[3, 2, 99], [0, 0, 0], [1, 0, 0]]), 0.5)
     assert row.tolist() == [0, 0, 0, 0, 2, 2]
@@ -79,7 +110,7 @@ def test_shares_are_the_votes_of_the_history_by_recency() -> None:
 
 
 def test_a_rare_item_of_the_history_says_more_than_a_common_one() -> None:
-    memory = Cooccurrence.empty().updated(sessions([1, 5], *[[2, 6]] * 4), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([1, 5], *[[2, 6]] * 4), CONFIG, 1.0)
     _, place, share = memory.shares(np.array([[1, 2]]), 1.0)
     by_key = dict(zip(memory.keys[place].tolist(), share.tolist(), strict=True))
     w = np.sqrt(2)
@@ -92,7 +123,7 @@ def test_a_rare_item_of_the_history_says_more_than_a_common_one() -> None:
 
 
 def test_arrays_there_and_back() -> None:
-    memory = Cooccurrence.empty().updated(sessions([1, 2], [3, 4]), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([1, 2], [3, 4]), CONFIG, 1.0)
     again = Cooccurrence.of(memory.to_arrays())
     assert again is not None
     np.testing.assert_array_equal(dense(again), dense(memory))
@@ -109,7 +140,7 @@ CLIQUES = sessions(*[[a, b] for base in (10, 20, 30) for a in range(base, base +
 
 
 def test_the_start_puts_what_co_occurs_in_one_place() -> None:
-    memory = Cooccurrence.empty().updated(CLIQUES, CONFIG)
+    memory = Cooccurrence.empty().updated(CLIQUES, CONFIG, 1.0)
     rows = start_rows(memory, 3, seed=1)
     cosine = rows @ rows.T
     same = memory.keys[:, None] // 10 == memory.keys[None, :] // 10
@@ -119,14 +150,14 @@ def test_the_start_puts_what_co_occurs_in_one_place() -> None:
 
 
 def test_a_start_of_more_coordinates_than_items_has_zeros() -> None:
-    rows = start_rows(Cooccurrence.empty().updated(sessions([1, 2]), CONFIG), 5, seed=1)
+    rows = start_rows(Cooccurrence.empty().updated(sessions([1, 2]), CONFIG, 1.0), 5, seed=1)
     assert rows.shape == (2, 5)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, rtol=1e-5)
 
 
 def test_following_is_a_step_towards_the_weighted_neighbours() -> None:
     # [1, 2] alone: w = sqrt(2) itself and 1 / sqrt(2) with the other, so S = [[2, 1], [1, 2]] / 3.
-    memory = Cooccurrence.empty().updated(sessions([1, 2]), CONFIG)
+    memory = Cooccurrence.empty().updated(sessions([1, 2]), CONFIG, 1.0)
     rows = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
     there = np.array([2.0, 1.0]) / np.sqrt(5)
     moved = 0.75 * np.array([1.0, 0.0]) + 0.25 * there
@@ -138,8 +169,8 @@ def test_following_is_a_step_towards_the_weighted_neighbours() -> None:
 
 
 def test_news_is_the_share_of_weight_that_the_last_update_brought() -> None:
-    before = Cooccurrence.empty().updated(sessions([10, 30]), CONFIG)
-    memory = before.updated(sessions([20, 30]), CONFIG)
+    before = Cooccurrence.empty().updated(sessions([10, 30]), CONFIG, 1.0)
+    memory = before.updated(sessions([20, 30]), CONFIG, 0.5)
     # In units of 1 / sqrt(2), each session brings 2 + 1 to each of its items; the older is halved.
     # 10: 1.5 old. 20: 3 new. 30: 1.5 old and 3 new.
     news = memory.news_since(before, 0.5)
