@@ -59,9 +59,7 @@ def follow(
     moved = _unit(rows)
     share = news[moving, None]
     for _ in range(steps):
-        moved[moving] = _unit(
-            (1.0 - share) * moved[moving] + share * _unit(_times(links, moved))
-        )
+        moved[moving] = _unit((1.0 - share) * moved[moving] + share * _unit(_times(links, moved)))
     return moved
 
 
