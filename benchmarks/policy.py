@@ -38,7 +38,6 @@ from recloop.update.policies import Decision, Policy, Situation, policy_named
 
 RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**9)
 STREAMS = ("weekly", "daily", "sessions")
-WARM_UP_PERIODS = 9
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def streams(
                 protocol = Protocol(log, length, max(1, days // DAYS[length]))  # type: ignore[arg-type]
                 found.append(Retail(protocol, f"{short}-{name}"))
     if sessions is not None and "sessions" in names:
-        found.append(SessionStream(sessions, sessions.resolve().name, WARM_UP_PERIODS))
+        found.append(SessionStream(sessions, sessions.resolve().name))
     if not found:
         raise BadInput("there is no stream to run; `--streams sessions` needs `--sessions FOLDER`.")
     return found

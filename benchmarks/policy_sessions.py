@@ -1,7 +1,7 @@
 """A folder of session periods as a stream to decide upon: the sequential recommender.
 
 Each period of the session benchmark (a week, where nothing is known but the order) is cut into
-`parts` windows of equally many sessions, in order. The first `warm_up` periods are learnt at once.
+`parts` windows of equally many sessions, in order. The first half of the periods is learnt at once.
 
     (a) every item of a session but its first is to be foretold from those before it
     (b) those of them that the session has not shown yet
@@ -45,8 +45,9 @@ class SessionStream:
     base: Recipe = NEXT
     slow = True
 
-    def __init__(self, folder: Path, name: str, warm_up: int, parts: int = 7) -> None:
+    def __init__(self, folder: Path, name: str, parts: int = 7) -> None:
         periods = read_periods(folder)
+        warm_up = len(periods) // 2
         self.name = name
         self._parts = parts
         self._past = joined(periods[:warm_up])
