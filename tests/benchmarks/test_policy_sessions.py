@@ -34,11 +34,13 @@ def test_half_of_the_periods_is_learnt_at_once_and_the_others_are_cut_in_seven(
     assert len(stream) == 21
     assert [stream.key(n) for n in (0, 6, 7, 20)] == ["01.1", "01.7", "02.1", "03.7"]
     users, items = stream.events(0)
-    assert len(users) == len(items) == 18 and len(np.unique(users)) == 6
+    assert len(users) == len(items) == 18
+    assert len(np.unique(users)) == 6
     model = stream.begin(seed=0)
     assert set(stream.known(model)) == set(stream._past.item_keys)
     # Nobody is asked for the item that is new in a window: it is not known before.
-    assert 99 not in stream._asked[14][1] and 99 in stream._asked[15][1]
+    assert 99 not in stream._asked[14][1]
+    assert 99 in stream._asked[15][1]
 
 
 def test_what_co_occurred_is_as_old_after_one_update_of_seven_windows_as_after_seven(
@@ -59,7 +61,8 @@ def test_what_co_occurred_is_as_old_after_one_update_of_seven_windows_as_after_s
     expected = decay * before.weights.sum() + added.weights.sum()
     merged = Cooccurrence.of(once._state.extra)
     split = Cooccurrence.of(often._state.extra)
-    assert merged is not None and split is not None
+    assert merged is not None
+    assert split is not None
     assert merged.weights.sum() == pytest.approx(expected, rel=1e-4)
     # Learnt day by day, the week's own first days are a few days old at its end.
     assert merged.weights.sum() * decay < split.weights.sum() < merged.weights.sum()
@@ -72,8 +75,10 @@ def test_policies_on_it(folder: Path) -> None:
     found = measure_stream(stream, ["every-window", "every-2nd", "adaptive"], [0], told.append)
     assert found["windows"] == 21
     updates = {name: entry["updates"] for name, entry in found["policies"].items()}
-    assert updates["every-window"] == 21 and updates["every-2nd"] == 10
+    assert updates["every-window"] == 21
+    assert updates["every-2nd"] == 10
     assert 0 < updates["adaptive"] <= 21
     for entry in found["policies"].values():
-        assert 0 < entry["a"]["ndcg@20"] <= 1 and entry["cpu_s"] > 0
+        assert 0 < entry["a"]["ndcg@20"] <= 1
+        assert entry["cpu_s"] > 0
     assert "21 of 21 windows" in told[-1]
