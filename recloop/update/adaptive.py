@@ -7,11 +7,11 @@ Each new window, two numbers are compared, both learnt from what earlier updates
     what waiting saves    the part of an update's cost that doesn't grow with its events, because one
                           update of two windows is cheaper than two of one
 
-at the exchange rate `price`: how much of one window's quality is as dear as one update. It is the rule
-of the economic order quantity (Harris, How many parts to make at once, 1913), with the loss of
-staleness in the place of the cost of storage. Around it stand, in this order: a budget, a feed that
-repeats itself, refused challengers, a measured incremental gap, a catalogue that the champion doesn't
-know, quality that fell.
+at the exchange rate `price`: how much of one window's quality is as dear as one update. For the first
+window that waits it is the rule of the economic order quantity (Harris, How many parts to make at
+once, 1913), with the loss of staleness in the place of the cost of storage; where several wait it is
+more patient. Around it stand, in this order: a budget, a feed that repeats itself, refused
+challengers, a measured incremental gap, a catalogue that the champion doesn't know, quality that fell.
 
 How an update is done follows from why: the cheapest effort that has not been shown to learn less, a
 standard one after a change, a deep one for an unknown catalogue, another recipe after a refusal.
