@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.policy_stream import Asked, Scores, unchanged
 from benchmarks.retail_features import Known, together
-from benchmarks.retail_ours import RANKED_WINDOWS, grow
+from benchmarks.retail_ours import grow, parted
 from benchmarks.retail_protocol import Protocol, measure
 from benchmarks.retail_systems import Csr
 from models.arrays import Interactions, Queries
@@ -151,9 +151,10 @@ class Retail:
 
         model = Cascade.create(CascadeConfig(), seed)
         grow(model, np.unique(np.concatenate([q.user_keys for q, _ in weeks])), catalogue)
+        earlier, ranked = parted(list(weeks))
         model.rebuild(
-            together(list(weeks[:-RANKED_WINDOWS])),
-            weeks[-RANKED_WINDOWS:],
+            together(earlier),
+            ranked,
             replace(REBUILD, seed=seed),
             replace(INCREMENT, seed=seed),
         )

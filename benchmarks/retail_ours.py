@@ -26,8 +26,10 @@ from models.ordering.ranker_config import CascadeConfig
 if TYPE_CHECKING:
     from models.ordering.cascade import Cascade
 
+Learned = tuple[Queries, Interactions]
 RANKED_WINDOWS = 6
-"""Of a rebuild: windows that the towers learn one by one, so that the ranker can."""
+"""Of a rebuild: windows that the towers learn one by one, so that the ranker can; of a
+shorter history half."""
 LAST_WEEKS = 4
 
 
@@ -43,7 +45,7 @@ class Ours:
         self._rebuild = replace(REBUILD, seed=seed)
         self._increment: Recipe = replace(INCREMENT, seed=seed)
         self._known = Known()
-        self._windows: list[tuple[Queries, Interactions]] = []
+        self._windows: list[Learned] = []
         self._catalogue: Catalogue | None = None
         self._model: Cascade | None = None
 
@@ -94,9 +96,10 @@ class Ours:
         model = Cascade.create(self._config, self._seed)
         self._grow(model)
         windows = self._windows
+        earlier, ranked = parted(windows)
         model.rebuild(
-            together(windows[:-RANKED_WINDOWS]),
-            windows[-RANKED_WINDOWS:],
+            together(earlier),
+            ranked,
             self._rebuild,
             replace(self._increment, patience=0),  # nothing is held out of the history
         )
@@ -111,6 +114,12 @@ class Ours:
         assert self._catalogue is not None
         users = [queries.user_keys for queries, _ in self._windows]
         grow(model, np.unique(np.concatenate(users)), self._catalogue)
+
+
+def parted(windows: list[Learned]) -> tuple[list[Learned], list[Learned]]:
+    """What a rebuild learns at once, and the windows that it then learns one by one."""
+    first = len(windows) - min(RANKED_WINDOWS, len(windows) // 2)
+    return windows[:first], windows[first:]
 
 
 def grow(model: Cascade, users: Int64, catalogue: Catalogue) -> None:

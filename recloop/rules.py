@@ -17,7 +17,7 @@ from recloop.toml_file import Section, read_toml, to_model
 class AdaptiveRules(Section):
     """What the adaptive policy goes by; `config/update.toml` says what each means."""
 
-    price: float = Field(default=0.03, gt=0, le=1)
+    price: float = Field(default=0.02, gt=0, le=1)
     longest_wait: int = Field(default=8, ge=1)
     explore: int = Field(default=20, ge=1)
     budget_cpu_s: float = Field(default=0.0, ge=0)

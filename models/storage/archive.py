@@ -22,6 +22,8 @@ from models.storage.publishing import whole_directory
 
 FORMAT_VERSION = 2
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
+WEIGHTS = "table/"
+"""What names of weights begin with."""
 
 
 def write(directory: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
@@ -91,8 +93,8 @@ def read_arrays(
     """The arrays that the manifest promises, each checked against it.
 
     Raises:
-        CorruptCheckpoint: the file or an array is missing, truncated, altered, not finite, or has
-            an absolute value beyond the limit.
+        CorruptCheckpoint: the file or an array is missing, truncated, altered, not finite, or is a
+            table with an absolute value beyond the limit.
     """
     path = directory / ARRAYS
     promised = manifest["arrays"]
@@ -138,7 +140,7 @@ def _check_array(
                 f"first is {array[bad][0]}. Restore the previous release, and look at what trained "
                 "this one."
             )
-        largest = float(np.abs(array).max(initial=0.0))
+        largest = float(np.abs(array).max(initial=0.0)) if name.startswith(WEIGHTS) else 0.0
         if largest > magnitude_limit:
             raise CorruptCheckpoint(
                 f"Array {name!r} of {path} has a value of magnitude {largest:g}, beyond the limit "

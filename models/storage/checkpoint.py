@@ -24,8 +24,8 @@ from models.storage import archive, delta
 from models.storage.archive import MANIFEST
 
 MAGNITUDE_LIMIT = 1e6
-"""Largest absolute value of a weight or slot that restore lets through by default. A trained
-weight is of the order of 1, a slot of the order of the number of steps."""
+"""Largest absolute value of a weight that restore lets through by default. A trained one is of the
+order of 1. Slots have no limit: Adagrad's are sums over a model's whole life."""
 
 MOST_DELTAS = 12
 """Restoring reads the whole chain: after so many deltas, a save is a whole one again."""
@@ -73,7 +73,7 @@ def restore(directory: Path, magnitude_limit: float = MAGNITUDE_LIMIT) -> ModelS
 
     Args:
         directory: what `save` or `delta.save_delta` wrote.
-        magnitude_limit: the largest absolute value that a weight or a slot may have.
+        magnitude_limit: the largest absolute value that a weight may have.
 
     Raises:
         CorruptCheckpoint: a file or an array is missing, truncated, altered, not finite, or beyond

@@ -180,6 +180,11 @@ def test_a_larger_limit_lets_large_weights_through(saved) -> None:
     assert Recommender.restore(saved, magnitude_limit=1e8).parameters()["word"][1, 0] == 1e7
 
 
+def test_a_slot_may_be_as_large_as_a_long_life_makes_it(saved) -> None:
+    rewrite(saved, put("slot/user/accumulator", 3e9), promise=True)
+    assert Recommender.restore(saved)._state.slots()["user/accumulator"][1, 0] == 3e9
+
+
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
 def test_a_truncated_file_is_refused(saved, keep) -> None:
     path = saved / "arrays.npz"
