@@ -15,6 +15,7 @@ from recloop import approvals, stages
 from recloop.cli.output import (
     console,
     late_lines,
+    messages,
     print_json,
     progress_bar,
     recommendations_table,
@@ -57,8 +58,13 @@ def ingest(
 def ingest_with_progress(
     settings: Settings, window: str | None = None, through: str | None = None
 ) -> Json:
-    """`ingest_windows` with two progress bars: lines, then windows."""
+    """`ingest_windows` with two progress bars, lines, then windows; into a file, a line per window."""
     from recloop.ingestion import ingest_windows
+
+    def told(key: str, done: int, total: int) -> None:
+        bar.update(judging, description=f"window {key}", completed=done, total=total, visible=True)
+        if not messages.is_terminal:
+            say(f"window {key}, {done + 1} of {total}")
 
     with progress_bar() as bar:
         reading = bar.add_task("reading lines", total=None)
@@ -68,9 +74,7 @@ def ingest_with_progress(
             window,
             through,
             on_lines=lambda done, total: bar.update(reading, completed=done, total=total),
-            on_window=lambda key, done, total: bar.update(
-                judging, description=f"window {key}", completed=done, total=total, visible=True
-            ),
+            on_window=told,
         )
 
 

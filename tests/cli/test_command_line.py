@@ -92,3 +92,19 @@ def test_the_doctor_finds_a_missing_rule_file(settings: Settings, tmp_path: Path
     assert findings["rule files"]["state"] == "failed"
     assert "update.toml cannot be read: No such file" in findings["rule files"]["detail"]
     assert findings["database"]["state"] == "ok"
+
+
+def test_into_a_file_progress_is_a_line_per_window(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def two_windows(settings, window, through, on_lines, on_window):  # type: ignore[no-untyped-def]
+        on_lines(5, 10)
+        on_window("2011-06-06", 0, 2)
+        on_window("2011-06-13", 1, 2)
+        return {}
+
+    monkeypatch.setattr("recloop.ingestion.ingest_windows", two_windows)
+    loop.ingest_with_progress(settings)
+    told = capsys.readouterr().err
+    assert "window 2011-06-06, 1 of 2" in told
+    assert "window 2011-06-13, 2 of 2" in told
