@@ -10,22 +10,24 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 PIPED_WIDTH = 150
 """Columns of a table that goes to a file or a pipe, where Rich would take 80."""
-console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-messages = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+# Without markup: what is told holds names, paths and rules of others, and "[holdout]" is no style.
+console = Console(markup=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+messages = Console(markup=False, stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 Json = dict[str, Any]
 
 
 def fail(error: Exception) -> None:
     """Print an error as one message, with the name of its kind."""
-    messages.print(f"[bold red]{type(error).__name__}[/]: {_plain(str(error))}", highlight=False)
+    messages.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"))
 
 
 def say(text: str) -> None:
     """A line for people, on standard error."""
-    messages.print(_plain(text), highlight=False)
+    messages.print(text, highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -109,7 +111,7 @@ def lines_table(lines: Json) -> Table:
     for rule, count in sorted(lines["quarantined"].items(), key=lambda pair: -pair[1]):
         table.add_row(f"quarantined: {rule}", f"{count:,}")
     table.add_row("pending (windows not yet processed)", f"{lines['pending']:,}")
-    table.add_row("[bold]total[/]", f"[bold]{lines['total']:,}[/]")
+    table.add_row(Text("total", "bold"), Text(f"{lines['total']:,}", "bold"))
     return table
 
 
@@ -150,7 +152,3 @@ def recommendations_table(answers: list[Json]) -> Table:
 
 def _metrics(metrics: Json | None) -> str:
     return "–" if not metrics else f"{metrics['recall@20']:.4f} / {metrics['ndcg@20']:.4f}"
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from recloop.cli.output import console, print_json, say
 from recloop.cli.session import session
@@ -82,12 +83,12 @@ def doctor(
     if json:
         print_json([finding.to_json() for finding in findings])
     else:
-        marks = {"ok": "[green]ok[/]  ", "warning": "[yellow]warn[/]", "failed": "[red]FAIL[/]"}
+        marks = {"ok": ("ok  ", "green"), "warning": ("warn", "yellow"), "failed": ("FAIL", "red")}
         for finding in findings:
-            detail = finding.detail.replace("[", r"\[")
-            console.print(f"{marks[finding.state]} {finding.name}: {detail}", highlight=False)
+            said = f" {finding.name}: {finding.detail}"
+            console.print(Text.assemble(marks[finding.state], said))
             if finding.remedy:
-                console.print(f"     → {finding.remedy}".replace("[", r"\["), highlight=False)
+                console.print(f"     → {finding.remedy}", highlight=False)
     if any(finding.state == "failed" for finding in findings):
         raise typer.Exit(1)
 

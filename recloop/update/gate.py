@@ -179,6 +179,8 @@ def _not_worse(
     message = (
         f"{what}, challenger minus {opponent}: {difference.mean:+.4f} "
         f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} users"
+        if difference.users
+        else f"{what}: no held-out user has any, so there is nothing to compare"
     )
     return (
         _at_least(f"{name}_difference", difference.mean, limit, message),

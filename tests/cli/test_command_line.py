@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from recloop.cli import loop, services
+from recloop.cli.output import fail, say
 from recloop.settings import PROJECT, Settings, process_environment
 
 
@@ -108,3 +109,23 @@ def test_into_a_file_progress_is_a_line_per_window(
     told = capsys.readouterr().err
     assert "window 2011-06-06, 1 of 2" in told
     assert "window 2011-06-13, 2 of 2" in told
+
+
+def test_what_is_told_keeps_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"name": "users", "value": 0.0, "limit": ">= 20", "passed": False}
+    rule["message"] = "take a larger [holdout] share, or [/] less"
+    loop.tell(
+        {
+            "plan": {"decision": "increment", "reason": "5 events of [bold]shop"},
+            "gate": {"passed": False, "uri": "/reports/[a]/1.html", "rules": [rule]},
+            "release": None,
+        }
+    )
+    told = capsys.readouterr().out
+    for text in ("larger [holdout] share, or [/] less", "5 events of [bold]shop", "/reports/[a]/1"):
+        assert text in told
+    say("in [square] brackets")
+    fail(ValueError("of [/nothing]"))
+    told = capsys.readouterr().err
+    assert "in [square] brackets" in told
+    assert "ValueError: of [/nothing]" in told
