@@ -37,6 +37,8 @@ CLEARLY = 2.0
 """Standard deviations of the difference between two efforts, before it is believed."""
 NO_WORSE = 0.1
 """An alarm that an increment has answered rings again when its value is worse by so much."""
+MORE = 2
+"""After a challenger that could not be judged, the next learns so many times its events."""
 
 
 def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT) -> Decision:
@@ -47,6 +49,7 @@ def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT)
         return Decision("skip", "budget", over)
     return (
         _frozen(situation, limits)
+        or _unjudged(situation)
         or _refused(situation, base)
         or _gap(situation, limits)
         or _unscorable(situation, limits, base)
@@ -77,6 +80,21 @@ def _frozen(situation: Situation, limits: AdaptiveRules) -> Decision | None:
         "frozen feed",
         f"the feed looks frozen: {repeated:.0%} of the window's user-item pairs are the window "
         f"before's (usually {before or 0:.0%}), so there is nothing new to learn; look at the source",
+    )
+
+
+def _unjudged(situation: Situation) -> Decision | None:
+    """Too few held-out users are no fault of a recipe: more events mend it, and no rebuild would."""
+    last = situation.outcomes[-1] if situation.outcomes else None
+    if last is None or last.promoted or last.judged or last.decision != "increment":
+        return None
+    if situation.events >= MORE * last.events:
+        return None
+    return Decision(
+        "skip",
+        "too few to judge",
+        f"{waiting(situation)}; the gate could not judge the last challenger, for too few held-out "
+        f"users: they wait for {MORE * last.events:,} events",
     )
 
 

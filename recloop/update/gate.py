@@ -7,6 +7,7 @@ too few held-out users altogether is itself a refusal.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from recloop.rules import GateRules
 from recloop.update.bootstrap import Difference, paired_difference
 from recloop.update.heldout import HeldOut
 from recloop.update.scoring import Scores
+
+SOUNDNESS, USERS = "largest_weight", "users"
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def judge(
     return (
         _finite(soundness.largest_weight, limits.largest_weight),
         _at_least(
-            "users",
+            USERS,
             found.recall.users,
             limits.minimum_users,
             "held-out users with new pairs; take a longer window or a larger [holdout] share",
@@ -139,6 +142,13 @@ def judge(
     )
 
 
+def could_judge(results: Sequence[RuleResult]) -> bool:
+    """False if there were too few held-out users for a comparison, and the weights were sound: such a
+    refusal says nothing of the challenger."""
+    passed = {result.name: result.passed for result in results}
+    return passed.get(USERS, True) or not passed.get(SOUNDNESS, True)
+
+
 def verdict(results: tuple[RuleResult, ...]) -> tuple[bool, str]:
     """Whether all rules passed, and one sentence that says why or why not."""
     broken = [result for result in results if not result.passed]
@@ -152,7 +162,7 @@ def verdict(results: tuple[RuleResult, ...]) -> tuple[bool, str]:
 
 def _finite(value: float, limit: float) -> RuleResult:
     return RuleResult(
-        name="largest_weight",
+        name=SOUNDNESS,
         value=value if math.isfinite(value) else str(value),
         limit=f"<= {limit:g}, finite",
         passed=bool(math.isfinite(value) and value <= limit),

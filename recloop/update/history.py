@@ -16,6 +16,7 @@ from recloop.rules import UpdateRules
 from recloop.settings import Settings
 from recloop.update.challenge import evaluate_prequentially
 from recloop.update.efforts import effort_of
+from recloop.update.gate import could_judge
 from recloop.update.outcomes import Outcome
 from recloop.update.signals import Observed, Signals, measure_signals
 from recloop.windows import Window, WindowCalendar, whole
@@ -102,6 +103,7 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
                 promoted=row["state"] == "promoted",
                 signals=signals,
                 rank=plan.strategy.rank or plan.decision == "rebuild",
+                judged=not report or could_judge(report.rules),
             )
         )
     return tuple(found)

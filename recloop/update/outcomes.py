@@ -47,6 +47,7 @@ class Outcome:
         promoted: whether the challenger became champion.
         signals: of its target, which it was decided by.
         rank: whether it taught the ranker, too.
+        judged: False if the gate refused for too few held-out users: that says nothing of the recipe.
     """
 
     target: str
@@ -60,6 +61,7 @@ class Outcome:
     promoted: bool
     signals: Signals = field(default_factory=Signals)
     rank: bool = True
+    judged: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,10 @@ def cost_of(outcomes: Sequence[Outcome], effort: str) -> Cost | None:
 
 
 def refusals(outcomes: Sequence[Outcome]) -> int:
-    """How many challengers were refused since the last promotion."""
+    """How many challengers were refused since the last promotion, and not for want of users."""
     count = 0
     for outcome in reversed(outcomes):
         if outcome.promoted:
             break
-        count += 1
+        count += outcome.judged
     return count

@@ -115,6 +115,19 @@ def test_every_so_many_updates_one_is_standard() -> None:
     assert decide(windows=4, outcomes=more, explore=10).recipe == recipe_of("standard")
 
 
+def test_too_few_users_to_judge_by_are_met_with_more_events_and_not_with_another_recipe() -> None:
+    unjudged = outcome(events=700, promoted=False, judged=False)
+    waits = decide(windows=1, outcomes=(outcome(), unjudged), price=0.001)
+    assert (waits.kind, waits.rule) == ("skip", "too few to judge")
+    assert "they wait for 1,400 events" in waits.reason
+    again = decide(windows=2, outcomes=(outcome(), unjudged, unjudged, unjudged), price=0.001)
+    assert (again.kind, again.rule) == ("increment", "worth it")
+    refused = outcome(promoted=False)
+    assert decide(windows=2, outcomes=(outcome(), refused, unjudged)).rule == "after a refusal"
+    rebuilt = outcome(events=10**6, decision="rebuild", promoted=False, judged=False)
+    assert decide(windows=2, outcomes=(outcome(), rebuilt), price=0.001).kind == "increment"
+
+
 @pytest.mark.parametrize(
     ("refused", "kind", "recipe", "says"),
     [

@@ -11,7 +11,7 @@ from models.arrays import Queries
 from recloop.contracts import RuleResult
 from recloop.rules import load_gate_rules
 from recloop.settings import Settings
-from recloop.update.gate import Soundness, judge, verdict
+from recloop.update.gate import Soundness, could_judge, judge, verdict
 from recloop.update.heldout import HeldOut
 from recloop.update.scoring import Scores
 
@@ -120,6 +120,18 @@ def test_a_slice_with_too_few_users_is_reported_not_judged() -> None:
     rules, (passed, _) = results(challenger, scores(0.1), new_users=5)
     assert passed
     assert "not judged: 5 users" in rules["new_users_recall@20_difference"].message
+
+
+def test_what_too_few_users_refuse_was_not_judged_unless_its_weights_exploded() -> None:
+    few = np.where(np.arange(USERS) < 5, 0.3, np.nan)
+    challenger = replace(scores(0.3), recall_new=few, ndcg_new=few)
+    rules, (passed, _) = results(challenger, scores(0.1))
+    assert not passed
+    assert not could_judge(list(rules.values()))
+    exploded, _ = results(challenger, scores(0.1), replace(SOUND, largest_weight=float("nan")))
+    assert could_judge(list(exploded.values()))
+    worse, _ = results(scores(0.1), scores(0.3))
+    assert could_judge(list(worse.values()))
 
 
 def test_scores_of_nobody_are_refused() -> None:
