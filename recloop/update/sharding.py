@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("recloop")
 POLL_SECONDS = 0.5
+SMALLER = 4
+"""The most by which a shard's batches are smaller."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +66,9 @@ def in_shard(plan: UpdatePlan) -> UpdatePlan:
 
 
 def shard_batch(batch_size: int, shards: int) -> int:
-    """Examples per step of one shard of so many: smaller by their root, so that a shard takes some
-    more steps than its share of one process's, and the merge (`models.learning.merging`) has the
-    other half to make up for."""
-    return max(2, round(batch_size / shards**0.5))
+    """Examples per step of one shard of so many: smaller by their number, so that each takes as many
+    steps as one process would; by no more than `SMALLER`, or steps would be all overhead."""
+    return max(2, round(batch_size / min(shards, SMALLER)))
 
 
 def shard_numbers(user_keys: np.ndarray, count: int) -> np.ndarray:
