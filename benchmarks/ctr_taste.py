@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.ctr_features import NAMES, Past
 from benchmarks.ctr_protocol import Clicks, distinct, items_of
+from models.sorted_keys import look_up
 
 RIDGE = 0.1
 """lambda, in units of squared surprise."""
@@ -44,11 +45,7 @@ class Taste:
     def of(self, clicks: Clicks) -> np.ndarray:
         """Taste for each of the clicks that come next: float32 [N]; 0 where nothing is known."""
         factors, surprise, past = self._look(clicks)
-        at = np.searchsorted(self._keys, clicks.user_keys)
-        at = np.minimum(at, max(len(self._keys) - 1, 0))
-        known = np.zeros(len(clicks), bool)
-        if len(self._keys):
-            known = self._keys[at] == clicks.user_keys
+        known, at = look_up(self._keys, clicks.user_keys)
         # Along the factors' own axes the regression is one division per axis.
         spread, axes = np.linalg.eigh(factors.T @ factors / max(len(factors), 1))
         sums = np.stack([past.sums(surprise * column) for column in factors.T], axis=1)

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.events import Events, Float32, Int64
 from models.arrays import Interactions, Queries
 from models.ordering.point_in_time import ItemStatistics, OwnItems
+from models.sorted_keys import look_up
 
 HISTORY_LENGTH = 50
 OWN_ITEMS = 300
@@ -87,9 +88,7 @@ class Known:
         np.maximum.at(facts[:, 3], inverse, days)
         for column, decay in enumerate(DECAY_DAYS, 4):
             facts[:, column] = np.bincount(inverse, np.exp(days / decay))
-        place = np.asarray(np.searchsorted(self._pairs, pairs), np.int64)
-        old = place < len(self._pairs)
-        old[old] = self._pairs[place[old]] == pairs[old]
+        old, place = look_up(self._pairs, pairs)
         at = place[old]
         self._facts[at, :2] += facts[old, :2]
         self._facts[at, 3] = facts[old, 3]

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from benchmarks.events import Catalogue, Events, Int64
+from models.sorted_keys import look_up
 from recloop.errors import BadInput
 
 GROUPS = {
@@ -149,9 +150,7 @@ def best(scores: np.ndarray, request: Request) -> Int64:
     if request.exclude is not None:
         offsets, excluded = request.exclude
         owner = np.repeat(np.arange(len(request.users)), np.diff(offsets))
-        place = np.searchsorted(keys, excluded)
-        known = place < len(keys)
-        known[known] = keys[place[known]] == excluded[known]
+        known, place = look_up(keys, excluded)
         scores[owner[known], place[known]] = -np.inf
     top = np.argsort(-scores, axis=1, kind="stable")[:, : request.k]
     values = np.take_along_axis(scores, top, axis=1)

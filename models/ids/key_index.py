@@ -8,6 +8,7 @@ an update of 10,000 events. NumPy only. Neighbour: `models.ids.vocabulary`, the 
 import numpy as np
 
 from models.arrays import Int64Array
+from models.sorted_keys import look_up
 
 SPARSEST, SPARE = 8, 1024
 """By address as long as the largest key is at most SPARSEST * (number of keys) + SPARE: at the most
@@ -44,10 +45,10 @@ class Sorted:
 
     def find(self, keys: Int64Array) -> Int64Array:
         """Rows of int64 keys of any shape; 0 where there is none."""
-        if len(self._keys) == 0:
-            return np.zeros(keys.shape, np.int64)
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return np.where(self._keys[at] == keys, self._rows[at], 0)
+        known, at = look_up(self._keys, keys)
+        rows = np.zeros(keys.shape, np.int64)
+        rows[known] = self._rows[at[known]]
+        return rows
 
     def add(self, keys: Int64Array, first: int) -> None:
         """Gives unknown keys the rows from `first` on.

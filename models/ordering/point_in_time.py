@@ -11,6 +11,7 @@ import numpy as np
 
 from models.arrays import Float32Array, Int64Array, check_all, check_array, check_same_length
 from models.lists import check_offsets, owners, picked
+from models.sorted_keys import look_up
 
 OWN_COLUMNS = ("purchases", "days", "first_age", "last_age", "decayed_28d", "decayed_112d")
 """Columns of `OwnItems.values`: events; distinct days with one; days from the first and from the
@@ -126,7 +127,7 @@ class ItemStatistics:
 
     def of(self, item_keys: Int64Array) -> Float32Array:
         """Their statistics at every moment: float32 [T, M, S]; zeros for items that aren't here."""
-        if not len(self.item_keys):
-            return np.zeros((self.moments, len(item_keys), self.values.shape[2]), np.float32)
-        at = np.minimum(np.searchsorted(self.item_keys, item_keys), len(self.item_keys) - 1)
-        return self.values[:, at] * (self.item_keys[at] == item_keys)[None, :, None]
+        known, at = look_up(self.item_keys, item_keys)
+        values = np.zeros((self.moments, len(item_keys), self.values.shape[2]), np.float32)
+        values[:, known] = self.values[:, at[known]]
+        return values

@@ -27,6 +27,7 @@ from models.arrays import Float32Array, Int32Array, Int64Array
 from models.lists import owners, picked
 from models.sequential.sessions import Sessions
 from models.sequential.transformer_config import TransformerConfig
+from models.sorted_keys import look_up
 
 PREFIX = "cooccurrence/"
 
@@ -95,7 +96,7 @@ class Cooccurrence:
             np.searchsorted(keys, first) * size + np.searchsorted(keys, second), return_inverse=True
         )
         added = np.bincount(where, weights=weight, minlength=len(found)).astype(np.float32)
-        known, at = _look_up(cells, found)
+        known, at = look_up(cells, found)
         totals[at[known]] += added[known]
         cells = np.insert(cells, at[~known], found[~known])
         totals = np.insert(totals, at[~known], added[~known])
@@ -139,8 +140,8 @@ class Cooccurrence:
         size = len(self.keys)
         if size == 0 or history.size == 0:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-        place = np.minimum(np.searchsorted(self.keys, history), size - 1)
-        asked, after = np.nonzero((self.keys[place] == history) & (history > 0))
+        known, place = look_up(self.keys, history)
+        asked, after = np.nonzero(known & (history > 0))
         item = place[asked, after]
         voice = recency ** after.astype(np.float64) * self.voices[item]
         offsets, entry = picked(self.offsets, item)
@@ -169,15 +170,6 @@ def pairs_of(
     first, second, worth = (np.concatenate(column) for column in zip(*parts, strict=True))
     kept = worth > 0
     return first[kept], second[kept], worth[kept].astype(np.float32)
-
-
-def _look_up(cells: Int64Array, wanted: Int64Array) -> tuple[np.ndarray, Int64Array]:
-    """Which of the wanted numbers are among `cells`, and the place of each in it; both ascending."""
-    at = np.searchsorted(cells, wanted)
-    inside = at < len(cells)
-    known = inside.copy()
-    known[inside] = cells[at[inside]] == wanted[inside]
-    return known, at
 
 
 def _strongest(row: Int64Array, weights: Float32Array, most: int) -> np.ndarray:

