@@ -37,7 +37,7 @@ class RuleResult(Contract):
 
 
 class LandingReport(Contract):
-    """What reading the source brought: new lines, and the windows that now have pending lines."""
+    """What reading the source brought: lines read, and the windows that now have pending lines."""
 
     lines: int
     windows: tuple[str, ...]

@@ -33,7 +33,8 @@ def ingest_windows(
         on_window: called with (key, windows done, windows due) before each.
 
     Returns:
-        `{"lines", "done": [key], "refused": [{"window", "message"}],
+        `{"lines" that were read, new "events" among them, "done": [key],
+        "refused": [{"window", "message"}],
         "quarantined": [{"rule", "lines", "example", "remedy", "message"}],
         "sources_refused": [message]}`
     """
@@ -45,6 +46,7 @@ def ingest_windows(
     with transaction(settings.database_url) as cursor:
         cursor.execute("select now()")
         (began,) = cursor.fetchone() or (None,)
+        known = windows.accepted(cursor)
     only = stages.calendar(settings).parse(window) if window else None
     last = stages.calendar(settings).parse(through).key if through else None
     landed = land(settings, window, progress=on_lines)
@@ -68,8 +70,10 @@ def ingest_windows(
     spec = load_dataset(settings)
     with transaction(settings.database_url) as cursor:
         broken = quarantined_since(cursor, began, spec, load_limits(settings, spec))
+        events = windows.accepted(cursor) - known
     return {
         "lines": landed.lines,
+        "events": events,
         "done": done,
         "refused": refused,
         "quarantined": [one.to_json() | {"message": str(one)} for one in broken],

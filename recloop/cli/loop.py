@@ -42,7 +42,8 @@ def ingest(
             print_json(report)
         else:
             console.print(
-                f"{report['lines']:,} new lines; {len(report['done'])} windows ready, "
+                f"{report['lines']:,} lines read, {report['events']:,} new events; "
+                f"{len(report['done'])} windows ready, "
                 f"{len(report['refused'])} refused."
             )
             for broken in report["quarantined"]:

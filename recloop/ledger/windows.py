@@ -65,6 +65,13 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
     _must_touch_one(cursor, report.window)
 
 
+def accepted(cursor: Cursor) -> int:
+    """How many events all windows have."""
+    cursor.execute("select coalesce(sum(accepted), 0) from ledger.window")
+    (count,) = cursor.fetchone() or (0,)
+    return int(count)
+
+
 def note_refused(cursor: Cursor, report: ValidationReport) -> None:
     """Record a refusal. The window's lines stay in `behavior.landing`, so nothing is lost."""
     cursor.execute(

@@ -274,3 +274,18 @@ def test_what_was_quarantined_is_told_with_rule_line_and_remedy(
     assert "Check column 'CustomerID'" in told["missing_user"]["message"]
     assert "1/12/2099 9:00" in told["future_timestamp"]["message"]
     assert "clock" in told["future_timestamp"]["message"]
+
+
+def test_a_file_read_again_for_one_more_line_has_one_new_event(
+    settings: Settings, tmp_path: Path
+) -> None:
+    from recloop.ingestion import ingest_windows
+
+    lines = shop_week(WEEKS[0])
+    path = write(tmp_path / "one.csv", lines[:-1])
+    source = settings.model_copy(update={"data": path})
+    first = ingest_windows(source)
+    write(path, lines)
+    again = ingest_windows(source)
+    assert (first["lines"], first["events"]) == (len(lines) - 1, len(lines) - 1)
+    assert (again["lines"], again["events"]) == (len(lines), 1)
