@@ -278,8 +278,11 @@ class Cascade(KnowsIds):
         return tower_feed(self.towers, queries, learned, recipe)
 
     def _train_ranker(self, learned: list[stages.Tested], recipe: Recipe) -> None:
+        """Empties `learned`, so that no list is in memory twice."""
         if not any(labels.any() for _, labels in learned):
             return
-        lists = stages.joined([lists for lists, _ in learned])
         labels = np.concatenate([labels for _, labels in learned])
+        parts = [lists for lists, _ in learned]
+        learned.clear()
+        lists = stages.joined(parts)
         training.fit(self._ranker, ListFeed(self._ranker, lists, labels, recipe), recipe)

@@ -4,7 +4,7 @@ Neighbours: `models.ordering.candidates` makes features from arrays; `models.ord
 the facade.
 """
 
-from collections.abc import Sequence
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -122,12 +122,18 @@ def best_of_lists(
     return keys, best
 
 
-def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
-    """The lists of all parts, in order; at least one part."""
+def joined(parts: list[CandidateLists]) -> CandidateLists:
+    """The lists of all parts, in order; at least one part.
+
+    Each part is taken out of `parts` as soon as it is copied: the features are large.
+    """
+    if len(parts) == 1:
+        return parts.pop()
     starts = np.cumsum([0, *(len(part.item_keys) for part in parts)])
     offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
-    return CandidateLists(
-        np.concatenate([*offsets, starts[-1:]]),
-        np.concatenate([part.item_keys for part in parts]),
-        np.concatenate([part.features for part in parts]),
-    )
+    keys = np.empty(starts[-1], np.int64)
+    features = np.empty((starts[-1], parts[0].features.shape[1]), np.float32)
+    for low, high in itertools.pairwise(starts.tolist()):
+        part = parts.pop(0)
+        keys[low:high], features[low:high] = part.item_keys, part.features
+    return CandidateLists(np.concatenate([*offsets, starts[-1:]]), keys, features)

@@ -1,7 +1,9 @@
 """The ranker's feeds: lists of candidates, or single examples. See `models.learning.feed.Feed`.
 
 Features are standardised here, with the mean and the deviation of the first training set that the
-model saw: weights keep their meaning from update to update. They travel in `ModelState.extra`.
+model saw: weights keep their meaning from update to update. They travel in `ModelState.extra`. A
+rebuild's lists are most of what it holds in memory, so they are standardised chunk by chunk and never
+copied as a whole.
 """
 
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ MEAN, SCALE = "feature_mean", "feature_scale"
 LARGEST = 5.0
 """Standardised features are cut to this many deviations: a count that no training set had before
 must not carry the cross network, which multiplies, away."""
+ROWS_AT_ONCE = 65_536
 
 Tensors = dict[str, tf.Tensor]
 
@@ -84,8 +87,9 @@ class RankingFeed(Shuffled):
         values = examples.values
         if values is None:
             values = np.full(len(examples), np.nan, np.float32)
+        self._state = state
         self._arrays: dict[str, np.ndarray] = {
-            "features": standardised(state, examples.features),
+            "features": examples.features,
             "known": known(examples.features),
             "labels": examples.labels,
             "weights": examples.weights,
@@ -99,7 +103,8 @@ class RankingFeed(Shuffled):
         }
 
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
-        return {name: array[examples] for name, array in self._arrays.items()}
+        chunk = {name: array[examples] for name, array in self._arrays.items()}
+        return chunk | {"features": standardised(self._state, chunk["features"])}
 
     def batch(self, chunk: Tensors, low: tf.Tensor, high: tf.Tensor, seed: tf.Tensor) -> Tensors:
         del seed
@@ -133,10 +138,7 @@ class ListFeed(Shuffled):
         chosen = np.bincount(owners, labels, minlength=len(lists))
         kept = np.flatnonzero(chosen > 0)
         _check(state, lists.features, chosen[kept])
-        self._offsets, places = picked(lists.offsets, kept)
-        self._features = standardised(state, lists.features)[places]
-        self._known = known(lists.features)[places]
-        self._labels = labels[places]
+        self._state, self._lists, self._labels, self._kept = state, lists, labels, kept
         self.weights: Float32Array = np.ones(len(kept), np.float32)
         self._recipe = recipe
         spec = tf.TensorSpec
@@ -149,10 +151,11 @@ class ListFeed(Shuffled):
         }
 
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
-        offsets, places = picked(self._offsets, examples)
+        offsets, places = picked(self._lists.offsets, self._kept[examples])
+        features = self._lists.features[places]
         return {
-            "features": self._features[places],
-            "known": self._known[places],
+            "features": standardised(self._state, features),
+            "known": known(features),
             "labels": self._labels[places],
             "offsets": offsets,
             "weights": self.weights[examples],
@@ -197,11 +200,14 @@ def labels_of(lists: CandidateLists, interactions: Interactions) -> Float32Array
 def fix_scale(state: ModelState, features: Float32Array) -> None:
     """Remembers mean and deviation of these features ([N, F]), if the model has none yet."""
     if MEAN not in state.extra and len(features):
-        state.extra[MEAN] = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+        mean = features.mean(axis=0, dtype=np.float64)
+        # np.std would make all differences at once: twice the size of the features.
+        starts = range(0, len(features), ROWS_AT_ONCE)
+        squares = [((features[n : n + ROWS_AT_ONCE] - mean) ** 2).sum(axis=0) for n in starts]
+        deviation = np.sqrt(np.sum(squares, axis=0) / len(features))
+        state.extra[MEAN] = mean.astype(np.float32)
         # A feature that never varied must not explode when it does.
-        state.extra[SCALE] = np.maximum(features.std(axis=0, dtype=np.float64), 0.01).astype(
-            np.float32
-        )
+        state.extra[SCALE] = np.maximum(deviation, 0.01).astype(np.float32)
 
 
 def standardised(state: ModelState, features: Float32Array) -> Float32Array:

@@ -218,3 +218,19 @@ def test_it_says_which_pairs_are_known() -> None:
     assert large.holds(query, np.array([2**62, 20, 2**62, 99])).tolist() == [
         True, False, False, True,
     ]  # fmt: skip
+
+
+def test_joined_lists_follow_one_another_and_leave_no_part_behind() -> None:
+    from models.ordering.cascade_stages import joined
+
+    def lists(offsets: list[int], keys: list[int]) -> CandidateLists:
+        features = np.array(keys, np.float32)[:, None] / 10
+        return CandidateLists(np.array(offsets), np.array(keys), features)
+
+    parts = [lists([0, 2, 3], [40, 10, 30]), lists([0], []), lists([0, 0, 1], [20])]
+    whole = joined(parts)
+    assert keys_of(whole) == [[40, 10], [30], [], [20]]
+    assert whole.features[:, 0].tolist() == pytest.approx([4, 1, 3, 2])
+    assert parts == []
+    alone = lists([0, 1], [10])
+    assert joined([alone]) is alone

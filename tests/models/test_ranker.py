@@ -12,6 +12,7 @@ from models.families import config_of
 from models.ids.growth import grow
 from models.learning.recipes import Recipe
 from models.learning.training import fit
+from models.ordering import ranking_feed
 from models.ordering.candidates import CandidateLists
 from models.ordering.ranker_config import RankerConfig
 from models.ordering.ranking_feed import (
@@ -181,6 +182,25 @@ def test_features_are_read_on_the_scale_of_the_first_training_set() -> None:
     fix_scale(state, later)
     # Column 1 never varied: it counts in hundredths, and is cut to 5 like all.
     assert standardised(state, later).tolist() == [[2, 0, 0], [0, 5, 5]]
+
+
+def test_the_scale_is_the_same_however_many_rows_are_taken_at_once(monkeypatch) -> None:
+    features = np.random.default_rng(0).normal(3, 2, (10, 3)).astype(np.float32)
+    monkeypatch.setattr(ranking_feed, "ROWS_AT_ONCE", 4)
+    state = ModelState.create(CONFIG, 0)
+    fix_scale(state, features)
+    assert state.extra["feature_mean"] == pytest.approx(features.mean(axis=0))
+    assert state.extra["feature_scale"] == pytest.approx(features.std(axis=0))
+
+
+def test_lists_are_standardised_as_they_are_read_and_stay_as_they_are() -> None:
+    state = ModelState.create(CONFIG, 0)
+    features = LISTS.features.copy()
+    chunk = ListFeed(state, LISTS, LABELS, RECIPE).chunk(np.array([1]))
+    low, high = LISTS.offsets[1:3]
+    assert chunk["features"].tolist() == standardised(state, features)[low:high].tolist()
+    assert chunk["features"].tolist() != features[low:high].tolist()
+    assert (LISTS.features == features).all()
 
 
 def test_queries_without_a_chosen_candidate_are_left_out() -> None:
