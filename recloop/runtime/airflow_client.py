@@ -166,7 +166,11 @@ class AirflowClient:
         )
 
     def wait_until_idle(self, dag_ids: Sequence[str], timeout: float, calm: float = 2.0) -> None:
-        """Wait until none of the DAGs has had a queued or running run for `calm` seconds."""
+        """Wait until none of the DAGs has had a queued or running run for `calm` seconds.
+
+        Raises:
+            ServiceAway: not within `timeout` seconds; the message names the runs that are left.
+        """
         since: list[float] = []
 
         def idle() -> bool:
@@ -176,7 +180,15 @@ class AirflowClient:
                 since.append(time.monotonic())
             return bool(since) and time.monotonic() - since[0] >= calm
 
-        self.wait_until(idle, timeout, f"no more runs of {', '.join(dag_ids)}")
+        try:
+            self.wait_until(idle, timeout, f"no more runs of {', '.join(dag_ids)}")
+        except ServiceAway as error:
+            left = [
+                f"{dag_id} {run['dag_run_id']} ({run['state']})"
+                for dag_id in dag_ids
+                for run in self.runs(dag_id, ("queued", "running"))
+            ]
+            raise ServiceAway(f"{error} Left: {', '.join(left) or 'none by now'}.") from error
 
     def wait_until(
         self, ready: Callable[[], Value | bool], timeout: float, what: str, every: float = 0.5

@@ -206,7 +206,7 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
         run_id = submit(loop.client, page, "behavior_arrival")
         finished(loop, "behavior_arrival", run_id)
         loop.client.pause("behavior_arrival")  # what it found at the source goes its way
-        loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 300, calm=5)
+        loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 600, calm=5)
     finally:
         for dag_id in ("behavior_arrival", *CLOCKED):
             loop.client.pause(dag_id)
@@ -214,7 +214,7 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
 
 def test_a_maintained_champion_reigns_after_the_gate(loop: Loop) -> None:
     """By float16, which no gate can tell from float32; what int8 costs is in `tests/challenge`."""
-    loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 300, calm=5)
+    loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 600, calm=5)
     before = champion(loop)
     loop.client.pause("maintain_models", paused=False)
     run_id = loop.client.trigger("maintain_models", {"maintain": "float16", "reason": "disks"})
