@@ -41,7 +41,9 @@ def main() -> None:
     """Run the command line."""
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("py.warnings").setLevel(logging.ERROR)  # libraries' deprecations, not ours
+    # Libraries' deprecations are not ours to tell; SQLAlchemy puts a filter of its own before ours.
+    logging.captureWarnings(True)
+    logging.getLogger("py.warnings").setLevel(logging.ERROR)
     try:
         app()
     except RecloopError as error:

@@ -95,6 +95,16 @@ def test_the_doctor_finds_a_missing_rule_file(settings: Settings, tmp_path: Path
     assert findings["database"]["state"] == "ok"
 
 
+def test_a_deprecation_that_a_library_insists_on_is_not_shown() -> None:
+    code = (
+        "import warnings; from recloop.cli import main\n"
+        "main.app = lambda: (warnings.simplefilter('always'), warnings.warn('old'))\n"
+        "main.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_into_a_file_progress_is_a_line_per_window(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
