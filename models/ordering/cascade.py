@@ -284,5 +284,5 @@ class Cascade(KnowsIds):
         labels = np.concatenate([labels for _, labels in learned])
         parts = [lists for lists, _ in learned]
         learned.clear()
-        lists = stages.joined(parts)
-        training.fit(self._ranker, ListFeed(self._ranker, lists, labels, recipe), recipe)
+        feed = ListFeed(self._ranker, stages.joined(parts), labels, recipe)
+        training.fit(self._ranker, feed, recipe)

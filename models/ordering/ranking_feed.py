@@ -1,9 +1,9 @@
 """The ranker's feeds: lists of candidates, or single examples. See `models.learning.feed.Feed`.
 
 Features are standardised here, with the mean and the deviation of the first training set that the
-model saw: weights keep their meaning from update to update. They travel in `ModelState.extra`. A
-rebuild's lists are most of what it holds in memory, so they are standardised chunk by chunk and never
-copied as a whole.
+model saw: weights keep their meaning from update to update. They travel in `ModelState.extra`. The
+lists are most of what a rebuild holds in memory: they are copied once, without what says nothing, and
+standardised in place. (Chunk by chunk would save that copy, but cost each epoch anew.)
 """
 
 from dataclasses import dataclass
@@ -87,9 +87,8 @@ class RankingFeed(Shuffled):
         values = examples.values
         if values is None:
             values = np.full(len(examples), np.nan, np.float32)
-        self._state = state
         self._arrays: dict[str, np.ndarray] = {
-            "features": examples.features,
+            "features": standardised(state, examples.features),
             "known": known(examples.features),
             "labels": examples.labels,
             "weights": examples.weights,
@@ -103,8 +102,7 @@ class RankingFeed(Shuffled):
         }
 
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
-        chunk = {name: array[examples] for name, array in self._arrays.items()}
-        return chunk | {"features": standardised(self._state, chunk["features"])}
+        return {name: array[examples] for name, array in self._arrays.items()}
 
     def batch(self, chunk: Tensors, low: tf.Tensor, high: tf.Tensor, seed: tf.Tensor) -> Tensors:
         del seed
@@ -138,7 +136,11 @@ class ListFeed(Shuffled):
         chosen = np.bincount(owners, labels, minlength=len(lists))
         kept = np.flatnonzero(chosen > 0)
         _check(state, lists.features, chosen[kept])
-        self._state, self._lists, self._labels, self._kept = state, lists, labels, kept
+        self._offsets, places = picked(lists.offsets, kept)
+        features = lists.features[places]
+        self._known = known(features)
+        self._features = standardise(state, features)
+        self._labels = labels[places]
         self.weights: Float32Array = np.ones(len(kept), np.float32)
         self._recipe = recipe
         spec = tf.TensorSpec
@@ -151,11 +153,10 @@ class ListFeed(Shuffled):
         }
 
     def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
-        offsets, places = picked(self._lists.offsets, self._kept[examples])
-        features = self._lists.features[places]
+        offsets, places = picked(self._offsets, examples)
         return {
-            "features": standardised(self._state, features),
-            "known": known(features),
+            "features": self._features[places],
+            "known": self._known[places],
             "labels": self._labels[places],
             "offsets": offsets,
             "weights": self.weights[examples],
@@ -212,10 +213,16 @@ def fix_scale(state: ModelState, features: Float32Array) -> None:
 
 def standardised(state: ModelState, features: Float32Array) -> Float32Array:
     """The features as the network takes them: float32 [N, F], in [-LARGEST, LARGEST]."""
+    return standardise(state, features.copy())
+
+
+def standardise(state: ModelState, features: Float32Array) -> Float32Array:
+    """The same in place; returns `features`."""
     if MEAN not in state.extra:
         return features
-    scaled = (features - state.extra[MEAN]) / state.extra[SCALE]
-    return np.clip(scaled, -LARGEST, LARGEST, out=scaled)
+    features -= state.extra[MEAN]
+    features /= state.extra[SCALE]
+    return np.clip(features, -LARGEST, LARGEST, out=features)
 
 
 def known(features: Float32Array) -> Float32Array:

@@ -193,7 +193,7 @@ def test_the_scale_is_the_same_however_many_rows_are_taken_at_once(monkeypatch) 
     assert state.extra["feature_scale"] == pytest.approx(features.std(axis=0))
 
 
-def test_lists_are_standardised_as_they_are_read_and_stay_as_they_are() -> None:
+def test_a_feed_standardises_its_lists_and_leaves_the_callers_as_they_are() -> None:
     state = ModelState.create(CONFIG, 0)
     features = LISTS.features.copy()
     chunk = ListFeed(state, LISTS, LABELS, RECIPE).chunk(np.array([1]))
