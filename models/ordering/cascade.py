@@ -278,7 +278,7 @@ class Cascade(KnowsIds):
         return tower_feed(self.towers, queries, learned, recipe)
 
     def _train_ranker(self, learned: list[stages.Tested], recipe: Recipe) -> None:
-        """Empties `learned`, so that no list is in memory twice."""
+        """Empties `learned`: the lists are large, and go as soon as the feed has its copy."""
         if not any(labels.any() for _, labels in learned):
             return
         labels = np.concatenate([labels for _, labels in learned])
