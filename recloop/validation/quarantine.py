@@ -44,11 +44,11 @@ def quarantined_since(
     """What was quarantined since `moment` (aware, server's clock; None: ever), most lines first."""
     remedies = LANDING_REMEDIES | {rule.name: rule.remedy for rule in row_rules(spec, limits)}
     cursor.execute(
-        "select rule, count(*), (array_agg('line ' || q.line_no || coalesce(' of ' || f.path, '') "
-        "|| ': ' || q.line::text order by q.file_id, q.line_no))[1] "
+        "select distinct on (q.rule) q.rule, count(*) over (partition by q.rule), "
+        "'line ' || q.line_no || coalesce(' of ' || f.path, '') || ': ' || q.line::text "
         "from behavior.quarantine q left join behavior.source_file f using (file_id) "
         "where quarantined_at >= coalesce(%s, '-infinity'::timestamptz) "
-        "group by rule order by 2 desc, 1",
+        "order by q.rule, q.file_id, q.line_no",
         (moment,),
     )
     return [
@@ -58,7 +58,7 @@ def quarantined_since(
             example=_short(example),
             remedy=remedies.get(rule, "See the line in behavior.quarantine."),
         )
-        for rule, lines, example in cursor.fetchall()
+        for rule, lines, example in sorted(cursor.fetchall(), key=lambda row: (-row[1], row[0]))
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from recloop.database.connection import transaction
 from recloop.database.schema import migrate
 from recloop.errors import BadInput, CheckCrashed, ServiceAway, WindowRefused
 from recloop.settings import Settings
-from recloop.validation import judging, window
+from recloop.validation import accepting, judging, window
 from recloop.validation.window import validate_window
 from tests.behavior.datasets import customised
 from tests.behavior.shop import WEEKS, Line, shop_week, write
@@ -155,6 +156,23 @@ def test_a_replay_gives_the_same_events_and_hash(
     first, second = validate_window(shop, FIRST), validate_window(again, FIRST)
     assert first.data_hash == second.data_hash
     assert rows(shop, statement) == rows(again, statement)
+
+
+def test_the_data_hash_is_of_all_ids_in_their_order_and_passes_by_one_at_a_time(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    write_one = accepting._Digest.write
+
+    def noted(digest: accepting._Digest, data: bytes) -> None:
+        sizes.append(len(data))
+        write_one(digest, data)
+
+    monkeypatch.setattr(accepting._Digest, "write", noted)
+    found = validate_window(shop, FIRST).data_hash
+    ids = sorted(str(row[0]) for row in rows(shop, "select event_id::text from behavior.event"))
+    assert found == hashlib.sha256("".join(ids).encode()).hexdigest()  # as every ledger has it
+    assert sizes == [len(ids[0]) + 1] * len(ids)
 
 
 def test_an_item_that_changes_its_text_gets_a_version(settings: Settings, tmp_path: Path) -> None:
