@@ -126,13 +126,13 @@ def streams(
     from benchmarks.policy_sessions import SessionStream
     from benchmarks.reading import keep_dataset
     from benchmarks.retail_protocol import DAYS, Protocol
-    from recloop.behavior.dataset import dataset_file, load_dataset
+    from recloop.behavior.dataset import load_dataset
     from recloop.settings import Settings
 
     found: list[Any] = []
     if {"weekly", "daily"} & set(names):
         settings = Settings(dataset=dataset)
-        spec, toml = load_dataset(settings), dataset_file(settings)
+        spec, toml = load_dataset(settings), settings.dataset_file
         log = EventLog.load(keep_dataset(toml, data, datetime.now(UTC), folder / "data"))
         days = spec.window.warm_up * DAYS[spec.window.length]
         short = "retail" if spec.name == "online_retail" else spec.name

@@ -226,12 +226,12 @@ def measure(
         BadInput: a system, a seed or the dataset cannot be used.
         RunFailed: a system failed.
     """
-    from recloop.behavior.dataset import dataset_file, load_dataset
+    from recloop.behavior.dataset import load_dataset
     from recloop.settings import Settings
 
     names, numbers = chosen(systems), seeds_of(seeds)
     settings = Settings(dataset=dataset)
-    spec, toml = load_dataset(settings), dataset_file(settings)
+    spec, toml = load_dataset(settings), settings.dataset_file
     path = keep_dataset(toml, data, datetime.now(UTC), out.parent / "data")
     log = EventLog.load(path)
     protocol = Protocol(log, spec.window.length, warm_up or spec.window.warm_up, weeks)

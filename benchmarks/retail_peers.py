@@ -16,9 +16,10 @@ import numpy as np
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.retail_systems import Entry, Request, System, Window, best
 from benchmarks.retail_tables import columns_of, counted, looked_up, rows_of
+from recloop.demo.ease import RIDGE, fit_ease
 
 RECENT_WEEKS = 4
-DEPENDS = ("benchmarks/retail_tables.py",)
+DEPENDS = ("benchmarks/retail_tables.py", "recloop/demo/ease.py")
 BLOCK_SCORES = 8_000_000
 """How many scores are held at a time."""
 
@@ -215,27 +216,12 @@ class Bpr(Factors):
 
 
 class Ease(Peer):
-    """A linear autoencoder with a zero diagonal, in closed form; purchases decay by 0.93 a week.
+    """A linear autoencoder, the one of the demonstration (`recloop/demo/ease.py`)."""
 
-    X holds 0.93 ** weeks since the user last bought the item (sums over purchases did better on (a)
-    and worse on (b), for which one takes EASE). With G = X'X + ridge I and P = G^-1:
-    B = I - P / diag(P). Steck, Embarrassingly shallow autoencoders for sparse data, WWW 2019.
-    """
-
-    decay_per_week, ridge = 0.93, 300.0
+    ridge = RIDGE
 
     def fit(self) -> None:
-        users, items, ages = self.history()
-        width = items.max() + 1
-        pairs, place = np.unique(users * width + items, return_inverse=True)
-        youngest = np.full(len(pairs), np.inf)
-        np.minimum.at(youngest, place, ages)
-        self.table = counted(pairs // width, pairs % width, self.decay_per_week**youngest)
-        gram = (self.table.T @ self.table).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += self.ridge
-        inverse = np.linalg.inv(gram)
-        self.weights = inverse / -np.diag(inverse)
-        np.fill_diagonal(self.weights, 0.0)
+        self.table, self.weights = fit_ease(*self.history(), self.ridge)
 
     def scores(self, users: Int64, items: Int64) -> np.ndarray:
         return columns_of(rows_of(self.table, users) @ self.weights, items)

@@ -1,8 +1,8 @@
 """The one place where the environment is read. Everything else takes a `Settings`.
 
-Belongs here: names, defaults and checks of settings. Keep out: reading dataset or rule files (see
-`behavior/dataset.py`, `validation/thresholds.py`, `update/rules.py`) and starting servers (see
-`database/embedded.py`).
+Belongs here: names, defaults and checks of settings, and where the files lie that they name. Keep
+out: reading dataset or rule files (see `behavior/dataset.py`, `validation/thresholds.py`, `rules.py`)
+and starting servers (see `database/embedded.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from recloop.errors import BadInput
 
 PROJECT = Path(__file__).resolve().parent.parent
 PREFIX = "RECLOOP_"
+TOML = ".toml"
 ROLES = ("viewer", "user", "op", "admin")
 """What people may be in Airflow."""
 CLIENT_NAME = "recloop"
@@ -24,7 +25,7 @@ CLIENT_NAME = "recloop"
 VARIABLES: dict[str, str] = {
     "HOME": "folder for everything recloop writes; default: var/ in the project",
     "DATABASE_URL": "postgresql:// URL of your server; unset: the embedded PostgreSQL",
-    "DATASET": "name of a file in config/datasets/, or a path to a TOML; default: online_retail",
+    "DATASET": "name of a file in config/datasets/, or a path ending in .toml; default: online_retail",
     "DATA": "path to your own copy of the dataset's file or folder; unset: as the TOML says",
     "CONFIG": "folder of rule and dataset files; default: config/ in the project",
     "SEED": "seed of everything random; default: 7",
@@ -46,7 +47,7 @@ class Settings(BaseModel):
     database_url: str = ""
     """`postgresql+psycopg2://…` of the user's server; empty: the embedded one under `home`."""
     dataset: str = "online_retail"
-    """Name of a dataset file in `config/datasets`, or a path to one."""
+    """Name of a dataset file in `config/datasets`, or a path to one, which ends in `.toml`."""
     data: Path | None = None
     """The user's own copy of the data; None: the source that the dataset file names."""
     config: Path = PROJECT / "config"
@@ -59,6 +60,17 @@ class Settings(BaseModel):
     """`vera:op,ole:viewer`: people by whose names the ledger keeps approvals; empty: no login."""
     gpu_queue: str = "gpu"
     gpu_pool: str = "gpu"
+
+    @field_validator("home", "data", "config")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().resolve()
+
+    @field_validator("dataset")
+    @classmethod
+    def _absolute_if_a_path(cls, dataset: str) -> str:
+        # Airflow's processes read the setting again, in folders of their own.
+        return str(Path(dataset).expanduser().resolve()) if dataset.endswith(TOML) else dataset
 
     @field_validator("database_url")
     @classmethod
@@ -82,6 +94,24 @@ class Settings(BaseModel):
                     f"user called {CLIENT_NAME!r}, got {user!r}"
                 )
         return users
+
+    @property
+    def dataset_file(self) -> Path:
+        """The dataset file that `dataset` names.
+
+        Raises:
+            BadInput: there is none.
+        """
+        folder = self.config / "datasets"
+        named = self.dataset.endswith(TOML)
+        path = Path(self.dataset) if named else folder / f"{self.dataset}{TOML}"
+        if path.is_file():
+            return path
+        known = ", ".join(sorted(file.stem for file in folder.glob(f"*{TOML}"))) or "none"
+        raise BadInput(
+            f"RECLOOP_DATASET = {self.dataset!r}: there is no file {path}. Give the name of a file "
+            f"in {folder} ({known}) or a path to one that ends in {TOML}."
+        )
 
     @property
     def artifacts(self) -> Path:
@@ -122,9 +152,6 @@ class Settings(BaseModel):
                 f"known are {', '.join(PREFIX + name for name in VARIABLES)}. Unset or rename it."
             )
         values: dict[str, object] = {k.lower(): v for k, v in given.items() if v != ""}
-        for name in ("home", "data", "config"):
-            if name in values:
-                values[name] = Path(str(values[name])).expanduser().resolve()
         try:
             return cls.model_validate(values)
         except ValueError as error:

@@ -40,7 +40,9 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest global norm of a step's gradient; 0 is no clipping (Pascanu et al., ICML 2013)."""
     shuffle: str = "events"
-    """"baskets", "events" or "none": see `models.retrieval.sampling.event_order`."""
+    """"baskets", "events" or "none": see `models.retrieval.sampling.event_order`. "baskets" keeps the
+    events of a query together where an example is one event (the in-batch loss); elsewhere an example
+    is a whole query, or belongs to none, and "baskets" is "events"."""
     optimizer: str = "adagrad"
     """One of `OPTIMIZERS`. Slots are carried over as long as it stays the same."""
     schedule: str = "constant"

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
 from recloop.behavior.source_spec import Source
-from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.toml_file import Section, read_toml, to_model
 from recloop.windows import Length, WindowCalendar
@@ -39,7 +37,9 @@ def _usable_pattern(pattern: str | None) -> str | None:
 class WindowSection(Section):
     length: Length = "week"
     warm_up: int = Field(default=26, ge=1)
-    """Windows that the first model learns from."""
+    """Windows that `recloop demo` and the benchmarks learn at once, before they take those that follow
+    one by one. The loop itself has no warm-up: its first model learns from every window that is ready.
+    """
 
 
 class Period(Section):
@@ -226,29 +226,11 @@ class DatasetSpec(Section):
         return WindowCalendar(self.window.length)
 
 
-def dataset_file(settings: Settings) -> Path:
-    """The dataset file that `settings.dataset` names.
-
-    Raises:
-        BadInput: there is none.
-    """
-    named = settings.config / "datasets" / f"{settings.dataset}.toml"
-    given = Path(settings.dataset).expanduser()
-    for path in (named, given):
-        if path.suffix == ".toml" and path.is_file():
-            return path
-    shipped = sorted(p.stem for p in (settings.config / "datasets").glob("*.toml"))
-    raise BadInput(
-        f"dataset {settings.dataset!r} is neither one of {', '.join(shipped) or 'none'} in "
-        f"{settings.config / 'datasets'} nor a path to a TOML file; set RECLOOP_DATASET to one."
-    )
-
-
 def load_dataset(settings: Settings) -> DatasetSpec:
     """The dataset that the settings name.
 
     Raises:
         BadInput: no such file, or a key or value in it that cannot be used.
     """
-    path = dataset_file(settings)
+    path = settings.dataset_file
     return to_model(DatasetSpec, read_toml(path), path)

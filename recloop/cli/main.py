@@ -9,20 +9,39 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+from recloop import __version__
 from recloop.cli import loop, services, silo
 from recloop.cli.output import fail
 from recloop.errors import BadData, BadInput, RecloopError, ServiceAway
 
 app = typer.Typer(
     name="recloop",
-    help="Keeps a recommender fresh: validated windows, incremental updates, a gate, promotion.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"recloop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Keeps a recommender fresh: validated windows, incremental updates, a gate, promotion."""
+
+
 for command in (*loop.COMMANDS, *services.COMMANDS):
     app.command(command.__name__.removesuffix("_"))(command)
 app.add_typer(silo.app)

@@ -1,91 +1,50 @@
-"""EASE, refitted for every week of the demonstration: what a data scientist would try first.
+"""EASE: a linear autoencoder of users' items with a zero diagonal, in closed form.
 
-A linear autoencoder with a zero diagonal, in closed form; purchases decay by 0.93 a week. With G =
-X'X + lambda I and P = G^-1: B = I - P / diag(P), scores X B. Steck, Embarrassingly shallow
-autoencoders for sparse data, WWW 2019.
+X holds, for each user and item, 0.93 ** weeks since the user last bought it. (Sums over purchases did
+better on all pairs and worse on new ones, for which one takes EASE.) With G = X'X + ridge I and
+P = G^-1: B = I - P / diag(P), scores X B. Steck, Embarrassingly shallow autoencoders for sparse data,
+WWW 2019.
+
+Belongs here: the model, which the demonstration and the benchmarks share. Keep out: where purchases
+come from and who is ranked (see `rival.py`, and `benchmarks/retail_peers.py`).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from recloop.contracts import TrainingSet
-from recloop.database.connection import transaction
-from recloop.features.examples import read_examples
-from recloop.features.meaning import LEARNABLE, Meaning
-from recloop.settings import Settings
-from recloop.update.heldout import CSR, HeldOut, Int64, read_heldout
-from recloop.update.scoring import Scores, score
-from recloop.windows import Window
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
-DECAY_PER_WEEK, RIDGE = 0.93, 100.0
-LARGEST_CATALOGUE = 8_000
-"""A dense matrix of items by items is inverted: beyond this many it is left out."""
+DECAY_PER_WEEK, RIDGE = 0.93, 300.0
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
 
 
-def ease_scores(
-    settings: Settings, target: TrainingSet, window: Window, meaning: Meaning, days: int, kept: Path
-) -> dict[str, np.ndarray]:
-    """EASE's scores on a window, fitted on everything before it, by metric (float64 [U], in the
-    order of the window's users). Empty for a large catalogue. Kept in the file `kept`.
+def fit_ease(
+    users: Int64, items: Int64, weeks: Float64, ridge: float = RIDGE
+) -> tuple[csr_matrix, Float64]:
+    """X (float32, a row per user number and a column per item number) and B (float64, square).
 
     Args:
-        days: popularity's, for the held-out events.
+        users, items: [N], one purchase each, in any order; small numbers, for both matrices have a
+            column for every number up to the greatest.
+        weeks: [N], how long ago it was.
     """
-    if kept.exists():
-        with np.load(kept) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    with transaction(settings.database_url) as cursor:
-        heldout = read_heldout(
-            cursor,
-            read_examples([target]),
-            cut=window.start,
-            window_start=window.start,
-            meaning=meaning,
-            popularity_days=days,
-        )
-        if not 0 < len(heldout.catalogue) <= LARGEST_CATALOGUE:
-            return {}
-        cursor.execute(
-            "select user_key, item_key, sum(power(%(decay)s::float8, "
-            "extract(epoch from %(start)s - event_timestamp)::float8 / 604800)) "
-            f"from behavior.event where event_timestamp < %(start)s and {LEARNABLE} group by 1, 2",
-            {"decay": DECAY_PER_WEEK, "start": window.start} | meaning.parameters(),
-        )
-        rows = np.array(cursor.fetchall(), np.float64).reshape(-1, 3)
-    found: Scores = score(_fitted(rows, heldout), heldout)
-    arrays = {name: getattr(found, name) for name in ("recall", "ndcg", "recall_new", "ndcg_new")}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(kept, **arrays)
-    return arrays
+    from scipy.sparse import coo_matrix
 
-
-def _fitted(rows: np.ndarray, heldout: HeldOut):  # type: ignore[no-untyped-def]
-    """A ranking function from (user, item, weight) rows."""
-    users, user = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
-    items, item = np.unique(rows[:, 1].astype(np.int64), return_inverse=True)
-    table = np.zeros((len(users), len(items)), np.float32)
-    table[user, item] = rows[:, 2]
-    gram = (table.T @ table).astype(np.float64)
-    gram[np.diag_indices_from(gram)] += RIDGE
+    width = items.max() + 1
+    pairs, place = np.unique(users * width + items, return_inverse=True)
+    youngest = np.full(len(pairs), np.inf)
+    np.minimum.at(youngest, place, weeks)
+    values = (DECAY_PER_WEEK**youngest).astype(np.float32)
+    table = coo_matrix((values, (pairs // width, pairs % width))).tocsr()
+    gram = (table.T @ table).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += ridge
     inverse = np.linalg.inv(gram)
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
-    asked = np.searchsorted(users, heldout.queries.user_keys)
-    known = np.isin(heldout.queries.user_keys, users)
-    own = np.where(known[:, None], table[np.minimum(asked, len(users) - 1)], 0.0)
-    values = own @ weights
-
-    def rank(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
-        ranked = values.copy()
-        ranked[:, ~np.isin(items, heldout.catalogue)] = -np.inf
-        if exclude is not None:
-            owner = np.repeat(np.arange(len(heldout)), np.diff(exclude[0]))
-            place = np.searchsorted(items, exclude[1])
-            ranked[owner, np.minimum(place, len(items) - 1)] = -np.inf
-        best = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
-        return np.where(np.isneginf(np.take_along_axis(ranked, best, axis=1)), 0, items[best])
-
-    return rank
+    return table, weights

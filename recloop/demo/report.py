@@ -10,7 +10,7 @@ import numpy as np
 from recloop.behavior.accounting import count_lines
 from recloop.behavior.dataset import load_dataset
 from recloop.database.connection import transaction
-from recloop.demo.ease import ease_scores
+from recloop.demo.rival import ease_scores
 from recloop.features.meaning import meaning_of
 from recloop.ledger import parts
 from recloop.rules import load_gate_rules, load_update_rules

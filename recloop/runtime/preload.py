@@ -1,7 +1,7 @@
 """Runs inside Airflow's scheduler at start-up: imports the heavy libraries once.
 
 LocalExecutor's tasks are forks of the scheduler, so what is imported here costs a task nothing.
-`airflow_process.py` writes an `airflow_local_settings.py` that calls `preload`; Airflow imports it in
+`environment.py` writes an `airflow_local_settings.py` that calls `preload`; Airflow imports it in
 every component, hence the check of the command line. Only imports belong here: an operation of
 TensorFlow would start threads, which do not survive a fork, and a CUDA context does not either, so
 nothing is preloaded where a GPU is.

@@ -1,17 +1,14 @@
 """When windows are due: the cron line, start and end that a dataset file asks for; and when the DAGs
 that run by the clock do.
 
-Belongs here: the few lines of a dataset file that DAG files need, read with `tomllib` alone, because
+Belongs here: the few lines of a dataset file that DAG files need, and no more of it, because
 the dag-processor parses DAG files again and again. Keep out: the rest of the dataset file (see
 `behavior/dataset.py`).
 """
 
 from __future__ import annotations
 
-import tomllib
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,16 +43,8 @@ def read_schedule(settings: Settings) -> Schedule:
     Raises:
         BadInput: the dataset file is missing, is not TOML, or lacks `window.length`.
     """
-    path = dataset_file(settings)
-    try:
-        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadInput(
-            f"RECLOOP_DATASET = {settings.dataset!r}: there is no file {path}. Give the name of a "
-            f"file in {settings.config / 'datasets'} or a path to a TOML."
-        ) from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not valid TOML: {error}") from error
+    path = settings.dataset_file
+    document = read_toml(path)
     length = document.get("window", {}).get("length")
     if length not in CRON:
         raise BadInput(f"{path}: window.length should be 'day' or 'week'. Received: {length!r}.")
@@ -85,10 +74,3 @@ def read_clock(settings: Settings) -> ScheduleRules:
     """
     path = settings.config / "update.toml"
     return to_model(ScheduleRules, read_toml(path).get("schedules", {}), path)
-
-
-def dataset_file(settings: Settings) -> Path:
-    """The dataset's TOML: a path as given, or a name in `config/datasets`."""
-    if settings.dataset.endswith(".toml"):
-        return Path(settings.dataset).expanduser()
-    return settings.config / "datasets" / f"{settings.dataset}.toml"

@@ -37,7 +37,7 @@ class Outcome:
     Attributes:
         target: key of its newest window.
         decision: "increment" or "rebuild".
-        effort: how it was done: a name of `adaptive.EFFORTS`, or "custom".
+        effort: how it was done: a name of `efforts.EFFORTS`, or "custom".
         events: how many it learnt.
         share: these, as a share of the usual events of 28 days.
         gains: challenger minus champion on events that neither had seen, in NDCG@20, relative to the

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from recloop.behavior.dataset import DatasetSpec, dataset_file
+from recloop.behavior.dataset import DatasetSpec
 from recloop.settings import Settings
 from recloop.toml_file import Section, read_toml, to_model
 
@@ -88,4 +88,4 @@ def load_limits(settings: Settings, spec: DatasetSpec) -> Limits:
         own = content.get(section)
         merged = {**own, **values} if isinstance(own, dict) and isinstance(values, dict) else values
         content[section] = merged
-    return to_model(Limits, content, dataset_file(settings))
+    return to_model(Limits, content, settings.dataset_file)

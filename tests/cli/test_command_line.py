@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from recloop.cli import loop, services
+from recloop.cli.main import app
 from recloop.cli.output import fail, say
 from recloop.settings import PROJECT, Settings, process_environment
 
@@ -68,7 +71,7 @@ def test_an_empty_installation_says_what_to_do_next(settings: Settings) -> None:
             4,
             "cannot be reached",
         ),
-        (("ingest",), {"RECLOOP_DATASET": "nosuch"}, 2, "neither one of movielens, online_retail"),
+        (("ingest",), {"RECLOOP_DATASET": "nosuch"}, 2, "(movielens, online_retail) or a path"),
         (("ingest",), {"RECLOOP_DATA": "/no/such.csv"}, 2, "does not exist"),
     ],
 )
@@ -83,6 +86,11 @@ def test_a_wrong_input_gets_the_value_and_the_remedy(
     assert done.returncode == code, done.stderr
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_it_says_which_version_it_is() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"recloop {metadata.version('recloop')}\n")
 
 
 def test_the_doctor_finds_a_missing_rule_file(settings: Settings, tmp_path: Path) -> None:
