@@ -20,8 +20,9 @@ Blend = tuple[Int64Array, npt.NDArray[np.float64]]
 where nothing is known."""
 
 MOST_SHARING = 256
-"""Of the items that have a word, so many take part, the newest: the mean of more is the same, and
-"of" would bring in the whole catalogue."""
+"""Of the items that have a word, or are in a group, so many take part, the newest: the mean of more
+is the same. The word "of" would bring in the whole catalogue, and a robot's session its length
+squared."""
 
 NOTHING: Blend = (np.zeros(0, np.int64), np.zeros(0))
 
@@ -85,7 +86,8 @@ def by_words(new: Int64Array, known: Int64Array) -> list[Blend]:
 
 
 def by_groups(new_keys: Int64Array, together: Groups, known: Vocabulary) -> list[Blend]:
-    """The known items that are in a group with each new one; the weight is in how many.
+    """The known items that are in a group with each new one, the newest `MOST_SHARING` of each group;
+    the weight is in how many.
 
     Args:
         new_keys: int64 [n].
@@ -96,13 +98,15 @@ def by_groups(new_keys: Int64Array, together: Groups, known: Vocabulary) -> list
     rows = known.rows(together.item_keys)
     # Each item once per group, in the order of groups.
     pairs = np.unique(np.stack([group, rows], axis=1)[rows > 0], axis=0)
-    starts = np.searchsorted(pairs[:, 0], np.arange(group.max(initial=-1) + 2))
+    bounds = np.searchsorted(pairs[:, 0], np.arange(group.max(initial=-1) + 2))
+    ends = bounds[1:]
+    starts = np.maximum(bounds[:-1], ends - MOST_SHARING)
     order = np.argsort(together.item_keys, kind="stable")
     ordered = together.item_keys[order]
     blends: list[Blend] = []
     for key in new_keys:
         low, high = np.searchsorted(ordered, key), np.searchsorted(ordered, key, side="right")
-        within = [pairs[starts[g] : starts[g + 1], 1] for g in np.unique(group[order[low:high]])]
+        within = [pairs[starts[g] : ends[g], 1] for g in np.unique(group[order[low:high]])]
         found, count = np.unique(np.concatenate([NOTHING[0], *within]), return_counts=True)
         blends.append((found, count.astype(np.float64)))
     return blends

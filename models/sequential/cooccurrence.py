@@ -2,8 +2,8 @@
 
     pair weight    w(a, b) = sum over sessions, over places i, j of a, b in it, of
                    distance^(max(|i - j| - 1, 0)) / sqrt(length of the session); `repeat` times that
-                   for i = j. After a week older weights are multiplied by `decay`, however often
-                   the model was updated meanwhile.
+                   for i = j, and nothing where |i - j| is beyond `reach`. After a week older
+                   weights are multiplied by `decay`, however often the model was updated meanwhile.
     history        q = sum over its items a of
                    recency^(items after a) * idf(a) / sqrt(w(a, .)) * w(a, .)
     share of b     q(b) / sum of q
@@ -15,13 +15,14 @@ Jannach, Evaluation of session-based recommendation algorithms, UMUAI 2018), and
 add up, they are kept as one sparse matrix.
 
 Kept in a state's `extra` in keys, never rows, so that it outlives the growth and the expiry of
-rows. NumPy only.
+rows. NumPy and SciPy only.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array, triu
 
 from models.arrays import Float32Array, Int32Array, Int64Array
 from models.lists import owners, picked
@@ -30,6 +31,10 @@ from models.sequential.transformer_config import TransformerConfig
 from models.sorted_keys import look_up
 
 PREFIX = "cooccurrence/"
+FADED = 2.0**-24
+"""Half of float32's last place: a weight that is this share of another adds nothing to it."""
+FURTHEST = 128
+"""Places that two items of one session may be apart, however slowly their weight fades."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,33 +84,35 @@ class Cooccurrence:
     ) -> "Cooccurrence":
         """With these sessions, each to be counted once in a model's life.
 
-        Sorted are the new pairs alone: what is known is in order already, and only multiplied.
+        What is known is in order already, and only multiplied; the new pairs are merged into it.
 
         Args:
             decay: what older weights are multiplied by (`TransformerConfig.decay_of`).
         """
-        first, second, weight = pairs_of(sessions, config.memory_distance, config.memory_repeat)
         keys = np.union1d(self.keys, np.unique(sessions.item_keys))
         size = len(keys)
         if size == 0:
             return self
         moved = np.searchsorted(keys, self.keys)
-        cells = moved[owners(self.offsets)] * size + moved[self.neighbours]
-        totals = self.weights * np.float32(decay)
-        found, where = np.unique(
-            np.searchsorted(keys, first) * size + np.searchsorted(keys, second), return_inverse=True
+        counts = np.zeros(size, np.int64)
+        counts[moved] = np.diff(self.offsets)
+        known = csr_array(
+            (
+                self.weights * np.float32(decay),
+                moved[self.neighbours],
+                np.concatenate([[0], np.cumsum(counts)]),
+            ),
+            (size, size),
         )
-        added = np.bincount(where, weights=weight, minlength=len(found)).astype(np.float32)
-        known, at = look_up(cells, found)
-        totals[at[known]] += added[known]
-        cells = np.insert(cells, at[~known], found[~known])
-        totals = np.insert(totals, at[~known], added[~known])
-        row, column = np.divmod(cells, size)
-        kept = _strongest(row, totals, config.memory_neighbours)
-        row, column, totals = row[kept], column[kept], totals[kept]
+        added = _summed(sessions, np.searchsorted(keys, sessions.item_keys), size, config)
+        total = known + added
+        del known, added
+        kept = _strongest(total.indptr, total.data, config.memory_neighbours)
+        row, column, weights = owners(total.indptr)[kept], total.indices[kept], total.data[kept]
+        del total, kept
         offsets = np.searchsorted(row, np.arange(size + 1))
-        voices = _voices(row, column, totals, size)
-        return Cooccurrence(keys, offsets, column.astype(np.int32), totals, voices)
+        voices = _voices(row, column, weights, size)
+        return Cooccurrence(keys, offsets, column.astype(np.int32), weights, voices)
 
     def news_since(self, before: "Cooccurrence", decay: float) -> Float32Array:
         """What share of each item's weight came by the latest update: float32 [n], in [0, 1].
@@ -156,33 +163,77 @@ class Cooccurrence:
 
 def pairs_of(
     sessions: Sessions, distance: float, repeat: float
-) -> tuple[Int64Array, Int64Array, Float32Array]:
-    """Ordered pairs of item keys, both ways, with what each weighs; repeats not summed."""
+) -> tuple[Int64Array, Int64Array, np.ndarray]:
+    """Pairs of places in `sessions.item_keys`, the earlier first, each place with itself too, and
+    what each weighs (float64); repeats not summed.
+
+    Places further apart than `reach` make no pair, so that a session of n items makes at most
+    n * (reach + 1).
+    """
     length = np.diff(sessions.offsets)
     session = sessions.of_item
     weight = (1.0 / np.sqrt(np.maximum(length, 1)))[session]
-    keys = sessions.item_keys
-    parts = [(keys, keys, weight * repeat)]
-    for gap in range(1, int(length.max(initial=0))):
-        same = np.flatnonzero(session[gap:] == session[:-gap])
-        worth = weight[same] * distance ** (gap - 1)
-        parts += [(keys[same], keys[same + gap], worth), (keys[same + gap], keys[same], worth)]
-    first, second, worth = (np.concatenate(column) for column in zip(*parts, strict=True))
-    kept = worth > 0
-    return first[kept], second[kept], worth[kept].astype(np.float32)
+    places = np.arange(len(session), dtype=np.int64)
+    after = sessions.offsets[1:][session] - 1 - places
+    # Of the places, those that have one so far after them: fewer with every gap.
+    lefts = [places]
+    for gap in range(1, min(reach(distance), int(length.max(initial=1)) - 1) + 1):
+        lefts.append(lefts[-1][after[lefts[-1]] >= gap])
+    left = np.concatenate(lefts)
+    gaps = np.repeat(np.arange(len(lefts)), [len(places) for places in lefts])
+    worth = np.concatenate([[repeat], distance ** np.arange(len(lefts) - 1)])
+    # In float32, as they are kept.
+    return left, left + gaps, (weight[left] * worth[gaps]).astype(np.float32).astype(np.float64)
 
 
-def _strongest(row: Int64Array, weights: Float32Array, most: int) -> np.ndarray:
-    """Ascending positions of the `most` largest weights of each row (int64 [m], ascending)."""
-    counts = np.bincount(row)
-    crowded = counts > most
-    kept = ~crowded[row]
-    among = np.flatnonzero(~kept)
-    order = among[np.lexsort((-weights[among], row[among]))]
-    sizes = counts[crowded]
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    kept[order[rank < most]] = True
-    return np.flatnonzero(kept)
+def _summed(
+    sessions: Sessions, positions: Int64Array, size: int, config: TransformerConfig
+) -> csr_array:
+    """What the sessions add, above 0: float32 [size, size], symmetric.
+
+    Args:
+        positions: int64 [N], in [0, size): the item at each place.
+    """
+    left, right, weight = pairs_of(sessions, config.memory_distance, config.memory_repeat)
+    one, other = positions[left], positions[right]
+    weight[(one == other) & (left != right)] *= 2  # an item that comes again is met both ways
+    del left, right
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    del one, other
+    upper = coo_array((weight, (low, high)), (size, size)).tocsr()
+    del weight, low, high
+    upper.sum_duplicates()
+    upper = upper.astype(np.float32)
+    upper.eliminate_zeros()
+    return upper + triu(upper, 1, format="csr").T.tocsr()
+
+
+def reach(distance: float) -> int:
+    """How many places apart two items of a session may be to make a pair.
+
+    A pair that is `gap` apart weighs distance^(gap - 1) times what neighbours do. Below 2^-24 of
+    that, float32 cannot tell the sum of both from the neighbours' weight alone: with the default
+    0.8 that is beyond a gap of 75, which the longest session of DIGINETICA (70 clicks) does not
+    reach. Where weights fade more slowly `FURTHEST` ends them, since a robot's session of n clicks
+    would else make n * n pairs.
+    """
+    if distance >= 1.0:
+        return FURTHEST
+    return min(FURTHEST, 1 + int(np.log(FADED) / np.log(distance)))
+
+
+def _strongest(offsets: np.ndarray, weights: Float32Array, most: int) -> np.ndarray:
+    """Which are among the `most` largest weights of their row, the earlier of equal ones first: bool
+    [m]. Row i is at [offsets[i], offsets[i + 1])."""
+    kept = np.ones(len(weights), np.bool_)
+    for row in np.flatnonzero(np.diff(offsets) > most):
+        there = slice(offsets[row], offsets[row + 1])
+        among = weights[there]
+        edge = np.partition(among, -most)[-most]
+        kept[there] = among > edge
+        equal = np.flatnonzero(among == edge) + offsets[row]
+        kept[equal[: most - np.count_nonzero(kept[there])]] = True
+    return kept
 
 
 def _voices(row: Int64Array, column: Int64Array, weights: Float32Array, size: int) -> Float32Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from models.sequential.cooccurrence import Cooccurrence
+from models.sequential.cooccurrence import FADED, FURTHEST, Cooccurrence, pairs_of, reach
 from models.sequential.sessions import Sessions
 from models.sequential.spectral import follow, start_rows
 from models.sequential.transformer_config import TransformerConfig
@@ -120,6 +122,54 @@ def test_a_rare_item_of_the_history_says_more_than_a_common_one() -> None:
         2: np.log1p(total / (1 + 4 * w)) / np.sqrt(6 * w),
     }
     assert by_key[5] / by_key[6] == pytest.approx(voice[1] / (4 * voice[2]), rel=1e-5)
+
+
+@pytest.mark.parametrize("clicks", [1_000, 2_000, 20_000])
+def test_a_robots_session_makes_pairs_by_its_length_and_not_by_its_square(clicks: int) -> None:
+    robot = sessions(list(range(1, clicks + 1)), [1, 2, 3])
+    left, right, _ = pairs_of(robot, 0.8, 1.5)
+    # Each click with itself and with the 75 after it, of which the last 75 have fewer; then 3 + 3.
+    assert len(left) == clicks * 76 - 75 * 76 // 2 + 6
+    assert (right - left).max() == reach(0.8) == 75
+
+
+def test_a_session_of_20_000_clicks_takes_less_than_200_mb() -> None:
+    robot = sessions(list(range(1, 20_001)))
+    tracemalloc.start()
+    Cooccurrence.empty().updated(robot, TransformerConfig(), 1.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6
+
+
+def test_what_lies_beyond_the_reach_adds_nothing_to_a_neighbours_weight() -> None:
+    for distance in (0.5, 0.8, 0.85):
+        beyond = np.float32(distance ** reach(distance))
+        assert np.float32(1.0) + beyond == np.float32(1.0)
+        assert distance ** (reach(distance) - 1) >= FADED
+    assert reach(0.99) == reach(1.0) == FURTHEST
+
+
+def test_within_the_reach_the_weights_are_those_of_all_pairs() -> None:
+    rng = np.random.default_rng(3)
+    lists = [rng.integers(1, 30, length).tolist() for length in (76, 40, 1, 2)]
+    memory = Cooccurrence.empty().updated(sessions(*lists), TransformerConfig(), 1.0)
+    expected = np.zeros((31, 31))
+    for items in lists:
+        for i, a in enumerate(items):
+            for j, b in enumerate(items):
+                worth = 1.5 if i == j else 0.8 ** (abs(i - j) - 1)
+                expected[a, b] += worth / np.sqrt(len(items))
+    np.testing.assert_allclose(dense(memory), expected[np.ix_(memory.keys, memory.keys)], rtol=1e-5)
+
+
+def test_of_equally_strong_neighbours_the_earlier_ones_are_kept() -> None:
+    config = TransformerConfig(memory_repeat=2.0, memory_neighbours=3)
+    memory = Cooccurrence.empty().updated(
+        sessions([10, 20], [10, 30], [10, 40], [10, 50]), config, 1.0
+    )
+    # 10 knows itself and four others alike.
+    assert memory.keys[dense(memory)[0].nonzero()[0]].tolist() == [10, 20, 30]
 
 
 def test_arrays_there_and_back() -> None:

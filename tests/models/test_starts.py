@@ -82,3 +82,14 @@ def test_no_events_no_company() -> None:
 def test_groups_and_items_go_together() -> None:
     with pytest.raises(ValueError, match=r"`groups` should have one row per row of `item_keys`"):
         Groups(np.array([1, 2]), np.array([1]))
+
+
+def test_of_a_robots_group_the_newest_known_items_take_part() -> None:
+    known = np.arange(1, 3001)
+    new = np.arange(3001, 6001)
+    session = np.concatenate([known, new])
+    together = Groups(np.zeros(len(session), np.int64), session)
+    blends = by_groups(new, together, Vocabulary(known))
+    # Each of 3,000 new items beside all 3,000 known ones would be 9,000,000 rows.
+    assert sum(len(rows) for rows, _ in blends) == 3000 * MOST_SHARING
+    assert blends[0][0].tolist() == list(range(3001 - MOST_SHARING, 3001))
