@@ -10,9 +10,10 @@ nothing, and the gate holds the result against the champion.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
-from recloop_update import update_tasks
+from recloop_params import approval, dry_run, reason, window
+from recloop_update import carry_out, plan
 
 with DAG(
     "full_rebuild",
@@ -22,24 +23,12 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
     tags=["recloop", "update"],
     params={
-        "window": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Window",
-            description_md="Learn up to and including this window. Empty: all validated ones.",
-        ),
-        "approval": Param(False, type="boolean", title="Ask a person before promotion"),
-        "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
-        "reason": Param("periodic rebuild", type="string", title="Reason"),
+        "window": window("Learn up to and including this window. Empty: all validated ones."),
+        "approval": approval(),
+        "dry_run": dry_run(),
+        "reason": reason("periodic rebuild"),
     },
 ) as dag:
-    update_tasks(
-        requested="rebuild",
-        approval="{{ params.approval }}",
-        dry_run="{{ params.dry_run }}",
-        options={"reason": "{{ params.reason }}"},
-    )
+    carry_out(plan("rebuild"))

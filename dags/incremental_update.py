@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
 from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS
-from recloop_update import update_tasks
+from recloop_params import approval, choice, dry_run, reason, strategy, window
+from recloop_update import carry_out, plan
 
 with DAG(
     "incremental_update",
@@ -27,16 +28,9 @@ with DAG(
     schedule=PartitionedAssetTimetable(assets=BEHAVIOR_WINDOW),
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
     tags=["recloop", "update"],
     params={
-        "window": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Window",
-            description_md="First day of the window, UTC. Empty: the oldest that waits.",
-        ),
+        "window": window("First day of the window, UTC. Empty: the oldest that waits."),
         "plan": Param(
             "auto",
             enum=["auto", "skip", "increment", "rebuild"],
@@ -48,11 +42,9 @@ with DAG(
             },
             title="Plan",
         ),
-        "policy": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "every-window", "every-n-windows", "volume", "never", "adaptive"],
-            values_display={
+        "policy": choice(
+            "As config/update.toml says",
+            {
                 "every-window": "Every window",
                 "every-n-windows": "Every n windows",
                 "volume": "When enough events wait",
@@ -60,13 +52,11 @@ with DAG(
                 "adaptive": "Adaptive: by what updates brought so far",
             },
             title="Policy",
-            description_md="Who decides, if the plan above leaves it open. Empty: `config/update.toml`.",
+            description_md="Who decides, if the plan above leaves it open.",
         ),
-        "approval": Param(False, type="boolean", title="Ask a person before promotion"),
-        "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
-        "reason": Param(
-            None, type=["null", "string"], title="Reason", description_md="Kept in the ledger."
-        ),
+        "approval": approval(),
+        "dry_run": dry_run(),
+        "reason": reason(),
         "epochs": Param(
             None,
             type=["null", "integer"],
@@ -76,26 +66,41 @@ with DAG(
             title="Epochs",
             description_md="Empty: as the recipe says.",
         ),
-        "scope": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "everything", "embeddings", "ids", "users", "items", "touched", "head"],
+        "scope": choice(
+            "As the policy says: usually everything",
+            {
+                "everything": "Everything",
+                "embeddings": "Embeddings: what is looked up by id, hashed words included",
+                "ids": "Ids: the rows of users and of items",
+                "users": "Users: their rows",
+                "items": "Items: their rows",
+                "touched": "Touched: the rows of the ids in the new events",
+            },
             section="Training",
             title="Scope",
-            description_md="What may change; all else stays bit-identical.",
+            description_md="What may change in the towers; all else stays bit-identical.",
         ),
-        "replay": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "none", "uniform", "recency", "herding"],
+        "replay": choice(
+            "As the policy says: usually none",
+            {
+                "none": "None",
+                "uniform": "Uniform: each past example as likely",
+                "recency": "Recency: the younger, the likelier",
+                "herding": "Herding: those that stand for the others",
+            },
             section="Training",
             title="Replay",
             description_md="Which past examples are seen again, one for four new ones.",
         ),
-        "maintain": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "none", "prune", "float16", "int8", "float32", "student"],
+        "maintain": choice(
+            "Nothing",
+            {
+                "prune": "Prune: half of the embeddings' weights to zero",
+                "float16": "Pack the embeddings as float16",
+                "int8": "Pack the embeddings as int8",
+                "float32": "Unpack the embeddings",
+                "student": "Student: half the dimensions, taught by the challenger",
+            },
             section="Training",
             title="Maintain",
             description_md="What is done to the challenger before it is judged.",
@@ -109,32 +114,11 @@ with DAG(
             title="Shards",
             description_md="Split an increment's events by user, and train so many shards side by side.",
         ),
-        "strategy": Param(
-            None,
-            type=["null", "object"],
-            section="Training",
-            title="Everything else",
-            description_md=(
-                "The tables of a plan file, as JSON: "
-                '`{"recipe": {"optimizer": "adam", "champion_decay": 0.01}, "ids": {"start": '
-                '"mean"}, "average_releases": 3}`. `recloop/update/strategy.py` lists them.'
-            ),
+        "strategy": strategy(
+            "Everything else",
+            '{"recipe": {"optimizer": "adam", "champion_decay": 0.01}, "ids": {"start": "mean"}, '
+            '"average_releases": 3}',
         ),
     },
 ) as dag:
-    update_tasks(
-        requested="{{ params.plan }}",
-        approval="{{ params.approval }}",
-        dry_run="{{ params.dry_run }}",
-        options={
-            "strategy": "{{ params.strategy }}",
-            "epochs": "{{ params.epochs }}",
-            "scope": "{{ params.scope }}",
-            "replay": "{{ params.replay }}",
-            "maintain": "{{ params.maintain }}",
-            "shards": "{{ params.shards }}",
-            "policy": "{{ params.policy }}",
-            "reason": "{{ params.reason }}",
-        },
-        shards=True,
-    )
+    carry_out(plan(), shards=True)

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, CronPartitionTimetable, Param, task
+from airflow.sdk import DAG, CronPartitionTimetable, task
 from recloop_airflow.links import DataDocsLink, linked
-from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE, WINDOW
+from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE
+from recloop_params import window, window_of_run
 
 from recloop.windows import KEY_FORMAT
 
@@ -34,38 +35,31 @@ with DAG(
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     tags=["recloop", "behavior"],
-    params={
-        "window": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Window",
-            description_md="First day of the window, UTC. Empty: the partition of this run.",
-        )
-    },
+    params={"window": window("First day of the window, UTC. Empty: the partition of this run.")},
 ) as dag:
 
     @task
-    def land(window: str) -> dict[str, Any]:
+    def land() -> dict[str, Any]:
         from recloop import stages
 
-        return stages.land(window)
+        key = window_of_run()
+        return stages.land(key) | {"window": key}
 
     @task
-    def validate(window: str) -> dict[str, Any]:
+    def validate() -> dict[str, Any]:
         from recloop import stages
 
-        return stages.validate(window)
+        return stages.validate(window_of_run())
 
     @task
-    def featurize(window: str) -> dict[str, Any]:
+    def featurize() -> dict[str, Any]:
         from recloop import stages
 
-        return stages.featurize(window)
+        return stages.featurize(window_of_run())
 
     @task(outlets=[BEHAVIOR_WINDOW])
-    def announce(window: str, outlet_events: Any = None) -> None:
-        outlet_events[BEHAVIOR_WINDOW].add_partitions([window])
+    def announce(outlet_events: Any = None) -> None:
+        outlet_events[BEHAVIOR_WINDOW].add_partitions([window_of_run()])
 
-    validated = linked(validate(WINDOW), DataDocsLink())
-    land(WINDOW) >> validated >> featurize(WINDOW) >> announce(WINDOW)
+    validated = linked(validate(), DataDocsLink())
+    land() >> validated >> featurize() >> announce()

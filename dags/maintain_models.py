@@ -19,7 +19,8 @@ from typing import Any
 from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 from recloop_airflow.links import DataDocsLink, linked
-from recloop_fleet import DEFAULT_ARGS, HOLDER, SCHEDULE, by_the_clock
+from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
+from recloop_params import approval, asked, choice, dry_run, holder, reason
 from recloop_update import carry_out, planned
 
 with DAG(
@@ -30,14 +31,11 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
     tags=["recloop", "upkeep"],
     params={
-        "maintain": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, "prune", "float16", "int8", "float32", "student"],
-            values_display={
+        "maintain": choice(
+            "Leave the model as it is",
+            {
                 "prune": "Prune: half of the embeddings' weights to zero",
                 "float16": "Pack the embeddings as float16",
                 "int8": "Pack the embeddings as int8",
@@ -45,7 +43,6 @@ with DAG(
                 "student": "Student: half the dimensions, taught by the champion",
             },
             title="Maintain the champion",
-            description_md="Empty: leave the model as it is.",
         ),
         "expire_after_days": Param(
             None,
@@ -61,29 +58,35 @@ with DAG(
             title="Releases to keep",
             description_md="Empty: as `config/update.toml` says.",
         ),
-        "approval": Param(False, type="boolean", title="Ask a person before promotion"),
-        "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
-        "reason": Param(
-            None, type=["null", "string"], title="Reason", description_md="Kept in the ledger."
-        ),
+        "approval": approval(),
+        "dry_run": dry_run(),
+        "reason": reason(),
     },
 ) as dag:
 
     @task
-    def plan(
-        maintain: Any, days: Any, approval: Any, dry_run: Any, reason: Any, holder: str
-    ) -> Any:
+    def plan() -> Any:
         from recloop import upkeep
 
-        return planned(upkeep.plan_maintenance(maintain, days, holder, approval, dry_run, reason))
+        form = asked()
+        made = upkeep.plan_maintenance(
+            form["maintain"],
+            form["expire_after_days"],
+            holder(),
+            bool(form["approval"]),
+            bool(form["dry_run"]),
+            form["reason"],
+        )
+        return planned(made)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def thin(keep: Any, dry_run: Any) -> Any:
+    def thin() -> Any:
         from recloop import upkeep
 
-        if dry_run:
+        form = asked()
+        if form["dry_run"]:
             raise AirflowSkipException("a dry run deletes nothing")
-        return upkeep.thin(keep)
+        return upkeep.thin(form["keep_releases"])
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def refresh_docs() -> Any:
@@ -91,13 +94,4 @@ with DAG(
 
         return upkeep.refresh_docs()
 
-    made = plan(
-        "{{ params.maintain }}",
-        "{{ params.expire_after_days }}",
-        "{{ params.approval }}",
-        "{{ params.dry_run }}",
-        "{{ params.reason }}",
-        HOLDER,
-    )
-    thinned = thin("{{ params.keep_releases }}", "{{ params.dry_run }}")
-    carry_out(made, thinned, linked(refresh_docs(), DataDocsLink()))
+    carry_out(plan(), thin(), linked(refresh_docs(), DataDocsLink()))

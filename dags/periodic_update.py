@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
-from recloop_fleet import DEFAULT_ARGS, HOLDER, SCHEDULE, by_the_clock
+from airflow.sdk import DAG, task
+from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
+from recloop_params import approval, asked, dry_run, holder, reason, strategy
 from recloop_update import carry_out, planned
 
 with DAG(
@@ -27,31 +28,22 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
     tags=["recloop", "update"],
     params={
-        "approval": Param(False, type="boolean", title="Ask a person before promotion"),
-        "dry_run": Param(False, type="boolean", title="Dry run: plan only, change nothing"),
-        "reason": Param("periodic update", type="string", title="Reason"),
-        "strategy": Param(
-            None,
-            type=["null", "object"],
-            section="Training",
-            title="How",
-            description_md=(
-                'The tables of a plan file, as JSON: `{"recipe": {"epochs": 2}}`. '
-                "`recloop/update/strategy.py` lists them."
-            ),
-        ),
+        "approval": approval(),
+        "dry_run": dry_run(),
+        "reason": reason("periodic update"),
+        "strategy": strategy("How", '{"recipe": {"epochs": 2}}'),
     },
 ) as dag:
 
     @task
-    def plan(approval: Any, dry_run: Any, options: Any, holder: str) -> Any:
+    def plan() -> Any:
         from recloop import upkeep
 
-        return planned(upkeep.plan_due(holder, approval, dry_run, options))
+        form = asked()
+        options = {name: form[name] for name in ("reason", "strategy")}
+        made = upkeep.plan_due(holder(), bool(form["approval"]), bool(form["dry_run"]), options)
+        return planned(made)
 
-    options = {"reason": "{{ params.reason }}", "strategy": "{{ params.strategy }}"}
-    made = plan("{{ params.approval }}", "{{ params.dry_run }}", options, HOLDER)
-    carry_out(made, shards=True)
+    carry_out(plan(), shards=True)

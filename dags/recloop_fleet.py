@@ -32,12 +32,6 @@ DEFAULT_ARGS: dict[str, Any] = {
 GPU: dict[str, str] = {"queue": SETTINGS.gpu_queue, "pool": SETTINGS.gpu_pool}
 """Arguments of every task that trains."""
 
-WINDOW = "{{ params.window or dag_run.partition_key or '' }}"
-"""The window of a run: typed into the form, else the partition of the schedule or backfill."""
-
-HOLDER = "{{ dag.dag_id }} {{ run_id }}"
-"""Who works on an update: two DAGs may have runs of one id, both started by the clock."""
-
 
 def by_the_clock(dag_id: str, history_too: bool = False) -> CronTriggerTimetable | None:
     """The schedule of a DAG, from `[schedules]` in `config/update.toml`; None: its form only.

@@ -1,8 +1,8 @@
 """The tasks of an update, shared by the DAGs that make one.
 
 Not a DAG file (see `.airflowignore`). Each function below is one task and calls one stage; what a
-stage does, and when it refuses, is in `recloop/stages.py`. Arguments typed `Any` are templates or
-outputs of other tasks where the flow is written down, and plain values where it runs.
+stage does, and when it refuses, is in `recloop/stages.py`. Arguments typed `Any` are outputs of other
+tasks where the flow is written down, and plain values where it runs.
 """
 
 from __future__ import annotations
@@ -13,33 +13,49 @@ from airflow.sdk import TriggerRule, chain, get_current_context, task
 from recloop_airflow.approval import OptionalApproval
 from recloop_airflow.links import GateReportLink, linked
 from recloop_airflow.waking import WakeUpdate, leave_out
-from recloop_fleet import GPU, HOLDER
+from recloop_fleet import GPU
+from recloop_params import asked, holder
+
+from recloop.errors import BadInput
+
+OPTIONS = ("strategy", "epochs", "scope", "replay", "maintain", "shards", "policy", "reason")
+"""Fields of a form that say how an update is done."""
 
 
 @task
-def plan(
-    window: Any, requested: Any, approval: Any, dry_run: Any, options: Any, holder: str
-) -> Any:
-    """What the model needs. Nothing to do is a success, and skips the rest."""
+def plan(requested: str | None = None) -> Any:
+    """What the model needs; `requested` stands for the form's *Plan*. Nothing to do is a success, and
+    skips the rest.
+
+    Raises:
+        BadInput: a person named a window on which there is nothing to decide.
+    """
     from recloop import stages
 
-    return planned(stages.plan(window, requested, holder, approval, dry_run, options))
+    form = asked()
+    options = {name: form[name] for name in OPTIONS if name in form}
+    approval, dry_run = bool(form["approval"]), bool(form["dry_run"])
+    window, kind = form["window"], requested or form["plan"]
+    made = stages.plan(window, kind, holder(), approval, dry_run, options)
+    if window and made["decision"] == "none":
+        raise BadInput(f"window {window} was asked for, and nothing was done: {made['reason']}")
+    return planned(made)
 
 
 @task(**GPU)
-def train(made: Any, holder: str) -> Any:
+def train(made: Any) -> Any:
     """The challenger. A retry of this run takes its lease over; another run's orphan loses it."""
     from recloop import stages
 
-    return stages.train(made["update_id"], holder)
+    return stages.train(made["update_id"], holder())
 
 
 @task
-def split(made: Any, holder: str) -> Any:
+def split(made: Any) -> Any:
     """The shards of a large increment, one for each mapped `train_shard`."""
     from recloop import shard_stages
 
-    return shard_stages.split(made["update_id"], holder)
+    return shard_stages.split(made["update_id"], holder())
 
 
 @task(**GPU, map_index_template="shard {{ task.op_kwargs['work']['shard'] }}")
@@ -57,20 +73,20 @@ def train_shard(work: Any) -> Any:
 
 
 @task
-def merge(made: Any, holder: str) -> Any:
+def merge(made: Any) -> Any:
     """One challenger of all shards. It asks the ledger, beside the shards and not after them: one that
     died or hangs delays it by no more than the plan's bound."""
     from recloop import shard_stages
 
-    return shard_stages.merge(made["update_id"], holder)
+    return shard_stages.merge(made["update_id"], holder())
 
 
 @task
-def evaluate(made: Any, holder: str) -> Any:
+def evaluate(made: Any) -> Any:
     """Champion against challenger, and the gate. A refusal is a success that skips the rest."""
     from recloop import stages
 
-    report = stages.evaluate(made["update_id"], holder)
+    report = stages.evaluate(made["update_id"], holder())
     if not report["passed"]:
         broken = "; ".join(rule["message"] for rule in report["rules"] if not rule["passed"])
         leave_out(get_current_context(), ["approve"], report, f"the gate refused: {broken}")
@@ -78,11 +94,11 @@ def evaluate(made: Any, holder: str) -> Any:
 
 
 @task
-def promote(made: Any, holder: str) -> Any:
+def promote(made: Any) -> Any:
     """The challenger becomes champion, in one step."""
     from recloop import stages
 
-    return stages.promote(made["update_id"], holder)
+    return stages.promote(made["update_id"], holder())
 
 
 def planned(made: Any) -> Any:
@@ -103,14 +119,6 @@ def planned(made: Any) -> Any:
     return made
 
 
-def update_tasks(
-    requested: str, approval: str, dry_run: str, options: Any, shards: bool = False
-) -> None:
-    """Adds the flow of an update to the DAG in whose context it is called; arguments are templates."""
-    made = plan("{{ params.window }}", requested, approval, dry_run, options, HOLDER)
-    carry_out(made, shards=shards)
-
-
 def carry_out(made: Any, *afterwards: Any, shards: bool = False) -> None:
     """Adds what follows a plan: train, evaluate, approve, promote, `afterwards` and the next window.
 
@@ -118,13 +126,13 @@ def carry_out(made: Any, *afterwards: Any, shards: bool = False) -> None:
     a plan that has some is trained by mapped tasks and merged instead.
     """
     rule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if shards else TriggerRule.ALL_SUCCESS
-    trained = train(made, HOLDER)
-    report = linked(evaluate.override(trigger_rule=rule)(made, HOLDER), GateReportLink())
-    approve = OptionalApproval(task_id="approve", plan=made, report=report, holder=HOLDER)
+    trained = train(made)
+    report = linked(evaluate.override(trigger_rule=rule)(made), GateReportLink())
+    approve = OptionalApproval(task_id="approve", plan=made, report=report)
     carry_on = WakeUpdate(task_id="carry_on", after=made, trigger_rule=TriggerRule.NONE_FAILED)
 
-    chain(made, trained, report, approve, promote(made, HOLDER), *afterwards, carry_on)
+    chain(made, trained, report, approve, promote(made), *afterwards, carry_on)
     if shards:
-        pieces = split(made, HOLDER)
+        pieces = split(made)
         train_shard.expand(work=pieces)
-        chain(made, pieces, merge(made, HOLDER), report)
+        chain(made, pieces, merge(made), report)

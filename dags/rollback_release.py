@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 from recloop_fleet import DEFAULT_ARGS
+from recloop_params import asked
 
 with DAG(
     "rollback_release",
@@ -20,7 +21,6 @@ with DAG(
     schedule=None,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
     tags=["recloop", "release"],
     params={
         "version": Param(
@@ -37,9 +37,10 @@ with DAG(
 ) as dag:
 
     @task
-    def roll_back(version: Any, reason: str) -> dict[str, Any]:
+    def roll_back() -> dict[str, Any]:
         from recloop import stages
 
-        return stages.roll_back(version, reason)
+        form = asked()
+        return stages.roll_back(form["version"], form["reason"])
 
-    roll_back("{{ params.version }}", "{{ params.reason }}")
+    roll_back()

@@ -15,10 +15,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, Param, get_current_context, task
+from airflow.sdk import DAG, get_current_context, task
 from recloop_airflow.links import ShadowReportLink, linked
 from recloop_airflow.waking import leave_out
 from recloop_fleet import DEFAULT_ARGS, GPU, SCHEDULE, by_the_clock
+from recloop_params import asked
+from recloop_params import window as window_field
+
+from recloop.errors import BadInput
 
 with DAG(
     "shadow_rebuild",
@@ -28,24 +32,22 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
-    render_template_as_native_obj=True,
     tags=["recloop", "upkeep"],
     params={
-        "window": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Window",
-            description_md="Compare on this window of the champion's lineage. Empty: the newest.",
+        "window": window_field(
+            "Compare on this window of the champion's lineage. Empty: the newest."
         ),
     },
 ) as dag:
 
     @task
-    def choose(window: Any) -> Any:
+    def choose() -> Any:
         from recloop import upkeep
 
+        window = asked()["window"]
         chosen = upkeep.plan_shadow(window)
+        if window and chosen["version"] is None:
+            raise BadInput(f"window {window} was asked for, and not compared: {chosen['reason']}")
         if chosen["window"] is None:
             leave_out(get_current_context(), ["retrain"], chosen, chosen["reason"])
         return chosen
@@ -56,4 +58,4 @@ with DAG(
 
         return upkeep.shadow(chosen["window"])
 
-    linked(retrain(choose("{{ params.window }}")), ShadowReportLink())
+    linked(retrain(choose()), ShadowReportLink())

@@ -24,22 +24,19 @@ class OptionalApproval(ApprovalOperator):
 
     :param plan: what `stages.plan` returned
     :param report: the `GateReport` that `stages.evaluate` returned
-    :param holder: who holds the update's lease
     """
 
     template_fields: Sequence[str] = (
         *ApprovalOperator.template_fields,
         "plan",
         "report",
-        "holder",
     )
     operator_extra_links = (GateReportLink(),)
 
-    def __init__(self, *, plan: Any, report: Any, holder: str, **kwargs: Any) -> None:
+    def __init__(self, *, plan: Any, report: Any, **kwargs: Any) -> None:
         super().__init__(subject="Promote the challenger?", defaults=self.REJECT, **kwargs)
         self.plan = plan
         self.report = report
-        self.holder = holder
 
     def execute(self, context: Any) -> Any:
         """Ask, or go straight on."""
@@ -64,7 +61,9 @@ class OptionalApproval(ApprovalOperator):
             said = "approved" if self.APPROVE in event["chosen_options"] else "rejected"
             name = (event.get("responded_by_user") or {}).get("name")
             by = name or f"nobody within {approvals.terms()['patience_hours']:g} hours"
-            approvals.answer(self.plan["update_id"], self.holder, said, by, "in Airflow")
+            run = context["dag_run"]
+            holder = f"{run.dag_id} {run.run_id}"  # as `recloop_params.holder` says
+            approvals.answer(self.plan["update_id"], holder, said, by, "in Airflow")
         return super().execute_complete(context, event)
 
 

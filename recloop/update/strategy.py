@@ -29,7 +29,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from models.learning.recipes import INCREMENT, RANK, NewIds, Recipe
+from models.learning.recipes import INCREMENT, RANK, SCOPES, NewIds, Recipe
 from recloop.contracts import MAINTENANCE, Strategy
 from recloop.errors import BadInput
 from recloop.toml_file import read_toml
@@ -45,6 +45,11 @@ RECIPE_FIELDS = tuple(f.name for f in fields(Recipe) if f.name != "seed")
 ID_FIELDS = tuple(f.name for f in fields(NewIds))
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
 SECTIONS = ("recipe", "ranker", "ids")
+TRAINABLE = {
+    "recipe": ("everything", "embeddings", "ids", "users", "items", "touched"),
+    "ranker": ("everything", "head"),
+}
+"""Scopes with something to train: the towers have no head, and the ranker no row per user or item."""
 TOP = (
     "rank",
     "average_releases",
@@ -112,6 +117,7 @@ def strategy_of(options: Json) -> Strategy:
                 _unknown(f"{section}.{key}", tuple(f"{section}.{name}" for name in known))
     for section in ("recipe", "ranker"):
         _complete(given[section])
+        _trainable(section, given[section].get("scope"))
     if any(given["ranker"].get(name) for name in REHEARSAL):
         raise BadInput(
             "the ranker does not rehearse, so [ranker] takes none of "
@@ -155,6 +161,21 @@ def strategy_of(options: Json) -> Strategy:
         shard_wait=float(wait),
         shard_staleness=whole["shard_staleness"],
         silos=tuple(silos),
+    )
+
+
+def _trainable(section: str, scope: Any) -> None:
+    """A scope that this model has nothing in is refused here, not by the training task."""
+    if scope not in SCOPES or scope in TRAINABLE[section]:
+        return  # an unknown name is told by the recipe itself
+    if section == "recipe":
+        model, other = "the towers have", "ranker"
+    else:
+        model, other = "the ranker has", "recipe"
+    hint = f" [{other}] has it." if scope in TRAINABLE[other] else ""
+    raise BadInput(
+        f"`{section}.scope` = {scope!r} would train nothing: {model} no such part. "
+        f"Choose one of {', '.join(TRAINABLE[section])}.{hint}"
     )
 
 

@@ -64,9 +64,7 @@ def operator(wanted: bool, **report: Any) -> OptionalApproval:
             "decision": "increment",
             "reason": "812 new events in 1 window",
         }
-        made = OptionalApproval(
-            task_id="approve", plan=plan, report={**REPORT, **report}, holder="dag run"
-        )
+        made = OptionalApproval(task_id="approve", plan=plan, report={**REPORT, **report})
         made >> BaseOperator(task_id="promote")
     return made
 
@@ -81,6 +79,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, task: OptionalApproval) -> dict[str, 
     with pytest.raises(TaskAwaitingInput) as waiting:
         task.execute({"task_instance": task_instance})
     return {**told, "timeout": waiting.value.timeout}
+
+
+RUN = type("DagRun", (), {"dag_id": "full_rebuild", "run_id": "r"})()
+HOLDER = "full_rebuild r"
 
 
 def event(option: str, name: str | None = "vera") -> dict[str, Any]:
@@ -122,9 +124,9 @@ def test_how_long_and_what_silence_means_come_from_the_rules(
 
 
 def test_approval_is_recorded_with_the_name_and_goes_on(approvals: Approvals) -> None:
-    answer = operator(wanted=True).execute_complete({"run_id": "r"}, event("Approve"))
+    answer = operator(wanted=True).execute_complete({"dag_run": RUN}, event("Approve"))
     assert answer["chosen_options"] == ["Approve"]
-    assert approvals.answers == [(7, "dag run", "approved", "vera", "in Airflow")]
+    assert approvals.answers == [(7, HOLDER, "approved", "vera", "in Airflow")]
 
 
 @pytest.mark.parametrize(("name", "by"), [("vera", "vera"), (None, "nobody within 72 hours")])
@@ -136,9 +138,9 @@ def test_rejection_reaches_the_ledger_and_skips_promotion(
     task_instance = type("TaskInstance", (), nothing)()
     with pytest.raises(DownstreamTasksSkipped) as skipped:
         task.execute_complete(
-            {"run_id": "r", "task": task, "ti": task_instance}, event("Reject", name)
+            {"dag_run": RUN, "task": task, "ti": task_instance}, event("Reject", name)
         )
-    assert approvals.answers == [(7, "dag run", "rejected", by, "in Airflow")]
+    assert approvals.answers == [(7, HOLDER, "rejected", by, "in Airflow")]
     assert [str(t) for t in skipped.value.tasks] == ["promote"]
 
 

@@ -1,0 +1,103 @@
+"""The fields that several forms share, and what a run was asked by its form.
+
+A task reads its form here, from the run's context: typed as the field's schema says, never rendered as
+a template. A reason such as `123`, `None` or `{{ x }}` is text, whatever it looks like.
+
+Imported by the DAG files, itself not one (see `.airflowignore`). Keep out: fields of one form only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param, get_current_context
+
+from recloop.errors import BadInput
+
+WAITING = "[The overview](/recloop/) lists the windows that wait."
+
+
+def window(description: str) -> Param:
+    """The first day of a window. Airflow fixes a form when its file is parsed, where no database may be
+    asked, so the windows that wait are on the page that the description links to."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Window",
+        description_md=f"{description} {WAITING}",
+    )
+
+
+def approval() -> Param:
+    """Airflow marks a field as required unless it may be null; null means no."""
+    return Param(False, type=["null", "boolean"], title="Ask a person before promotion")
+
+
+def dry_run() -> Param:
+    """Null means no."""
+    return Param(False, type=["null", "boolean"], title="Dry run: plan only, change nothing")
+
+
+def reason(default: str | None = None) -> Param:
+    """A person's note."""
+    return Param(
+        default,
+        type=["null", "string"],
+        title="Reason",
+        description_md="Kept in the ledger.",
+    )
+
+
+def strategy(title: str, example: str) -> Param:
+    """The tables of a plan file."""
+    return Param(
+        None,
+        type=["null", "object"],
+        section="Training",
+        title=title,
+        description_md=(
+            f"The tables of a plan file, as JSON: `{example}`. `recloop/update/strategy.py` lists them."
+        ),
+    )
+
+
+def choice(empty: str, offered: dict[str, str], title: str, **schema: Any) -> Param:
+    """A drop-down of `offered`, value to label; `empty` is the label of no choice.
+
+    Airflow's form takes the label of null from the key `None`.
+    """
+    return Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *offered],
+        values_display={"None": empty, **offered},
+        title=title,
+        **schema,
+    )
+
+
+def asked() -> dict[str, Any]:
+    """The values of this run's form."""
+    return dict(get_current_context()["params"])
+
+
+def holder() -> str:
+    """Who works on an update: two DAGs may have runs of one id, both started by the clock."""
+    run = get_current_context()["dag_run"]
+    return f"{run.dag_id} {run.run_id}"
+
+
+def window_of_run() -> str:
+    """The window of a run: typed into the form, else the partition of the schedule or backfill.
+
+    Raises:
+        BadInput: the run has neither.
+    """
+    context = get_current_context()
+    key = context["params"].get("window") or context["dag_run"].partition_key
+    if not key:
+        raise BadInput(
+            "this run is about no window: fill in the form's `window`, or start it by a backfill."
+        )
+    return str(key)
