@@ -12,8 +12,9 @@ from recloop_airflow.reports import PREFIX, create_app
 
 
 class RecloopPlugin(AirflowPlugin):
-    """Report pages under /recloop, and links to them from tasks."""
+    """Report pages under /recloop, an entry in the navigation, and links to them from tasks."""
 
     name = "recloop"
     fastapi_apps = [{"app": create_app(), "url_prefix": PREFIX, "name": "recloop reports"}]
+    external_views = [{"name": "recloop", "href": f"{PREFIX}/", "destination": "nav"}]
     operator_extra_links = [GateReportLink(), ShadowReportLink(), DataDocsLink()]

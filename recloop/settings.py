@@ -130,7 +130,7 @@ class Settings(BaseModel):
 
     @property
     def data_docs(self) -> Path:
-        """Great Expectations' static site."""
+        """Pages of what validation found, one for each window."""
         return self.home / "data_docs"
 
     @property

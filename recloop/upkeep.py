@@ -100,12 +100,13 @@ def thin(keep: int | None = None, settings: Settings | None = None) -> Json:
 
 
 def refresh_docs(settings: Settings | None = None) -> str:
-    """Write every page of Data Docs anew from the stored results; returns the index's path."""
-    from recloop.validation.judging import refresh_docs as write_all
+    """Write every window's page of Data Docs anew from the ledger; returns their folder."""
+    from recloop.validation.page import write_all_pages
 
     settings = settings or stages.current_settings()
-    write_all(settings)
-    return str(settings.data_docs / "index.html")
+    count = write_all_pages(settings)
+    log.info("%s pages of Data Docs written", count)
+    return str(settings.data_docs)
 
 
 def plan_shadow(window: str | None = None, settings: Settings | None = None) -> Json:

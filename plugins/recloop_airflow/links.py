@@ -36,13 +36,17 @@ class ShadowReportLink(BaseOperatorLink):
 
 
 class DataDocsLink(BaseOperatorLink):
-    """Great Expectations' site: what was checked on which window, and what it found."""
+    """What validation found on the run's window: every rule, its value and its limit."""
 
     name = "Data Docs"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
-        """`/recloop/data-docs/`."""
-        return f"{PREFIX}/data-docs/index.html"
+        """`/recloop/data-docs/<window>`; of a task that is about no window, the overview.
+
+        The window is taken from `land`, since a refused validation returns nothing.
+        """
+        window = _returned(ti_key, "window", "land")
+        return f"{PREFIX}/" if window is None else f"{PREFIX}/data-docs/{window}"
 
 
 def linked(output: Any, link: BaseOperatorLink) -> Any:

@@ -1,22 +1,38 @@
-"""The read-only pages under /recloop: gate reports, shadow reports and Data Docs.
+"""The read-only pages under /recloop: an overview, gate reports, shadow reports and Data Docs.
 
 Airflow leaves the apps of plugins open to everybody, so every route here asks for the right to see
-plugins. Files are served from two folders only, whatever the path says.
+plugins. The pages lie in Airflow's own origin and tell what strangers wrote into a feed: `HEADERS` keep
+them from running or fetching anything, even if one of them forgot to escape a name. Files are served
+from two folders only, whatever the path says.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import FileResponse
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 
+from recloop.errors import RecloopError
 from recloop_airflow.links import PREFIX
 
 __all__ = ["PREFIX", "create_app"]
 
-HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+MISSING = "There is no such report; it may not have been written yet."
+LARGEST = 2**63 - 1
+"""Of the ledger's numbers of updates."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store, private",
+}
 
 
 def create_app() -> FastAPI:
@@ -32,13 +48,35 @@ def create_app() -> FastAPI:
         dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
     )
 
+    @app.middleware("http")
+    async def sandboxed(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        """Every answer has the headers, refusals included."""
+        answer = await call_next(request)
+        answer.headers.update(HEADERS)
+        return answer
+
+    @app.exception_handler(RecloopError)
+    async def away(request: Request, error: RecloopError) -> PlainTextResponse:  # noqa: ARG001
+        """The ledger cannot be read: one sentence."""
+        return PlainTextResponse(str(error), 503)
+
+    @app.get("/")
+    def first_page() -> HTMLResponse:
+        """The champion, what waits, and links to all other pages."""
+        from recloop import stages
+        from recloop.overview import overview
+
+        return HTMLResponse(overview(stages.current_settings()))
+
     @app.get("/gate/{update_id}")
     def gate_report(update_id: int) -> FileResponse:
         """The gate's report on one update, HTML."""
         from recloop import stages
         from recloop.settings import Settings
 
-        uri = stages.gate_report_uri(update_id)
+        uri = stages.gate_report_uri(update_id) if 0 < update_id <= LARGEST else ""
         return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
 
     @app.get("/shadow/{window}")
@@ -47,18 +85,25 @@ def create_app() -> FastAPI:
         from recloop import upkeep
         from recloop.settings import Settings
 
-        uri = upkeep.shadow_report_uri(window)
+        uri = upkeep.shadow_report_uri(_plain(window))
         return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
 
-    @app.get("/data-docs/{path:path}")
-    def data_docs(path: str) -> FileResponse:
-        """A page of Great Expectations' static site."""
+    @app.get("/data-docs/{window}")
+    def data_docs(window: str) -> FileResponse:
+        """What validation found on one window, HTML."""
         from recloop.settings import Settings
 
         root = Settings.from_environment().data_docs
-        return _file(root, root / (path or "index.html"))
+        return _file(root, root / f"{_plain(window)}.html")
 
     return app
+
+
+def _plain(name: str) -> str:
+    """`name`, if it looks like a window's key; else 404."""
+    if not re.fullmatch(r"[0-9A-Za-z+-]{1,40}", name):
+        raise HTTPException(404, MISSING)
+    return name
 
 
 def local_path(uri: str) -> Path:
@@ -71,5 +116,5 @@ def _file(root: Path, path: Path | None) -> FileResponse:
     """`path`, if it is a file under `root` after following links; else 404, which tells nothing."""
     resolved = path.resolve() if path else root
     if not (resolved.is_relative_to(root.resolve()) and resolved.is_file()):
-        raise HTTPException(404, "There is no such report; it may not have been written yet.")
-    return FileResponse(resolved, headers=HEADERS)
+        raise HTTPException(404, MISSING)
+    return FileResponse(resolved)

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment
+from typing import Any
 
-from recloop.contracts import Candidate, GateReport, UpdatePlan
+from recloop.contracts import Candidate, GateReport, Strategy, UpdatePlan
+from recloop.page import template, write_page
 from recloop.settings import Settings
 
-PAGE = Environment(autoescape=True).from_string("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Gate report, window {{ report.window }}</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1d2433 }
-h1 { font-size: 1.4rem } .verdict { padding: .6rem 1rem; border-radius: .4rem; color: #fff }
-.passed { background: #19733b } .refused { background: #a32020 }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #d8dde6; vertical-align: top }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap } tr.broken td { background: #fbe9e9 }
-</style></head><body>
+PAGE = template("""
+{% block title %}Gate report, window {{ report.window }}{% endblock %}
+{% block body %}
 <h1>Gate report, window {{ report.window }} (update {{ report.update_id }})</h1>
-<p class="verdict {{ 'passed' if report.passed else 'refused' }}">{{ 'Passed' if report.passed else 'Refused' }}: {{ reason }}</p>
+<p class="verdict {{ 'good' if report.passed else 'bad' }}">{{ 'Passed' if report.passed else 'Refused' }}: {{ reason }}.</p>
 <h2>Plan</h2>
-<p>{{ plan.decision }}: {{ plan.reason }} (decided by {{ plan.decided_by }}). Windows: {{ plan.windows | join(', ') }}.
-{% if strategy %}Strategy: {{ strategy }}.{% endif %}
-Trained on {{ '{:,}'.format(candidate.examples) }} examples in {{ '%.1f' % candidate.cpu_seconds }} CPU s; judged on events from {{ candidate.holdout_from.isoformat() }} on, which it had not seen.</p>
+<p>{{ plan.decision | capitalize }}: {{ plan.reason }} (decided by {{ plan.decided_by }}). Windows: {{ plan.windows | join(', ') or 'none' }}.
+{% if strategy %}With {{ strategy | join(', ') }}.{% endif %}
+Trained in {{ '%.1f' % candidate.cpu_seconds }} CPU s on {{ candidate.examples | readable }} examples, of which each is what one user did at one moment, counted once per epoch.
+Judged on events from {{ candidate.holdout_from.isoformat() }} on{% if plan.decision != 'maintain' %}, which it had not seen{% endif %}.</p>
 <h2>Recall@20 and NDCG@20 on user-item pairs never seen before</h2>
-<table><tr><th>model</th><th>recall@20</th><th>NDCG@20</th><th>users</th><th>served</th><th>latency</th></tr>
-{% for name, m, served in models %}<tr><td>{{ name }}</td><td class="number">{{ '%.4f' % m.recall }}</td><td class="number">{{ '%.4f' % m.ndcg }}</td><td class="number">{{ m.users }}</td><td class="number">{% if served %}{{ '%.1f' % (served.bytes / 1e6) }} MB{% endif %}</td><td class="number">{% if served %}{{ '%.2f' % served.milliseconds }} ms{% endif %}</td></tr>{% endfor %}</table>
+<div class="wide"><table><tr><th>model</th><th>recall@20</th><th>NDCG@20</th><th>users</th><th>tables</th><th>one list, timed once</th></tr>
+{% for name, m, served in models %}<tr><td>{{ name }}</td><td class="number">{{ '%.4f' % m.recall }}</td><td class="number">{{ '%.4f' % m.ndcg }}</td><td class="number">{{ m.users | readable }}</td><td class="number">{% if served %}{{ '%.1f' % (served.bytes / 1e6) }} MB{% endif %}</td><td class="number">{% if served %}{{ '%.1f' % served.milliseconds }} ms{% endif %}</td></tr>
+{% endfor %}</table></div>
+{% if report.differences %}<h2>Challenger minus {{ opponent }}, user by user</h2>
+<div class="wide"><table><tr><th>metric</th><th>mean</th><th>interval</th><th>users</th></tr>
+{% for gap in report.differences %}<tr><td>{{ gap.name }}</td>{% if gap.mean is none %}<td>–</td><td>–</td>{% else %}<td class="number">{{ '%+.4f' % gap.mean }}</td><td class="number">{{ '%+.4f' % gap.low }} to {{ '%+.4f' % gap.high }}</td>{% endif %}<td class="number">{{ gap.users | readable }}</td></tr>
+{% endfor %}</table></div>{% endif %}
 <h2>Rules</h2>
-<table><tr><th>rule</th><th>value</th><th>limit</th><th></th><th>what it says</th></tr>
-{% for rule in report.rules %}<tr class="{{ '' if rule.passed else 'broken' }}"><td>{{ rule.name }}</td><td class="number">{{ rule.value if rule.value is not none else '–' }}</td><td class="number">{{ rule.limit }}</td><td>{{ 'holds' if rule.passed else 'BROKEN' }}</td><td>{{ rule.message }}</td></tr>{% endfor %}</table>
-{% if plan.signals %}<h2>Signals, measured before anything learnt from the window</h2>
-<table>{% for name, value in plan.signals.items() %}<tr><td>{{ name }}</td><td class="number">{{ value }}</td></tr>{% endfor %}</table>{% endif %}
-</body></html>
+<div class="wide"><table><tr><th>rule</th><th>value</th><th>limit</th><th></th><th>what it says</th></tr>
+{% for rule in report.rules %}<tr class="{{ '' if rule.passed else 'broken' }}"><td>{{ rule.name }}</td><td class="number">{{ rule.value | readable }}</td><td class="number">{{ rule.limit }}</td><td>{{ 'holds' if rule.passed else 'BROKEN' }}</td><td class="long">{{ rule.message }}</td></tr>
+{% endfor %}</table></div>
+{% if baselines %}<h2>Quality on the window before anything learnt from it</h2>
+<div class="wide"><table><tr><th>ranked by</th><th>recall@20, new pairs</th><th>NDCG@20, new pairs</th><th>recall@20, all pairs</th><th>NDCG@20, all pairs</th></tr>
+{% for name, values in baselines %}<tr><td>{{ name }}</td>{% for value in values %}<td class="number">{{ value | readable }}</td>{% endfor %}</tr>
+{% endfor %}</table></div>{% endif %}
+{% if signals %}<h2>Signals of the window</h2>
+<div class="wide"><table><tr><th>signal</th><th>value</th><th>what it is</th></tr>
+{% for name, value, meaning in signals %}<tr><td>{{ name }}</td><td class="number">{{ value | readable }}</td><td class="long">{{ meaning }}</td></tr>
+{% endfor %}</table></div>{% endif %}
+{% endblock %}
 """)
+SYSTEMS = {
+    "champion": "the champion",
+    "static": "the release from scratch that its lineage began with",
+    "popularity": "recent popularity",
+    "own_counts": "what each user chose before",
+}
+METRICS = ("recall@20", "ndcg@20", "all_pairs_recall@20", "all_pairs_ndcg@20")
+SIGNALS = {
+    "events": "learnable events",
+    "users": "users scored",
+    "users_new": "of them, never seen before",
+    "quality_all": "the champion's NDCG@20 on all pairs",
+    "quality_new": "the champion's NDCG@20 on pairs never seen before",
+    "popularity_drift": "change of the items' shares: 0 none, 1 complete",
+    "feature_drift": "largest population stability index of a statistic: above 0.25 is a shift",
+    "new_users": "share of events by users never seen before",
+    "new_items": "share of events on items never seen before",
+    "unscorable": "share of events on items that the champion cannot score",
+    "repeated": "share of the user-item pairs that the window before had, too",
+}
 
 
 def write_gate_report(
@@ -40,7 +67,6 @@ def write_gate_report(
 ) -> GateReport:
     """Write the page to `artifacts/gate_reports`; returns the report with its path."""
     path = settings.artifacts / "gate_reports" / f"{report.window}-update-{report.update_id}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     models = [("challenger", report.challenger, report.challenger_served)]
     if report.champion is not None:
         models.insert(0, ("champion", report.champion, report.champion_served))
@@ -48,11 +74,41 @@ def write_gate_report(
         report=report,
         plan=plan,
         candidate=candidate,
-        reason=reason,
+        reason=reason.removeprefix("refused: ").rstrip("."),
         models=models,
-        strategy=plan.strategy.model_dump(exclude_defaults=True),
+        opponent="popularity" if report.champion is None else "champion",
+        strategy=told(plan.strategy),
+        baselines=_baselines(plan.signals),
+        signals=[(n, plan.signals[n], what) for n, what in SIGNALS.items() if n in plan.signals],
     )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_page(path, page)
     return report.model_copy(update={"uri": str(path)})
+
+
+def told(strategy: Strategy) -> list[str]:
+    """What a strategy asks for beyond the defaults, one phrase each: `recipe.epochs = 2`."""
+    phrases = []
+    for name, value in strategy.model_dump(exclude_defaults=True).items():
+        if isinstance(value, dict):
+            phrases += [f"{name}.{key} = {_plain(one)}" for key, one in value.items()]
+        else:
+            phrases.append(f"{name} = {_plain(value)}")
+    return phrases
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _baselines(signals: dict[str, Any]) -> list[tuple[str, list[Any]]]:
+    """Each system that was scored on the whole window, with its metrics in the table's order."""
+    found = []
+    for system, name in SYSTEMS.items():
+        keys = [f"{system}_{metric}" for metric in METRICS]
+        if any(key in signals for key in keys):
+            found.append((name, [signals.get(key) for key in keys]))
+    return found

@@ -1,7 +1,7 @@
-"""Running suites with Great Expectations on PostgreSQL, and writing Data Docs.
+"""Running suites with Great Expectations on PostgreSQL.
 
 Belongs here: the only contact with Great Expectations' contexts, stores and results. Keep out: what is
-expected (`suite.py`) and what follows from it (`window.py`).
+expected (`suite.py`), what follows from it (`window.py`), and the page that tells it (`page.py`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from recloop.windows import Window
 logging.getLogger("great_expectations").setLevel(
     logging.WARNING
 )  # 200 lines under Airflow otherwise
-SITE = "recloop"
 SOURCE = "behavior"
-INDEXED = 60
-"""Newest results that the index lists; older pages stay. Each costs some milliseconds a run."""
+COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
+"""Results hold how many rows break a rule, and none of what stands in them: that is a stranger's text,
+and personal data. The quarantine keeps the lines themselves."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,16 @@ class Verdict:
 
 
 class Judge:
-    """One Great Expectations context: judges suites, then writes their pages.
+    """One Great Expectations context: judges suites, and keeps its results as JSON.
 
     Args:
-        settings: names the database, the folder of results and that of Data Docs.
+        settings: names the database and the folder of results.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.database_url
-        self._docs = settings.data_docs
-        self._pages: list[Any] = []
         with crashes_told_apart("opening Great Expectations"):
-            self._context = _context(settings.artifacts / "validations", settings.data_docs)
+            self._context = _context(settings.artifacts / "validations")
             self._source = self._context.data_sources.add_postgres(
                 SOURCE, connection_string=self._url, create_temp_table=False
             )
@@ -55,7 +53,7 @@ class Judge:
     def judge(self, window: Window, query: str, suite: Any) -> list[Verdict]:
         """Validate the rows of `query`; one verdict per expectation, in the suite's order.
 
-        Its page in Data Docs is that of the window: judging a window again replaces it.
+        Judging a window again replaces its stored result.
 
         Raises:
             CheckCrashed: an expectation could not be computed.
@@ -63,10 +61,6 @@ class Judge:
         """
         import great_expectations as gx
         from great_expectations.core.run_identifier import RunIdentifier
-        from great_expectations.data_context.types.resource_identifiers import (
-            ExpectationSuiteIdentifier,
-            ValidationResultIdentifier,
-        )
 
         window_key = window.key
         with crashes_told_apart(f"suite {suite.name!r} on window {window_key}"):
@@ -78,25 +72,8 @@ class Judge:
                 )
             )
             run = RunIdentifier(run_name=window_key, run_time=window.start)
-            outcome = definition.run(run_id=run, result_format="SUMMARY")
-            self._pages.append(
-                ValidationResultIdentifier(
-                    expectation_suite_identifier=ExpectationSuiteIdentifier(name=suite.name),
-                    run_id=run,
-                    batch_identifier=f"{SOURCE}-{asset.name}",
-                )
-            )
+            outcome = definition.run(run_id=run, result_format=COUNTS_ONLY)
             return [_verdict(result, suite.name, window_key) for result in outcome.results]
-
-    def write_docs(self) -> str:
-        """Write the pages of what was judged, and the index; returns the last page's path."""
-        with crashes_told_apart("writing Data Docs"):
-            self._context.build_data_docs(
-                site_names=[SITE], resource_identifiers=self._pages, build_index=True
-            )
-            sites = self._context.get_docs_sites_urls(self._pages[-1]) if self._pages else []
-        urls = [site["site_url"] for site in sites if site["site_url"]]
-        return urls[0].removeprefix("file://") if urls else str(self._docs / "index.html")
 
     def close(self) -> None:
         """Give the database connections back: two pools, which would stay open otherwise."""
@@ -105,17 +82,6 @@ class Judge:
         with suppress(SQLAlchemyError):  # of a server that went away
             self._source.get_execution_engine().close()
             self._source.get_engine().dispose()
-
-
-def refresh_docs(settings: Settings) -> None:
-    """Write every page and the index anew from the stored results.
-
-    Raises:
-        CheckCrashed: a stored result cannot be read.
-    """
-    with crashes_told_apart("refreshing Data Docs"):
-        context = _context(settings.artifacts / "validations", settings.data_docs)
-        context.build_data_docs(site_names=[SITE], build_index=True)
 
 
 @contextmanager
@@ -189,17 +155,13 @@ def _sounds_away(text: str) -> bool:
     return any(sign.lower() in text.lower() for sign in signs)
 
 
-def _context(results: Path, docs: Path) -> Any:
-    """An ephemeral context whose results and site lie in files, so that windows accumulate."""
+def _context(results: Path) -> Any:
+    """An ephemeral context whose results lie in files, so that windows accumulate."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
 
-    for folder in (results, docs):
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def files(folder: Path) -> dict[str, str]:
-        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
-
+    results.mkdir(parents=True, exist_ok=True)
+    files = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(results)}
     return gx.get_context(
         mode="ephemeral",
         project_config=DataContextConfig(
@@ -209,23 +171,13 @@ def _context(results: Path, docs: Path) -> Any:
                 "validation_definition_store": {"class_name": "ValidationDefinitionStore"},
                 "validation_results_store": {
                     "class_name": "ValidationResultsStore",
-                    "store_backend": files(results),
+                    "store_backend": files,
                 },
             },
             expectations_store_name="expectations_store",
             checkpoint_store_name="checkpoint_store",
             validation_results_store_name="validation_results_store",
-            data_docs_sites={
-                SITE: {
-                    "class_name": "SiteBuilder",
-                    "show_how_to_buttons": False,
-                    "store_backend": files(docs),
-                    "site_index_builder": {
-                        "class_name": "DefaultSiteIndexBuilder",
-                        "validation_results_limit": INDEXED,
-                    },
-                }
-            },
+            data_docs_sites={},
             progress_bars=ProgressBarsConfig(globally=False),
             analytics_enabled=False,
         ),

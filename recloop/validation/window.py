@@ -24,6 +24,7 @@ from recloop.ledger import windows as ledger
 from recloop.settings import Settings
 from recloop.validation import accepting, checking, statistics
 from recloop.validation.judging import Judge, Verdict, crashes_told_apart
+from recloop.validation.page import page_of, write_validation_page
 from recloop.validation.rows import RowRule, row_rules
 from recloop.validation.statistics import Statistics
 from recloop.validation.suite import (
@@ -120,7 +121,7 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
             measured = statistics.measure(
                 cursor, case.window, trailing, case.spec, case.limits.window, case.as_of
             )
-    results, docs = _judge(case, measured, lines)
+    results = _judge(case, measured, lines)
     with held, held.cursor() as cursor:
         good, duplicates, quarantined = accepting.count_fates(cursor, case.window)
         report = ValidationReport(
@@ -132,7 +133,7 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
             quarantined=quarantined,
             data_hash="",
             rules=tuple(results),
-            data_docs=docs,
+            data_docs=str(page_of(case.settings, case.window.key)),
         )
         if report.passed:
             data_hash = accepting.move_lines(cursor, case.window, case.spec)
@@ -142,6 +143,7 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
             report = report.model_copy(update={"accepted": 0})
             ledger.note_refused(cursor, report)
         checking.clear(cursor, case.window)
+    write_validation_page(case.settings, report)
     if not report.passed:
         raise WindowRefused(refusal_message(report))
     return report
@@ -158,10 +160,10 @@ def refusal_message(report: ValidationReport) -> str:
     )
 
 
-def _judge(case: _Case, measured: Statistics | None, lines: int) -> tuple[list[RuleResult], str]:
-    """Great Expectations' verdicts as rule results, and the page of Data Docs.
+def _judge(case: _Case, measured: Statistics | None, lines: int) -> list[RuleResult]:
+    """Great Expectations' verdicts as rule results.
 
-    Without `measured`, lines are late: rows are judged for the docs, and shares refuse nothing.
+    Without `measured`, lines are late: rows are judged for the page, and shares refuse nothing.
     """
     window, results = case.window, list[RuleResult]()
     judge = Judge(case.settings)
@@ -182,7 +184,7 @@ def _judge(case: _Case, measured: Statistics | None, lines: int) -> tuple[list[R
             )
             pairs = zip(verdicts, expected, strict=True)
             results += [_of_window(v, rule, measured) for v, rule in pairs]
-        return results, judge.write_docs()
+        return results
     finally:
         judge.close()
 

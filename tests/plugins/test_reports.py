@@ -18,8 +18,8 @@ import recloop
 ROUTES = (
     f"{PREFIX}/gate/1",
     f"{PREFIX}/shadow/2011-06-06",
-    f"{PREFIX}/data-docs/index.html",
-    f"{PREFIX}/data-docs/",
+    f"{PREFIX}/data-docs/2011-06-06",
+    f"{PREFIX}/",
 )
 
 
@@ -28,6 +28,9 @@ class Stages:
 
     def __init__(self, home: Path) -> None:
         self.uris = {1: str(home / "artifacts/gate/1.html"), 2: "/etc/hostname", 3: ""}
+
+    def current_settings(self) -> None:
+        return None
 
     def gate_report_uri(self, update_id: int) -> str:
         return self.uris.get(update_id, "")
@@ -44,16 +47,17 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     monkeypatch.setattr(recloop, "stages", fake, raising=False)
     monkeypatch.setitem(sys.modules, "recloop.upkeep", fake)
     monkeypatch.setattr(recloop, "upkeep", fake, raising=False)
+    first = type("Overview", (), {"overview": staticmethod(lambda settings: "<h1>first page</h1>")})
+    monkeypatch.setitem(sys.modules, "recloop.overview", first)
     for name, text in {
         "artifacts/gate/1.html": "<h1>gate of update 1</h1>",
         "artifacts/shadow/1.html": "<h1>shadow rebuild</h1>",
-        "data_docs/index.html": "<h1>docs</h1>",
-        "data_docs/static/site.css": "h1 {}",
+        "data_docs/2011-06-06.html": "<h1>docs</h1>",
         "secret.txt": "secret",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    (tmp_path / "data_docs" / "escape").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "data_docs" / "escape.html").symlink_to(tmp_path / "secret.txt")
     return create_app()
 
 
@@ -88,9 +92,10 @@ def test_strangers_are_turned_away(anonymous: TestClient, path: str) -> None:
 def test_every_route_is_behind_the_check(pages: FastAPI) -> None:
     assert len(pages.router.dependencies) == 1
     assert {route.path for route in pages.routes} == {
+        "/",
         "/gate/{update_id}",
         "/shadow/{window}",
-        "/data-docs/{path:path}",
+        "/data-docs/{window}",
     }
     assert {method for route in pages.routes for method in route.methods} == {"GET"}
 
@@ -106,9 +111,33 @@ def test_shadow_report_is_shown(admitted: TestClient) -> None:
     assert "shadow rebuild" in admitted.get(f"{PREFIX}/shadow/2011-06-06").text
 
 
-def test_data_docs_are_shown_with_their_files(admitted: TestClient) -> None:
-    assert "docs" in admitted.get(f"{PREFIX}/data-docs/").text
-    assert admitted.get(f"{PREFIX}/data-docs/static/site.css").status_code == 200
+def test_a_windows_data_docs_and_the_first_page_are_shown(admitted: TestClient) -> None:
+    assert "docs" in admitted.get(f"{PREFIX}/data-docs/2011-06-06").text
+    assert "first page" in admitted.get(f"{PREFIX}/").text
+
+
+@pytest.mark.parametrize("path", [*ROUTES, f"{PREFIX}/gate/99", f"{PREFIX}/data-docs/%00"])
+def test_no_answer_may_run_or_fetch_or_keep_anything(
+    admitted: TestClient, anonymous: TestClient, path: str
+) -> None:
+    for client in (admitted, anonymous):
+        headers = client.get(path).headers
+        policy = {
+            name: values
+            for name, *values in (
+                part.split() for part in headers["content-security-policy"].split(";")
+            )
+        }
+        assert policy["sandbox"] == [], "no scripts, no forms, no origin"
+        assert policy["default-src"] == ["'none'"]
+        assert policy["style-src"] == ["'unsafe-inline'"]
+        assert policy["img-src"] == ["data:"]
+        assert set(policy) == {
+            *("sandbox", "default-src", "style-src", "img-src"),
+            *("base-uri", "form-action", "frame-ancestors"),
+        }
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "no-store" in headers["cache-control"]
 
 
 @pytest.mark.parametrize(
@@ -117,21 +146,45 @@ def test_data_docs_are_shown_with_their_files(admitted: TestClient) -> None:
         "/gate/2",
         "/gate/3",
         "/gate/99",
+        "/gate/-1",
+        "/gate/99999999999999999999",
         "/shadow/2011-06-13",
         "/shadow/..%2Fsecret.txt",
-        "/data-docs/missing.html",
+        "/shadow/%00",
+        "/shadow/2011-06-06%00",
+        "/shadow/%0d%0aSet-Cookie:x",
+        "/data-docs/",
+        "/data-docs/%00",
+        "/data-docs/2011-06-06%00",
+        "/data-docs/" + 5000 * "a",
+        "/data-docs/2011-06-06.html",
+        "/data-docs/missing",
         "/data-docs/escape",
         "/data-docs/..%2Fsecret.txt",
         "/data-docs/%2e%2e/secret.txt",
         "/data-docs/%2Fetc%2Fhostname",
         "/data-docs//etc/hostname",
-        "/data-docs/static",
+        "/data-docs/%ff",
     ],
 )
 def test_nothing_else_is_given_out(admitted: TestClient, path: str) -> None:
     answer = admitted.get(PREFIX + path)
     assert answer.status_code == 404
     assert "secret" not in answer.text
+
+
+def test_a_ledger_that_is_away_is_told_in_a_sentence(
+    admitted: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recloop.errors import ServiceAway
+
+    def away(self: Stages) -> None:
+        raise ServiceAway("the database cannot be reached")
+
+    monkeypatch.setattr(Stages, "current_settings", away)
+    answer = admitted.get(f"{PREFIX}/")
+    assert (answer.status_code, answer.text) == (503, "the database cannot be reached")
+    assert answer.headers["content-type"].startswith("text/plain")
 
 
 def test_gate_takes_numbers_only(admitted: TestClient) -> None:
@@ -152,7 +205,10 @@ def test_links_lead_to_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     returned.clear()
     assert ShadowReportLink().get_link(None, ti_key=key) == ""
     assert GateReportLink().get_link(None, ti_key=key) == ""
-    assert DataDocsLink().get_link(None, ti_key=key) == "/recloop/data-docs/index.html"
+    assert DataDocsLink().get_link(None, ti_key=key) == "/recloop/"
+    key.task_id = "validate"  # which returns nothing when it refuses the window
+    returned["land"] = {"window": "2011-06-06"}
+    assert DataDocsLink().get_link(None, ti_key=key) == "/recloop/data-docs/2011-06-06"
 
 
 def test_the_plugin_is_found_and_imports_no_tensorflow() -> None:

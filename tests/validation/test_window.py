@@ -204,13 +204,6 @@ def test_an_item_that_changes_its_text_gets_a_version(settings: Settings, tmp_pa
     )
 
 
-def test_data_docs_say_what_was_judged(shop: Settings) -> None:
-    report = validate_window(shop, FIRST)
-    page = Path(report.data_docs.replace("%20", " ")).read_text()
-    assert "missing_days" in page
-    assert FIRST in (shop.data_docs / "index.html").read_text()
-
-
 def test_a_broken_check_is_no_bad_data(shop: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     query = window.window_query
     monkeypatch.setattr(
