@@ -18,6 +18,8 @@ from recloop.errors import BadInput
 
 Length = Literal["day", "week"]
 KEY_FORMAT = "%Y-%m-%d"
+FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
+"""Windows exist between these days (UTC). What pandas and PostgreSQL compute there fits."""
 LATE = "+"
 
 
@@ -89,17 +91,21 @@ class WindowCalendar:
         """The window that contains `moment` (aware, any zone)."""
         if moment.tzinfo is None:
             raise BadInput(f"`moment` should be aware. Received: {moment!r}; add tzinfo=UTC.")
-        utc = moment.astimezone(UTC)
-        start = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
+        day = moment.astimezone(UTC).date() if 1 < moment.year < 9999 else moment.date()
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise BadInput(
+                f"no window holds {moment}; windows lie between {FIRST_DAY} and {LAST_DAY}."
+            )
         if self.length == "week":
-            start -= timedelta(days=start.weekday())
-        return Window(key=start.strftime(KEY_FORMAT), start=start, end=start + self.step)
+            day -= timedelta(days=day.weekday())
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        return Window(key=day.isoformat(), start=start, end=start + self.step)
 
     def parse(self, key: str) -> Window:
         """The window of a key.
 
         Raises:
-            BadInput: not a date, or not the first day of a window.
+            BadInput: not a date, not the first day of a window, or of a year without windows.
         """
         try:
             start = datetime.strptime(key.strip(), KEY_FORMAT).replace(tzinfo=UTC)

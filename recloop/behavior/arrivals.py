@@ -95,19 +95,15 @@ def _unread(settings: Settings, spec: DatasetSpec, as_of: datetime, newest: str 
 
 
 def _peek(path: Path, spec: DatasetSpec, as_of: datetime) -> set[str]:
+    from recloop.behavior.dating import time_faults, window_keys
     from recloop.behavior.times import parse_times
 
-    start, end = spec.period.start, spec.period.end
     keys = set[str]()
     for chunk in read_file(path, spec):
         times = chunk.times
         texts = sorted(set(chunk.columns[spec.event.timestamp]))
         values = times if times is not None else texts
         parsed = parse_times(values, spec.event.timestamp_format, spec.event.timezone)
-        for day in parsed.dropna().dt.floor("D").unique():
-            moment = day.to_pydatetime()
-            window = spec.calendar.at(moment)
-            inside = (start is None or window.end > start) and (end is None or window.start < end)
-            if inside and moment <= as_of:
-                keys.add(window.key)
+        fit = [rule is None for rule in time_faults(parsed, spec, as_of)]
+        keys.update(window_keys(parsed[fit], spec))
     return keys

@@ -6,32 +6,24 @@ Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: rea
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from recloop.behavior.formats import portable_expression, usable_expression, usable_format
+from recloop.behavior.ids import Ids
 from recloop.behavior.source_spec import Source
 from recloop.settings import Settings
 from recloop.toml_file import Section, read_toml, to_model
-from recloop.windows import Length, WindowCalendar
+from recloop.windows import FIRST_DAY, LAST_DAY, Length, WindowCalendar
 
 ColumnType = Literal["text", "number", "time", "ignore"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 WEEKDAYS: tuple[Weekday, ...] = (
     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
 )  # fmt: skip
-
-
-def _usable_pattern(pattern: str | None) -> str | None:
-    if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression ({error}).") from error
-    return pattern
 
 
 class WindowSection(Section):
@@ -54,8 +46,15 @@ class Period(Section):
     def _aware_and_ordered(self) -> Period:
         for name in ("start", "end"):
             moment = getattr(self, name)
-            if moment is not None and moment.tzinfo is None:
+            if moment is None:
+                continue
+            if moment.tzinfo is None:
                 raise ValueError(f"`{name}` = {moment} needs a zone; write {moment.isoformat()}Z.")
+            if not FIRST_DAY.year < moment.year < LAST_DAY.year:
+                raise ValueError(
+                    f"`{name}` = {moment} is not a moment of the years {FIRST_DAY.year + 1} to "
+                    f"{LAST_DAY.year - 1}; leave `{name}` out if there is none."
+                )
         if self.start and self.end and self.start >= self.end:
             raise ValueError(f"`start` {self.start} is not before `end` {self.end}.")
         return self
@@ -82,7 +81,7 @@ class TypeWhen(Section):
     matches: str
     type: str
 
-    _pattern = field_validator("matches")(_usable_pattern)
+    _pattern = field_validator("matches")(usable_expression)
 
 
 class LearnFrom(Section):
@@ -113,6 +112,8 @@ class Event(Section):
     """Column that holds the event's type; `type` where it is empty."""
     type_when: tuple[TypeWhen, ...] = ()
     learn_from: LearnFrom | None = None
+
+    _format = field_validator("timestamp_format")(usable_format)
 
     @field_validator("timezone")
     @classmethod
@@ -159,7 +160,7 @@ class Rules(Section):
     value_between: tuple[float, float] | None = None
     price_between: tuple[float, float] | None = None
 
-    _patterns = field_validator("item_pattern", "user_pattern", "text_pattern")(_usable_pattern)
+    _patterns = field_validator("item_pattern", "user_pattern", "text_pattern")(portable_expression)
 
 
 class DatasetSpec(Section):
@@ -173,6 +174,7 @@ class DatasetSpec(Section):
     event: Event
     item_attributes: ItemAttributes = ItemAttributes()
     user_attributes: UserAttributes = UserAttributes()
+    ids: Ids = Ids()
     rules: Rules = Rules()
     limits: dict[str, Any] = Field(default_factory=dict)
     """Overrides of `validation.toml`'s [window] for this dataset."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior import source_files
 from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.behavior.dating import UNDATED, refuse_undated
 from recloop.behavior.download import file_sha256, locate
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed, Rejected, as_csv, parse_lines
 from recloop.behavior.lines import chunk_times as times_of
@@ -131,12 +133,16 @@ def _copy_file(
     as_of: datetime,
 ) -> tuple[int, set[str]]:
     lines, keys, size = 0, set[str](), path.stat().st_size
+    undated, example = Counter[str](), ""
     for chunk, parsed in parse_chunks(read_file(path, spec), spec, as_of):
         copy_parsed(cursor, file_id, parsed)
+        undated.update(rejected[2] for rejected in parsed.rejected)
+        example = example or next((r[3] for r in parsed.rejected if r[2] in UNDATED), "")
         lines += chunk.lines
         keys |= parsed.windows
         if progress:
             progress(chunk.position, size)
+    refuse_undated(path, spec, undated, lines, example)
     return lines, keys
 
 
@@ -171,14 +177,14 @@ def copy_parsed(cursor: Cursor, file_id: int, parsed: Parsed) -> None:
         copy_rows(
             cursor,
             "behavior.quarantine",
-            ("file_id", "line_no", "event_id", "rule", "rules", "line"),
+            ("file_id", "line_no", "event_id", "rule", "rules", "line", "near_window"),
             [_quarantined(file_id, rejected) for rejected in parsed.rejected],
         )
 
 
 def _quarantined(file_id: int, rejected: Rejected) -> tuple[object, ...]:
-    number, event_id, rule, line = rejected
-    return file_id, number, event_id or NULL, rule, "{" + rule + "}", line
+    number, event_id, rule, line, near = rejected
+    return file_id, number, event_id or NULL, rule, "{" + rule + "}", line, near or NULL
 
 
 def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:

@@ -16,7 +16,8 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.records import has_undecodable
+from recloop.behavior.dating import UNDATED, nearest_windows, time_faults, window_keys
+from recloop.behavior.records import has_undecodable, storable
 from recloop.behavior.sources import Chunk
 from recloop.behavior.times import parse_times, utc_texts
 from recloop.database.connection import NULL
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     import pandas
 
 SEPARATOR = "\x1f"
-SURROGATE_OR_NUL = re.compile("[\0\ud800-\udfff]")
 LANDING_COLUMNS = (
     "file_id", "line_no", "window_key", "event_id", "content_hash", "user_id", "item_id",
     "event_type", "event_timestamp", "value", "price", "user_attributes", "item_attributes", "faults",
 )  # fmt: skip
-Rejected = tuple[int, str | None, str, str]
-"""(line number, event id, rule, line as JSON) of a line that no window can be found for."""
+Rejected = tuple[int, str | None, str, str, str | None]
+"""(line number, event id, rule, line as JSON, window of the nearest line) of a line that no window can
+be found for. The last is None where the loss of the line counts in no window."""
 
 
 @dataclass
@@ -65,16 +66,22 @@ def parse_lines(
     import numpy as np
     import pandas as pd
 
-    columns, event = chunk.columns, spec.event
-    event_ids, hashes = _identities(chunk, spec)
+    event = spec.event
+    columns = chunk.columns | {
+        name: spec.ids.normal_all(chunk.columns[name]) for name in (event.user_id, event.item_id)
+    }
+    event_ids, hashes = _identities(columns, spec)
     bad_text = np.zeros(len(chunk.numbers), dtype=bool)
     if chunk.undecodable:
-        rows = zip(*columns.values(), strict=True)
+        rows = zip(*chunk.columns.values(), strict=True)
         bad_text = np.array([has_undecodable("".join(row)) for row in rows], dtype=bool)
-        columns = {name: [_clean(text) for text in texts] for name, texts in columns.items()}
+        columns = {name: [storable(text) for text in texts] for name, texts in columns.items()}
 
-    rules = _window_faults(times, spec, as_of, misplaced)
-    keys = _window_keys(times, spec)
+    rules = time_faults(times, spec, as_of, misplaced)
+    dated = np.flatnonzero(pd.isna(rules))
+    keys: list[Any] = [None] * len(times)
+    for i, key in zip(dated.tolist(), window_keys(times.iloc[dated], spec), strict=True):
+        keys[i] = key
     value, bad_value = _numbers(columns, event.value)
     price, bad_price = _numbers(columns, event.price)
     bad_number = bad_value | bad_price
@@ -83,8 +90,8 @@ def parse_lines(
         keys,
         event_ids,
         hashes,
-        _texts(columns[event.user_id]),
-        _texts(columns[event.item_id]),
+        [text or NULL for text in columns[event.user_id]],
+        [text or NULL for text in columns[event.item_id]],
         _types(columns, spec),
         utc_texts(times),
         value,
@@ -95,18 +102,18 @@ def parse_lines(
     ]
     parsed = Parsed(rows=list(zip(*fields, strict=True)))
     parsed.rejected = [
-        (number, None, "malformed_line", json.dumps({"text": _clean(text)[:10_000]}))
+        (number, None, "malformed_line", json.dumps({"text": storable(text)[:10_000]}), None)
         for number, text in chunk.malformed
     ]
-    broken = np.flatnonzero(pd.notna(rules))
-    if len(broken):
-        for i in broken.tolist():
+    if len(dated) < len(times):
+        near = nearest_windows(keys)
+        for i in np.flatnonzero(pd.notna(rules)).tolist():
             line = {name: texts[i] for name, texts in columns.items()}
             text = json.dumps(line, ensure_ascii=False)
-            parsed.rejected.append((chunk.numbers[i], event_ids[i], str(rules[i]), text))
-        kept = np.ones(len(parsed.rows), dtype=bool)
-        kept[broken] = False
-        parsed.rows = [row for row, keep in zip(parsed.rows, kept.tolist(), strict=True) if keep]
+            rule = str(rules[i])
+            where = near[i] if rule in UNDATED else None
+            parsed.rejected.append((chunk.numbers[i], event_ids[i], rule, text, where))
+        parsed.rows = [parsed.rows[i] for i in dated.tolist()]
     return parsed
 
 
@@ -125,13 +132,13 @@ def chunk_times(chunk: Chunk, spec: DatasetSpec) -> pandas.Series:
     return parse_times(given, spec.event.timestamp_format, spec.event.timezone)
 
 
-def _identities(chunk: Chunk, spec: DatasetSpec) -> tuple[list[str], list[str]]:
+def _identities(columns: dict[str, list[str]], spec: DatasetSpec) -> tuple[list[str], list[str]]:
     """Event ids and content hashes, as hexadecimal md5 (a uuid to PostgreSQL)."""
-    everything = [chunk.columns[name] for name in spec.read_columns]
+    everything = [columns[name] for name in spec.read_columns]
     hashes = _digests(everything)
     if spec.identity == spec.read_columns:
         return hashes, hashes
-    return _digests([chunk.columns[name] for name in spec.identity]), hashes
+    return _digests([columns[name] for name in spec.identity]), hashes
 
 
 def _digests(columns: list[list[str]]) -> list[str]:
@@ -143,33 +150,6 @@ def _digests(columns: list[list[str]]) -> list[str]:
         md5(join(row).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
         for row in rows
     ]
-
-
-def _window_faults(
-    times: pandas.Series, spec: DatasetSpec, as_of: datetime, misplaced: numpy.ndarray | None
-) -> numpy.ndarray:
-    """`[lines]` object array: the rule that a line's time breaks, or None."""
-    import numpy as np
-
-    rules = np.full(len(times), None, dtype=object)
-    if misplaced is not None:
-        rules[misplaced] = "misplaced_timestamp"
-    if spec.period.start is not None:
-        rules[(times < spec.period.start).to_numpy()] = "outside_period"
-    if spec.period.end is not None:
-        rules[(times >= spec.period.end).to_numpy()] = "outside_period"
-    rules[(times > as_of).to_numpy()] = "future_timestamp"
-    rules[times.isna().to_numpy()] = "unparseable_timestamp"
-    return rules
-
-
-def _window_keys(times: pandas.Series, spec: DatasetSpec) -> list[str]:
-    import pandas as pd
-
-    codes, days = pd.factorize(times.dt.floor("D"))
-    keys = [spec.calendar.at(day.to_pydatetime()).key for day in pd.DatetimeIndex(days)]
-    keys.append("")  # code -1: no timestamp
-    return [keys[code] for code in codes.tolist()]
 
 
 def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any], numpy.ndarray]:
@@ -190,16 +170,13 @@ def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any]
     return [shown[code] for code in codes.tolist()], bad[codes]
 
 
-def _texts(texts: list[str]) -> list[str]:
-    return [text.strip() or NULL for text in texts]
-
-
 def _types(columns: dict[str, list[str]], spec: DatasetSpec) -> list[str]:
     event = spec.event
     count = len(columns[event.timestamp])
     types = [event.type] * count
     if event.type_column is not None:
-        types = [text.strip() or event.type for text in columns[event.type_column]]
+        types = [text.strip() for text in columns[event.type_column]]
+        types = [event.type if text in ("", NULL) else text for text in types]
     for when in event.type_when:
         pattern = re.compile(when.matches)
         texts = columns[when.column]
@@ -229,8 +206,3 @@ def _faults(bad_text: bool, bad_number: bool) -> str:
         return "{}"
     names = ["undecodable_text"] * bad_text + ["unparseable_number"] * bad_number
     return "{" + ",".join(names) + "}"
-
-
-def _clean(text: str) -> str:
-    """What PostgreSQL can store: U+FFFD for NUL and for bytes that are not of the encoding."""
-    return SURROGATE_OR_NUL.sub("\ufffd", text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ CHUNK_LINES = 50_000
 LONGEST_RECORD = 100
 """Physical lines that one quoted record may span; beyond, its opening quote is taken for a stray."""
 
+SURROGATE_OR_NUL = re.compile("[\0\ud800-\udfff]")
 UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -44,6 +46,11 @@ def has_undecodable(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def storable(text: str) -> str:
+    """What PostgreSQL can store: U+FFFD for NUL and for bytes that are not of the encoding."""
+    return SURROGATE_OR_NUL.sub("\ufffd", text)
 
 
 def actual_encoding(path: Path, declared: str) -> str:

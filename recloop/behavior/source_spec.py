@@ -5,12 +5,12 @@ Neighbours: `dataset.py` has the file's other sections, `sources.py` reads what 
 
 from __future__ import annotations
 
-import codecs
 import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from recloop.behavior.formats import usable_delimiter, usable_encoding, usable_glob
 from recloop.toml_file import Section
 
 
@@ -45,14 +45,9 @@ class Source(Section):
     table: str | None = None
     """`table` or `schema.table`."""
 
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, encoding: str) -> str:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError(f"{encoding!r} is not an encoding of Python; try 'utf-8'.") from None
-        return encoding
+    _encoding = field_validator("encoding")(usable_encoding)
+    _delimiter = field_validator("delimiter")(usable_delimiter)
+    _pattern = field_validator("pattern")(usable_glob)
 
     @model_validator(mode="after")
     def _complete(self) -> Source:

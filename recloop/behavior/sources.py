@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.records import has_undecodable, read_records
+from recloop.behavior.typed_columns import column_texts, column_times
 from recloop.errors import SourceRefused
 
 if TYPE_CHECKING:
@@ -188,27 +189,9 @@ def _read_parquet(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
         for batch in file.iter_batches(PARQUET_ROWS, columns=list(spec.read_columns)):
             columns, times = {}, None
             for name in spec.read_columns:
-                series = batch.column(name).to_pandas()
-                if name == spec.event.timestamp and pyarrow.types.is_temporal(
-                    batch.schema.field(name).type
-                ):
-                    times = series
-                columns[name] = as_texts(series.tolist())
+                columns[name] = column_texts(batch.column(name))
+                if name == spec.event.timestamp:
+                    times = column_times(batch.column(name))
             numbers = range(done + 1, done + 1 + batch.num_rows)
             done += batch.num_rows
             yield Chunk(numbers, columns, times, position=size * done // total)
-
-
-def as_texts(values: list[Any]) -> list[str]:
-    """Values of a typed source as the text a CSV would have: `17850.0` is `17850`, null is empty."""
-    texts = []
-    for value in values:
-        if value is None or value != value:  # NaN and NaT differ from themselves
-            texts.append("")
-        elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-            texts.append(str(int(value)))
-        elif isinstance(value, bytes):
-            texts.append(value.decode("utf-8", "surrogateescape"))
-        else:
-            texts.append(str(value))
-    return texts

@@ -1,11 +1,12 @@
 """Texts and local times to UTC.
 
 Belongs here: formats and zones of timestamps, and lines out of the order of time. Keep out: which
-window a time falls in (see `recloop/windows.py`).
+window a time falls in, and whether it is a plausible one (see `dating.py`).
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from recloop.database.connection import NULL
@@ -14,14 +15,18 @@ if TYPE_CHECKING:
     import numpy
     import pandas
 
-OFFSET = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
+FAR_PAST, FAR_FUTURE = "1680-01-01", "2260-01-01"
+"""UTC. Times before and after are taken for these: pandas counts nanoseconds from 1677 to 2262."""
+DATE = r"\d{4}(?:\d{4}|([-/. \\])\d{1,2}\1\d{1,2}(?!\d))"
+"""What an ISO time begins with: a day. A year or a month alone is none, nor are `now` and `today`."""
+OFFSET = r"(?:[Zz]|[Tt ].*[+-]\d{2}(?::?\d{2})?)$"
 NEIGHBOURS = 25
 """How many lines on one side say what time it is."""
 TOLERANCE_DAYS = 1
 
 
 def parse_times(values: Any, form: str, zone: str) -> pandas.Series:
-    """`[n]` timestamps in UTC, NaT where a value is none.
+    """`[n]` timestamps in UTC, NaT where a value is none. No text and no number raises.
 
     Args:
         values: texts, or a Series of timestamps.
@@ -33,33 +38,82 @@ def parse_times(values: Any, form: str, zone: str) -> pandas.Series:
 
     if not isinstance(values, list):
         series = pd.to_datetime(pd.Series(values).reset_index(drop=True), errors="coerce")
-        return _localized(series, zone) if series.dt.tz is None else series.dt.tz_convert("UTC")
+        return _in_utc(series, zone)
     codes, unique = pd.factorize(pd.Series(values, dtype=object))
     texts = pd.Series(unique, dtype=object).str.strip()
     if form in ("unix", "unix_ms"):
-        numbers = pd.to_numeric(texts, errors="coerce")
-        unit = "s" if form == "unix" else "ms"
-        parsed = pd.to_datetime(numbers, unit=unit, errors="coerce", utc=True)
+        parsed = _from_numbers(texts, 1e6 if form == "unix" else 1e3)
     else:
         parsed = _from_texts(texts, "ISO8601" if form == "iso" else form, zone)
     return parsed.take(codes).reset_index(drop=True)
 
 
+def _from_numbers(texts: pandas.Series, microseconds: float) -> pandas.Series:
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.to_numeric(texts, errors="coerce").astype("float64").to_numpy()
+    low, high = (np.datetime64(t, "us").astype("int64") for t in (FAR_PAST, FAR_FUTURE))
+    with np.errstate(over="ignore"):
+        since_1970 = (np.nan_to_num(numbers, nan=0.0) * microseconds).clip(low, high)
+    moments = since_1970.round().astype("int64").astype("datetime64[us]")
+    moments[~np.isfinite(numbers)] = np.datetime64("NaT")
+    return pd.Series(moments.astype("datetime64[ns]")).dt.tz_localize("UTC")
+
+
 def _from_texts(texts: pandas.Series, form: str, zone: str) -> pandas.Series:
     import pandas as pd
 
-    offset = texts.str.contains(OFFSET, regex=True).fillna(False).astype(bool)
-    if form != "ISO8601":
-        offset[:] = "%z" in form
-    aware = pd.to_datetime(texts.where(offset), format=form, errors="coerce", utc=True)
-    naive = pd.to_datetime(texts.mask(offset), format=form, errors="coerce")
-    return aware.where(offset, _localized(naive, zone))
+    dated = texts.str.match(DATE) if form == "ISO8601" else texts.str.contains("[0-9]")
+    offset = texts.str.contains(OFFSET) if form == "ISO8601" else dated & ("%z" in form)
+    parsed = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
+    for mask, utc in ((dated & offset, True), (dated & ~offset, False)):
+        chosen = texts[mask.fillna(False).astype(bool)]
+        if len(chosen):
+            parsed[chosen.index] = _parsed(chosen, form, zone, utc)
+    for index, text in texts[dated & parsed.isna()].items():
+        parsed[index] = _far(text, form)
+    return parsed
 
 
-def _localized(naive: pandas.Series, zone: str) -> pandas.Series:
-    first = [True] * len(naive)  # of two equal hours in autumn, the one in summer time
-    local = naive.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
-    return local.dt.tz_convert("UTC")
+def _parsed(texts: pandas.Series, form: str, zone: str, utc: bool) -> pandas.Series:
+    import pandas as pd
+
+    try:
+        return _in_utc(pd.to_datetime(texts, format=form, errors="coerce", utc=utc), zone)
+    except (ValueError, TypeError, OverflowError):  # for one of them: "coerce" is not thorough
+        if len(texts) == 1:
+            return pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
+        half = len(texts) // 2
+        halves = (texts.iloc[:half], texts.iloc[half:])
+        return pd.concat([_parsed(part, form, zone, utc) for part in halves])
+
+
+def _far(text: str, form: str) -> Any:
+    """A time of a year that pandas cannot hold, as `FAR_PAST` or `FAR_FUTURE`; else NaT."""
+    import pandas as pd
+
+    try:
+        year = (
+            datetime.fromisoformat(text)
+            if form == "ISO8601"
+            else datetime.strptime(text, form)  # its zone does not matter here
+        ).year
+    except ValueError:
+        return pd.NaT
+    far = FAR_PAST if year < 1680 else FAR_FUTURE if year >= 2260 else None
+    return pd.Timestamp(far, tz="UTC") if far else pd.NaT
+
+
+def _in_utc(times: pandas.Series, zone: str) -> pandas.Series:
+    import pandas as pd
+
+    if times.dt.tz is not None:
+        return times.dt.tz_convert("UTC").dt.as_unit("ns")
+    times = times.dt.as_unit("us").clip(pd.Timestamp(FAR_PAST), pd.Timestamp(FAR_FUTURE))
+    first = [True] * len(times)  # of two equal hours in autumn, the one in summer time
+    local = times.dt.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+    return local.dt.tz_convert("UTC").dt.as_unit("ns")
 
 
 def utc_texts(times: pandas.Series) -> list[str]:

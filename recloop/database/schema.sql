@@ -119,6 +119,14 @@ create table if not exists behavior.quarantine (
     quarantined_at timestamptz not null default now(),
     primary key (file_id, line_no)
 );
+do $$ begin  -- of a line without a time, the window of the line before it: there its loss counts
+    if not exists (select from pg_attribute where attrelid = 'behavior.quarantine'::regclass
+                   and attname = 'near_window') then
+        alter table behavior.quarantine add column near_window text;
+    end if;
+end $$;
+create index if not exists quarantine_near on behavior.quarantine (near_window)
+    where near_window is not null;
 create index if not exists quarantine_event on behavior.quarantine (event_id);
 create index if not exists quarantine_window on behavior.quarantine (window_key, rule);
 

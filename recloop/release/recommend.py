@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.ordering.point_in_time import ItemStatistics
+from recloop.behavior.dataset import load_dataset
+from recloop.behavior.records import storable
 from recloop.contracts import Contract, Release
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing
@@ -60,6 +62,7 @@ def recommend(
     """The k best items for a user.
 
     Args:
+        user_id: brought into the form that ids of the source have (see `behavior/ids.py`).
         version: a release other than the champion.
         include_known: whether items that the user chose before may be shown again.
 
@@ -71,6 +74,7 @@ def recommend(
 
     if k < 1:
         raise BadInput(f"`k` should be a positive integer. Received: `k` = {k}.")
+    user_id = storable(load_dataset(settings).ids.normal(user_id))
     with transaction(settings.database_url) as cursor:
         release = _release(cursor, version)
         asker = _asker(cursor, settings, user_id)

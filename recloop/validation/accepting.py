@@ -103,9 +103,10 @@ on conflict do nothing
 
 QUARANTINE = """
 insert into behavior.quarantine (file_id, line_no, window_key, event_id, rule, rules, line)
-select file_id, line_no, window_key, event_id, rules[1], rules,
-    to_jsonb(c) - '{rules,duplicate,price_ratio}'::text[]
-from behavior.checked c where window_key = %(window)s and rules <> '{}' and not duplicate
+select file_id, line_no, c.window_key, c.event_id, rules[1], rules, to_jsonb(l)
+from behavior.checked c join behavior.landing l using (file_id, line_no)
+where c.window_key = %(window)s and rules <> '{}' and not duplicate
+    and l.content_hash = c.content_hash
 """
 
 LANDED = """

@@ -6,10 +6,12 @@ an exact duplicate. Nothing is decided here.
 
 from __future__ import annotations
 
+from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.lines import LANDING_COLUMNS
+from recloop.errors import BadInput
 from recloop.validation.rows import CONFLICT, parameters, row_rules
 from recloop.validation.thresholds import Limits
 from recloop.windows import Window
@@ -19,12 +21,18 @@ OWN_PRICES = 3
 
 # A table with statistics of its own: estimates for a window new to `behavior.landing` can be a thousand
 # times too low, and the plans made from them a thousand times too slow.
+# Ids that stand for nobody are none here; the quarantine keeps them as they were landed.
 LINE = """
 create temp table line on commit drop as
-select * from behavior.landing where window_key = %(window)s;
+select {columns} from behavior.landing where window_key = %(window)s;
 alter table line add primary key (file_id, line_no);
 analyze line
 """
+
+SOMEBODY = {
+    name: f"case when lower({name}) <> all(%(nobody)s) then {name} end as {name}"
+    for name in ("user_id", "item_id")
+}
 
 CHECK = """
 insert into behavior.checked ({columns}, rules, duplicate, price_ratio)
@@ -83,25 +91,33 @@ def check_lines(
     )
     timed = spec.event.timestamp in spec.identity
     cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))
-    cursor.execute(LINE, {"window": window.key})
     cursor.execute(
-        CHECK.format(
-            columns=", ".join(LANDING_COLUMNS),
-            own_prices=OWN_PRICES,
-            predicates=predicates,
-            conflict=CONFLICT.name,
-            same_time=SAME_TIME if timed else "",
-            same_window="and window_key = %(window)s" if timed else "",
-        ),
-        {
-            **parameters(spec, limits),
-            "window": window.key,
-            "since": spec.calendar.parse(min(trailing)).start if trailing else window.start,
-            "start": window.start,
-            "end": window.end,
-            "trailing": trailing,
-        },
+        LINE.format(columns=", ".join(SOMEBODY.get(name, name) for name in LANDING_COLUMNS)),
+        {"window": window.key, "nobody": spec.ids.nobody_in_sql},
     )
+    statement = CHECK.format(
+        columns=", ".join(LANDING_COLUMNS),
+        own_prices=OWN_PRICES,
+        predicates=predicates,
+        conflict=CONFLICT.name,
+        same_time=SAME_TIME if timed else "",
+        same_window="and window_key = %(window)s" if timed else "",
+    )
+    values = {
+        **parameters(spec, limits),
+        "window": window.key,
+        "since": spec.calendar.parse(min(trailing)).start if trailing else window.start,
+        "start": window.start,
+        "end": window.end,
+        "trailing": trailing,
+    }
+    try:
+        cursor.execute(statement, values)
+    except errors.InvalidRegularExpression as error:
+        raise BadInput(
+            f"a pattern under [rules] of dataset {spec.name!r} is too much for PostgreSQL: "
+            f"{str(error).splitlines()[0]}. Simplify item_pattern, user_pattern or text_pattern."
+        ) from error
     count = cursor.rowcount
     cursor.execute("drop table line; analyze behavior.checked")
     return count

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 
+from recloop.behavior import dating
 from recloop.behavior.dataset import DatasetSpec
 from recloop.contracts import Contract
 from recloop.validation.rows import row_rules
@@ -17,13 +18,10 @@ from recloop.validation.thresholds import Limits
 
 LANDING_REMEDIES = {
     "malformed_line": "Give each line as many fields as [columns] has, and quote separators.",
-    "unparseable_timestamp": "Write times as event.timestamp_format says, or correct that.",
-    "outside_period": "Check the date; if it is right, widen [period] in the dataset file.",
-    "future_timestamp": "Check the source's clock and event.timezone.",
-    "misplaced_timestamp": "Check the date: the lines before and after it are of another time.",
     "excess_late_lines": "Too many late lines for an accepted window; check for a repeated delivery.",
 }
-"""Rules that are judged while reading (`behavior/lines.py`), or of late lines."""
+"""Rules that are judged while reading, beside those of times (`behavior/dating.py`), or of late
+lines."""
 
 
 class Quarantined(Contract):
@@ -42,7 +40,8 @@ def quarantined_since(
     cursor: Cursor, moment: datetime | None, spec: DatasetSpec, limits: Limits
 ) -> list[Quarantined]:
     """What was quarantined since `moment` (aware, server's clock; None: ever), most lines first."""
-    remedies = LANDING_REMEDIES | {rule.name: rule.remedy for rule in row_rules(spec, limits)}
+    remedies = LANDING_REMEDIES | dating.remedies(spec)
+    remedies |= {rule.name: rule.remedy for rule in row_rules(spec, limits)}
     cursor.execute(
         "select distinct on (q.rule) q.rule, count(*) over (partition by q.rule), "
         "'line ' || q.line_no || coalesce(' of ' || f.path, '') || ': ' || q.line::text "

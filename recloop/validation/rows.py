@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.ids import LONGEST_INDEXED
 from recloop.validation.thresholds import Limits
 
 
@@ -65,7 +66,8 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
             "missing_item",
             "item_id is null",
             "each line has an item",
-            f"Check column {event.item_id!r} of the source.",
+            f"Check column {event.item_id!r} of the source. Texts that stand for no item are "
+            "ids.nobody of the dataset file.",
             not_null,
             {"column": "item_id"},
         ),
@@ -73,10 +75,13 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
             "missing_user",
             "user_id is null",
             "each line has a user",
-            f"Check column {event.user_id!r} of the source; lines without one teach nothing.",
+            f"Check column {event.user_id!r} of the source; lines without one teach nothing. Texts "
+            "that stand for nobody are ids.nobody of the dataset file.",
             not_null,
             {"column": "user_id"},
         ),
+        *_id_rules("item", event.item_id, spec),
+        *_id_rules("user", event.user_id, spec),
     ]
     if rules.user_pattern is not None:
         table.append(
@@ -177,6 +182,27 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
     return table
 
 
+def _id_rules(whose: str, column: str, spec: DatasetSpec) -> list[RowRule]:
+    """Texts that cannot be an id: too long for an index, or a number that lost its last digits."""
+    return [
+        RowRule(
+            f"overlong_{whose}",
+            f"octet_length({whose}_id) > %(longest_id)s",
+            f"{whose} ids have at most {spec.ids.longest} bytes",
+            f"Check column {column!r} and the quotes of the source, or raise ids.longest in the "
+            f"dataset file (at most {LONGEST_INDEXED}).",
+        ),
+        RowRule(
+            f"rounded_{whose}",
+            f"{whose}_id ~* '^-?[0-9]([.][0-9]+)?e[+][0-9]+$' "
+            f"or {whose}_id ~ '^-?[0-9]{{16,}}[.]0+$'",
+            f"{whose} ids have all their digits, unlike 1.7e+18 or 9007199254740993.0",
+            f"Export column {column!r} as text: a spreadsheet or a program has made a rounded number "
+            "of it, for which several ids may have stood.",
+        ),
+    ]
+
+
 CONFLICT = RowRule(
     "conflicting_event_id",
     "false",  # needs the other lines: `checking.py` finds it after all other rules
@@ -191,6 +217,7 @@ def parameters(spec: DatasetSpec, limits: Limits) -> dict[str, Any]:
     value_low, value_high = rules.value_between or (None, None)
     price_low, price_high = rules.price_between or (None, None)
     return {
+        "longest_id": spec.ids.longest,
         "text_pattern": rules.text_pattern,
         "user_pattern": rules.user_pattern,
         "item_pattern": rules.item_pattern,
