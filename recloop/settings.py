@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from recloop.errors import BadInput
 
@@ -76,11 +76,15 @@ class Settings(BaseModel):
     @classmethod
     def _name_the_driver(cls, url: str) -> str:
         # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3; every client here uses psycopg2.
-        scheme, separator, rest = url.partition("://")
-        if not url or scheme == "postgresql+psycopg2":
+        # No message quotes the URL: it may hold a password.
+        if not url:
             return url
-        if not separator or scheme not in ("postgresql", "postgres"):
-            raise ValueError(f"should be of the form postgresql://user@host/database, got {url!r}")
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in ("postgresql", "postgres", "postgresql+psycopg2"):
+            got = f"one that begins with {scheme}://" if separator else "a text without ://"
+            raise ValueError(f"should be of the form postgresql://user@host/database, got {got}")
+        if rest.partition("?")[0].count("@") > 1:
+            raise ValueError("has an @ in its password or user name: write that as %40")
         return f"postgresql+psycopg2://{rest}"
 
     @field_validator("users")
@@ -147,15 +151,22 @@ class Settings(BaseModel):
         given = {k.removeprefix(PREFIX): v for k, v in os.environ.items() if k.startswith(PREFIX)}
         unknown = sorted(set(given) - set(VARIABLES))
         if unknown:
+            # Without its value: a mistyped name may hold the URL of a database.
             raise BadInput(
-                f"unknown environment variable {PREFIX}{unknown[0]} = {given[unknown[0]]!r}; "
+                f"unknown environment variable {PREFIX}{unknown[0]}; "
                 f"known are {', '.join(PREFIX + name for name in VARIABLES)}. Unset or rename it."
             )
         values: dict[str, object] = {k.lower(): v for k, v in given.items() if v != ""}
         try:
             return cls.model_validate(values)
-        except ValueError as error:
-            raise BadInput(f"a {PREFIX}* environment variable cannot be used: {error}") from error
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_context=False)[0]
+            name = PREFIX + "_".join(map(str, wrong["loc"])).upper()
+            shown = "" if "DATABASE_URL" in name else f" = {wrong['input']!r}"
+            raise BadInput(
+                f"the environment variable {name}{shown} cannot be used: "
+                f"{wrong['msg'].removeprefix('Value error, ')}."
+            ) from None
 
     def environment(self) -> dict[str, str]:
         """The variables that give a child process these same settings."""

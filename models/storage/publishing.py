@@ -23,8 +23,6 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         yield staging
-        # mkdtemp makes a private folder; a model is read by serving, which may be someone else.
-        staging.chmod(0o755)
         if directory.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
             os.rename(directory, old / directory.name)

@@ -16,7 +16,7 @@ from typing import Literal
 from recloop.contracts import Contract
 from recloop.database import embedded
 from recloop.database.connection import redacted, transaction
-from recloop.errors import RecloopError
+from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import PROJECT, Settings
@@ -93,7 +93,7 @@ def _bytecode(settings: Settings) -> Finding:
 def _database(settings: Settings) -> Finding:
     if not settings.database_url and embedded.running_pid(settings.home) is None:
         return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.address(settings.home)
     with transaction(url) as cursor:
         cursor.execute("select version(), to_regclass('ledger.window') is not null")
         row = cursor.fetchone()
@@ -136,8 +136,18 @@ def _disk(settings: Settings) -> Finding:
 def _airflow(settings: Settings) -> Finding:
     from recloop.runtime import airflow_process
 
-    if not airflow_process.is_running(settings):
+    if not airflow_process.was_started(settings):
         return _ok("airflow", "not running; `recloop up` starts it")
+    log = airflow_process.log_file(settings, "supervisor")
+    try:
+        wrong = airflow_process.complaints(settings)
+    except ServiceAway as error:
+        return _failed("airflow", f"its database is away: {error}", f"`recloop up`; see {log}")
+    if wrong and all(complaint.kind == "starting" for complaint in wrong):
+        return _warning("airflow", "; ".join(map(str, wrong)), f"wait; {log.parent} has its logs")
+    if wrong:
+        said = "; ".join(map(str, wrong))
+        return _failed("airflow", said, f"`recloop up` starts it again; {log} says what was tried")
     client = airflow_process.connect(settings)
     errors = client.import_errors()
     if errors:
@@ -149,7 +159,7 @@ def _airflow(settings: Settings) -> Finding:
 def _champion(settings: Settings) -> Finding:
     if not settings.database_url and embedded.running_pid(settings.home) is None:
         return _ok("champion", "unknown while the embedded database is not running")
-    url = settings.database_url or embedded.ensure_running(settings.home)
+    url = settings.database_url or embedded.address(settings.home)
     with transaction(url) as cursor:
         cursor.execute("select to_regclass('ledger.reign') is not null")
         champion = releases.champion(cursor) if cursor.fetchone() == (True,) else None

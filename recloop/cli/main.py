@@ -15,8 +15,10 @@ import typer
 
 from recloop import __version__
 from recloop.cli import loop, services, silo
+from recloop.cli.edge import as_sentence, end_by_signal
 from recloop.cli.output import fail
 from recloop.errors import BadData, BadInput, RecloopError, ServiceAway
+from recloop.home import keep_private
 
 app = typer.Typer(
     name="recloop",
@@ -58,6 +60,8 @@ def exit_code(error: Exception) -> int:
 
 def main() -> None:
     """Run the command line."""
+    keep_private()
+    end_by_signal()
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # Libraries' deprecations are not ours to tell; SQLAlchemy puts a filter of its own before ours.
@@ -72,7 +76,11 @@ def main() -> None:
         if type(error).__module__.startswith("models."):
             fail(error)
             sys.exit(1)
-        raise
+        told = as_sentence(error)
+        if told is None:
+            raise
+        fail(told)
+        sys.exit(exit_code(told))
 
 
 if __name__ == "__main__":

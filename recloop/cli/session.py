@@ -1,18 +1,21 @@
 """A command's settings, on a database that answers; and the embedded server's short life.
 
-A command that had to start the embedded server stops it again when it ends, unless somebody else has
-connected meanwhile. `recloop up` and `recloop demo` manage it themselves.
+A command that had to start the embedded server stops it again when it ends, also by SIGTERM, unless
+somebody else has connected meanwhile. `recloop up` keeps the one that it started.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from recloop.database import embedded
 from recloop.database.connection import connect, transaction
 from recloop.database.schema import migrate
-from recloop.errors import ServiceAway
+from recloop.errors import BadInput, ServiceAway
+from recloop.home import make_private
+from recloop.runtime.components import read_state
+from recloop.runtime.sessions import alive
 from recloop.settings import Settings
 
 PRESENCE = "recloop command"
@@ -23,31 +26,51 @@ def session(keep: bool = False) -> Iterator[Settings]:
     """Settings with a database URL that answers, its tables made.
 
     Args:
-        keep: leave an embedded server that was started here running.
+        keep: leave an embedded server that was started here running, if the block succeeds.
 
     Raises:
         BadInput: an environment variable cannot be used.
         ServiceAway: the database cannot be reached.
     """
     given = Settings.from_environment()
-    started = not given.database_url and embedded.running_pid(given.home) is None
-    settings = embedded.resolve(given)
     if given.database_url:
+        with suppress(BadInput):  # a question to the database writes no file
+            make_private(given.home)
         migrate(given.database_url)
-    presence = connect(settings.database_url, PRESENCE)  # so that other commands see this one
+        yield given
+        return
+    started = embedded.running_pid(given.home) is None
+    presence, failed = None, True
     try:
+        settings = embedded.resolve(given)
+        presence = connect(settings.database_url, PRESENCE)  # so that other commands see this one
         yield settings
+        failed = False
     finally:
-        alone = started and not keep and _alone(settings, presence.info.backend_pid)
-        presence.close()
-        if alone:
-            embedded.stop(settings.home)
+        backend = presence.info.backend_pid if presence is not None else 0
+        if (
+            started
+            and (failed or not keep)
+            and not _airflow_needs_it(given)
+            and _alone(given, backend)
+        ):
+            embedded.stop(given.home)
+        if presence is not None:
+            presence.close()
+
+
+def _airflow_needs_it(settings: Settings) -> bool:
+    """Whether `recloop up` started Airflow, which may have lost the server only for a moment."""
+    state = read_state(settings)
+    return any(map(alive, [*state["processes"].values(), state["supervisor"]]))
 
 
 def _alone(settings: Settings, presence: int) -> bool:
     """Whether no other command and no Airflow uses the server."""
+    if embedded.running_pid(settings.home) is None:
+        return False
     try:
-        with transaction(settings.database_url) as cursor:
+        with transaction(embedded.address(settings.home)) as cursor:
             cursor.execute(
                 "select count(*) from pg_stat_activity "
                 "where (application_name = %s and pid <> %s) or datname = 'airflow'",

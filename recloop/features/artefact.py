@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -52,7 +51,6 @@ def write_training_set(
         if target.exists() and _broken_file(target, sha256) is not None:
             shutil.rmtree(target)
         if not target.exists():
-            os.chmod(temporary, 0o755)
             temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

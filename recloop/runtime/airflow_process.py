@@ -1,102 +1,156 @@
-"""Starts and stops Airflow's four components on this machine.
+"""Starts and stops Airflow's four components on this machine, and the supervisor that watches them.
 
 Each component is started by itself, in its own session, rather than by `airflow standalone`: that
 saves the parent's imports, lets one killed component be started again, and switches off the log
-servers, which listen on all interfaces. What was started is kept in `$AIRFLOW_HOME/processes.json`,
-so that a later command, or the next boot after a crash, finds and stops it.
+servers, which listen on all interfaces.
 
-Belongs here: processes. Keep out: their environment (see `environment.py`) and requests to them (see
-`airflow_client.py`).
+Belongs here: the whole of them, as `recloop up`, `recloop down` and the demonstration need it. Keep
+out: one component (see `components.py`), their environment (see `environment.py`), whether they work
+(see `health.py`) and requests to them (see `airflow_client.py`).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from recloop.database import embedded
+from recloop.database.connection import connect as connect_to_database
+from recloop.database.connection import redacted, transaction
 from recloop.errors import ServiceAway
-from recloop.runtime import sessions
+from recloop.home import locked
+from recloop.runtime import sessions, supervisor
 from recloop.runtime.airflow_client import AirflowClient
+from recloop.runtime.components import (
+    COMPONENTS,
+    DEFAULT_PORT,
+    LOCK,
+    SUPERVISOR,
+    State,
+    log_file,
+    read_state,
+    start_again,
+    state_file,
+    url,
+    write_state,
+)
 from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, client_password
+from recloop.runtime.health import Complaint, judge, look, silence_of_api
 from recloop.settings import CLIENT_NAME, Settings
 
-COMPONENTS: dict[str, tuple[str, ...]] = {
-    "api-server": ("api-server",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-}
-DEFAULT_PORT = 8080
 START_TIMEOUT = 240.0
 """Seconds until Airflow has to be healthy; on two busy cores the first start takes about 45."""
 STOP_TIMEOUT = 8.0
 """Seconds between SIGTERM and SIGKILL; a scheduler without tasks needs six."""
 
+log = logging.getLogger(__name__)
+
 
 def start(
     settings: Settings, port: int | None = None, timeout: float = START_TIMEOUT
 ) -> AirflowClient:
-    """Start what is not running, wait until all of it is healthy, and return a client.
+    """Start what is not running or does not work, wait until all of it is healthy, and return a client.
 
-    Repeating it starts only what has died since. `port`: None keeps the one of the last start, or
-    takes 8080, or a free one if that is taken.
+    Repeating it starts only what has died, and what hangs, since. Two at once: the second waits for
+    the first. A first start that fails stops what it started. `port`: None keeps the one of the last
+    start, or takes 8080, or a free one if that is taken.
 
     Raises:
+        BadInput: the home cannot be written.
         ServiceAway: a component ended, or Airflow was not healthy within `timeout` seconds.
     """
-    state = _read_state(settings)
-    running = [name for name in COMPONENTS if sessions.alive(state["processes"].get(name))]
-    if not running:
-        stop(settings)  # whatever a crash left behind
-        state = {"port": _choose_port(port, state["port"]), "processes": {}, "former": []}
+    with locked(settings.home, LOCK, _busy):
+        state = read_state(settings)
+        anew = not _running(state)
+        if anew:
+            _stop(settings)  # whatever a crash left behind
+            state = {**read_state(settings), "port": _choose_port(port, state["port"])}
+        try:
+            return _start(settings, state, timeout)
+        except BaseException:
+            if anew:
+                _stop(settings)
+            raise
+
+
+def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
     environment = airflow_environment(settings, state["port"])
+    database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     _migrate(settings, environment)
-    for name, arguments in COMPONENTS.items():
-        if name not in running:
-            if name in state["processes"]:
-                sessions.end_all_but_tasks(state["processes"][name])
-                state["former"].append(state["processes"][name])
-            state["processes"][name] = _spawn(settings, name, arguments, environment)
-            _write_state(settings, state)
+    wrong = {complaint.component: complaint for complaint in _look(state, database)}
+    for name in COMPONENTS:
+        if name in wrong and wrong[name].kind != "starting":
+            start_again(settings, state, name, environment)
     client = _client(settings)
-    _wait_until_healthy(settings, client, state, timeout)
+    _wait_until_healthy(settings, client, state, database, timeout)
+    if SUPERVISOR in wrong:
+        supervisor.start(settings, state)
     client.ensure_pool(settings.gpu_pool, 1, "Training: as many slots as there are GPUs")
     return client
 
 
 def stop(settings: Settings) -> bool:
-    """Stop all components and their children, politely first. Returns whether any was running.
+    """Stop all components, their children and the supervisor. Returns whether any was running.
 
     Tasks in progress are ended too: the ledger's lease lets their next attempt take over.
     """
-    state = _read_state(settings)
-    ended = sessions.end([*state["processes"].values(), *state["former"]], STOP_TIMEOUT)
-    if _state_file(settings).exists():
-        _write_state(settings, {**state, "processes": {}, "former": []})
+    if not settings.home.is_dir():
+        return False
+    with locked(settings.home, LOCK, _busy):
+        return _stop(settings)
+
+
+def _stop(settings: Settings) -> bool:
+    state = read_state(settings)
+    ended = 0
+    if state[SUPERVISOR] is not None:  # first, or it starts again what ends
+        ended += sessions.end([state[SUPERVISOR]], STOP_TIMEOUT)
+    ended += sessions.end([*state["processes"].values(), *state["former"]], STOP_TIMEOUT)
+    folder = settings.airflow_home.resolve()
+    ended += sessions.end_processes(lambda: sessions.working_in(folder), 1.0)  # a note got lost
+    if state_file(settings).exists():
+        write_state(settings, {**state, "processes": {}, SUPERVISOR: None, "former": []})
     return bool(ended)
 
 
+def was_started(settings: Settings) -> bool:
+    """Whether `start` was called, and `stop` was not since; all of it may have died meanwhile."""
+    return bool(read_state(settings)["processes"])
+
+
+def complaints(settings: Settings) -> list[Complaint]:
+    """What of Airflow and its supervisor does not work now; empty if all is well.
+
+    Raises:
+        ServiceAway: Airflow's database cannot be reached.
+    """
+    database = settings.database_url or embedded.address(settings.home)
+    database = embedded.with_database(database, "airflow")
+    if not _is_migrated(settings, database):
+        return [Complaint("database", "dead", "has not Airflow's tables of this version")]
+    return _look(read_state(settings), database)
+
+
 def is_running(settings: Settings) -> bool:
-    """Whether all components are alive."""
-    processes = _read_state(settings)["processes"]
-    return all(sessions.alive(processes.get(name)) for name in COMPONENTS)
+    """Whether all of Airflow works now."""
+    try:
+        return was_started(settings) and not complaints(settings)
+    except ServiceAway:
+        return False
 
 
 def process_ids(settings: Settings) -> dict[str, int]:
-    """`{component: pid}` of the components that are alive."""
-    processes = _read_state(settings)["processes"]
-    return {name: record["pid"] for name, record in processes.items() if sessions.alive(record)}
-
-
-def url(settings: Settings) -> str:
-    """Where the UI answers, or answered last."""
-    return f"http://{HOST}:{_read_state(settings).get('port') or DEFAULT_PORT}"
+    """`{component: pid}` of the components that are alive, the supervisor among them."""
+    state = read_state(settings)
+    records = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
+    return {name: record["pid"] for name, record in records.items() if sessions.alive(record)}
 
 
 def connect(settings: Settings) -> AirflowClient:
@@ -123,29 +177,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def log_file(settings: Settings, component: str) -> Path:
-    """Where a component writes."""
-    return settings.home / "logs" / f"{component}.log"
+def _running(state: State) -> bool:
+    return any(sessions.alive(state["processes"].get(name)) for name in COMPONENTS)
+
+
+def _busy() -> None:
+    log.warning("another `recloop up` or `recloop down` works on this home; waiting for it …")
+
+
+def _look(state: State, database: str) -> list[Complaint]:
+    with closing(connect_to_database(database)) as connection:
+        connection.autocommit = True
+        return judge(look(state, connection, silence_of_api(state)))
 
 
 def _migrate(settings: Settings, environment: dict[str, str]) -> None:
-    """Bring the metadata database to this Airflow's version; a note makes repeats free.
-
-    The note names the database and its cluster's age, so that a database made anew is migrated.
-    """
-    from importlib.metadata import version
-
-    from recloop.database.connection import transaction
-
+    """Bring the metadata database to this Airflow's version; a note makes repeats free."""
     database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    with transaction(database) as cursor:
-        cursor.execute("select to_regclass('alembic_version') is not null")
-        row = cursor.fetchone()
-        migrated = bool(row and row[0])
-        cursor.execute("select oid::text from pg_database where datname = current_database()")
-        identity = [version("apache-airflow-core"), database, *(cursor.fetchone() or ())]
-    note = settings.airflow_home / "migrated.json"
-    if migrated and note.exists() and json.loads(note.read_text()) == identity:
+    if _is_migrated(settings, database):
         return
     done = subprocess.run(
         [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -154,62 +203,59 @@ def _migrate(settings: Settings, environment: dict[str, str]) -> None:
         text=True,
     )
     if done.returncode != 0:
-        raise ServiceAway(
-            f"`airflow db migrate` failed with code {done.returncode}: {done.stderr[-2000:]}"
-        )
-    note.write_text(json.dumps(identity))
+        path = log_file(settings, "migrate")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(done.stdout + done.stderr)
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise ServiceAway(f"`airflow db migrate` failed: {said}. All that it said is in {path}.")
+    _note(settings).write_text(json.dumps(_identity(database)))
 
 
-def _spawn(
-    settings: Settings, name: str, arguments: tuple[str, ...], environment: dict[str, str]
-) -> dict[str, Any]:
-    path = log_file(settings, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=settings.airflow_home,
-            start_new_session=True,
-        )
-    return sessions.record_of(process.pid)
+def _is_migrated(settings: Settings, database: str) -> bool:
+    """Whether this Airflow's migrations were run on this database."""
+    try:
+        with transaction(database) as cursor:
+            cursor.execute("select to_regclass('alembic_version') is not null")
+            there = cursor.fetchone() == (True,)
+        return there and json.loads(_note(settings).read_text()) == _identity(database)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _identity(database: str) -> list[str]:
+    """The database and its cluster's age, so that one made anew is migrated, and Airflow's version."""
+    with transaction(database) as cursor:
+        cursor.execute("select oid::text from pg_database where datname = current_database()")
+        return [version("apache-airflow-core"), redacted(database), *(cursor.fetchone() or ())]
+
+
+def _note(settings: Settings) -> Path:
+    return settings.airflow_home / "migrated.json"
 
 
 def _wait_until_healthy(
-    settings: Settings, client: AirflowClient, state: dict[str, Any], timeout: float
+    settings: Settings, client: AirflowClient, state: State, database: str, timeout: float
 ) -> None:
-    def ready() -> bool:
+    deadline = time.monotonic() + timeout
+    wrong: list[str] = []
+    while True:
         for name, record in state["processes"].items():
             if not sessions.alive(record):
                 raise ServiceAway(_ended(settings, name))
-        health = client.health()
-        beats = {
-            "scheduler": health["scheduler"]["latest_scheduler_heartbeat"],
-            "dag-processor": health["dag_processor"]["latest_dag_processor_heartbeat"],
-            "triggerer": health["triggerer"]["latest_triggerer_heartbeat"],
-        }
-        # A heartbeat older than the process is that of its predecessor.
-        if not all(_later(beat, state["processes"][name]) for name, beat in beats.items()):
-            return False
-        parsed = {*client.dag_ids(), *(Path(file).stem for file in client.import_errors())}
-        return parsed.issuperset(DAG_IDS)
-
-    deadline = time.monotonic() + timeout
-    while True:
         try:
-            if ready():
-                return
+            wrong = [str(c) for c in _look(state, database) if c.component != SUPERVISOR]
+            if not wrong:
+                parsed = {*client.dag_ids(), *(Path(file).stem for file in client.import_errors())}
+                missing = set(DAG_IDS) - parsed
+                if not missing:
+                    return
+                wrong = [f"the dag-processor has not read {', '.join(sorted(missing))}"]
         except ServiceAway as error:
-            if "ended" in str(error):
-                raise
+            wrong = [str(error)]
         if time.monotonic() > deadline:
             raise ServiceAway(
-                f"Airflow was not healthy within {timeout:.0f} s; its logs are in "
-                f"{log_file(settings, 'scheduler').parent}. {client.url}/api/v2/monitor/health says "
-                "which component is missing."
+                f"Airflow was not healthy within {timeout:.0f} s: {'; '.join(wrong)}. Its logs are in "
+                f"{log_file(settings, 'scheduler').parent}."
             )
         time.sleep(0.5)
 
@@ -218,11 +264,6 @@ def _ended(settings: Settings, name: str) -> str:
     path = log_file(settings, name)
     lines = path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
     return f"Airflow's {name} ended while starting; the end of {path}:\n" + "\n".join(lines)
-
-
-def _later(beat: str | None, record: dict[str, Any]) -> bool:
-    created = datetime.fromtimestamp(record["created"], UTC)
-    return beat is not None and datetime.fromisoformat(beat) > created
 
 
 def _choose_port(wanted: int | None, last: int | None) -> int:
@@ -242,23 +283,3 @@ def _free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _state_file(settings: Settings) -> Path:
-    return settings.airflow_home / "processes.json"
-
-
-def _read_state(settings: Settings) -> dict[str, Any]:
-    empty: dict[str, Any] = {"port": None, "processes": {}, "former": []}
-    try:
-        return empty | json.loads(_state_file(settings).read_text())
-    except (FileNotFoundError, ValueError):
-        return empty
-
-
-def _write_state(settings: Settings, state: dict[str, Any]) -> None:
-    path = _state_file(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(state, indent=2))
-    partial.replace(path)

@@ -74,10 +74,14 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "DATABASE__SQL_ALCHEMY_CONN": url,
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs" / "airflow"),
+        "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "86400",  # a GPU queue may be long
+        # A scheduler that takes a dead one's place takes its tasks over within this many seconds.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
         # A supervisor that misses its task's exit looks again after this many seconds (default 5).
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "60",
@@ -112,7 +116,7 @@ def client_password(settings: Settings) -> str:
 
 
 def passwords_file(settings: Settings) -> Path:
-    """Names and passwords of those who may log in; Airflow adds those of new people by itself."""
+    """Names and passwords of those who may log in, made before Airflow would make and print them."""
     return settings.airflow_home / "passwords.json"
 
 
@@ -130,10 +134,16 @@ def _people(settings: Settings) -> dict[str, str]:
 
 
 def _passwords(settings: Settings) -> dict[str, str]:
+    """Those of everybody in `settings.users`; one that is there already stays as it is."""
     path = passwords_file(settings)
+    kept: dict[str, str] = {}
     with contextlib.suppress(FileNotFoundError, ValueError):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    return _write_private(path, {CLIENT_NAME: secrets.token_urlsafe(24)})
+        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+    names = [CLIENT_NAME, *(user.partition(":")[0] for user in settings.users.split(",") if user)]
+    if set(names) <= set(kept):
+        return kept
+    made = {name: secrets.token_urlsafe(24 if name == CLIENT_NAME else 12) for name in names}
+    return _write_private(path, made | kept)
 
 
 def _secrets(settings: Settings) -> dict[str, str]:
@@ -155,7 +165,9 @@ def _secrets(settings: Settings) -> dict[str, str]:
 def _write_private(path: Path, content: dict[str, str]) -> dict[str, str]:
     """Write JSON that only the owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(content, file)
+    partial.replace(path)
     return content

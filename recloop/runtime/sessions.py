@@ -12,15 +12,25 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import psutil
 
 Record = dict[str, Any]
 """`{"pid", "created"}` of a session's leader; `created` tells it from a later process of that pid."""
 
+WORKER = "LocalExecutor:"
 IDLE_WORKER = "LocalExecutor: <idle>"
+"""Titles that Airflow's executor processes give themselves."""
+
+
+class Executors(NamedTuple):
+    """Process ids of a scheduler's executor processes, by what they do."""
+
+    idle: frozenset[int] = frozenset()
+    at_work: frozenset[int] = frozenset()
 
 
 def record_of(pid: int) -> Record:
@@ -60,13 +70,53 @@ def end(records: Iterable[Record], patience: float) -> int:
     Everybody is told at once: a scheduler that alone gets SIGTERM waits for its tasks.
     """
     sessions = list(records)
-    told = [process for record in sessions for process in members(record)]
+    return end_processes(lambda: [p for record in sessions for p in members(record)], patience)
+
+
+def end_processes(those: Callable[[], list[psutil.Process]], patience: float) -> int:
+    """The same for processes that `those` finds; it is asked again before SIGKILL, for new ones."""
+    told = those()
     _signal(told, signal.SIGTERM)
     psutil.wait_procs(told, timeout=patience)
-    left = [process for record in sessions for process in members(record)]
+    left = those()
     _signal(left, signal.SIGKILL)
     psutil.wait_procs(left, timeout=5)
     return len(told)
+
+
+def executors(scheduler: Record | None) -> Executors:
+    """The executor processes of a scheduler, its children; none if it does not run."""
+    if scheduler is None or not alive(scheduler):
+        return Executors()
+    idle: set[int] = set()
+    at_work: set[int] = set()
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(scheduler["pid"]).children():
+            with contextlib.suppress(psutil.Error):
+                title = " ".join(child.cmdline())
+                if WORKER in title:
+                    (idle if IDLE_WORKER in title else at_work).add(child.pid)
+    return Executors(frozenset(idle), frozenset(at_work))
+
+
+def working_in(folder: Path) -> list[psutil.Process]:
+    """Airflow's processes that were started in this folder, and what came of them.
+
+    Told by the folder, since Airflow's titles take the place of their command lines and environments.
+    """
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if Path(process.cwd()) == folder and _of_airflow(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def _of_airflow(command: list[str]) -> bool:
+    title = " ".join(command)
+    return title.startswith("airflow ") or any(
+        f" -m {module}" in title for module in ("airflow ", "recloop.runtime.supervisor")
+    )
 
 
 def end_all_but_tasks(record: Record) -> None:
@@ -75,7 +125,7 @@ def end_all_but_tasks(record: Record) -> None:
         with contextlib.suppress(psutil.Error):
             family = [process, *process.parents()]
             titles = [" ".join(relative.cmdline()) for relative in family]
-            at_work = any("LocalExecutor:" in t and IDLE_WORKER not in t for t in titles)
+            at_work = any(WORKER in t and IDLE_WORKER not in t for t in titles)
             if not at_work:
                 process.kill()
 

@@ -55,7 +55,15 @@ def test_without_names_everybody_is_admin_and_with_them_nobody_else_gets_in(
     path = passwords_file(named)
     assert environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] == str(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert json.loads(path.read_text()) == {"recloop": client_password(named)}
+    first = json.loads(path.read_text())
+    # Airflow makes, and prints into its log, the password of whoever is not in the file yet.
+    assert set(first) == {"recloop", "vera", "ole"}
+    assert len(set(first.values())) == 3
+    assert first["recloop"] == client_password(named)
+    airflow_environment(named.model_copy(update={"users": "vera:op,eve:viewer"}), 18099)
+    later = json.loads(path.read_text())
+    assert {name: later[name] for name in first} == first, "nobody gets another password"
+    assert set(later) == {*first, "eve"}
     assert len(client_password(named)) >= 32
 
 

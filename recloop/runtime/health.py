@@ -1,0 +1,171 @@
+"""Whether Airflow works now: one judgement for `recloop up`, `recloop doctor` and the supervisor.
+
+A component is well if its process runs, if its last heartbeat is young, and if what it is there for
+happens: the api-server answers with its database, and a task that is queued is taken up by an executor
+process that is free. Airflow's own health page knows the heartbeats alone.
+
+Belongs here: evidence, and what follows from it. Keep out: what is done about it (see
+`airflow_process.py` and `supervisor.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from psycopg2.extensions import connection as Connection
+
+from recloop.runtime import sessions
+from recloop.runtime.components import COMPONENTS, SUPERVISOR, State
+from recloop.runtime.environment import HOST, PARALLELISM
+
+FRESH = timedelta(seconds=30)
+"""Age of a heartbeat from which its component is said to hang. All three beat every 5 s."""
+QUEUED = timedelta(seconds=30)
+"""Time in which a free executor process has to take up a task; it takes a fraction of a second."""
+STARTING = timedelta(seconds=240)
+"""Time that a component may take to its first heartbeat, with the libraries that it preloads."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds that the api-server has for an answer."""
+
+JOBS = {
+    "scheduler": "SchedulerJob",
+    "dag-processor": "DagProcessorJob",
+    "triggerer": "TriggererJob",
+}
+
+Kind = Literal["dead", "starting", "hangs", "stuck"]
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What is wrong with a component."""
+
+    component: str
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.component} {self.text}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen at `now` (UTC, as all times here)."""
+
+    now: datetime
+    started: Mapping[str, datetime]
+    """When each process that is alive was started, the supervisor's included."""
+    beats: Mapping[str, datetime]
+    """The last heartbeat of each of these processes, not of its predecessors."""
+    silence: str = ""
+    """Why the api-server gives no good answer; empty if it does."""
+    executors_at_work: int = 0
+    queued_since: datetime | None = None
+    """When the scheduler handed the oldest task that waits now to its executors."""
+    lost_idle: int = 0
+    """Executor processes that died with nothing to do. One of the idle ones holds the lock of the
+    queue of tasks, and takes it along: then no other ever gets a task."""
+    watched: tuple[str, ...] = field(default=(*COMPONENTS, SUPERVISOR))
+
+
+def judge(seen: Evidence) -> list[Complaint]:
+    """What is wrong, in the order of the components; empty if all is well."""
+    found = []
+    for name in seen.watched:
+        if name not in seen.started:
+            found.append(Complaint(name, "dead", "does not run"))
+        elif name == "api-server":
+            if seen.silence:
+                found.append(_late(seen, name, f"does not answer: {seen.silence}"))
+        elif name in JOBS:
+            beat = seen.beats.get(name)
+            if beat is None:
+                found.append(_late(seen, name, "has not sent a heartbeat yet"))
+            elif seen.now - beat > FRESH:
+                age = (seen.now - beat).total_seconds()
+                found.append(Complaint(name, "hangs", f"sent its last heartbeat {age:.0f} s ago"))
+    if not any(complaint.component == "scheduler" for complaint in found):
+        found += _stuck(seen)
+    return found
+
+
+def _late(seen: Evidence, name: str, text: str) -> Complaint:
+    """A component that has yet to show itself: it starts, or has taken too long for that."""
+    starting = seen.now - seen.started[name] < STARTING
+    return Complaint(name, "starting" if starting else "hangs", text)
+
+
+def _stuck(seen: Evidence) -> list[Complaint]:
+    waited = timedelta() if seen.queued_since is None else seen.now - seen.queued_since
+    if waited > QUEUED and seen.executors_at_work < PARALLELISM:
+        text = (
+            f"starts no task: one is queued for {waited.total_seconds():.0f} s while "
+            f"{PARALLELISM - seen.executors_at_work} of {PARALLELISM} executor processes are free"
+        )
+        return [Complaint("scheduler", "stuck", text)]
+    if seen.lost_idle and not seen.executors_at_work:
+        return [
+            Complaint("scheduler", "stuck", "lost an idle executor process, and maybe its queue")
+        ]
+    return []
+
+
+def look(state: State, connection: Connection, silence: str, lost_idle: int = 0) -> Evidence:
+    """Gather the evidence.
+
+    Args:
+        connection: to Airflow's database, in autocommit mode.
+        silence: what `silence_of_api` found, now or lately.
+        lost_idle: see `Evidence`.
+    """
+    records = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
+    started = {
+        name: datetime.fromtimestamp(record["created"], UTC)
+        for name, record in records.items()
+        if sessions.alive(record)
+    }
+    beats: dict[str, datetime] = {}
+    queued_since = None
+    with connection.cursor() as cursor:
+        for name, job_type in JOBS.items():
+            if name not in started:
+                continue
+            cursor.execute(
+                "select id, latest_heartbeat from job where job_type = %s and start_date >= %s "
+                "order by id desc limit 1",
+                (job_type, started[name] - timedelta(seconds=2)),
+            )
+            for job_id, beat in cursor.fetchall():
+                beats[name] = beat
+                if name == "scheduler":
+                    cursor.execute(
+                        "select min(queued_dttm) from task_instance "
+                        "where state = 'queued' and queued_by_job_id = %s",
+                        (job_id,),
+                    )
+                    (queued_since,) = cursor.fetchone() or (None,)
+    return Evidence(
+        now=datetime.now(UTC),
+        started=started,
+        beats=beats,
+        silence=silence,
+        executors_at_work=len(sessions.executors(records.get("scheduler")).at_work),
+        queued_since=queued_since,
+        lost_idle=lost_idle,
+    )
+
+
+def silence_of_api(state: State) -> str:
+    """Why the api-server does not answer as it should; empty if it does."""
+    address = f"http://{HOST}:{state['port']}/api/v2/monitor/health"
+    try:
+        with urllib.request.urlopen(address, timeout=ANSWER_TIMEOUT) as response:
+            database = json.load(response)["metadatabase"]["status"]
+    except (OSError, ValueError, KeyError) as error:
+        return str(error)
+    return "" if database == "healthy" else f"its database is {database}"
