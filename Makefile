@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy demo test lint format up down requirements clean
+.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy demo check test lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,14 +50,27 @@ up: install ## start Airflow and say where its UI is
 down: ## stop it
 	@$(BIN)/recloop down
 
-lint: install-dev ## ruff, mypy, import contracts
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+lint: install-dev ## ruff and the import contracts: seconds
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: install-dev ## mypy
+	@$(BIN)/mypy
+
+check: lint ## lint, types, and the tests that need no Airflow, browser or long training: minutes
+	@$(call with_types,-m "not airflow and not browser and not slow")
 
 test: lint ## lint, types, and all tests
-	$(BIN)/python -m pytest
+	@$(call with_types)
+
+WORKERS ?= 2
+# Types are checked beside the tests: one process, which is done before they are.
+define with_types
+mkdir -p var; $(BIN)/mypy > var/types.txt 2>&1 & checker=$$!; \
+	$(BIN)/python -m pytest -n $(WORKERS) $(1); tests=$$?; \
+	wait $$checker; types=$$?; cat var/types.txt; exit $$((tests + types))
+endef
 
 # DATA, DATASET, OUT, SYSTEMS, SEEDS, WEEKS, JOBS=…: passed on where they are set.
 bench-retail: install-bench ## weekly protocol on a dataset: DATA, DATASET, OUT, SYSTEMS, SEEDS

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: one embedded PostgreSQL a session, one fresh database a test."""
+"""Fixtures shared by all tests: one embedded PostgreSQL a worker, one fresh database a test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,31 @@ from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.schema import migrate
 from recloop.settings import PROJECT, Settings
+
+DEAREST = ("end_to_end", "challenge", "validation", "silos")
+"""Folders whose files are given out first: what takes long should not begin last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        folder = Path(item.path).parent.name
+        return DEAREST.index(folder) if folder in DEAREST else len(DEAREST)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker one file after another; all of `end_to_end` is one, since it has one Airflow."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return "end_to_end" if "end_to_end/" in file else file
+
+    config.option.loadscopereorder = False  # in the order of collection, not by number of tests
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

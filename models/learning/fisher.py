@@ -15,11 +15,13 @@ Progress & compress, ICML 2018 (online EWC). Kirkpatrick et al., PNAS 2017 (EWC)
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from models.backend import tf
 from models.learning.feed import Feed
+from models.learning.graphs import compiled
 from models.learning.row_sparse import distinct
 from models.retrieval.sampling import batch_bounds
 from models.state import ModelState
@@ -91,10 +93,9 @@ def known_fisher(state: ModelState) -> dict[str, np.ndarray]:
 
 def _compiled(state: ModelState, feed: Feed) -> Callable[..., tuple[dict, dict]]:
     """The squared gradient of a batch, by table: of distinct rows, and of whole tables."""
-    key = ("fisher", feed.kind)
-    if key not in state.compiled:
-        network = state.network
+    network = state.network
 
+    def trace() -> Any:
         @tf.function(
             input_signature=[
                 feed.signature,
@@ -117,5 +118,7 @@ def _compiled(state: ModelState, feed: Feed) -> Callable[..., tuple[dict, dict]]
                     of_rows[name] = rows, tf.square(values)
             return of_rows, of_tables
 
-        state.compiled[key] = squares
-    return state.compiled[key]  # type: ignore[return-value]
+        return squares.get_concrete_function()
+
+    shapes = tuple(sorted(feed.signature.items()))
+    return compiled(state, ("fisher", feed.kind, shapes), trace)

@@ -19,6 +19,7 @@ from models.learning.distillation import distillation_loss
 from models.learning.distribution import current, take_step
 from models.learning.early_stopping import EarlyStopping
 from models.learning.feed import Feed
+from models.learning.graphs import compiled
 from models.learning.optimizers import make_optimizer
 from models.learning.penalties import Anchor, penalty_gradient
 from models.learning.recipes import ProgressCallback, Recipe, TrainingProgress, TrainingReport
@@ -196,16 +197,21 @@ def _compiled_chunk(
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """The compiled chunk, traced once per kind of training: growing doesn't change a signature."""
     distil = past.distillation > 0
-    rehearsal = None if past.feed is None else (past.feed.kind, replay, distil)
-    key = (feed.kind, rehearsal, scope.tables, tuple(scope.rows), anchor.key, tuple(settled))
-    if key not in state.compiled:
-        state.compiled[key] = _compile_chunk(
-            state, feed, past.feed, scope, anchor, settled, replay, distil
-        )
-    return state.compiled[key]  # type: ignore[return-value]
+    old = None if past.feed is None else (past.feed.kind, _shapes(past.feed), replay, distil)
+    columns = tuple((name, value.dtype, tuple(value.shape[1:])) for name, value in settled.items())
+    key = (feed.kind, _shapes(feed), old, scope.tables, tuple(scope.rows), anchor.key, columns)
+    return compiled(
+        state,
+        key,
+        lambda: _trace_chunk(state, feed, past.feed, scope, anchor, settled, replay, distil),
+    )
 
 
-def _compile_chunk(
+def _shapes(feed: Feed) -> tuple[tuple[str, tf.TensorSpec], ...]:
+    return tuple(sorted(feed.signature.items()))
+
+
+def _trace_chunk(
     state: ModelState,
     feed: Feed,
     past: Feed | None,

@@ -6,12 +6,14 @@ the facade.
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Interactions, Queries
 from models.asking import blocks
 from models.backend import tf
+from models.learning.graphs import compiled
 from models.ordering.candidates import CandidateLists, candidate_lists
 from models.ordering.ranker_config import CascadeConfig
 from models.ordering.ranking_feed import labels_of
@@ -27,7 +29,8 @@ chosen."""
 def retrieval_logits(towers: ModelState, queries: Queries) -> Float32Array:
     """The towers' logits of every item known, in row order: float32 [B, items]."""
     network, config = towers.network, towers.config
-    if "logits" not in towers.compiled:
+
+    def trace() -> Any:
         spec = tf.TensorSpec
 
         @tf.function(
@@ -44,8 +47,9 @@ def retrieval_logits(towers: ModelState, queries: Queries) -> Float32Array:
             table = network.item_vectors(tf.range(1, items + 1))
             return tf.linalg.matmul(vectors, table, transpose_b=True) / network.temperature
 
-        towers.compiled["logits"] = logits.get_concrete_function()
-    result: Float32Array = towers.compiled["logits"](  # type: ignore[operator]
+        return logits.get_concrete_function()
+
+    result: Float32Array = compiled(towers, "logits", trace)(
         *translate(towers, queries), np.int64(len(towers.items))
     ).numpy()
     return result

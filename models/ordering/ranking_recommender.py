@@ -4,6 +4,8 @@ Click-through data, or any table of (user, item, features, chosen). Neighbours:
 `models.ordering.cascade` uses the same network on the candidates that retrieval found.
 """
 
+from typing import Any
+
 import numpy as np
 
 from models.arrays import Float32Array, Int64Array, Items
@@ -12,6 +14,7 @@ from models.errors import IncompatibleCheckpoint
 from models.facade import Facade
 from models.ids import growth
 from models.learning import rehearsal
+from models.learning.graphs import compiled
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
 from models.ordering import ranking_memory
 from models.ordering.ranker_config import RankerConfig
@@ -89,7 +92,8 @@ def pair_scores(
     item_rows: Int64Array | None = None,
 ) -> Float32Array:
     """The ranker's scores of pairs: float32 [N] from their features, float32 [N, F], as given."""
-    if "scores" not in state.compiled:
+
+    def trace() -> Any:
         spec = tf.TensorSpec
 
         @tf.function(
@@ -112,9 +116,10 @@ def pair_scores(
             )
             return score
 
-        state.compiled["scores"] = scores
+        return scores.get_concrete_function()
+
     nobody = np.zeros(len(features), np.int64)
-    result: Float32Array = state.compiled["scores"](  # type: ignore[operator]
+    result: Float32Array = compiled(state, "scores", trace)(
         standardised(state, features),
         known(features),
         nobody if user_rows is None else user_rows,

@@ -14,6 +14,7 @@ import numpy as np
 from models.arrays import Float32Array, Int64Array, Items, Queries
 from models.backend import tf
 from models.ids.starts import Groups
+from models.learning.graphs import compiled
 from models.learning.recipes import NewIds, ProgressCallback, Recipe, TrainingReport
 from models.learning.rehearsal import past_of, remember
 from models.learning.training import fit
@@ -137,13 +138,10 @@ class SessionRecommender(RetrievalFacade):
 
     def _compiled(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """The query side: int64 [B, H'] item rows to float32 [B, d]. Compiled: many small ops."""
-        if "_query" not in self.__dict__:
-            network = self._state.network
-            self._query = tf.function(
-                lambda history: network.query_vectors(history, history, history),
-                input_signature=[tf.TensorSpec([None, None], tf.int64)],
-            )
-        return self._query  # type: ignore[no-any-return]
+        network = self._state.network
+        history = tf.TensorSpec([None, None], tf.int64)
+        query = tf.function(lambda rows: network.query_vectors(rows, rows, rows))
+        return compiled(self._state, "query", lambda: query.get_concrete_function(history))
 
     def _bonus(self, queries: Queries, rows: Int64Array) -> tuple[Int64Array, Float32Array]:
         """What co-occurrence adds: places int64 [e, 2] in [B, len(rows)]; how much, float32 [e]."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,20 @@ import pytest
 
 from recloop import stages
 from recloop.settings import Settings
-from tests.conftest import LOOP_END, _before
 from tests.end_to_end.conftest import Loop
 from tests.end_to_end.person import PERSON, submit
 
 pytestmark = pytest.mark.airflow
-NEXT = LOOP_END.strftime("%Y-%m-%d")
-"""A week whose lines the loop does not have yet."""
 OFTEN = "* * * * * */10"
 CLOCKED = ("full_rebuild", "maintain_models", "periodic_update", "shadow_rebuild")
 
 
 @pytest.fixture
-def another_week(loop: Loop, retail_csv: Path) -> Iterator[str]:
-    """One window that waits, and nobody who takes it but who is told to."""
+def another_week(loop: Loop) -> Iterator[str]:
+    """A window that waits, the last of those that do, and nobody who takes it but who is told to."""
     loop.client.pause("incremental_update")
-    if not stages.undecided(loop.settings):
-        assert loop.settings.data is not None
-        with retail_csv.open(encoding="cp1252", newline="") as source:
-            lines = list(_before(source, LOOP_END + timedelta(days=7)))
-        with loop.settings.data.open("w", encoding="cp1252", newline="") as longer:
-            longer.writelines(lines)
-        run_id = loop.client.trigger("ingest_behavior", {"window": NEXT})
-        assert loop.client.wait_for_run("ingest_behavior", run_id, 240) == "success"
+    loop.client.wait_until_idle(["incremental_update"], 300)
+    loop.oldest_waiting()
     yield stages.undecided(loop.settings)[-1]
     loop.client.pause("incremental_update", paused=False)
 
@@ -114,10 +104,6 @@ def finished(loop: Loop, dag_id: str, run_id: str) -> dict[str, str]:
     return states
 
 
-def champion(loop: Loop) -> int:
-    return int(loop.one("select version from ledger.reign where ended_at is null"))
-
-
 def assert_files_agree_with_the_ledger(loop: Loop) -> None:
     for version, uri, thinned in loop.rows(
         "select version, uri, thinned_at is not null from ledger.release"
@@ -126,10 +112,10 @@ def assert_files_agree_with_the_ledger(loop: Loop) -> None:
 
 
 def test_the_clock_starts_what_learns_measures_and_tidies(loop: Loop, another_week: str) -> None:
-    before = champion(loop)
+    before = loop.champion()
     [(_, states)] = by_the_clock(loop, "periodic_update")
     assert (states["plan"], states["promote"]) == ("success", "success")
-    assert champion(loop) > before
+    assert loop.champion() > before
     (plan, state), *_ = loop.rows(
         "select plan, state from ledger.update order by update_id desc limit 1"
     )
@@ -146,7 +132,7 @@ def test_the_clock_starts_what_learns_measures_and_tidies(loop: Loop, another_we
     assert (states["train"], states["thin"], states["refresh_docs"]) == (
         *("skipped", "success", "success"),
     )
-    assert champion(loop) in loop.client.xcom("maintain_models", tidied, "thin")["kept"]
+    assert loop.champion() in loop.client.xcom("maintain_models", tidied, "thin")["kept"]
     assert_files_agree_with_the_ledger(loop)
 
 
@@ -174,34 +160,38 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
     for dag_id in ("behavior_arrival", *CLOCKED):
         loop.client.pause(dag_id, paused=False)
     try:
-        before = champion(loop)
-        run_id = submit(
-            loop.client, page, "maintain_models", {"keep_releases": "3", "reason": "a browser test"}
-        )
-        assert finished(loop, "maintain_models", run_id)["thin"] == "success"
-        assert len(loop.client.xcom("maintain_models", run_id, "thin")["kept"]) <= 6
+        before = loop.champion()
+        known = loop.one("select max(window_key) from ledger.window where state = 'featured'")
+        # Started one after another, and waited for together: none changes what another reads.
+        forms: dict[str, dict[str, str | bool]] = {
+            "maintain_models": {"keep_releases": "3", "reason": "a browser test"},
+            "periodic_update": {"dry_run": True},
+            "full_rebuild": {"dry_run": True},
+            "ingest_behavior": {"window": known},
+        }
+        runs = {
+            dag_id: submit(loop.client, page, dag_id, fields) for dag_id, fields in forms.items()
+        }
+        states = {dag_id: finished(loop, dag_id, run_id) for dag_id, run_id in runs.items()}
+        assert states["maintain_models"]["thin"] == "success"
+        thinned = loop.client.xcom("maintain_models", runs["maintain_models"], "thin")
+        assert len(thinned["kept"]) <= 6
         assert_files_agree_with_the_ledger(loop)
-
         for dag_id in ("periodic_update", "full_rebuild"):
-            run_id = submit(loop.client, page, dag_id, {"dry_run": True})
-            states = finished(loop, dag_id, run_id)
-            assert (states["plan"], states["train"]) == ("success", "skipped"), dag_id
+            assert states[dag_id]["plan"] == "success", dag_id
+            assert states[dag_id]["train"] == "skipped", dag_id
+        assert set(states["ingest_behavior"].values()) == {"success"}, states["ingest_behavior"]
+        ingested = loop.client.xcom("ingest_behavior", runs["ingest_behavior"], "featurize")
+        assert ingested["window"] == known
+        assert loop.champion() == before
 
-        run_id = submit(loop.client, page, "shadow_rebuild")
-        assert finished(loop, "shadow_rebuild", run_id)["choose"] == "success"
-
-        assert champion(loop) == before
+        compared = submit(loop.client, page, "shadow_rebuild")
         run_id = submit(loop.client, page, "rollback_release", {"reason": "a browser test"})
         finished(loop, "rollback_release", run_id)
-        assert champion(loop) != before
+        assert loop.champion() != before
         run = next(r for r in loop.client.runs("rollback_release") if r["dag_run_id"] == run_id)
         assert run["triggering_user_name"] == PERSON
-
-        known = loop.one("select max(window_key) from ledger.window where state = 'featured'")
-        run_id = submit(loop.client, page, "ingest_behavior", {"window": known})
-        states = finished(loop, "ingest_behavior", run_id)
-        assert set(states.values()) == {"success"}, states
-        assert loop.client.xcom("ingest_behavior", run_id, "featurize")["window"] == known
+        assert finished(loop, "shadow_rebuild", compared)["choose"] == "success"
 
         run_id = submit(loop.client, page, "behavior_arrival")
         finished(loop, "behavior_arrival", run_id)
@@ -215,13 +205,13 @@ def test_every_form_starts_its_dag(loop: Loop, page: Any) -> None:
 def test_a_maintained_champion_reigns_after_the_gate(loop: Loop) -> None:
     """By float16, which no gate can tell from float32; what int8 costs is in `tests/challenge`."""
     loop.client.wait_until_idle(["ingest_behavior", "incremental_update"], 600, calm=5)
-    before = champion(loop)
+    before = loop.champion()
     loop.client.pause("maintain_models", paused=False)
     run_id = loop.client.trigger("maintain_models", {"maintain": "float16", "reason": "disks"})
     states = finished(loop, "maintain_models", run_id)
     loop.client.pause("maintain_models")
     assert (states["promote"], states["thin"]) == ("success", "success")
-    assert champion(loop) > before
+    assert loop.champion() > before
     parent, reason = loop.rows(
         "select r.parent_version, g.reason from ledger.release r join ledger.reign g using (version) "
         "where ended_at is null"

@@ -41,7 +41,18 @@ REFUSED: dict[Poison, set[str]] = {
 }
 
 
-CASES = [(kind, poison) for kind in KINDS[1:] for poison in REFUSED]
+NEED_REAL_LINES = (
+    poisons.item_ids_shuffled_among_lines,
+    poisons.items_shuffled_with_their_texts,
+    poisons.items_shuffled_among_customers,
+    poisons.half_of_the_items_renamed,
+    poisons.prices_times_1000,
+    poisons.wednesday_twice_with_new_ids,
+    poisons.columns_swapped,
+)
+"""Found by comparing shares and medians with what was usual: a made-up shop is too regular to tell."""
+CASES = [(KINDS[1], poison) for poison in REFUSED]
+CASES += [(KINDS[2], poison) for poison in NEED_REAL_LINES]
 CASES += [(KINDS[0], poison) for poison in (poisons.half_of_the_items_renamed, poisons.a_day_later)]
 
 
@@ -62,25 +73,17 @@ def test_the_window_is_refused(delivery: Delivery, poison: Poison) -> None:
         ), line
     assert delivery.events() == 0
     assert count_lines(delivery.settings)["quarantined"]["window_refused"] > 0
-    # once the source is corrected, the same window is accepted
-    delivery.deliver(delivery.clean)
-    report = validate_window(delivery.settings, delivery.week)
-    assert report.accepted == delivery.events() > 0
 
 
 @pytest.mark.parametrize("delivery", KINDS, indirect=True)
-def test_the_missing_day_is_named(delivery: Delivery) -> None:
+def test_the_missing_day_is_named_and_the_corrected_week_is_accepted(delivery: Delivery) -> None:
     delivery.deliver(poisons.wednesday_missing(delivery.clean))
     with pytest.raises(WindowRefused, match=r"missing_days = 1 \(Wednesday 2011-0\d-\d\d\)"):
         validate_window(delivery.settings, delivery.week)
-
-
-@pytest.mark.parametrize("delivery", KINDS, indirect=True)
-def test_a_clean_week_is_accepted(delivery: Delivery) -> None:
     delivery.deliver(delivery.clean)
     report = validate_window(delivery.settings, delivery.week)
     assert report.passed
-    assert report.accepted == delivery.events()
+    assert report.accepted == delivery.events() > 0
     assert report.lines == len(delivery.clean)
     assert report.lines == report.accepted + report.duplicates + sum(report.quarantined.values())
 
