@@ -11,12 +11,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.schema import migrate
 from recloop.settings import PROJECT, Settings
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 DEAREST = ("end_to_end", "challenge", "validation", "silos")
 """Folders whose files are given out first: what takes long should not begin last."""

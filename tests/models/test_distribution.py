@@ -23,6 +23,8 @@ from models.retrieval.recommender import Recommender
 from tests.models.conftest import CONFIG, make_world
 from tests.models.distributed_fit import FIT, fit
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LOSSES = ("in_batch", "basket")
 SECONDS = 300

@@ -155,7 +155,9 @@ def test_every_table_gets_a_gradient(dimension) -> None:
     for name, gradient in gradients.items():
         sparse = isinstance(gradient, tf.IndexedSlices)
         assert sparse == (name in ("user", "item")), name
-        assert np.abs((gradient.values if sparse else gradient).numpy()).sum() > 0, name
+        size = np.abs((gradient.values if sparse else gradient).numpy()).sum()
+        # A softmax over a list does not see what is added to all of it: no more than rounding.
+        assert size < 1e-6 if name == "choice_bias" else size > 0, name
     assert state.network.heads == ("choice_kernel", "choice_bias", "repeat_kernel", "repeat_bias")
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from recloop.behavior.accounting import count_lines
 from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.landing import land
 from recloop.database.connection import transaction
 from recloop.settings import Settings
 from recloop.validation.window import validate_window
+
+pytestmark = pytest.mark.slow
 
 
 def test_all_541909_lines_are_accounted_for(settings: Settings, retail_csv: Path) -> None:
