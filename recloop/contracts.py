@@ -45,8 +45,18 @@ class LandingReport(Contract):
     refused: tuple[str, ...] = ()
 
 
+class Acceptance(Contract):
+    """A person's word that a window is right although it breaks `rules`."""
+
+    by: str
+    reason: str
+    at: datetime
+    rules: tuple[str, ...] = ()
+
+
 class ValidationReport(Contract):
-    """What validation decided on one window."""
+    """What validation decided on one window. `rules` that are broken in a window that passed were
+    overruled by a person: `acceptance` says by whom."""
 
     window: str
     passed: bool
@@ -57,6 +67,7 @@ class ValidationReport(Contract):
     data_hash: str
     rules: tuple[RuleResult, ...] = ()
     data_docs: str = ""
+    acceptance: Acceptance | None = None
 
 
 class FeatureReport(Contract):

@@ -1,19 +1,23 @@
 """Ingesting many windows in order, in one process: what a backfill of `ingest_behavior` does, for the
-command line and the warm-up.
+command line and the warm-up. Accepting windows that wait for a person is the same, without reading.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from recloop import stages
+from recloop.contracts import Acceptance, LandingReport
 from recloop.database.connection import transaction
-from recloop.errors import WindowRefused
-from recloop.ledger import windows
+from recloop.errors import BadInput, CheckCrashed, WindowRefused
+from recloop.ledger import parts, windows
 from recloop.settings import Settings
 
 Json = dict[str, Any]
+OnWindow = Callable[[str, int, int], None]
+"""Called before each window with (key, windows done, windows due)."""
 
 
 def ingest_windows(
@@ -21,52 +25,143 @@ def ingest_windows(
     window: str | None = None,
     through: str | None = None,
     on_lines: Callable[[int, int | None], None] | None = None,
-    on_window: Callable[[str, int, int], None] | None = None,
+    on_window: OnWindow | None = None,
 ) -> Json:
     """Land what is new, then validate and featurise each window that is due, oldest first.
 
-    A refused window does not stop the others; its message is in the answer.
+    A window that is refused, or that no check could be carried out on, does not stop the others; its
+    message is in the answer.
 
     Args:
         window: only this one. through: all up to this one, inclusive. Neither: all.
         on_lines: called with lines read so far, and the total if known.
-        on_window: called with (key, windows done, windows due) before each.
 
     Returns:
         `{"lines" that were read, new "events" among them, "done": [key],
-        "refused": [{"window", "message"}],
+        "refused": [{"window", "message"}], "crashed": [{"window", "message"}],
         "quarantined": [{"rule", "lines", "example", "remedy", "message"}],
         "sources_refused": [message]}`
-    """
-    from recloop.behavior.dataset import load_dataset
-    from recloop.behavior.landing import land
-    from recloop.validation.quarantine import quarantined_since
-    from recloop.validation.thresholds import load_limits
 
-    with transaction(settings.database_url) as cursor:
-        cursor.execute("select now()")
-        (began,) = cursor.fetchone() or (None,)
-        known = windows.accepted(cursor)
-    only = stages.calendar(settings).parse(window) if window else None
+    Raises:
+        BadInput: a setting, or a window that no line can be in; nothing was written.
+    """
+    from recloop.behavior.landing import land
+
+    only = stages.named_window(settings, window) if window else None
     last = stages.calendar(settings).parse(through).key if through else None
-    landed = land(settings, window, progress=on_lines)
+    began, known = _before(settings)
+    landed = land(settings, only.key if only else None, progress=on_lines)
     if only:
         with transaction(settings.database_url) as cursor:
             windows.note_landed(cursor, [only])
     due = [only.key] if only else _due(settings, last)
-    done: list[str] = []
-    refused: list[Json] = []
+    judged = _judge_each(settings, due, {}, on_window)
+    return _told(settings, landed, judged, began, known)
+
+
+def accept_windows(
+    settings: Settings,
+    keys: list[str],
+    through: str | None,
+    reason: str,
+    by: str,
+    on_window: OnWindow | None = None,
+) -> Json:
+    """Accept refused windows on a person's word, then judge anew the later ones that were refused:
+    what is usual has moved. Repeating it changes nothing.
+
+    Args:
+        keys: of refused windows. through: all refused windows up to this one, inclusive.
+        by: who says so. reason: why; the ledger keeps both.
+
+    Returns:
+        As `ingest_windows`; `"accepted": [key]` are the windows that only the person's word let pass.
+
+    Raises:
+        BadInput: there is no reason, or a window is not refused; nothing was changed.
+    """
+    if not reason.strip():
+        raise BadInput(
+            'accepting a window needs a reason, which the ledger keeps; add --reason "…".'
+        )
+    calendar = stages.calendar(settings)
+    named = {calendar.parse(key).key for key in keys}
+    last = calendar.parse(through).key if through else ""
+    waiting = refused_windows(settings)
+    refused = [one["window"] for one in waiting]
+    for key in sorted(named):
+        if key not in refused:
+            with transaction(settings.database_url) as cursor:
+                state = windows.state_of(cursor, key) or "unknown"
+            raise BadInput(
+                f"window {key} does not wait to be accepted (its state is {state!r}); refused are "
+                f"{', '.join(refused) or 'none'}."
+            )
+    named |= {key for key in refused if key <= last}
+    if not named:
+        raise BadInput(f"no refused window lies before or on {last}; nothing waits there.")
+    word = Acceptance(by=by, reason=reason.strip(), at=datetime.now(UTC))
+    began, known = _before(settings)
+    due = [key for key in refused if key >= min(named)]
+    judged = _judge_each(settings, due, dict.fromkeys(named, word), on_window)
+    told = _told(settings, LandingReport(lines=0, windows=()), judged, began, known)
+    return told | {"accepted": [key for key in judged["done"] if key in named]}
+
+
+def refused_windows(settings: Settings) -> list[Json]:
+    """`window`, `lines` and `rules` (the broken ones) of each refused window, oldest first."""
+    with transaction(settings.database_url) as cursor:
+        return [
+            {
+                "window": report.window,
+                "lines": report.lines,
+                "rules": [rule.to_json() for rule in report.rules if not rule.passed],
+            }
+            for report in windows.refused(cursor)
+        ]
+
+
+def _before(settings: Settings) -> tuple[datetime, int]:
+    """The server's clock, and how many events all windows have."""
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select now()")
+        (began,) = cursor.fetchone() or (datetime.now(UTC),)
+        return began, windows.accepted(cursor)
+
+
+def _judge_each(
+    settings: Settings, due: list[str], word: dict[str, Acceptance], on_window: OnWindow | None
+) -> dict[str, list[Any]]:
+    """Validate and featurise each window of `due` in order; `word`: what a person said of some."""
+    judged: dict[str, list[Any]] = {"done": [], "refused": [], "crashed": []}
     for index, key in enumerate(due):
         if on_window:
             on_window(key, index, len(due))
         try:
-            stages.validate(key, settings)
+            stages.validate(key, settings, word.get(key))
         except WindowRefused as error:
-            refused.append({"window": key, "message": str(error)})
+            judged["refused"].append({"window": key, "message": str(error)})
+            continue
+        except CheckCrashed as error:
+            judged["crashed"].append({"window": key, "message": str(error)})
             continue
         if not _featured(settings, key):
             stages.featurize(key, settings)
-        done.append(key)
+        judged["done"].append(key)
+    return judged
+
+
+def _told(
+    settings: Settings,
+    landed: LandingReport,
+    judged: dict[str, list[Any]],
+    began: datetime,
+    known: int,
+) -> Json:
+    from recloop.behavior.dataset import load_dataset
+    from recloop.validation.quarantine import quarantined_since
+    from recloop.validation.thresholds import load_limits
+
     spec = load_dataset(settings)
     with transaction(settings.database_url) as cursor:
         broken = quarantined_since(cursor, began, spec, load_limits(settings, spec))
@@ -74,8 +169,7 @@ def ingest_windows(
     return {
         "lines": landed.lines,
         "events": events,
-        "done": done,
-        "refused": refused,
+        **judged,
         "quarantined": [one.to_json() | {"message": str(one)} for one in broken],
         "sources_refused": list(landed.refused),
     }
@@ -94,6 +188,12 @@ def _due(settings: Settings, last: str | None) -> list[str]:
 
 
 def _featured(settings: Settings, key: str) -> bool:
-    """Whether validation found no new event, so that the window's features still hold."""
+    """Whether the window's features hold (validation found no new event) and each of its training sets
+    is on disk as it was written."""
+    from recloop.features.artefact import is_intact
+
     with transaction(settings.database_url) as cursor:
-        return windows.state_of(cursor, key) == "featured"
+        if windows.state_of(cursor, key) != "featured":
+            return False
+        sets = parts.training_sets(cursor, key)
+    return all(map(is_intact, sets))

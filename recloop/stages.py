@@ -11,16 +11,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from recloop.bookkeeping import both, leased, log_quarantined, timed_window
+from recloop.contracts import Acceptance
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, CheckCrashed, LedgerConflict, PlanOutdated, UpdateInProgress
 from recloop.ledger import parts, releases, updates, windows
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
-from recloop.windows import WindowCalendar
+from recloop.windows import Window, WindowCalendar
 
 Json = dict[str, Any]
 log = logging.getLogger("recloop")
@@ -34,17 +36,22 @@ def land(window: str | None = None, settings: Settings | None = None) -> Json:
 
     settings = settings or current_settings()
     began = time.monotonic()
-    report = read_source(settings, window)
+    key = calendar(settings).parse(window).key if window else None
+    report = read_source(settings, key)  # first: a run for a refused file has to say that it is
     log_quarantined(settings, time.monotonic() - began)
-    if window is not None:
+    if key is not None:
+        named = named_window(settings, key)
         with transaction(settings.database_url) as cursor:
-            windows.note_landed(cursor, [calendar(settings).parse(window)])
-            windows.note_seconds(cursor, window, "land", time.monotonic() - began)
+            windows.note_landed(cursor, [named])
+            windows.note_seconds(cursor, key, "land", time.monotonic() - began)
     return report.to_json()
 
 
-def validate(window: str, settings: Settings | None = None) -> Json:
+def validate(window: str, settings: Settings | None = None, word: Acceptance | None = None) -> Json:
     """Accept a window's lines, quarantine rows, or refuse the window (ValidationReport).
+
+    Args:
+        word: of a person who takes the window as it is, whatever window rules it breaks.
 
     Raises:
         WindowRefused, CheckCrashed, ServiceAway: never merged.
@@ -54,7 +61,7 @@ def validate(window: str, settings: Settings | None = None) -> Json:
     settings = settings or current_settings()
     began = time.monotonic()
     with timed_window(settings, window, "validate"):
-        report = validate_window(settings, window)
+        report = validate_window(settings, window, word=word)
     log_quarantined(settings, time.monotonic() - began)
     return report.to_json()
 
@@ -100,6 +107,9 @@ def plan(
         requested: `auto`, `skip`, `increment` or `rebuild`.
         holder: the run's id; the same run asking again gets the same update.
 
+    Raises:
+        BadInput: an argument cannot be used; no line can be in `window`.
+
     Returns:
         The plan, with `update_id`: None when there is nothing to train (already trained, skipped, a
         dry run, another run is at it), and `decision` `none` when there is nothing to decide.
@@ -108,6 +118,8 @@ def plan(
 
     settings = settings or current_settings()
     began = time.monotonic()
+    if window:
+        named_window(settings, window)
     for _ in range(ATTEMPTS):
         made, why = make_plan(settings, window, requested, options or {})
         if made is None:
@@ -291,6 +303,18 @@ def current_settings() -> Settings:
     """Settings of this process's environment, on a database that answers and has its tables."""
     settings = Settings.from_environment()
     return settings if settings.database_url else embedded.resolve(settings)
+
+
+def named_window(settings: Settings, key: str) -> Window:
+    """The window that a person or a schedule named.
+
+    Raises:
+        BadInput: no line can be in it, now or ever (see `behavior/dating.py`).
+    """
+    from recloop.behavior import dating
+    from recloop.behavior.dataset import load_dataset
+
+    return dating.named_window(load_dataset(settings), key, datetime.now(UTC))
 
 
 def calendar(settings: Settings) -> WindowCalendar:

@@ -74,6 +74,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
         "pending": key in pending,
         "decision": "none",
         "reason": "; ".join(rule["message"] for rule in broken),
+        "acceptance": row["acceptance"],
         "gate": None,
         "champion": None,
         "challenger": None,

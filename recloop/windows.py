@@ -9,6 +9,7 @@ clock: times come in as arguments.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -88,7 +89,11 @@ class WindowCalendar:
         self.step = timedelta(days=1 if length == "day" else 7)
 
     def at(self, moment: datetime) -> Window:
-        """The window that contains `moment` (aware, any zone)."""
+        """The window that contains `moment` (aware, any zone).
+
+        Raises:
+            BadInput: `moment` is naive, or not between `FIRST_DAY` and `LAST_DAY`.
+        """
         if moment.tzinfo is None:
             raise BadInput(f"`moment` should be aware. Received: {moment!r}; add tzinfo=UTC.")
         day = moment.astimezone(UTC).date() if 1 < moment.year < 9999 else moment.date()
@@ -107,9 +112,12 @@ class WindowCalendar:
         Raises:
             BadInput: not a date, not the first day of a window, or of a year without windows.
         """
+        text = str(key).strip()
         try:
-            start = datetime.strptime(key.strip(), KEY_FORMAT).replace(tzinfo=UTC)
-        except (ValueError, AttributeError) as error:
+            if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+                raise ValueError
+            start = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        except ValueError as error:
             raise BadInput(
                 f"window {key!r} is not a date of the form 2011-06-06; "
                 "`recloop status` lists the windows."

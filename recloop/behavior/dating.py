@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.sources import TOLERATED_LINES, refusal
+from recloop.errors import BadInput
+from recloop.windows import Window
 
 if TYPE_CHECKING:
     import numpy
@@ -43,6 +45,32 @@ def remedies(spec: DatasetSpec) -> dict[str, str]:
 def floor_of(spec: DatasetSpec) -> datetime:
     """The earliest plausible time (UTC)."""
     return min(EARLIEST, spec.period.start) if spec.period.start else EARLIEST
+
+
+def named_window(spec: DatasetSpec, key: str, as_of: datetime) -> Window:
+    """The window that somebody named, if lines can be in it.
+
+    Args:
+        as_of: aware; a window that begins later has no lines yet.
+
+    Raises:
+        BadInput: not the key of a window, outside [period], not begun, or before plausible times.
+    """
+    window, period = spec.calendar.parse(key), spec.period
+    if period.start is not None and window.end <= period.start:
+        problem = f"ends before period.start = {period.start.isoformat()}"
+    elif period.end is not None and window.start >= period.end:
+        problem = f"begins after period.end = {period.end.isoformat()}"
+    elif window.start > as_of:
+        problem = f"has not begun; it is {as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    elif window.end <= floor_of(spec):
+        problem = f"lies before {floor_of(spec):%Y-%m-%d}"
+    else:
+        return window
+    raise BadInput(
+        f"window {window.key!r} {problem}, so that dataset {spec.name!r} has no lines in it; "
+        "`recloop status` lists the windows."
+    )
 
 
 def time_faults(

@@ -194,14 +194,13 @@ def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:
     """
     if not keys:
         return
-    touched = sorted((spec.calendar.parse(key) for key in keys), key=lambda w: w.start)
-    note_landed(cursor, touched)
+    note_landed(cursor, map(spec.calendar.parse, sorted(keys)))
     cursor.execute(
         "update ledger.window set state = 'landed' where state = 'refused' and window_key = any(%s)",
         (sorted(keys),),
     )
-    cursor.execute("select window_key from ledger.window order by starts")
-    known = [spec.calendar.parse(row[0]) for row in cursor.fetchall()]
+    cursor.execute("select window_key, starts, ends from ledger.window order by starts")
+    known = [Window(key=key, start=start, end=end) for key, start, end in cursor.fetchall()]
     silent: list[Window] = []
     for earlier, later in itertools.pairwise(known):
         gap = spec.calendar.between(earlier.end, later.start) if earlier.end < later.start else []

@@ -1,4 +1,4 @@
-"""Commands of the loop: ingest, update, recommend, rollback, status."""
+"""Commands of the loop: ingest, accept, update, recommend, rollback, status."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import getpass
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 
 from recloop import approvals, stages
 from recloop.cli.output import (
@@ -38,22 +40,85 @@ def ingest(
     """Read new behavior, validate it window by window, write features and training sets."""
     with session() as settings:
         report = ingest_with_progress(settings, window, through)
-        if json:
-            print_json(report)
-        else:
-            console.print(
-                f"{report['lines']:,} lines read, {report['events']:,} new events; "
-                f"{len(report['done'])} windows ready, "
-                f"{len(report['refused'])} refused."
+    _tell_ingested(report, f"{report['lines']:,} lines read, ", json)
+
+
+def accept(
+    windows: Annotated[
+        list[str] | None, typer.Argument(help="Refused windows, e.g. 2024-01-07 2024-01-08.")
+    ] = None,
+    through: Annotated[str | None, typer.Option(help="All refused windows up to this one.")] = None,
+    reason: Annotated[str, typer.Option(help="Why they are right; kept in the ledger.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Accept refused windows on your word; without any, list what waits and why."""
+    from recloop.ingestion import accept_windows, refused_windows
+
+    with session() as settings:
+        if not windows and through is None:
+            waiting = refused_windows(settings)
+            print_json(waiting) if json else _tell_waiting(waiting)
+            return
+        with progress_bar() as bar:
+            report = accept_windows(
+                settings,
+                windows or [],
+                through,
+                reason,
+                getpass.getuser(),
+                on_window=_window_bar(bar),
             )
-            for broken in report["quarantined"]:
-                say(f"quarantined: {broken['message']}")
-            for refusal in report["refused"]:
-                say(f"{refusal['window']}: {refusal['message']}")
-            for message in report["sources_refused"]:
-                say(message)
-        if report["refused"] or report["sources_refused"]:
-            raise typer.Exit(3)
+    _tell_ingested(report, f"{len(report['accepted'])} windows accepted on your word, ", json)
+
+
+def _tell_ingested(report: Json, begin: str, json: bool) -> None:
+    """Print what became of lines and windows; end with 3 if data was refused, 1 if a check failed."""
+    if json:
+        print_json(report)
+    else:
+        console.print(
+            f"{begin}{report['events']:,} new events; "
+            f"{len(report['done'])} windows ready, {len(report['refused'])} refused."
+        )
+        for broken in report["quarantined"]:
+            say(f"quarantined: {broken['message']}")
+        for problem in [*report["refused"], *report["crashed"]]:
+            say(f"{problem['window']}: {problem['message']}")
+        for message in report["sources_refused"]:
+            say(message)
+        if len(report["refused"]) > 1:
+            say(_how_to_accept([one["window"] for one in report["refused"]]))
+    if report["crashed"]:
+        raise typer.Exit(1)
+    if report["refused"] or report["sources_refused"]:
+        raise typer.Exit(3)
+
+
+def _tell_waiting(waiting: list[Json]) -> None:
+    for one in waiting:
+        rules = "; ".join(rule["message"] for rule in one["rules"])
+        console.print(f"{one['window']}, {one['lines']:,} lines: {rules}")
+    keys = [one["window"] for one in waiting]
+    console.print(_how_to_accept(keys) if keys else "no window waits to be accepted")
+
+
+def _how_to_accept(refused: list[str]) -> str:
+    return (
+        f"{len(refused)} windows wait for a person. If they are right as they are, accept one by its "
+        f'date, or all: recloop accept --through {refused[-1]} --reason "…"'
+    )
+
+
+def _window_bar(bar: Progress) -> Callable[[str, int, int], None]:
+    """What shows the windows' progress; where there is no terminal, a line per window."""
+    task = bar.add_task("windows", total=None, visible=False)
+
+    def told(key: str, done: int, total: int) -> None:
+        bar.update(task, description=f"window {key}", completed=done, total=total, visible=True)
+        if not messages.is_terminal:
+            say(f"window {key}, {done + 1} of {total}")
+
+    return told
 
 
 def ingest_with_progress(
@@ -62,20 +127,14 @@ def ingest_with_progress(
     """`ingest_windows` with two progress bars, lines, then windows; into a file, a line per window."""
     from recloop.ingestion import ingest_windows
 
-    def told(key: str, done: int, total: int) -> None:
-        bar.update(judging, description=f"window {key}", completed=done, total=total, visible=True)
-        if not messages.is_terminal:
-            say(f"window {key}, {done + 1} of {total}")
-
     with progress_bar() as bar:
         reading = bar.add_task("reading lines", total=None)
-        judging = bar.add_task("windows", total=None, visible=False)
         return ingest_windows(
             settings,
             window,
             through,
             on_lines=lambda done, total: bar.update(reading, completed=done, total=total),
-            on_window=told,
+            on_window=_window_bar(bar),
         )
 
 
@@ -252,4 +311,4 @@ def status(json: AsJson = False) -> None:
             say(f"{row['window']}: {row['reason']}")
 
 
-COMMANDS = (ingest, update, recommend, rollback, status)
+COMMANDS = (ingest, accept, update, recommend, rollback, status)

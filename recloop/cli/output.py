@@ -86,8 +86,14 @@ def late_lines(windows: list[Json]) -> list[str]:
 
 
 def upkeep_lines(status: Json) -> list[str]:
-    """One sentence per maintenance, who approved what, and the latest shadow rebuild."""
+    """One sentence per maintenance, who accepted or approved what, and the latest shadow rebuild."""
     lines = [f"maintenance, {row['state']}: {row['reason']}" for row in status["maintained"]]
+    for row in status["windows"]:
+        if word := row.get("acceptance"):
+            rules = ", ".join(word["rules"])
+            lines.append(
+                f"{row['window']}: accepted by {word['by']} although it breaks {rules}: {word['reason']}"
+            )
     for row in [*status["windows"], *status["maintained"]]:
         if row.get("approval"):
             what = row.get("window") or f"update {row['update_id']}"

@@ -174,6 +174,23 @@ do $$ begin  -- what the policy measured before anything learnt from the window
     end if;
 end $$;
 
+do $$ begin  -- a database from before a person could accept a refused window
+    if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
+                   and attname = 'acceptance') then
+        alter table ledger.window add column acceptance jsonb;
+    end if;
+end $$;
+
+do $$ begin  -- earlier versions noted windows that cannot be, such as '1-01-01'; nothing was accepted in them
+    if not exists (select from pg_constraint where conrelid = 'ledger.window'::regclass
+                   and conname = 'window_key_is_a_date') then
+        delete from ledger.window w where window_key !~ '^\d{4}-\d{2}-\d{2}$'
+            and not exists (select from ledger.part p where p.window_key = w.window_key);
+        alter table ledger.window add constraint window_key_is_a_date
+            check (window_key ~ '^\d{4}-\d{2}-\d{2}$') not valid;
+    end if;
+end $$;
+
 create sequence if not exists ledger.fencing_token;
 
 create table if not exists ledger.update (

@@ -120,6 +120,16 @@ def settle(cursor: Cursor, window_key: str) -> None:
     )
 
 
+def training_sets(cursor: Cursor, window_key: str) -> list[TrainingSet]:
+    """The training sets of the window's parts, oldest first."""
+    cursor.execute(
+        "select training_set from ledger.part where window_key = %s and training_set is not null "
+        "order by number",
+        (window_key,),
+    )
+    return [TrainingSet.model_validate(kept) for (kept,) in cursor.fetchall()]
+
+
 def training_set_of(cursor: Cursor, key: str) -> TrainingSet:
     """A part's training set; a window's key is that of its part 0.
 

@@ -49,6 +49,7 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
             ),
             data_hash = %(data_hash)s,
             validation = %(report)s,
+            acceptance = coalesce(%(acceptance)s, w.acceptance),
             changed_at = now()
         where window_key = %(window)s
         """,
@@ -60,6 +61,7 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
             "quarantined": json.dumps(report.quarantined),
             "data_hash": report.data_hash,
             "report": report.model_dump_json(),
+            "acceptance": report.acceptance and report.acceptance.model_dump_json(),
         },
     )
     _must_touch_one(cursor, report.window)
@@ -105,6 +107,22 @@ def validation_of(cursor: Cursor, window_key: str) -> ValidationReport | None:
     return ValidationReport.model_validate(row[0]) if row and row[0] else None
 
 
+def refused(cursor: Cursor) -> list[ValidationReport]:
+    """The last report of each window that waits for a person, oldest first."""
+    cursor.execute("select validation from ledger.window where state = 'refused' order by starts")
+    return [ValidationReport.model_validate(report) for (report,) in cursor.fetchall()]
+
+
+def overruled(cursor: Cursor, keys: list[str]) -> dict[str, list[str]]:
+    """Rule name to those of these windows that broke it and were accepted by a person."""
+    cursor.execute(
+        "select rule, array_agg(window_key) from ledger.window, "
+        "jsonb_array_elements_text(acceptance -> 'rules') rule where window_key = any(%s) group by 1",
+        (keys,),
+    )
+    return dict(cursor.fetchall())
+
+
 def trailing(cursor: Cursor, before: Window, count: int) -> list[str]:
     """Keys of the last `count` accepted windows with events that end by `before.start`, newest first."""
     cursor.execute(
@@ -119,7 +137,7 @@ def all_windows(cursor: Cursor) -> list[dict[str, Any]]:
     """Every window's row, oldest first."""
     cursor.execute(
         "select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, "
-        "validation, seconds from ledger.window order by starts"
+        "validation, acceptance, seconds from ledger.window order by starts"
     )
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -18,12 +18,15 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import DatasetSpec, Period
+from recloop.ledger import windows as ledger
 from recloop.validation.thresholds import WindowLimits
 from recloop.windows import Window
 
 MEASURE = Path(__file__).with_suffix(".sql").read_text()
 USUAL_LINES = 5
 """Lines that an hour of the week must have had in every trailing window to be a usual one."""
+Relate = Callable[[float, list[float]], float | None]
+"""From a window's value and those of windows before it to the number that a rule judges."""
 SMOOTHING = 0.01
 """Added to shares before their ratio is taken, so that a rise from nothing is finite."""
 
@@ -67,15 +70,20 @@ def measure(
     raw = dict(zip(names, row, strict=True))
     newest = raw.pop("newest")
     cursor.execute(
-        "select statistics -> 'raw' from behavior.window_statistics where window_key = any(%s)",
+        "select window_key, statistics -> 'raw' from behavior.window_statistics "
+        "where window_key = any(%s)",
         (trailing,),
     )
-    before = [r[0] for r in cursor.fetchall()]
+    before = dict(cursor.fetchall())
+    overruled = {
+        rule: [before[key] for key in keys if key in before]
+        for rule, keys in ledger.overruled(cursor, trailing).items()
+    }
     due = [day for day in window.days if spec.period.is_open(day)]
     raw["open_days"] = len(due)
     raw["quarantined_share"] = _share(raw["lines"] - raw["good"], raw["lines"])
     raw["volume"] = raw["lines"] / len(due) if due else None
-    values, details = _compare(raw, before, due, spec, limits)
+    values, details = _compare(raw, list(before.values()), overruled, due, spec, limits)
     if spec.live and newest is not None:
         end = min(window.end, as_of) if as_of else window.end
         values["freshness_days"] = max(0.0, (end - newest) / timedelta(days=1))
@@ -90,6 +98,7 @@ def measure(
 def _compare(
     raw: dict[str, Any],
     before: list[dict[str, Any]],
+    overruled: dict[str, list[dict[str, Any]]],
     due: list[date],
     spec: DatasetSpec,
     limits: WindowLimits,
@@ -97,33 +106,49 @@ def _compare(
     enough = len(before) >= limits.minimum_trailing
     some_lines = raw["lines"] >= limits.minimum_compared
 
-    def against(name: str, relate: Callable[[float, list[float]], float | None]) -> float | None:
+    def against(
+        rule: str, name: str, relate: Relate, far: Callable[[float], float]
+    ) -> float | None:
+        """`name` against what is usual; or, if that is nearer, against a trailing window whose break of
+        this rule a person accepted: a level that was vouched for is no surprise a second time."""
         usual = [b[name] for b in before if b.get(name) is not None]
         now = raw.get(name)
         if now is None or not some_lines or len(usual) < limits.minimum_trailing:
             return None
-        return relate(float(now), usual)
+        levels = [usual, *([b[name]] for b in overruled.get(rule, ()) if b.get(name) is not None)]
+        found = [x for x in (relate(float(now), level) for level in levels) if x is not None]
+        return min(found, key=far, default=None)
 
     missing = _missing_days(raw, before if enough else [], due, spec)
     closed = [day for day in raw["days"] if not spec.period.is_open(date.fromisoformat(day))]
     silence, where = _longest_silence(raw, before if enough else [], spec.period, due)
     values = {
         "minimum_lines": float(raw["lines"]) if due else None,
-        "volume_ratio": against("volume", _ratio_to_median) if due else None,
+        "volume_ratio": against("volume_ratio", "volume", _ratio_to_median, _factor)
+        if due
+        else None,
         "missing_days": float(len(missing)) if due else None,
         "closed_day_lines": float(sum(raw["days"][day] for day in closed)),
         "silent_hours": silence,
         "freshness_days": None,
         "quarantined_share": raw["quarantined_share"] if some_lines else None,
-        "quarantined_share_rise": against("quarantined_share", _rise),
+        "quarantined_share_rise": against(
+            "quarantined_share_rise", "quarantined_share", _rise, float
+        ),
         "duplicate_share": _share(raw["all_lines"] - raw["lines"], raw["all_lines"]),
         "copied_share": raw["copied_share"] if some_lines else None,
-        "price_median_ratio": against("price_median", _ratio_to_median),
-        "price_shift": against("price_shift", lambda now, _: now),
-        "value_median_ratio": against("value_median", _ratio_to_median),
-        "item_drift_rise": against("item_drift", _rise),
+        "price_median_ratio": against(
+            "price_median_ratio", "price_median", _ratio_to_median, _factor
+        ),
+        "price_shift": against("price_shift", "price_shift", lambda now, _: now, float),
+        "value_median_ratio": against(
+            "value_median_ratio", "value_median", _ratio_to_median, _factor
+        ),
+        "item_drift_rise": against("item_drift_rise", "item_drift", _rise, float),
         "changed_text_share": raw["changed_text_share"] if enough and some_lines else None,
-        "repeat_pair_ratio": against("repeat_pair_share", _smoothed_ratio),
+        "repeat_pair_ratio": against(
+            "repeat_pair_ratio", "repeat_pair_share", _smoothed_ratio, _factor
+        ),
     }
     details = {
         "missing_days": ", ".join(f"{day:%A} {day}" for day in missing),
@@ -183,6 +208,11 @@ def _share(part: int, whole: int) -> float | None:
 def _ratio_to_median(now: float, usual: list[float]) -> float | None:
     middle = statistics.median(usual)
     return now / middle if middle and math.isfinite(now / middle) else None
+
+
+def _factor(ratio: float) -> float:
+    """How far a ratio is from 1, up or down."""
+    return abs(math.log(ratio)) if ratio > 0 else math.inf
 
 
 def _rise(now: float, usual: list[float]) -> float:

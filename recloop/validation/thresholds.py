@@ -89,3 +89,15 @@ def load_limits(settings: Settings, spec: DatasetSpec) -> Limits:
         merged = {**own, **values} if isinstance(own, dict) and isinstance(values, dict) else values
         content[section] = merged
     return to_model(Limits, content, settings.dataset_file)
+
+
+def place_of(rules: list[str], settings: Settings) -> str:
+    """A sentence that says where the limits of these rules can be set."""
+    window = [rule for rule in rules if rule in WindowLimits.model_fields]
+    rows = [rule for rule in rules if rule not in window]
+    keys = [f"[limits.window] {', '.join(window)}"] * bool(window)
+    keys += [f"[limits.rows.shares] {', '.join(rows)}"] * bool(rows)
+    return (
+        f"Limits of this dataset: {' and '.join(keys)} in {settings.dataset_file}; what it does not "
+        f"set is in {settings.config / 'validation.toml'}."
+    )

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import DatasetSpec, load_dataset
-from recloop.contracts import RuleResult, ValidationReport
+from recloop.contracts import Acceptance, RuleResult, ValidationReport
 from recloop.database.connection import connect
 from recloop.errors import BadInput, CheckCrashed, WindowRefused
 from recloop.ledger import windows as ledger
@@ -35,7 +35,7 @@ from recloop.validation.suite import (
     window_rules,
     window_suite,
 )
-from recloop.validation.thresholds import Limits, load_limits
+from recloop.validation.thresholds import Limits, load_limits, place_of
 from recloop.windows import Window
 
 log = logging.getLogger(__name__)
@@ -52,10 +52,14 @@ class _Case:
     limits: Limits
     window: Window
     as_of: datetime | None
+    word: Acceptance | None
 
 
 def validate_window(
-    settings: Settings, key: str, as_of: datetime | None = None
+    settings: Settings,
+    key: str,
+    as_of: datetime | None = None,
+    word: Acceptance | None = None,
 ) -> ValidationReport:
     """Accept the landed lines of a window, quarantine rows of it, or refuse it.
 
@@ -64,6 +68,8 @@ def validate_window(
 
     Args:
         as_of: of a live dataset, how far time has come (aware); None: to the window's end.
+        word: of a person who takes the window as it is. Broken rules then refuse nothing, and the
+            report and the ledger keep which they were; broken lines go to the quarantine as ever.
 
     Raises:
         BadInput: the ledger does not know the window: nothing landed in it.
@@ -71,7 +77,7 @@ def validate_window(
         CheckCrashed, ServiceAway: nothing was decided.
     """
     spec = load_dataset(settings)
-    case = _Case(settings, spec, load_limits(settings, spec), spec.calendar.parse(key), as_of)
+    case = _Case(settings, spec, load_limits(settings, spec), spec.calendar.parse(key), as_of, word)
     with crashes_told_apart(f"the validation of window {key}"), _locked(settings, key) as held:
         for _ in range(ATTEMPTS):
             try:
@@ -124,9 +130,10 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
     results = _judge(case, measured, lines)
     with held, held.cursor() as cursor:
         good, duplicates, quarantined = accepting.count_fates(cursor, case.window)
+        broken = tuple(result.name for result in results if not result.passed)
         report = ValidationReport(
             window=case.window.key,
-            passed=all(result.passed for result in results),
+            passed=not broken or case.word is not None,
             lines=lines,
             accepted=good,
             duplicates=duplicates,
@@ -134,6 +141,9 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
             data_hash="",
             rules=tuple(results),
             data_docs=str(page_of(case.settings, case.window.key)),
+            acceptance=case.word.model_copy(update={"rules": broken})
+            if case.word and broken
+            else None,
         )
         if report.passed:
             data_hash = accepting.move_lines(cursor, case.window, case.spec)
@@ -145,18 +155,19 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
         checking.clear(cursor, case.window)
     write_validation_page(case.settings, report)
     if not report.passed:
-        raise WindowRefused(refusal_message(report))
+        raise WindowRefused(_refusal(case, report))
     return report
 
 
-def refusal_message(report: ValidationReport) -> str:
-    """Every broken rule of a refused window: name, value, limit, remedy."""
+def _refusal(case: _Case, report: ValidationReport) -> str:
+    """Every broken rule of a refused window: name, value, limit, remedy; and where the limits stand."""
     broken = [rule for rule in report.rules if not rule.passed]
     told = "\n".join(f"- {rule.message}" for rule in broken)
     return (
         f"window {report.window} ({report.lines} lines) is refused by {len(broken)} rule(s):\n"
-        f"{told}\nIts lines wait; correct the source or config/validation.toml and validate again. "
-        f"Data Docs: {report.data_docs}"
+        f"{told}\nIts lines wait. If they are right as they are, `recloop accept {report.window} "
+        '--reason "…"`; else correct the source, or the limit, and `recloop ingest`. '
+        f"{place_of([rule.name for rule in broken], case.settings)} Data Docs: {report.data_docs}"
     )
 
 
