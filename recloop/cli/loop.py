@@ -26,6 +26,7 @@ from recloop.cli.output import (
     windows_table,
 )
 from recloop.cli.session import session
+from recloop.cli.terminal import escaped
 from recloop.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -223,7 +224,7 @@ def _ask(gate: Json, wanted: bool) -> approvals.Answer:
     if not wanted and not sys.stdin.isatty():
         say(f"{why}nobody is at the terminal to approve the promotion, so it is rejected")
         return "rejected"
-    agreed = typer.confirm(f"{why}Promote? Gate report: {gate['uri']}")
+    agreed = typer.confirm(escaped(f"{why}Promote? Gate report: {gate['uri']}"))
     return "approved" if agreed else "rejected"
 
 

@@ -17,6 +17,7 @@ from recloop import __version__
 from recloop.cli import loop, services, silo
 from recloop.cli.edge import as_sentence, end_by_signal
 from recloop.cli.output import fail
+from recloop.cli.terminal import LOG_FORMAT, guard
 from recloop.errors import BadData, BadInput, RecloopError, ServiceAway
 from recloop.home import keep_private
 
@@ -63,7 +64,8 @@ def main() -> None:
     keep_private()
     end_by_signal()
     warnings.filterwarnings("ignore")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    guard()
     # Libraries' deprecations are not ours to tell; SQLAlchemy puts a filter of its own before ours.
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)

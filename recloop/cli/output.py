@@ -7,22 +7,22 @@ import sys
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from recloop.cli.terminal import Screen, escaped
+
 PIPED_WIDTH = 150
 """Columns of a table that goes to a file or a pipe, where Rich would take 80."""
-# Without markup: what is told holds names, paths and rules of others, and "[holdout]" is no style.
-console = Console(markup=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-messages = Console(markup=False, stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+console = Screen(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+messages = Screen(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 Json = dict[str, Any]
 
 
 def fail(error: Exception) -> None:
     """Print an error as one message, with the name of its kind."""
-    messages.print(Text.assemble((type(error).__name__, "bold red"), f": {error}"))
+    messages.print(Text.assemble((type(error).__name__, "bold red"), f": {escaped(str(error))}"))
 
 
 def say(text: str) -> None:
