@@ -18,6 +18,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronPartitionTimetable, task
 from recloop_airflow.links import DataDocsLink, linked
+from recloop_airflow.notes import note, noted
 from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE
 from recloop_params import window, window_of_run
 
@@ -39,6 +40,7 @@ with DAG(
 ) as dag:
 
     @task
+    @noted
     def land() -> dict[str, Any]:
         from recloop import stages
 
@@ -46,18 +48,24 @@ with DAG(
         return stages.land(key) | {"window": key}
 
     @task
+    @noted
     def validate() -> dict[str, Any]:
         from recloop import stages
 
-        return stages.validate(window_of_run())
+        report = stages.validate(window_of_run())
+        kept = f"{report['accepted']:,} of {report['lines']:,} lines accepted"
+        note(f"window {report['window']}: {kept}")
+        return report
 
     @task
+    @noted
     def featurize() -> dict[str, Any]:
         from recloop import stages
 
         return stages.featurize(window_of_run())
 
     @task(outlets=[BEHAVIOR_WINDOW])
+    @noted
     def announce(outlet_events: Any = None) -> None:
         outlet_events[BEHAVIOR_WINDOW].add_partitions([window_of_run()])
 

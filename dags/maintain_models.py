@@ -19,6 +19,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 from recloop_airflow.links import DataDocsLink, linked
+from recloop_airflow.notes import note, noted
 from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
 from recloop_params import approval, asked, choice, dry_run, holder, reason
 from recloop_update import carry_out, planned
@@ -65,6 +66,7 @@ with DAG(
 ) as dag:
 
     @task
+    @noted
     def plan() -> Any:
         from recloop import upkeep
 
@@ -80,15 +82,19 @@ with DAG(
         return planned(made)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
+    @noted
     def thin() -> Any:
         from recloop import upkeep
 
         form = asked()
         if form["dry_run"]:
             raise AirflowSkipException("a dry run deletes nothing")
-        return upkeep.thin(form["keep_releases"])
+        done = upkeep.thin(form["keep_releases"])
+        note(f"thinned releases: {', '.join(map(str, done['thinned'])) or 'none'}")
+        return done
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
+    @noted
     def refresh_docs() -> Any:
         from recloop import upkeep
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG, task
+from recloop_airflow.notes import noted
 from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
 from recloop_params import approval, asked, dry_run, holder, reason, strategy
 from recloop_update import carry_out, planned
@@ -38,6 +39,7 @@ with DAG(
 ) as dag:
 
     @task
+    @noted
     def plan() -> Any:
         from recloop import upkeep
 

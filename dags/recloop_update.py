@@ -12,6 +12,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, chain, get_current_context, task
 from recloop_airflow.approval import OptionalApproval
 from recloop_airflow.links import GateReportLink, linked
+from recloop_airflow.notes import note, noted
 from recloop_airflow.waking import WakeUpdate, leave_out
 from recloop_fleet import GPU
 from recloop_params import asked, holder
@@ -23,6 +24,7 @@ OPTIONS = ("strategy", "epochs", "scope", "replay", "maintain", "shards", "polic
 
 
 @task
+@noted
 def plan(requested: str | None = None) -> Any:
     """What the model needs; `requested` stands for the form's *Plan*. Nothing to do is a success, and
     skips the rest.
@@ -43,6 +45,7 @@ def plan(requested: str | None = None) -> Any:
 
 
 @task(**GPU)
+@noted
 def train(made: Any) -> Any:
     """The challenger. A retry of this run takes its lease over; another run's orphan loses it."""
     from recloop import stages
@@ -51,6 +54,7 @@ def train(made: Any) -> Any:
 
 
 @task
+@noted
 def split(made: Any) -> Any:
     """The shards of a large increment, one for each mapped `train_shard`."""
     from recloop import shard_stages
@@ -73,6 +77,7 @@ def train_shard(work: Any) -> Any:
 
 
 @task
+@noted
 def merge(made: Any) -> Any:
     """One challenger of all shards. It asks the ledger, beside the shards and not after them: one that
     died or hangs delays it by no more than the plan's bound."""
@@ -82,23 +87,32 @@ def merge(made: Any) -> Any:
 
 
 @task
+@noted
 def evaluate(made: Any) -> Any:
     """Champion against challenger, and the gate. A refusal is a success that skips the rest."""
     from recloop import stages
 
     report = stages.evaluate(made["update_id"], holder())
     if not report["passed"]:
-        broken = "; ".join(rule["message"] for rule in report["rules"] if not rule["passed"])
-        leave_out(get_current_context(), ["approve"], report, f"the gate refused: {broken}")
+        broken = [
+            f"{rule['name']} is {rule['value']}, the limit is {rule['limit']} ({rule['message']})"
+            for rule in report["rules"]
+            if not rule["passed"]
+        ]
+        note(f"REFUSED by the gate, the champion stays: {'; '.join(broken)}")
+        leave_out(get_current_context(), ["approve"], report, "the gate refused")
     return report
 
 
 @task
+@noted
 def promote(made: Any) -> Any:
     """The challenger becomes champion, in one step."""
     from recloop import stages
 
-    return stages.promote(made["update_id"], holder())
+    release = stages.promote(made["update_id"], holder())
+    note(f"release {release['version']} is champion")
+    return release
 
 
 def planned(made: Any) -> Any:
@@ -108,6 +122,9 @@ def planned(made: Any) -> Any:
 
     context = get_current_context()
     following = context["task"].downstream_task_ids
+    about = f"window {made['target']}: " if made.get("target") else ""
+    dry = "dry run, " if made.get("dry_run") else ""
+    note(f"{about}{dry}{made['decision']}: {made['reason']}")
     if made["update_id"] is None:
         skipped, why = ["train", "split", "evaluate"], f"{made['decision']}: {made['reason']}"
     elif is_sharded(made):

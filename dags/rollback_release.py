@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import DAG, Param, task
+from recloop_airflow.notes import note, noted
 from recloop_fleet import DEFAULT_ARGS
 from recloop_params import asked
 
@@ -37,10 +38,13 @@ with DAG(
 ) as dag:
 
     @task
+    @noted
     def roll_back() -> dict[str, Any]:
         from recloop import stages
 
         form = asked()
-        return stages.roll_back(form["version"], form["reason"])
+        release = stages.roll_back(form["version"], form["reason"])
+        note(f"release {release['version']} is champion again: {form['reason']}")
+        return release
 
     roll_back()

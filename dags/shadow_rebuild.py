@@ -17,6 +17,7 @@ from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
 from recloop_airflow.links import ShadowReportLink, linked
+from recloop_airflow.notes import note, noted
 from recloop_airflow.waking import leave_out
 from recloop_fleet import DEFAULT_ARGS, GPU, SCHEDULE, by_the_clock
 from recloop_params import asked
@@ -41,6 +42,7 @@ with DAG(
 ) as dag:
 
     @task
+    @noted
     def choose() -> Any:
         from recloop import upkeep
 
@@ -49,13 +51,17 @@ with DAG(
         if window and chosen["version"] is None:
             raise BadInput(f"window {window} was asked for, and not compared: {chosen['reason']}")
         if chosen["window"] is None:
+            note(chosen["reason"])
             leave_out(get_current_context(), ["retrain"], chosen, chosen["reason"])
         return chosen
 
     @task(**GPU)
+    @noted
     def retrain(chosen: Any) -> Any:
         from recloop import upkeep
 
-        return upkeep.shadow(chosen["window"])
+        report = upkeep.shadow(chosen["window"])
+        note(f"window {report['window']}: {report['summary']}")
+        return report
 
     linked(retrain(choose()), ShadowReportLink())

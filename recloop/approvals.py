@@ -31,6 +31,7 @@ def answer(
     by: str,
     where: str,
     settings: Settings | None = None,
+    why: str = "",
 ) -> Json:
     """Record what was said, by whom; "rejected" ends the update, whose windows stay pending.
 
@@ -38,18 +39,19 @@ def answer(
         said: `approved` or `rejected`.
         by: the person's name, or what stood in for one.
         where: `in Airflow`, `at the command line`.
+        why: the person's reason, if one was given.
 
     Raises:
         LedgerConflict: the update has concluded, or does not wait for an answer.
     """
     settings = settings or current_settings()
-    reason = f"{said} {where} by {by}"
+    reason = f"{said} {where} by {by}" + (f": {why}" if why else "")
     done = {"update_id": update_id, "state": said, "reason": reason}
     with transaction(settings.database_url) as cursor:
         if answer_of(cursor, update_id) == ("rejected", said):  # a retry after a crash
             return done
         lease = updates.take_over(cursor, update_id, holder)
-        note_answer(cursor, lease, said, by)
+        note_answer(cursor, lease, said, by, why)
         if said == "rejected":
             updates.conclude(cursor, lease, "rejected", reason)
         else:  # the promotion follows at once; the days of patience are no longer needed

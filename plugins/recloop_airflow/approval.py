@@ -7,20 +7,26 @@ a rule wants one, and otherwise succeeds at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param
 
 from recloop_airflow.links import GateReportLink
+from recloop_airflow.notes import note
+
+WHY = "why"
+"""The field in which a person says why; no DAG's form has one of this name."""
+LONGEST = 1000
 
 
 class OptionalApproval(ApprovalOperator):
     """Waits for "Approve" or "Reject" if `plan["approval"]` or `report["ask"]`, else goes straight on.
 
-    The answer and the person's name are kept in the ledger. After a rejection the window's events
-    reach the next plan, and what is downstream is skipped. How long an answer is waited for, and what
-    silence means, is in `[approval]` of `config/gate.toml`.
+    The answer, the person's name and reason are kept in the ledger. After a rejection the window's
+    events reach the next plan, and what is downstream is skipped. How long an answer is waited for,
+    and what silence means, is in `[approval]` of `config/gate.toml`.
 
     :param plan: what `stages.plan` returned
     :param report: the `GateReport` that `stages.evaluate` returned
@@ -34,7 +40,19 @@ class OptionalApproval(ApprovalOperator):
     operator_extra_links = (GateReportLink(),)
 
     def __init__(self, *, plan: Any, report: Any, **kwargs: Any) -> None:
-        super().__init__(subject="Promote the challenger?", defaults=self.REJECT, **kwargs)
+        why = Param(
+            None,
+            type=["null", "string"],
+            maxLength=LONGEST,
+            source="task",
+            title="Why",
+            description_md="For the ledger, above all of a rejection.",
+        )
+        kwargs["params"] = {
+            WHY: why
+        }  # the DAG's own fields, which Airflow put here, are not asked again
+        # No `defaults`: Airflow would paint that option as the button to press.
+        super().__init__(subject="Promote the challenger?", **kwargs)
         self.plan = plan
         self.report = report
 
@@ -47,23 +65,30 @@ class OptionalApproval(ApprovalOperator):
 
         terms = approvals.terms()
         self.response_timeout = timedelta(hours=terms["patience_hours"])
-        self.defaults = [self.APPROVE if terms["unanswered"] == "approve" else self.REJECT]
         self.subject = f"Promote the challenger of window {self.report.get('window', '?')}?"
         self.body = describe(self.report, self.plan)
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record the answer before Airflow goes on, or skips what follows."""
-        if "error" not in event:
-            from recloop import approvals
+        from recloop import approvals
 
+        terms = approvals.terms()
+        if event.get("error_type") == "timeout":
+            silence = self.APPROVE if terms["unanswered"] == "approve" else self.REJECT
+            now = datetime.now(UTC)
+            event = {"chosen_options": [silence], "responded_at": now, "params_input": {}}
+            event["responded_by_user"] = None
+        if "error" not in event:
             said: Literal["approved", "rejected"]
             said = "approved" if self.APPROVE in event["chosen_options"] else "rejected"
             name = (event.get("responded_by_user") or {}).get("name")
-            by = name or f"nobody within {approvals.terms()['patience_hours']:g} hours"
+            by = name or f"nobody within {terms['patience_hours']:g} hours"
+            why = str((event.get("params_input") or {}).get(WHY) or "").strip()[:LONGEST]
             run = context["dag_run"]
             holder = f"{run.dag_id} {run.run_id}"  # as `recloop_params.holder` says
-            approvals.answer(self.plan["update_id"], holder, said, by, "in Airflow")
+            done = approvals.answer(self.plan["update_id"], holder, said, by, "in Airflow", why=why)
+            note(f"window {self.report.get('window', '?')}: {done['reason']}")
         return super().execute_complete(context, event)
 
 
@@ -96,7 +121,7 @@ def describe(report: dict[str, Any], plan: dict[str, Any] | None = None) -> str:
     for rule in report.get("rules", ()):
         verdict = "passed" if rule["passed"] else "**refused**"
         lines.append(f"| {rule['name']} | {_number(rule['value'])} | {rule['limit']} | {verdict} |")
-    return "\n".join(lines)
+    return "\n".join(lines).replace("![", "! [")  # no picture of another host
 
 
 def _interval(gap: dict[str, Any]) -> str:

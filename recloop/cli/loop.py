@@ -209,9 +209,8 @@ def run_update(
         return result | {"outcome": "rejected"}
     if approve or result["gate"]["ask"]:
         said = _ask(result["gate"], approve)
-        approvals.answer(
-            update_id, holder, said, getpass.getuser(), "at the command line", settings
-        )
+        where, why = "at the command line", _why(said)
+        approvals.answer(update_id, holder, said, getpass.getuser(), where, settings, why)
         if said == "rejected":
             return result | {"outcome": "rejected"}
     result["release"] = stages.promote(update_id, holder, settings)
@@ -226,6 +225,13 @@ def _ask(gate: Json, wanted: bool) -> approvals.Answer:
         return "rejected"
     agreed = typer.confirm(escaped(f"{why}Promote? Gate report: {gate['uri']}"))
     return "approved" if agreed else "rejected"
+
+
+def _why(said: approvals.Answer) -> str:
+    """The reason of somebody at the terminal who rejected a promotion."""
+    if said == "approved" or not sys.stdin.isatty():
+        return ""
+    return str(typer.prompt("Why not? The ledger keeps it", default="", show_default=False)).strip()
 
 
 def tell(result: Json) -> None:

@@ -97,7 +97,9 @@ def upkeep_lines(status: Json) -> list[str]:
     for row in [*status["windows"], *status["maintained"]]:
         if row.get("approval"):
             what = row.get("window") or f"update {row['update_id']}"
-            lines.append(f"{what}: {row['approval']['answer']} by {row['approval']['by']}")
+            said = row["approval"]
+            why = f": {said['why']}" if said.get("why") else ""
+            lines.append(f"{what}: {said['answer']} by {said['by']}{why}")
     lines += [f"shadow rebuild: {shadow['summary']}" for shadow in status["shadows"][-1:]]
     return lines
 

@@ -21,16 +21,16 @@ def answer_of(cursor: Cursor, update_id: int) -> tuple[str, Answer | None]:
     return (str(row[0]), row[1]) if row else ("unknown", None)
 
 
-def note_answer(cursor: Cursor, lease: Lease, answer: Answer, by: str) -> None:
-    """Record who said what on an update that waits for it; the last word counts.
+def note_answer(cursor: Cursor, lease: Lease, answer: Answer, by: str, why: str = "") -> None:
+    """Record who said what, and why, on an update that waits for it; the last word counts.
 
     Raises:
         LeaseLost: another attempt took over, or the update is not waiting.
     """
     cursor.execute(
         "update ledger.update set approval = "
-        "jsonb_build_object('answer', %s::text, 'by', %s::text, 'at', now()) "
+        "jsonb_build_object('answer', %s::text, 'by', %s::text, 'why', %s::text, 'at', now()) "
         "where update_id = %s and token = %s and state = 'evaluated'",
-        (answer, by, lease.update_id, lease.token),
+        (answer, by, why, lease.update_id, lease.token),
     )
     _check_fence(cursor, lease)

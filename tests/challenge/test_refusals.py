@@ -134,11 +134,16 @@ def test_a_person_may_say_no(prepared: Settings) -> None:
     stages.train(planned["update_id"], RUN, prepared)
     assert stages.evaluate(planned["update_id"], RUN, prepared)["passed"]
     for _ in range(2):  # a task may be repeated
-        approvals.answer(planned["update_id"], RUN, "rejected", "vera", "in a test", prepared)
+        approvals.answer(
+            planned["update_id"], RUN, "rejected", "vera", "in a test", prepared, "too few items"
+        )
     assert stages.plan(planned["target"], "increment", RUN, settings=prepared)["update_id"]
     row = next(r for r in read_status(prepared)["windows"] if r["window"] == planned["target"])
     assert row["pending"]
     with transaction(prepared.database_url) as cursor:
         found = {row["update_id"]: row for row in updates.all_updates(cursor)}[planned["update_id"]]
-    assert (found["state"], found["reason"]) == ("rejected", "rejected in a test by vera")
-    assert (found["approval"]["answer"], found["approval"]["by"]) == ("rejected", "vera")
+    assert (found["state"], found["reason"]) == (
+        *("rejected", "rejected in a test by vera: too few items"),
+    )
+    kept = found["approval"]
+    assert (kept["answer"], kept["by"], kept["why"]) == ("rejected", "vera", "too few items")

@@ -48,13 +48,24 @@ def test_a_rules_question_needs_somebody_at_the_terminal(
     assert bool(asked) is (there or wanted)
 
 
+def test_somebody_at_the_terminal_is_asked_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typer, "prompt", lambda text, **_: " popular items vanished ")
+    for there, said, why in (
+        (True, "rejected", "popular items vanished"),
+        (True, "approved", ""),
+        (False, "rejected", ""),
+    ):
+        monkeypatch.setattr(loop.sys, "stdin", Terminal(there))
+        assert loop._why(said) == why
+
+
 def test_upkeep_is_told_in_sentences() -> None:
     approval = {"answer": "approved", "by": "vera", "at": "2026-01-01"}
     maintained = {
         "update_id": 8,
         "state": "promoted",
         "reason": "maintain release 5: int8",
-        "approval": {**approval, "answer": "rejected"},
+        "approval": {**approval, "answer": "rejected", "why": "popular items vanished"},
         "version": 6,
     }
     status: dict[str, Any] = {
@@ -65,7 +76,7 @@ def test_upkeep_is_told_in_sentences() -> None:
     assert upkeep_lines(status) == [
         "maintenance, promoted: maintain release 5: int8",
         "2011-06-06: approved by vera",
-        "update 8: rejected by vera",
+        "update 8: rejected by vera: popular items vanished",
         "shadow rebuild: newest",
     ]
     assert upkeep_lines({"windows": [], "maintained": [], "shadows": []}) == []

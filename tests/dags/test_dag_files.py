@@ -23,6 +23,7 @@ MEASURE = """
 import json, os, runpy, sys, time
 import airflow.sdk
 import airflow.dag_processing.dagbag
+import airflow.models.serialized_dag
 from airflow.sdk import DAG
 
 heavy = {heavy!r}

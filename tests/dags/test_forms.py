@@ -35,6 +35,7 @@ def run(bag: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """`run(dag_id, task_id, conf, partition_key)`: the task, in a run with this conf."""
     import recloop_params
     import recloop_update
+    from recloop_airflow import notes
 
     def start(
         dag_id: str, task_id: str, conf: dict[str, Any], partition_key: str | None = None
@@ -46,15 +47,16 @@ def run(bag: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             "params": params.validate(),
             "dag_run": SimpleNamespace(dag_id=dag_id, run_id="r", partition_key=partition_key),
             "task": SimpleNamespace(downstream_task_ids=set()),
-            "ti": SimpleNamespace(xcom_push=lambda **_: None),
+            "ti": SimpleNamespace(xcom_push=lambda key, value: start.said.append((key, value))),
         }
-        for module in (recloop_params, recloop_update):
+        for module in (recloop_params, recloop_update, notes):
             monkeypatch.setattr(module, "get_current_context", lambda: context)
         try:
             return task.python_callable(*task.op_args, **task.op_kwargs)
         except DownstreamTasksSkipped:  # nothing to do
             return None
 
+    start.said = []
     return start
 
 
@@ -68,7 +70,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
     def record(name: str) -> Callable[..., dict[str, Any]]:
         def stage(*arguments: Any) -> dict[str, Any]:
             found[name] = arguments
-            return dict(NOTHING)
+            return NOTHING | {"version": 8, "thinned": []}
 
         return stage
 

@@ -46,6 +46,15 @@ def test_other_updates_have_no_such_tasks(bag: Any, dag_id: str) -> None:
     assert dag.get_task("evaluate").trigger_rule.value == "all_success"
 
 
+def as_if_in(monkeypatch: pytest.MonkeyPatch, task: Plan) -> None:
+    """The running task's context."""
+    import recloop_update
+    from recloop_airflow import notes
+
+    for module in (recloop_update, notes):
+        monkeypatch.setattr(module, "get_current_context", lambda: {"task": task, "ti": task})
+
+
 class Plan:
     """A running `plan` task with these tasks downstream; keeps what it pushed."""
 
@@ -81,22 +90,25 @@ def test_a_plan_says_which_half_of_the_flow_is_skipped(
     from airflow.sdk.exceptions import DownstreamTasksSkipped
 
     task = Plan("train", "split", "evaluate", "merge", "approve")
-    monkeypatch.setattr(recloop_update, "get_current_context", lambda: {"task": task, "ti": task})
+    as_if_in(monkeypatch, task)
     made = {"update_id": update_id, "decision": decision, "reason": "test"}
+    made["target"] = "2011-06-06"
     if shards is not None:
         made["strategy"] = {"shards": shards, "silos": silos}
     with pytest.raises(DownstreamTasksSkipped) as left_out:
         recloop_update.planned(made)
     assert sorted(left_out.value.tasks) == sorted(skipped)
-    assert task.pushed == {"return_value": made}
+    assert task.pushed.pop("return_value") == made
+    assert task.pushed == {"recloop_note": f"window 2011-06-06: {decision}: test"}
 
 
 def test_a_dag_without_shards_returns_its_plan(bag: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import recloop_update
 
     task = Plan("train", "evaluate", "approve")
-    monkeypatch.setattr(recloop_update, "get_current_context", lambda: {"task": task, "ti": task})
+    as_if_in(monkeypatch, task)
     made = {"update_id": 7, "decision": "rebuild", "strategy": {"shards": 1, "silos": ()}}
+    made["reason"] = "monthly"
     assert recloop_update.planned(made) == made
 
 

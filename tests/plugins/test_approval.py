@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
+from recloop_airflow import approval
 from recloop_airflow.approval import OptionalApproval, describe
 
 import recloop
@@ -34,13 +35,15 @@ class Approvals:
 
     def __init__(self) -> None:
         self.answers: list[tuple[Any, ...]] = []
+        self.notes: list[str] = []
         self.agreed = {"patience_hours": 72.0, "unanswered": "reject"}
 
     def terms(self) -> dict[str, Any]:
         return self.agreed
 
-    def answer(self, *arguments: Any) -> None:
-        self.answers.append(arguments)
+    def answer(self, *arguments: Any, why: str) -> dict[str, str]:
+        self.answers.append((*arguments, why))
+        return {"reason": f"{arguments[2]} by {arguments[3]}: {why}"}
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +52,7 @@ def approvals(monkeypatch: pytest.MonkeyPatch) -> Approvals:
 
     fake = Approvals()
     monkeypatch.setitem(sys.modules, "recloop.approvals", fake)
+    monkeypatch.setattr(approval, "note", fake.notes.append)
     monkeypatch.setattr(recloop, "approvals", fake, raising=False)
     return fake
 
@@ -96,6 +100,17 @@ def event(option: str, name: str | None = "vera") -> dict[str, Any]:
     }
 
 
+def completed(task: OptionalApproval, answered: dict[str, Any]) -> tuple[Any, list[str]]:
+    """What the task returned after an answer, and the tasks that it skipped."""
+    nothing = {"xcom_push": lambda self, **kwargs: None, "map_index": -1}
+    task_instance = type("TaskInstance", (), nothing)()
+    context = {"dag_run": RUN, "run_id": "r", "task": task, "ti": task_instance}
+    try:
+        return task.execute_complete(context, answered), []
+    except DownstreamTasksSkipped as skipped:
+        return None, [str(one) for one in skipped.tasks]
+
+
 def test_goes_straight_on_when_nobody_is_wanted() -> None:
     assert operator(wanted=False).execute({}) is None
 
@@ -107,7 +122,9 @@ def test_asks_with_the_metrics_when_somebody_is(monkeypatch: pytest.MonkeyPatch)
     assert told["body"].startswith("Increment: 812 new events in 1 window.")
     row = "| recall@20 | 0.1000 | 0.1250 | +0.0250 | +0.0100 to +0.0400 | 40 |"
     assert row in told["body"]
-    assert (told["timeout"], told["defaults"]) == (timedelta(hours=72), ["Reject"])
+    assert told["timeout"] == timedelta(hours=72)
+    assert told["defaults"] is None, "Airflow paints a default as the button to press"
+    assert set(told["params"]) == {"why"}
 
 
 def test_asks_when_a_rule_does_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,33 +132,37 @@ def test_asks_when_a_rule_does_and_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     assert "A person is asked because the difference is small." in told["body"]
 
 
+@pytest.mark.parametrize(("unanswered", "said"), [("approve", "approved"), ("reject", "rejected")])
 def test_how_long_and_what_silence_means_come_from_the_rules(
-    monkeypatch: pytest.MonkeyPatch, approvals: Approvals
+    monkeypatch: pytest.MonkeyPatch, approvals: Approvals, unanswered: str, said: str
 ) -> None:
-    approvals.agreed = {"patience_hours": 1.5, "unanswered": "approve"}
-    told = asked(monkeypatch, operator(wanted=True))
-    assert (told["timeout"], told["defaults"]) == (timedelta(minutes=90), ["Approve"])
+    approvals.agreed = {"patience_hours": 1.5, "unanswered": unanswered}
+    task = operator(wanted=True)
+    assert asked(monkeypatch, task)["timeout"] == timedelta(minutes=90)
+    silence = {"error": "The response timeout has passed", "error_type": "timeout"}
+    completed(task, silence)
+    by = "nobody within 1.5 hours"
+    assert approvals.answers == [(7, HOLDER, said, by, "in Airflow", "")]
 
 
 def test_approval_is_recorded_with_the_name_and_goes_on(approvals: Approvals) -> None:
-    answer = operator(wanted=True).execute_complete({"dag_run": RUN}, event("Approve"))
+    answer, skipped = completed(operator(wanted=True), event("Approve"))
     assert answer["chosen_options"] == ["Approve"]
-    assert approvals.answers == [(7, HOLDER, "approved", "vera", "in Airflow")]
+    assert skipped == []
+    assert approvals.answers == [(7, HOLDER, "approved", "vera", "in Airflow", "")]
 
 
+@pytest.mark.parametrize("why", [" popular items vanished \n", "4711", "{{ x }}", None])
 @pytest.mark.parametrize(("name", "by"), [("vera", "vera"), (None, "nobody within 72 hours")])
-def test_rejection_reaches_the_ledger_and_skips_promotion(
-    approvals: Approvals, name: str | None, by: str
+def test_rejection_reaches_the_ledger_with_its_reason_and_skips_promotion(
+    approvals: Approvals, name: str | None, by: str, why: str | None
 ) -> None:
-    task = operator(wanted=True)
-    nothing = {"xcom_push": lambda self, **kwargs: None, "map_index": -1}
-    task_instance = type("TaskInstance", (), nothing)()
-    with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute_complete(
-            {"dag_run": RUN, "task": task, "ti": task_instance}, event("Reject", name)
-        )
-    assert approvals.answers == [(7, HOLDER, "rejected", by, "in Airflow")]
-    assert [str(t) for t in skipped.value.tasks] == ["promote"]
+    given = event("Reject", name) | {"params_input": {"why": why}}
+    _, skipped = completed(operator(wanted=True), given)
+    kept = (why or "").strip()
+    assert approvals.answers == [(7, HOLDER, "rejected", by, "in Airflow", kept)]
+    assert approvals.notes == [f"window 2011-06-06: rejected by {by}: {kept}"]
+    assert skipped == ["promote"]
 
 
 def test_describe_shows_every_rule_and_survives_a_first_model() -> None:
