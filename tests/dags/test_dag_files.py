@@ -17,7 +17,9 @@ from tests.airflow_home import ROOT, child_environment
 FOLDER = ROOT / "dags"
 FILES = [FOLDER / f"{dag_id}.py" for dag_id in DAG_IDS]
 HEAVY = ("tensorflow", "feast", "great_expectations", "mlflow", "pandas")
-LIMIT = 0.5
+LIMIT = 6.0
+"""Time to parse a file, in times of a loop of three million passes: .1 s on an idle machine, more on a
+busy one, as parsing is."""
 
 MEASURE = """
 import json, os, runpy, sys, time
@@ -36,8 +38,12 @@ for path in sys.argv[1:]:
     began = time.process_time()
     runpy.run_path(path, run_name="dag_file")
     seconds = time.process_time() - began
+    began = time.process_time()
+    for _ in range(3_000_000):
+        pass
+    yardstick = time.process_time() - began
     loaded = [m for m in heavy if m in sys.modules]
-    measured = {{"path": path, "seconds": seconds, "loaded": loaded, "already": already}}
+    measured = {{"path": path, "seconds": seconds / yardstick, "loaded": loaded, "already": already}}
     print("MEASURED" + json.dumps(measured), flush=True)
     os._exit(0)
 """
@@ -92,7 +98,7 @@ def test_all_files_can_be_imported(bag: Any) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_parsing_is_quick_and_imports_nothing_heavy(path: Path, parsed: dict[str, Any]) -> None:
-    """Marginal CPU time: the dag-processor has Airflow itself in memory before it forks."""
+    """Marginal CPU time, by a yardstick; the dag-processor has Airflow in memory before it forks."""
     measured = parsed[path.stem]
     assert measured["already"] == [], "Airflow itself now imports these; measure otherwise"
     assert measured["loaded"] == [], f"{path.name}: import these inside the task"
