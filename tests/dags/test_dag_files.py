@@ -17,12 +17,12 @@ from tests.airflow_home import ROOT, child_environment
 FOLDER = ROOT / "dags"
 FILES = [FOLDER / f"{dag_id}.py" for dag_id in DAG_IDS]
 HEAVY = ("tensorflow", "feast", "great_expectations", "mlflow", "pandas")
-LIMIT = 6.0
-"""Time to parse a file, in times of a loop of three million passes: .1 s on an idle machine, more on a
-busy one, as parsing is."""
+LIMIT = 200
+"""Modules that a file may bring along. Counted, not timed: the dag-processor parses again and again, and
+how long a parse takes says more of the machine."""
 
 MEASURE = """
-import json, os, runpy, sys, time
+import json, os, runpy, sys
 import airflow.sdk
 import airflow.dag_processing.dagbag
 import airflow.models.serialized_dag
@@ -35,15 +35,11 @@ for path in sys.argv[1:]:
     if os.fork():  # as the dag-processor does for each file
         os.wait()
         continue
-    began = time.process_time()
+    known = set(sys.modules)
     runpy.run_path(path, run_name="dag_file")
-    seconds = time.process_time() - began
-    began = time.process_time()
-    for _ in range(3_000_000):
-        pass
-    yardstick = time.process_time() - began
+    modules = len(set(sys.modules) - known)
     loaded = [m for m in heavy if m in sys.modules]
-    measured = {{"path": path, "seconds": seconds / yardstick, "loaded": loaded, "already": already}}
+    measured = {{"path": path, "modules": modules, "loaded": loaded, "already": already}}
     print("MEASURED" + json.dumps(measured), flush=True)
     os._exit(0)
 """
@@ -57,7 +53,7 @@ def bag() -> Any:
 
 
 def parse_in_fresh_process(*paths: Path) -> dict[str, dict[str, Any]]:
-    """`{stem: {"seconds", "loaded", "already"}}`."""
+    """`{stem: {"modules", "loaded", "already"}}`."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEASURE.format(heavy=HEAVY), *map(str, paths)],
         env=child_environment(),
@@ -97,19 +93,17 @@ def test_all_files_can_be_imported(bag: Any) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_parsing_is_quick_and_imports_nothing_heavy(path: Path, parsed: dict[str, Any]) -> None:
-    """Marginal CPU time, by a yardstick; the dag-processor has Airflow in memory before it forks."""
+def test_parsing_imports_little_and_nothing_heavy(path: Path, parsed: dict[str, Any]) -> None:
+    """Beside Airflow itself, which the dag-processor has in memory before it forks."""
     measured = parsed[path.stem]
     assert measured["already"] == [], "Airflow itself now imports these; measure otherwise"
     assert measured["loaded"] == [], f"{path.name}: import these inside the task"
-    seconds = measured["seconds"]
-    if seconds >= LIMIT:  # caches may have been cold
-        seconds = parse_in_fresh_process(path)[path.stem]["seconds"]
-    assert seconds < LIMIT, f"{path.name}: move imports into the tasks"
+    assert measured["modules"] < LIMIT, f"{path.name}: move imports into the tasks"
 
 
 def test_a_heavy_import_would_be_seen(parsed: dict[str, Any]) -> None:
     assert parsed["guilty"]["loaded"] == ["pandas"]
+    assert parsed["guilty"]["modules"] > LIMIT
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
