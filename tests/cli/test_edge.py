@@ -189,7 +189,8 @@ def test_a_command_that_is_ended_takes_its_server_along(
         text=True,
     )
     assert command.stdout is not None
-    assert command.stdout.readline() == "ready\n"
+    with command.stdout:
+        assert command.stdout.readline() == "ready\n"
     pid = embedded.running_pid(home)
     assert pid is not None
     command.send_signal(number)

@@ -37,6 +37,7 @@ def family() -> Iterator[tuple[subprocess.Popen[str], int]]:
         if psutil.pid_exists(pid):
             psutil.Process(pid).kill()
     parent.wait()
+    parent.stdout.close()
 
 
 def gone(pid: int) -> bool:
