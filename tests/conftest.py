@@ -17,8 +17,10 @@ import pytest
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.schema import migrate
+from recloop.home import keep_private
 from recloop.settings import PROJECT, Settings
 
+keep_private()  # as in every process of the product
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg2
 
 from recloop.database import postgres_process
-from recloop.database.connection import connect
+from recloop.database.connection import RECOVERY_PATIENCE, connect
 from recloop.database.postgres_process import running_pid
 from recloop.database.schema import migrate
 from recloop.errors import ServiceAway
@@ -26,8 +26,6 @@ from recloop.home import locked, make_private
 from recloop.settings import Settings
 
 DATABASE = "recloop"
-PATIENCE = 60.0
-"""Seconds that a server which recovers from a crash is waited for."""
 QUIET = 3.0
 """Seconds of waiting that need no word."""
 STARTS = 3
@@ -56,7 +54,7 @@ def is_embedded(settings: Settings) -> bool:
     return settings.database_url in ("", url_of(str(settings.home.resolve() / "postgres")))
 
 
-def ensure_running(home: Path, patience: float = PATIENCE) -> str:
+def ensure_running(home: Path, patience: float = RECOVERY_PATIENCE) -> str:
     """Start the server if it is not running; return the URL of its `recloop` database.
 
     A server that recovers from a crash is waited for, with a word of it on the log.
@@ -94,7 +92,7 @@ def _wait_until_it_answers(home: Path, data: Path, patience: float) -> None:
             starts += 1
             _wait_for_note(home, postgres_process.launch(data))
         try:
-            _create_database(with_database(address(home), "postgres"), DATABASE)
+            _create_database(with_database(address(home), "postgres"), DATABASE, patience=0)
             return
         except ServiceAway as error:
             waited = time.monotonic() - began
@@ -168,9 +166,9 @@ def end_idle_transactions(url: str, after: str = "60s") -> None:
         connection.close()
 
 
-def _create_database(url: str, name: str) -> None:
+def _create_database(url: str, name: str, patience: float = RECOVERY_PATIENCE) -> None:
     """`url` names any database that is there."""
-    connection = connect(url, patience=0)
+    connection = connect(url, patience=patience)
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:

@@ -41,6 +41,8 @@ ACCESS = (
 PG_HBA = ACCESS + "local all all peer map=recloop\n"
 OPTIONS = ("-h", "", "-c", "unix_socket_permissions=0700")
 """A socket alone, and no port."""
+_outliving: list[subprocess.Popen[bytes]] = []
+"""Servers that this process started: Python warns of those that it forgets while they run."""
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+ \w+ \[\d+\] ")
 PG_IDENT = ACCESS + 'recloop "{user}" all\n'
 
@@ -125,13 +127,15 @@ def launch(data: Path) -> subprocess.Popen[bytes]:
     log = data / "log"
     with log.open("ab") as file:
         _hand_over(log)
-        return subprocess.Popen(
+        server = subprocess.Popen(
             [str(_programs(data) / "postgres"), "-D", str(data), *OPTIONS, "-k", str(data)],
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the command, not for its server
             **_run_as(data),
         )
+    _outliving.append(server)
+    return server
 
 
 def end(pid: int, patience: float = 30) -> None:
@@ -151,7 +155,8 @@ def last_words(data: Path) -> str:
         lines = (data / "log").read_text(errors="replace").splitlines()[-3:]
     except OSError:
         lines = []
-    return "; ".join(STAMP.sub("", line).strip() for line in lines) or "its log is empty"
+    said = dict.fromkeys(STAMP.sub("", line).strip() for line in lines)
+    return "; ".join(said).rstrip(".") or "its log is empty"
 
 
 def _initdb(data: Path) -> None:

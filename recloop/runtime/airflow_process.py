@@ -47,6 +47,8 @@ from recloop.settings import CLIENT_NAME, Settings
 
 START_TIMEOUT = 240.0
 """Seconds until Airflow has to be healthy; on two busy cores the first start takes about 45."""
+ASKED_AGAIN = 3
+"""Times that an api-server which does not answer is asked again before it is ended."""
 STOP_TIMEOUT = 8.0
 """Seconds between SIGTERM and SIGKILL; a scheduler without tasks needs six."""
 
@@ -85,6 +87,10 @@ def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
     database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     _migrate(settings, environment)
     wrong = {complaint.component: complaint for complaint in _look(state, database)}
+    for _ in range(ASKED_AGAIN):
+        if not any(complaint.kind == "silent" for complaint in wrong.values()):
+            break
+        wrong = {complaint.component: complaint for complaint in _look(state, database)}
     for name in COMPONENTS:
         if name in wrong and wrong[name].kind != "starting":
             start_again(settings, state, name, environment)

@@ -30,6 +30,9 @@ SUPERVISOR = "supervisor"
 LOCK = "airflow"
 DEFAULT_PORT = 8080
 
+_outliving: list[subprocess.Popen[bytes]] = []
+"""What this process started: Python warns of processes that it forgets while they run."""
+
 State = dict[str, Any]
 """`{"port", "processes": {component: record}, "supervisor": record, "former": [record]}`; the former
 are sessions of components that were replaced, in which a task may still be at work."""
@@ -101,4 +104,5 @@ def spawn(
             start_new_session=True,
             umask=UMASK,
         )
+    _outliving.append(process)
     return sessions.record_of(process.pid)

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
+from recloop.errors import ServiceAway
 from recloop.runtime import sessions
 from recloop.runtime.components import COMPONENTS, SUPERVISOR, State
 from recloop.runtime.environment import HOST, PARALLELISM
@@ -38,7 +40,8 @@ JOBS = {
     "triggerer": "TriggererJob",
 }
 
-Kind = Literal["dead", "starting", "hangs", "stuck"]
+Kind = Literal["dead", "starting", "hangs", "silent", "stuck"]
+"""Silent is an api-server that gives no answer: it hangs, or the machine has more to do than it can."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,10 @@ class Evidence:
     silence: str = ""
     """Why the api-server gives no good answer; empty if it does."""
     executors_at_work: int = 0
+    tasks: int = 0
+    """Tasks that the scheduler handed to its executors and that have not ended: queued and running."""
     queued_since: datetime | None = None
-    """When the scheduler handed the oldest task that waits now to its executors."""
+    """When the oldest of those was handed over that does not run yet."""
     lost_idle: int = 0
     """Executor processes that died with nothing to do. One of the idle ones holds the lock of the
     queue of tasks, and takes it along: then no other ever gets a task."""
@@ -81,7 +86,7 @@ def judge(seen: Evidence) -> list[Complaint]:
             found.append(Complaint(name, "dead", "does not run"))
         elif name == "api-server":
             if seen.silence:
-                found.append(_late(seen, name, f"does not answer: {seen.silence}"))
+                found.append(_late(seen, name, f"does not answer: {seen.silence}", "silent"))
         elif name in JOBS:
             beat = seen.beats.get(name)
             if beat is None:
@@ -94,15 +99,17 @@ def judge(seen: Evidence) -> list[Complaint]:
     return found
 
 
-def _late(seen: Evidence, name: str, text: str) -> Complaint:
+def _late(seen: Evidence, name: str, text: str, otherwise: Kind = "hangs") -> Complaint:
     """A component that has yet to show itself: it starts, or has taken too long for that."""
     starting = seen.now - seen.started[name] < STARTING
-    return Complaint(name, "starting" if starting else "hangs", text)
+    return Complaint(name, "starting" if starting else otherwise, text)
 
 
 def _stuck(seen: Evidence) -> list[Complaint]:
     waited = timedelta() if seen.queued_since is None else seen.now - seen.queued_since
-    if waited > QUEUED and seen.executors_at_work < PARALLELISM:
+    # One that an executor has taken up is queued until its process has told the api-server.
+    untaken = seen.tasks - seen.executors_at_work
+    if waited > QUEUED and untaken > 0 and seen.executors_at_work < PARALLELISM:
         text = (
             f"starts no task: one is queued for {waited.total_seconds():.0f} s while "
             f"{PARALLELISM - seen.executors_at_work} of {PARALLELISM} executor processes are free"
@@ -122,6 +129,9 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
         connection: to Airflow's database, in autocommit mode.
         silence: what `silence_of_api` found, now or lately.
         lost_idle: see `Evidence`.
+
+    Raises:
+        ServiceAway: the connection was lost.
     """
     records = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
     started = {
@@ -129,8 +139,28 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
         for name, record in records.items()
         if sessions.alive(record)
     }
+    try:
+        beats, tasks, queued_since = _ask_database(connection, started)
+    except psycopg2.Error as error:
+        raise ServiceAway(f"Airflow's database is away: {str(error).strip()}") from None
+    return Evidence(
+        now=datetime.now(UTC),
+        started=started,
+        beats=beats,
+        silence=silence,
+        executors_at_work=len(sessions.executors(records.get("scheduler")).at_work),
+        tasks=tasks,
+        queued_since=queued_since,
+        lost_idle=lost_idle,
+    )
+
+
+def _ask_database(
+    connection: Connection, started: Mapping[str, datetime]
+) -> tuple[dict[str, datetime], int, datetime | None]:
+    """The last heartbeat of each process, the scheduler's tasks, and since when one of them waits."""
     beats: dict[str, datetime] = {}
-    queued_since = None
+    tasks, queued_since = 0, None
     with connection.cursor() as cursor:
         for name, job_type in JOBS.items():
             if name not in started:
@@ -144,20 +174,13 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
                 beats[name] = beat
                 if name == "scheduler":
                     cursor.execute(
-                        "select min(queued_dttm) from task_instance "
-                        "where state = 'queued' and queued_by_job_id = %s",
+                        "select count(*), min(queued_dttm) filter (where state = 'queued') "
+                        "from task_instance "
+                        "where state in ('queued', 'running') and queued_by_job_id = %s",
                         (job_id,),
                     )
-                    (queued_since,) = cursor.fetchone() or (None,)
-    return Evidence(
-        now=datetime.now(UTC),
-        started=started,
-        beats=beats,
-        silence=silence,
-        executors_at_work=len(sessions.executors(records.get("scheduler")).at_work),
-        queued_since=queued_since,
-        lost_idle=lost_idle,
-    )
+                    tasks, queued_since = cursor.fetchone() or (0, None)
+    return beats, tasks, queued_since
 
 
 def silence_of_api(state: State) -> str:

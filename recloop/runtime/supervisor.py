@@ -18,7 +18,6 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from recloop.database import embedded
@@ -44,7 +43,7 @@ EVERY = 3.0
 """Seconds between two looks."""
 ASK_EVERY = 4
 """Looks between two questions to the api-server, whose answer costs it more than a look does."""
-PATIENCE: Mapping[Kind, float] = {"dead": 0.0, "hangs": 15.0, "stuck": 6.0}
+PATIENCE: Mapping[Kind, float] = {"dead": 0.0, "hangs": 15.0, "silent": 45.0, "stuck": 6.0}
 """Seconds for which a complaint has to stand. A machine that slept wakes up with old heartbeats."""
 FIRST_DELAY = 5.0
 LONGEST_DELAY = 120.0
@@ -133,9 +132,9 @@ class Watchman:
                 for complaint in judge(look(state, connection, self._silence, self._lost_idle))
                 if complaint.component in COMPONENTS
             ]
-        except psycopg2.Error as error:
+        except ServiceAway:
             self._connection = None
-            raise ServiceAway(f"Airflow's database is away: {str(error).strip()}") from None
+            raise
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
