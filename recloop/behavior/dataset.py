@@ -26,6 +26,10 @@ WEEKDAYS: tuple[Weekday, ...] = (
 )  # fmt: skip
 
 
+SMALLEST, LARGEST = 1e-9, 1e12
+"""Sizes of numbers other than 0. Between them ratios, products, squares and sums stay finite."""
+
+
 class WindowSection(Section):
     length: Length = "week"
     warm_up: int = Field(default=26, ge=1)
@@ -88,7 +92,7 @@ class LearnFrom(Section):
     """Which events are positives for the model."""
 
     types: tuple[str, ...]
-    minimum_value: float | None = None
+    minimum_value: float | None = Field(default=None, allow_inf_nan=False)
 
 
 class Event(Section):
@@ -157,10 +161,22 @@ class Rules(Section):
     """Every text must match; others were read in a wrong encoding."""
     positive_price: bool = False
     positive_value_for: tuple[str, ...] = ()
-    value_between: tuple[float, float] | None = None
-    price_between: tuple[float, float] | None = None
+    value_between: tuple[float, float] = (-1e9, 1e9)
+    price_between: tuple[float, float] = (0.0, 1e9)
+    """Of prices above zero; a price below (where `positive_price` allows one) by its distance from 0."""
 
     _patterns = field_validator("item_pattern", "user_pattern", "text_pattern")(portable_expression)
+
+    @field_validator("value_between", "price_between")
+    @classmethod
+    def _computable(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        low, high = bounds
+        if not -LARGEST <= low < high <= LARGEST:  # so that NaN is refused, too
+            raise ValueError(
+                f"{list(bounds)} should be [lowest, highest] within {-LARGEST:g} and {LARGEST:g}, where "
+                "sums and products of numbers stay finite; use another unit."
+            )
+        return bounds
 
 
 class DatasetSpec(Section):

@@ -163,7 +163,7 @@ def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any]
     texts = pd.Series(columns[name], dtype=object)
     codes, unique = pd.factorize(texts)
     stripped = pd.Series([text.strip() for text in unique], dtype=object)
-    numbers = pd.to_numeric(stripped, errors="coerce").astype("float64").to_numpy()
+    numbers = pd.to_numeric(stripped, errors="coerce").astype("float64").to_numpy() + 0.0  # no -0.0
     finite = np.isfinite(numbers)
     bad = ~finite & (stripped != "").to_numpy(dtype=bool)
     shown = [repr(float(n)) if ok else NULL for n, ok in zip(numbers, finite, strict=True)]

@@ -9,8 +9,10 @@ select
     floor(extract(epoch from event_timestamp) / 86400)::int as day,
     {learnable} as learnable,
     event_type = 'cancel' as cancelled,
-    price,
-    value * coalesce(price, 0) as amount
+    -- NULL beyond any bound that a row rule can have: of events accepted before rules had bounds
+    case when abs(price) <= 1e12 then price end as price,
+    case when abs(value) <= 1e12 and abs(coalesce(price, 0)) <= 1e12
+        then value * coalesce(price, 0) end as amount
 from behavior.event
 where event_timestamp >= to_timestamp((%(first_day)s - 28) * 86400.0)
   and event_timestamp < to_timestamp((%(last_day)s + 1) * 86400.0);

@@ -9,7 +9,7 @@ from __future__ import annotations
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.dataset import LARGEST, SMALLEST, DatasetSpec
 from recloop.behavior.lines import LANDING_COLUMNS
 from recloop.errors import BadInput
 from recloop.validation.rows import CONFLICT, parameters, row_rules
@@ -39,12 +39,13 @@ insert into behavior.checked ({columns}, rules, duplicate, price_ratio)
 with usual as (
     select item_id, percentile_cont(0.5) within group (order by price) as usual_price
     from behavior.event join behavior.item using (item_key)
-    where window_key = any(%(trailing)s) and price > 0
+    where window_key = any(%(trailing)s) and price between {smallest} and {largest}
         and event_timestamp >= %(since)s and event_timestamp < %(start)s
     group by item_id
 ), own as (
     select item_id, percentile_cont(0.5) within group (order by price) as own_price
-    from line where price > 0 group by item_id having count(*) >= {own_prices}
+    from line where price between {smallest} and {largest}
+    group by item_id having count(*) >= {own_prices}
 ), accepted as (
     select event_id, content_hash from behavior.event
     where event_id in (select event_id from line) {same_time}
@@ -54,7 +55,8 @@ with usual as (
     select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
     where event_id in (select event_id from line) {same_window}
 ), compared as (
-    select line.*, price / coalesce(usual_price, own_price) as price_ratio,
+    select line.*, case when price = 0 or abs(price) between {smallest} and {largest}  -- no overflow
+            then price / coalesce(usual_price, own_price) end as price_ratio,
         row_number() over (partition by event_id, content_hash order by file_id, line_no) > 1
             or known.content_hash is not null as duplicate
     from line left join known using (event_id, content_hash)
@@ -98,6 +100,8 @@ def check_lines(
     statement = CHECK.format(
         columns=", ".join(LANDING_COLUMNS),
         own_prices=OWN_PRICES,
+        smallest=SMALLEST,
+        largest=LARGEST,
         predicates=predicates,
         conflict=CONFLICT.name,
         same_time=SAME_TIME if timed else "",

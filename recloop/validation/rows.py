@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.dataset import SMALLEST, DatasetSpec
 from recloop.behavior.ids import LONGEST_INDEXED
 from recloop.validation.thresholds import Limits
 
@@ -144,30 +144,29 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
                 f"Check column {event.value!r} and event.type_when.",
             )
         )
-    if rules.value_between is not None:
+    if event.value is not None:
         low, high = rules.value_between
         table.append(
             RowRule(
                 "value_out_of_range",
-                "value not between %(value_low)s and %(value_high)s",
-                f"{event.value} lies between {low:g} and {high:g}",
-                "Check the unit, or correct rules.value_between.",
-                between,
-                {"column": "value", "min_value": low, "max_value": high},
+                f"value not between %(value_low)s and %(value_high)s or {_vanishes('value')}",
+                f"{event.value} lies between {low:g} and {high:g}, and is 0 or at least {SMALLEST:g}",
+                "Check the unit, or correct rules.value_between in the dataset file.",
             )
         )
     if event.price is not None:
         ratio = limits.rows.price_ratio
-        if rules.price_between is not None:
-            low, high = rules.price_between
-            table.append(
-                RowRule(
-                    "price_out_of_range",
-                    "price > 0 and price not between %(price_low)s and %(price_high)s",
-                    f"prices lie between {low:g} and {high:g}",
-                    "Check the unit of prices, or correct rules.price_between.",
-                )
+        low, high = rules.price_between
+        size = "abs(price)" if low >= 0 else "price"
+        table.append(
+            RowRule(
+                "price_out_of_range",
+                f"price <> 0 and {size} not between %(price_low)s and %(price_high)s "
+                f"or {_vanishes('price')}",
+                f"prices lie between {max(low, SMALLEST):g} and {high:g}",
+                "Check the unit of prices, or correct rules.price_between in the dataset file.",
             )
+        )
         table.append(
             RowRule(
                 "implausible_price",
@@ -203,6 +202,10 @@ def _id_rules(whose: str, column: str, spec: DatasetSpec) -> list[RowRule]:
     ]
 
 
+def _vanishes(column: str) -> str:
+    return f"{column} <> 0 and abs({column}) < {SMALLEST}"
+
+
 CONFLICT = RowRule(
     "conflicting_event_id",
     "false",  # needs the other lines: `checking.py` finds it after all other rules
@@ -214,8 +217,8 @@ CONFLICT = RowRule(
 def parameters(spec: DatasetSpec, limits: Limits) -> dict[str, Any]:
     """Values for the predicates."""
     rules = spec.rules
-    value_low, value_high = rules.value_between or (None, None)
-    price_low, price_high = rules.price_between or (None, None)
+    value_low, value_high = rules.value_between
+    price_low, price_high = rules.price_between
     return {
         "longest_id": spec.ids.longest,
         "text_pattern": rules.text_pattern,

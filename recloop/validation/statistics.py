@@ -17,7 +17,7 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import DatasetSpec, Period
+from recloop.behavior.dataset import LARGEST, SMALLEST, DatasetSpec, Period
 from recloop.ledger import windows as ledger
 from recloop.validation.thresholds import WindowLimits
 from recloop.windows import Window
@@ -62,6 +62,8 @@ def measure(
             "start": window.start,
             "trailing": trailing,
             "types": list(spec.event.positives.types),
+            "smallest": SMALLEST,
+            "largest": LARGEST,
         },
     )
     names = [column.name for column in cursor.description or ()]

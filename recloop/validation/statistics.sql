@@ -49,11 +49,12 @@ select
     (select count(*) from good) as good,
     (select max(event_timestamp) from line) as newest,
     (select percentile_cont(0.5) within group (order by price) from line
-        where price > 0 and event_type = any(%(types)s)) as price_median,
+        where price between %(smallest)s and %(largest)s and event_type = any(%(types)s)) as price_median,
     (select percentile_cont(0.5) within group (order by value) from line
-        where event_type = any(%(types)s)) as value_median,
+        where abs(value) <= %(largest)s and event_type = any(%(types)s)) as value_median,
     (select avg((abs(ln(good.price / usual.price)) > ln(1.5))::int)::float8
-        from good join usual using (item_id) where good.price > 0 and usual.price > 0) as price_shift,
+        from good join usual using (item_id)
+        where good.price > 0 and usual.price between %(smallest)s and %(largest)s) as price_shift,
     (select item_drift::float8 from drift) as item_drift,
     (select avg((not shown)::int)::float8 from text) as changed_text_share,
     (select count(*) from pair) as pairs,
