@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
@@ -68,11 +69,16 @@ class Window(BaseModel):
     start: datetime
     end: datetime
 
-    @property
-    def days(self) -> list[date]:
-        """The calendar days (UTC) that the window covers, oldest first."""
-        count = (self.end - self.start).days
-        return [(self.start + timedelta(days=n)).date() for n in range(count)]
+    def days(self, zone: ZoneInfo) -> list[date]:
+        """The days whose noon in `zone` lies in the window, oldest first. Each day is of one window;
+        in UTC a window is made of whole days."""
+        first = self.start.astimezone(zone).date()
+        days = (first + timedelta(days=n) for n in range((self.end - self.start).days + 1))
+        return [
+            day
+            for day in days
+            if self.start <= datetime(day.year, day.month, day.day, 12, tzinfo=zone) < self.end
+        ]
 
 
 class WindowCalendar:

@@ -6,7 +6,7 @@ Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: rea
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -44,6 +44,7 @@ class Period(Section):
     start: datetime | None = None
     end: datetime | None = None
     closed_weekdays: tuple[Weekday, ...] = ()
+    """These, and `closed_days`, are days in `event.timezone`."""
     closed_days: tuple[date, ...] = ()
 
     @model_validator(mode="after")
@@ -68,11 +69,12 @@ class Period(Section):
         """Whether the file says which days are closed, so that every other day must have lines."""
         return bool(self.closed_weekdays or self.closed_days)
 
-    def is_open(self, day: date) -> bool:
-        """Whether lines are due on that day (UTC)."""
+    def is_open(self, day: date, zone: ZoneInfo) -> bool:
+        """Whether lines are due on that day, as the shop in `zone` has it."""
+        begins = datetime(day.year, day.month, day.day, tzinfo=zone)
         return (
-            (self.start is None or day >= self.start.date())
-            and (self.end is None or datetime(day.year, day.month, day.day, tzinfo=UTC) < self.end)
+            (self.start is None or day >= self.start.astimezone(zone).date())
+            and (self.end is None or begins < self.end)
             and WEEKDAYS[day.weekday()] not in self.closed_weekdays
             and day not in self.closed_days
         )
@@ -106,7 +108,7 @@ class Event(Section):
     timestamp_format: str = "iso"
     """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
     timezone: str = "UTC"
-    """Zone of times that carry no offset."""
+    """The shop's: zone of times that carry no offset, and of the days and hours that it is open."""
     ordered: bool = False
     """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
     value: str | None = None

@@ -61,5 +61,18 @@ def quarantined_since(
     ]
 
 
+def undated_near(cursor: Cursor, window_key: str) -> dict[str, int]:
+    """Lines by rule that have no usable time and lie beside lines of this window in their file.
+
+    They are lines of no window; that they are lost counts in this one.
+    """
+    cursor.execute(
+        "select rule, count(*) from behavior.quarantine join behavior.source_file using (file_id) "
+        "where near_window = %s and window_key is null and state = 'landed' group by rule order by rule",
+        (window_key,),
+    )
+    return {rule: int(count) for rule, count in cursor.fetchall()}
+
+
 def _short(text: str, width: int = 700) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import LARGEST, SMALLEST, DatasetSpec, Period
+from recloop.behavior.dataset import LARGEST, SMALLEST, DatasetSpec
 from recloop.ledger import windows as ledger
+from recloop.validation.quarantine import undated_near
 from recloop.validation.thresholds import WindowLimits
 from recloop.windows import Window
 
@@ -62,6 +64,7 @@ def measure(
             "start": window.start,
             "trailing": trailing,
             "types": list(spec.event.positives.types),
+            "zone": spec.event.timezone,
             "smallest": SMALLEST,
             "largest": LARGEST,
         },
@@ -81,11 +84,16 @@ def measure(
         rule: [before[key] for key in keys if key in before]
         for rule, keys in ledger.overruled(cursor, trailing).items()
     }
-    due = [day for day in window.days if spec.period.is_open(day)]
+    zone = ZoneInfo(spec.event.timezone)
+    due = [day for day in window.days(zone) if spec.period.is_open(day, zone)]
+    raw["zone"] = zone.key
+    raw["undated"] = undated_near(cursor, window.key)
     raw["open_days"] = len(due)
-    raw["quarantined_share"] = _share(raw["lines"] - raw["good"], raw["lines"])
+    undated = sum(raw["undated"].values())
+    lost = raw["lines"] - raw["good"] + undated
+    raw["quarantined_share"] = _share(lost, raw["lines"] + undated)
     raw["volume"] = raw["lines"] / len(due) if due else None
-    values, details = _compare(raw, list(before.values()), overruled, due, spec, limits)
+    values, details = _compare(raw, list(before.values()), overruled, window, due, spec, limits)
     if spec.live and newest is not None:
         end = min(window.end, as_of) if as_of else window.end
         values["freshness_days"] = max(0.0, (end - newest) / timedelta(days=1))
@@ -101,6 +109,7 @@ def _compare(
     raw: dict[str, Any],
     before: list[dict[str, Any]],
     overruled: dict[str, list[dict[str, Any]]],
+    window: Window,
     due: list[date],
     spec: DatasetSpec,
     limits: WindowLimits,
@@ -121,9 +130,11 @@ def _compare(
         found = [x for x in (relate(float(now), level) for level in levels) if x is not None]
         return min(found, key=far, default=None)
 
-    missing = _missing_days(raw, before if enough else [], due, spec)
-    closed = [day for day in raw["days"] if not spec.period.is_open(date.fromisoformat(day))]
-    silence, where = _longest_silence(raw, before if enough else [], spec.period, due)
+    clock = _ShopClock(window, spec)
+    hours = [b["hours"] for b in before if b.get("zone", "UTC") == raw["zone"]] if enough else []
+    missing = _missing_days(raw, hours, clock, due)
+    closed = [day for day in raw["days"] if not clock.is_open(date.fromisoformat(day))]
+    silence, where = _longest_silence(raw, hours, clock)
     values = {
         "minimum_lines": float(raw["lines"]) if due else None,
         "volume_ratio": against("volume_ratio", "volume", _ratio_to_median, _factor)
@@ -160,46 +171,83 @@ def _compare(
     return values, {name: text for name, text in details.items() if text}
 
 
+@dataclass(frozen=True)
+class _ShopClock:
+    """Days and hours of a window by the shop's clock. At its ends, a window has parts of days."""
+
+    window: Window
+    spec: DatasetSpec
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.spec.event.timezone)
+
+    def is_open(self, day: date) -> bool:
+        return self.spec.period.is_open(day, self.zone)
+
+    def hours(self, day: date) -> dict[str, datetime]:
+        """Of the day's hours those within the window and the period: "3-14" to when it begins (UTC).
+
+        An hour that the clock skips is none.
+        """
+        found, end = {}, self.spec.period.end
+        for hour in range(24):
+            local = datetime(day.year, day.month, day.day, hour, tzinfo=self.zone)
+            begins = local.astimezone(UTC)
+            skipped = begins.astimezone(self.zone).hour != hour
+            over = end is not None and begins + timedelta(hours=1) > end
+            if self.window.start <= begins < self.window.end and not (skipped or over):
+                found[f"{day.isoweekday()}-{hour}"] = begins
+        return found
+
+    def days(self) -> list[date]:
+        """Open days that the window has a part of, oldest first."""
+        first = self.window.start.astimezone(self.zone).date()
+        days = [
+            first + timedelta(days=n) for n in range((self.window.end - self.window.start).days + 1)
+        ]
+        return [day for day in days if self.is_open(day) and self.hours(day)]
+
+
 def _missing_days(
-    raw: dict[str, Any], before: list[dict[str, Any]], due: list[date], spec: DatasetSpec
+    raw: dict[str, Any], before: list[dict[str, int]], clock: _ShopClock, due: list[date]
 ) -> list[date]:
-    """Open days without a line: any, if the calendar is declared; else those of usual weekdays."""
-    absent = [day for day in due if day.isoformat() not in raw["days"]]
-    if spec.period.calendar_known:
-        return absent
+    """Open days without a line: any whole one, if the calendar is declared; else those that had lines
+    on the same weekday, in the same hours, of every trailing window (`before`, by hour)."""
 
     def usual(day: date) -> bool:
-        weekday = str(day.isoweekday())
-        totals = [
-            sum(n for hour, n in b["hours"].items() if hour.split("-")[0] == weekday)
-            for b in before
-        ]
+        totals = [sum(hours.get(name, 0) for name in clock.hours(day)) for hours in before]
         return bool(totals) and min(totals) >= USUAL_LINES
 
-    return [day for day in absent if usual(day)]
+    def whole(day: date) -> bool:
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=clock.zone)
+        margin = timedelta(hours=12)
+        return clock.window.start <= noon - margin and noon + margin <= clock.window.end
+
+    known = clock.spec.period.calendar_known
+    absent = [day for day in due if day.isoformat() not in raw["days"]]
+    return [day for day in absent if (known and whole(day)) or usual(day)]
 
 
 def _longest_silence(
-    raw: dict[str, Any], before: list[dict[str, Any]], period: Period, due: list[date]
+    raw: dict[str, Any], before: list[dict[str, int]], clock: _ShopClock
 ) -> tuple[float | None, str]:
     """The most consecutive hours of one open day without a line although all are usually busy."""
     if not before or not raw["lines"]:
         return None, ""
     longest, where = 0, ""
-    for day in due:
+    for day in clock.days():
         if day.isoformat() not in raw["days"]:
             continue  # a missing day, which has a rule of its own
         run = 0
-        for hour in range(24):
-            name = f"{day.isoweekday()}-{hour}"
-            begins = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
-            over = period.end is not None and begins + timedelta(hours=1) > period.end
-            if over or min(b["hours"].get(name, 0) for b in before) < USUAL_LINES:
+        for name, begins in clock.hours(day).items():
+            if min(hours.get(name, 0) for hours in before) < USUAL_LINES:
                 continue
             run = 0 if name in raw["hours"] else run + 1
             if run > longest:
                 longest = run
-                where = f"{day:%A} {day} until {begins + timedelta(hours=1):%H:%M} UTC"
+                until = (begins + timedelta(hours=1)).astimezone(clock.zone)
+                where = f"{day:%A} {day} until {until:%H:%M} {clock.zone.key}"
     return float(longest), where
 
 
@@ -222,4 +270,8 @@ def _rise(now: float, usual: list[float]) -> float:
 
 
 def _smoothed_ratio(now: float, usual: list[float]) -> float:
-    return (now + SMOOTHING) / (statistics.fmean(usual) + SMOOTHING)
+    """A fall is measured from the mean, a rise from the largest: at the start of a history, when ever
+    more pairs were seen before, the share rises from window to window by itself."""
+    mean, largest = statistics.fmean(usual), max(usual)
+    base = mean if now < mean else min(now, largest)
+    return (now + SMOOTHING) / (base + SMOOTHING)

@@ -36,12 +36,12 @@ with line as materialized (
         where user_key in (select user_key from positive) and event_timestamp < %(start)s
             and event_type = any(%(types)s)
     ) earlier using (user_key, item_key)
-), hour as (            -- "3-14": Wednesday, 14:00 to 15:00 UTC
-    select extract(isodow from event_timestamp at time zone 'UTC')
-        || '-' || extract(hour from event_timestamp at time zone 'UTC') as name, count(*) as n
+), hour as (            -- "3-14": Wednesday, 14:00 to 15:00 by the shop's clock
+    select extract(isodow from event_timestamp at time zone %(zone)s)
+        || '-' || extract(hour from event_timestamp at time zone %(zone)s) as name, count(*) as n
     from line group by 1
 ), day as (
-    select (event_timestamp at time zone 'UTC')::date as name, count(*) as n from line group by 1
+    select (event_timestamp at time zone %(zone)s)::date as name, count(*) as n from line group by 1
 )
 select
     (select count(*) from behavior.checked where window_key = %(window)s) as all_lines,

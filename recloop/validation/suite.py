@@ -124,7 +124,8 @@ def window_rules(limits: WindowLimits, spec: DatasetSpec) -> list[WindowRule]:
         ),
         between(
             "repeat_pair_ratio",
-            "share of user-item pairs seen before, against the mean of trailing windows",
+            "share of user-item pairs seen before, against trailing windows: their mean if it fell, "
+            "their largest if it rose",
             f"Check that {event.user_id!r} and {event.item_id!r} belong together.",
         ),
     ]

@@ -17,6 +17,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.behavior.dating import remedies
 from recloop.contracts import Acceptance, RuleResult, ValidationReport
 from recloop.database.connection import connect
 from recloop.errors import BadInput, CheckCrashed, WindowRefused
@@ -189,6 +190,7 @@ def _judge(case: _Case, measured: Statistics | None, lines: int) -> list[RuleRes
             enough = measured is not None and total >= case.limits.window.minimum_compared
             results += [_of_rows(v, by_name[v.rule], case.limits, total, enough) for v in verdicts]
         if measured is not None:
+            results += _of_undated(measured, case)
             expected = window_rules(case.limits.window, case.spec)
             verdicts = judge.judge(
                 window, window_query(window.key, expected), window_suite(expected)
@@ -218,6 +220,30 @@ def _of_rows(
         passed=verdict.success or not judged,
         message=message,
     )
+
+
+def _of_undated(measured: Statistics, case: _Case) -> list[RuleResult]:
+    """Lines without a usable time, beside lines of the window: the shares of row rules bind them."""
+    counts = measured.raw["undated"]
+    total = measured.raw["lines"] + sum(counts.values())
+    results = []
+    for rule, count in counts.items():
+        tolerated, share = case.limits.rows.share_of(rule), count / total
+        judged = total >= case.limits.window.minimum_compared
+        message = (
+            f"{rule} = {share:.1%} of lines ({count} of {total}, with those beside the window's lines "
+            f"that have no window), limit {tolerated:.1%}. {remedies(case.spec)[rule]}"
+        )
+        results.append(
+            RuleResult(
+                name=rule,
+                value=round(share, 6),
+                limit=f"at most {tolerated:g}",
+                passed=share <= tolerated or not judged,
+                message=message,
+            )
+        )
+    return results
 
 
 def _of_window(verdict: Verdict, rule: WindowRule, measured: Statistics) -> RuleResult:

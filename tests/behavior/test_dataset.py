@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_the_shipped_files_load() -> None:
     assert retail.event.positives.types == ("purchase",)
     assert retail.identity == retail.read_columns
     assert not retail.live
-    assert not retail.period.is_open(date(2011, 6, 11))  # a Saturday
+    assert not retail.period.is_open(date(2011, 6, 11), ZoneInfo("UTC"))  # a Saturday
     assert not retail.period.is_open(date(2010, 11, 30))  # before the first line
     assert retail.period.is_open(date(2011, 12, 9))  # the last, until 13:00
     films = load_dataset(Settings(dataset="movielens"))
