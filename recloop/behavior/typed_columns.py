@@ -27,7 +27,7 @@ def column_texts(column: pyarrow.Array) -> list[str]:
         numbers = column.cast(_whole_type(kind)).to_pylist()
         return [
             _time_text(time, number)
-            for time, number in zip(column_times(column).tolist(), numbers, strict=True)
+            for time, number in zip(_moments(column).tolist(), numbers, strict=True)
         ]
     if pyarrow.types.is_time(kind) or pyarrow.types.is_duration(
         kind
@@ -42,22 +42,28 @@ def column_times(column: pyarrow.Array) -> pandas.Series | None:
     In the column's zone if it has one, else naive; null is NaT. Moments that pandas cannot hold come
     as `times.FAR_PAST` and `times.FAR_FUTURE`.
     """
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    dated = pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type)
+    return _moments(column) if dated else None
+
+
+def _moments(column: pyarrow.Array) -> pandas.Series:
     import numpy as np
     import pandas as pd
     import pyarrow
 
     from recloop.behavior.times import FAR_FUTURE, FAR_PAST
 
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     kind = column.type
-    if not (pyarrow.types.is_timestamp(kind) or pyarrow.types.is_date(kind)):
-        return None
     unit = "D" if pyarrow.types.is_date32(kind) else getattr(kind, "unit", "ms")
+    stored = np.dtype(f"datetime64[{unit}]")
     whole = column.cast(_whole_type(kind)).cast("int64")
-    low, high = (np.datetime64(bound, unit).astype("int64") for bound in (FAR_PAST, FAR_FUTURE))
+    low, high = np.array([FAR_PAST, FAR_FUTURE], stored).astype("int64")
     numbers = whole.fill_null(0).to_numpy(zero_copy_only=False).clip(low, high)
-    moments = numbers.astype(f"datetime64[{unit}]").astype("datetime64[ns]")
+    moments = numbers.astype(stored).astype("datetime64[ns]")
     moments[whole.is_null().to_numpy(zero_copy_only=False)] = np.datetime64("NaT")
     times = pd.Series(moments)
     zone = getattr(kind, "tz", None)

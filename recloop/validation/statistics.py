@@ -131,7 +131,7 @@ def _compare(
         return min(found, key=far, default=None)
 
     clock = _ShopClock(window, spec)
-    hours = [b["hours"] for b in before if b.get("zone", "UTC") == raw["zone"]] if enough else []
+    hours = [b["hours"] for b in before if b.get("zone", "UTC") == clock.zone.key] if enough else []
     missing = _missing_days(raw, hours, clock, due)
     closed = [day for day in raw["days"] if not clock.is_open(date.fromisoformat(day))]
     silence, where = _longest_silence(raw, hours, clock)

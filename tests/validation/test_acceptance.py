@@ -114,6 +114,7 @@ def values_of(settings: Settings, volume: float, before: list[float], overruled:
         raw(volume),
         [raw(lines) for lines in before],
         {"volume_ratio": [raw(lines) for lines in overruled]},
+        spec.calendar.parse("2024-01-05"),
         due,
         spec,
         load_limits(settings, spec).window,
