@@ -30,7 +30,7 @@ Learned = tuple[Queries, Interactions]
 RANKED_WINDOWS = 6
 """Of a rebuild: windows that the towers learn one by one, so that the ranker can; of a
 shorter history half."""
-LAST_WEEKS = 4
+LAST_DAYS = np.timedelta64(28, "D")
 
 
 class Ours:
@@ -49,13 +49,19 @@ class Ours:
         self._catalogue: Catalogue | None = None
         self._model: Cascade | None = None
 
-    def warm_up(self, history: Events, catalogue: Catalogue, now: np.datetime64) -> None:
-        step = np.timedelta64(7, "D")
+    def warm_up(
+        self,
+        history: Events,
+        catalogue: Catalogue,
+        now: np.datetime64,
+        length: np.timedelta64,
+    ) -> None:
+        self._last_windows = max(1, int(LAST_DAYS // length))
         start = history.times[0].astype("datetime64[D]").astype("datetime64[us]")
         while start < now:
-            low, high = np.searchsorted(history.times, [start, start + step])
-            self._take(history.take(slice(int(low), int(high))), start + step)
-            start += step
+            low, high = np.searchsorted(history.times, [start, start + length])
+            self._take(history.take(slice(int(low), int(high))), start + length)
+            start += length
         self._catalogue = catalogue
         self._model = self._rebuilt()
 
@@ -104,7 +110,7 @@ class Ours:
             replace(self._increment, patience=0),  # nothing is held out of the history
         )
         if self._way == "full + last 4 weeks":
-            for learned in windows[-LAST_WEEKS:]:
+            for learned in windows[-self._last_windows :]:
                 model.fit(*learned, replace(self._increment, patience=0), ranker=None)
         if self._way in ("increments", "static"):
             self._windows = []

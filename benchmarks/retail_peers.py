@@ -32,8 +32,14 @@ class Peer(ABC):
         self.parts: list[Events] = []
         self.now: np.datetime64 = np.datetime64(0, "us")
 
-    def warm_up(self, history: Events, catalogue: Catalogue, now: np.datetime64) -> None:
-        del catalogue
+    def warm_up(
+        self,
+        history: Events,
+        catalogue: Catalogue,
+        now: np.datetime64,
+        length: np.timedelta64,
+    ) -> None:
+        del catalogue, length
         self.parts, self.now = [history], now
         self.fit()
 

@@ -96,12 +96,16 @@ class Protocol:
     warm_up: int = 26
     windows: int | None = None
 
+    @property
+    def step(self) -> np.timedelta64:
+        """A window's length, in days."""
+        return np.timedelta64(DAYS[self.length], "D")
+
     def span(self, index: int) -> Span:
         """The window of that index; it may have no events."""
         times = self.log.events.times
         begin = times[0].astype("datetime64[D]").astype("datetime64[us]")
-        step = np.timedelta64(DAYS[self.length], "D")
-        start, end = begin + index * step, begin + (index + 1) * step
+        start, end = begin + index * self.step, begin + (index + 1) * self.step
         low, high = np.searchsorted(times, [start, end])
         return Span(index, start, end, int(low), int(high))
 
@@ -115,7 +119,7 @@ class Protocol:
             raise BadInput("there are no events; check what the dataset's TOML learns from.")
         times = self.log.events.times
         days = times[-1].astype("datetime64[D]") + 1 - times[0].astype("datetime64[D]")
-        filled = int(days // np.timedelta64(DAYS[self.length], "D"))
+        filled = int(days // self.step)
         spans = [self.span(index) for index in range(self.warm_up, filled)]
         spans = [span for span in spans if span.low < span.high][: self.windows]
         if not spans:
@@ -182,7 +186,7 @@ def run(system: System, protocol: Protocol, progress: Progress | None = None) ->
     history = protocol.log.events.take(slice(0, first.low))
     catalogue = protocol.log.catalogue(first.low)
     with warm_up.measuring():
-        system.warm_up(history, catalogue, first.start)
+        system.warm_up(history, catalogue, first.start, protocol.step)
     parts: dict[str, list[tuple[int, Int64, Float64]]] = {name: [] for name in SLICES}
     for done, span in enumerate(spans, 1):
         for request, relevant in protocol.questions(span):

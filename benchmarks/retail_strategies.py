@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.events import Catalogue, Events, Int64
-from benchmarks.retail_ours import LAST_WEEKS, Ours
+from benchmarks.retail_ours import Ours
 from benchmarks.retail_systems import Entry, Window
 from models.arrays import Interactions, Items, Queries
 from models.learning.recipes import NewIds
@@ -122,16 +122,22 @@ class Strategy(Ours):
         self._ids = NewIds(**change.ids)
         self._kept: deque[Cascade] = deque(maxlen=max(change.average_releases - 1, 1))
 
-    def warm_up(self, history: Events, catalogue: Catalogue, now: np.datetime64) -> None:
-        self._today = _day(now)
-        super().warm_up(history, catalogue, now)
+    def warm_up(
+        self,
+        history: Events,
+        catalogue: Catalogue,
+        now: np.datetime64,
+        length: np.timedelta64,
+    ) -> None:
+        self._today, self._days = _day(now), int(length // np.timedelta64(1, "D"))
+        super().warm_up(history, catalogue, now, length)
 
     def _rebuilt(self) -> Cascade:
-        recent = self._windows[-LAST_WEEKS:]
+        recent = self._windows[-self._last_windows :]
         model = super()._rebuilt()
         # The rebuild's last weeks are the first of a memory, if there is to be one.
         for age, (queries, interactions) in enumerate(reversed(recent)):
-            model.remember(queries, interactions, self._increment, self._today - 7 * age)
+            model.remember(queries, interactions, self._increment, self._today - self._days * age)
         return model
 
     def learn(self, window: Window) -> None:

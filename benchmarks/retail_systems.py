@@ -78,8 +78,19 @@ class Request:
 class System(Protocol):
     """A recommender under test. It keeps what it needs: each event is handed to it once."""
 
-    def warm_up(self, history: Events, catalogue: Catalogue, now: np.datetime64) -> None:
-        """Learn from all events before `now`."""
+    def warm_up(
+        self,
+        history: Events,
+        catalogue: Catalogue,
+        now: np.datetime64,
+        length: np.timedelta64,
+    ) -> None:
+        """Learn from all events before `now`.
+
+        Args:
+            length: of the protocol's windows, whole days. The first begins on the first event's day, the
+                last ends at `now`.
+        """
 
     def rank(self, request: Request) -> Int64:
         """Item keys int64 [U, k] of the request's catalogue, best first; 0 is an empty place."""

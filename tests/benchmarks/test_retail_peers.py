@@ -13,7 +13,7 @@ from benchmarks.retail_peers import AlsPartialFit, Ease, OwnCounts, Popularity
 from benchmarks.retail_systems import Request, Window, best, chosen, registered
 from recloop.errors import BadInput
 
-NOW = np.datetime64("2020-02-03", "us")
+NOW, WEEK = np.datetime64("2020-02-03", "us"), np.timedelta64(7, "D")
 
 
 def events(*lines: tuple[str, int, int]) -> Events:
@@ -49,7 +49,7 @@ def test_popularity_counts_the_last_four_weeks() -> None:
     # Item 1 was bought three times, but 28 days and more ago; 2 twice and 3 once since.
     old = [("2020-01-05", 1, 1)] * 3
     recent = [("2020-01-07", 1, 2), ("2020-02-02", 2, 2), ("2020-02-02", 2, 3)]
-    system.warm_up(events(*old, *recent), catalogue(1, 2, 3), NOW)
+    system.warm_up(events(*old, *recent), catalogue(1, 2, 3), NOW, WEEK)
     assert system.rank(request([1, 9], 1, 2, 3, 4)).tolist() == [[2, 3, 1]] * 2
     # A week later the purchase of January 7 is too old, and item 4 was bought twice.
     system.learn(window(("2020-02-04", 3, 4), ("2020-02-04", 3, 4), ("2020-02-05", 3, 3)))
@@ -64,7 +64,7 @@ def test_own_counts_come_first_then_what_is_popular() -> None:
         # User 2 bought item 4 once, and everybody buys item 3.
         ("2020-02-02", 2, 4), *[("2020-02-02", user, 3) for user in range(3, 9)],
     ]  # fmt: skip
-    system.warm_up(events(*lines), catalogue(1, 2, 3, 4), NOW)
+    system.warm_up(events(*lines), catalogue(1, 2, 3, 4), NOW, WEEK)
     ranked = system.rank(request([1, 2, 99], 1, 2, 3, 4, k=4)).tolist()
     assert ranked[0] == [1, 2, 3, 4]
     assert ranked[1] == [4, 3, 1, 2]
@@ -84,7 +84,7 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others() -> None:
     ]
     system = Ease(0)
     system.ridge = 2.0
-    system.warm_up(events(*lines), catalogue(1, 2, 3, 4, 5), NOW)
+    system.warm_up(events(*lines), catalogue(1, 2, 3, 4, 5), NOW, WEEK)
     expected = np.zeros((5, 5))
     for item in range(5):
         others = [other for other in range(5) if other != item]
@@ -99,7 +99,7 @@ def test_ease_decays_purchases_and_scores_the_unknown_as_nothing() -> None:
     week_ago = str(NOW - np.timedelta64(7, "D"))
     longer_ago = str(NOW - np.timedelta64(21, "D"))
     lines = [(longer_ago, 1, 1), (week_ago, 1, 1), (str(NOW), 1, 2)]
-    system.warm_up(events(*lines), catalogue(1, 2), NOW)
+    system.warm_up(events(*lines), catalogue(1, 2), NOW, WEEK)
     assert system.table[1].toarray()[0, 1:].tolist() == pytest.approx([0.93, 1.0])
     assert system.scores(np.array([1, 7]), np.array([1, 9]))[:, 1].tolist() == [0, 0]
     assert system.scores(np.array([7]), np.array([1, 2])).tolist() == [[0, 0]]
@@ -134,7 +134,7 @@ def test_partial_fit_is_given_no_column_that_the_model_does_not_know(
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, "implicit.cpu.als", module)
     system = AlsPartialFit(0)
-    system.warm_up(events(("2020-02-01", 1, 1), ("2020-02-01", 2, 1)), catalogue(1), NOW)
+    system.warm_up(events(("2020-02-01", 1, 1), ("2020-02-01", 2, 1)), catalogue(1), NOW, WEEK)
     # User 3 and item 2 are new; user 1 has nothing in this window.
     system.learn(window(("2020-02-04", 3, 2), ("2020-02-04", 2, 2)))
     assert system.model.fitted == [("users", [2, 3]), ("items", [2]), ("users", [2, 3])]
@@ -146,7 +146,7 @@ def test_scores_are_made_in_blocks_that_give_what_one_block_gives(
 ) -> None:
     system = OwnCounts(0)
     lines = [("2020-02-01", user, 1 + user % 3) for user in range(1, 8)]
-    system.warm_up(events(*lines), catalogue(1, 2, 3), NOW)
+    system.warm_up(events(*lines), catalogue(1, 2, 3), NOW, WEEK)
     exclude = (np.array([0, 1, 1, 2, 2, 4, 4, 4]), np.array([2, 1, 1, 3]))
     asked = Request("b", 5, NOW, np.arange(1, 8), catalogue(1, 2, 3), 2, exclude)
     whole = best(system.scores(asked.users, asked.catalogue.item_keys), asked)

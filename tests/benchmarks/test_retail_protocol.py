@@ -49,8 +49,9 @@ class Ascending:
         self.requests: list[Request] = []
         self.told: list[tuple[str, int]] = []
 
-    def warm_up(self, history: Events, catalogue: Catalogue, now: np.datetime64) -> None:
+    def warm_up(self, history, catalogue, now, length) -> None:  # type: ignore[no-untyped-def]
         assert (history.times < now).all()
+        assert length == np.timedelta64(1, "D")
         self.told.append(("warm_up", len(history)))
         self.known = len(catalogue)
 
