@@ -2,29 +2,47 @@
 
     python -m benchmarks.ctr --data ratings.csv --systems default,static --seeds 0,1,2
 
-The published figures on MovieLens-25M are of the years 2014 to 2018: `--start 2014-01-01 --end
-2019-01-01`. Neighbours: `ctr_protocol` (what is measured), `ctr_systems` (which systems there are).
+Every system runs under both protocols of `ctr_protocol`: frozen, with which published figures are
+compared, and online. The published ones on MovieLens-25M are of the years 2014 to 2018: `--start
+2014-01-01 --end 2019-01-01`. Neighbours: `ctr_protocol` (what is measured), `ctr_systems` (which
+systems there are).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from benchmarks.chart import Lines, Table, write_chart
+from benchmarks.chart import Lines, Panel, Table, write_chart
 from benchmarks.cost import Meter, one_thread, peak_megabytes
 from benchmarks.ctr_features import NAMES
-from benchmarks.ctr_protocol import METRICS, Clicks, Periods, Result, distinct, run
-from benchmarks.ctr_ratings import read_ratings
+from benchmarks.ctr_protocol import METRICS, PROTOCOLS, Clicks, Periods, Result, distinct, run
+from benchmarks.ctr_ratings import RatingLog, read_ratings
 from benchmarks.ctr_systems import BATCH_PERIODS, SYSTEMS, WARM_UP_EPOCHS
-from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.output import (
+    Json,
+    RunFailed,
+    default_path,
+    ended_like_ctrl_c,
+    versions,
+    write_json,
+)
 from benchmarks.seeds import seeds_of
 from recloop.errors import BadInput, RecloopError
 
+PUBLISHED = {
+    "MovieLens-25M, incremental (Peng et al. 2021)": 0.7494,
+    "MovieLens-25M, batch (Peng et al. 2021)": 0.7212,
+    "MovieLens-25M, SML (Peng et al. 2021)": 0.7522,
+    "MovieLens-25M, ASMG (Peng et al. 2021)": 0.7564,
+}
+"""AUC, frozen: printed beside, for whoever runs it on MovieLens-25M."""
 COSTS = ("cpu_s", "wall_s", "warm_up_cpu_s", "predict_cpu_s")
 
 
@@ -42,32 +60,42 @@ def bench(
     end: Annotated[str, typer.Option(help="Day after the last, like 2019-01-01 (UTC).")] = "",
 ) -> None:
     """Predict the clicks of each period before learning them, with every system."""
-    from rich.table import Table as Shown
-
-    from recloop.cli.output import console, fail, say
+    from recloop.cli.output import fail
 
     out = out or default_path("ctr")
+
+    def keep(content: Json) -> None:
+        write_json(out, content)
+        draw(content, out.with_suffix(".html"))
+
     try:
-        cut = Periods(periods, warm_up, tested)
-        content = measure(data, systems, seeds, cut, start, end)
+        with ended_like_ctrl_c():
+            content = measure(
+                data, systems, seeds, Periods(periods, warm_up, tested), keep, start, end
+            )
     except RecloopError as error:
         fail(error)
         raise typer.Exit(1) from error
-    page = draw(content, out.with_suffix(".html"))
-    shown = Shown("system", *METRICS, "CPU s")
-    for row in _rows(content):
-        shown.add_row(*row)
-    console.print(shown)
-    say(f"written: {write_json(out, content)} and {page}")
+    _show(content, out)
 
 
 def measure(
-    data: Path | None, systems: str, seeds: str, periods: Periods, start: str = "", end: str = ""
+    data: Path | None,
+    systems: str,
+    seeds: str,
+    periods: Periods,
+    keep: Callable[[Json], None],
+    start: str = "",
+    end: str = "",
 ) -> Json:
-    """All runs: `systems`, `settings` and `seeds` (see `output`).
+    """All runs: `systems` by protocol, `settings` and `seeds` (see `output`).
+
+    Args:
+        keep: is handed all that is measured after each system.
 
     Raises:
         BadInput: the file, a system, a seed, a day or the periods cannot be used.
+        RunFailed: systems failed; the others ran, and are kept.
     """
     from recloop.cli.output import say
 
@@ -83,30 +111,56 @@ def measure(
     numbers = seeds_of(seeds)
     log = read_ratings(data).between(_seconds(start, "start"), _seconds(end, "end"))
     bounds = periods.bounds(len(log))
-    reading = Meter()
-    with reading.measuring():
-        clicks = Clicks.of(log)
-    say(
-        f"{len(log):,} ratings, {bounds[1]:,} a period; {100 * clicks.labels.mean():.1f} % are likes"
-    )
+    content: Json = {
+        "systems": {protocol: {} for protocol in PROTOCOLS},
+        "published": PUBLISHED,
+        "settings": _settings(data, log, periods),
+        "seeds": numbers,
+        "unfinished": [f"{name}, {protocol}" for protocol in PROTOCOLS for name in names],
+    }
+    say(f"{len(log):,} ratings, {bounds[1]:,} a period")
     one_thread()
-    content: Json = {"systems": {}}
-    for name in names:
-        make, seeded = SYSTEMS[name]
-        runs = {}
-        for seed in numbers if seeded else numbers[:1]:
+    failed = []
+    for protocol in PROTOCOLS:
+        reading = Meter()
+        with reading.measuring():
+            clicks = Clicks.of(log, bounds if protocol == "frozen" else None)
+        content["settings"]["features_cpu_s"][protocol] = reading.cpu_s
+        content["settings"]["likes"] = float(clicks.labels.mean())
+        for name in names:
+            make, seeded = SYSTEMS[name]
+            runs: dict[int, Result] = {}
+            try:
+                for seed in numbers if seeded else numbers[:1]:
+                    told = partial(_tell, f"{protocol}, {name}, seed {seed}")
+                    runs[seed] = run(make(seed), clicks, periods, told)
+                    content["systems"][protocol][name] = _entry(runs)
+                    content["settings"]["peak_mb"] = peak_megabytes()
+                    keep(content)
+            except Exception as error:
+                failed.append(f"{name}, {protocol}: {type(error).__name__}: {error}")
+                continue
+            content["unfinished"].remove(f"{name}, {protocol}")
+            keep(content)
+    if failed:
+        raise RunFailed(f"what ran is written, but {len(failed)} failed: {'; '.join(failed)}")
+    return content
 
-            def told(period: int, value: float, name: str = name, seed: int = seed) -> None:
-                say(f"{name}, seed {seed}: period {period}, AUC {value:.4f}")
 
-            runs[seed] = run(make(seed), clicks, periods, told)
-        content["systems"][name] = _entry(runs)
-    content["settings"] = {
+def _tell(what: str, period: int, auc: float) -> None:
+    from recloop.cli.output import say
+
+    say(f"{what}: period {period}, AUC {auc:.4f}")
+
+
+def _settings(data: Path, log: RatingLog, periods: Periods) -> Json:
+    """What is run, on what. The CPU seconds of features by protocol are filled in later."""
+    bounds = periods.bounds(len(log))
+    return {
         "file": data.name,
         "ratings": len(log),
         "users": len(distinct(log.user_keys)),
         "items": len(distinct(log.item_keys)),
-        "likes": float(clicks.labels.mean()),
         "first_day": str(np.datetime64(int(log.times[0]), "s"))[:10],
         "last_day": str(np.datetime64(int(log.times[bounds[-1] - 1]), "s"))[:10],
         "periods": periods.count,
@@ -116,13 +170,10 @@ def measure(
         "tested": periods.tested,
         "batch_periods": BATCH_PERIODS,
         "features": list(NAMES),
-        "features_cpu_s": reading.cpu_s,
+        "features_cpu_s": {},
         "threads": 1,
-        "peak_mb": peak_megabytes(),
         "versions": versions("numpy", "tensorflow"),
     }
-    content["seeds"] = numbers
-    return content
 
 
 def _entry(runs: dict[int, Result]) -> Json:
@@ -153,33 +204,61 @@ def _costs(result: Result) -> dict[str, float]:
     }
 
 
+EXPLAINED = {
+    "frozen": "nothing of the tested period is known, as in papers",
+    "online": "labels up to the second before are known: not comparable with papers",
+}
+
+
 def draw(content: Json, path: Path) -> Path:
-    """The page: AUC by period, and the means."""
-    entries = content["systems"]
-    periods = [str(one["period"]) for one in next(iter(entries.values()))["per_period"]]
+    """The page: AUC by period and the means, by protocol."""
     settings = content["settings"]
-    lines = Lines(
-        "AUC by period",
-        periods,
-        {name: [one["auc"] for one in entry["per_period"]] for name, entry in entries.items()},
-    )
-    note = (
+    panels: list[Panel] = []
+    for protocol, entries in content["systems"].items():
+        if not entries:
+            continue
+        periods = [str(one["period"]) for one in next(iter(entries.values()))["per_period"]]
+        curves = {n: [one["auc"] for one in entry["per_period"]] for n, entry in entries.items()}
+        title = f"{protocol}: {EXPLAINED[protocol]}"
+        panels.append(Lines(f"AUC by period, {title}", periods, curves))
+        panels.append(Table(f"Means, {title}", HEADER, _rows(content, protocol)))
+    notes = [
         f"{settings['file']}: {settings['ratings']:,} ratings from {settings['first_day']} to "
         f"{settings['last_day']}, {settings['periods']} periods of {settings['ratings_per_period']:,}; "
         f"means over the last {settings['tested']}. CPU seconds are of all updates after the first "
         f"{settings['warm_up']} periods."
-    )
-    means = Table("Means", ["system", *METRICS, "CPU s"], _rows(content))
-    return write_chart(
-        path, "Click-through, predicted before it is learned", [lines, means], [note]
-    )
-
-
-def _rows(content: Json) -> list[list[str]]:
-    return [
-        [name, *(f"{entry[metric]:.4f}" for metric in METRICS), f"{entry['cpu_s']:.1f}"]
-        for name, entry in content["systems"].items()
     ]
+    if content["unfinished"]:
+        notes.append(f"Not measured: {'; '.join(content['unfinished'])}.")
+    return write_chart(path, "Click-through, predicted before it is learned", panels, notes)
+
+
+HEADER = ["system", *METRICS, "CPU s"]
+
+
+def _rows(content: Json, protocol: str) -> list[list[str]]:
+    """A row per system; with the frozen ones, those of papers."""
+    rows = [
+        [name, *(f"{entry[metric]:.4f}" for metric in METRICS), f"{entry['cpu_s']:.1f}"]
+        for name, entry in content["systems"][protocol].items()
+    ]
+    if protocol == "frozen":
+        blank = [""] * len(METRICS)
+        rows += [[name, f"{auc:.4f}", *blank] for name, auc in content["published"].items()]
+    return rows
+
+
+def _show(content: Json, out: Path) -> None:
+    from rich.table import Table as Shown
+
+    from recloop.cli.output import console, say
+
+    for protocol in PROTOCOLS:
+        shown = Shown(*HEADER, title=f"{protocol}: {EXPLAINED[protocol]}")
+        for row in _rows(content, protocol):
+            shown.add_row(*row)
+        console.print(shown)
+    say(f"written: {out} and {out.with_suffix('.html')}")
 
 
 def _seconds(day: str, name: str) -> int | None:

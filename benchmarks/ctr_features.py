@@ -1,8 +1,12 @@
-"""What was known of a user and an item just before a rating: features from the file alone.
+"""What was known of a user and an item when a rating was asked about: features from the file alone.
 
-Each feature of a rating at time t is a function of ratings of the file with times < t, of whichever
-period: what an online feature store would have answered (a user's ratings of the same second are not
-known to one another). Keep out: anything learned (`ctr_systems`).
+Each rating has a moment, and its features are a function of ratings of the file with earlier moments.
+
+- Online, the moment is the rating's time: what an online feature store would have answered. Ratings of
+  the tested period count, too, as soon as they are a second old.
+- Frozen, the moment is the start of the rating's period: nothing of the tested period is known.
+
+Ratings of one moment are not known to one another. Keep out: anything learned (`ctr_systems`).
 
 Means are pulled towards what is expected by a few pseudo-ratings, so that one rating doesn't decide.
 """
@@ -34,7 +38,7 @@ class Past:
     Attributes:
         order: int64 [N], ratings by group, oldest first.
         begin: int64 [N], in that order: where the rating's group begins.
-        known: int64 [N], in that order: where the ratings of the same second begin; what is before
+        known: int64 [N], in that order: where the ratings of the same moment begin; what is before
             is known.
     """
 
@@ -43,10 +47,10 @@ class Past:
     known: np.ndarray
 
     @classmethod
-    def of(cls, keys: np.ndarray, times: np.ndarray) -> Past:
-        """`times` ascending."""
+    def of(cls, keys: np.ndarray, moments: np.ndarray) -> Past:
+        """`moments` ascending."""
         order = np.argsort(keys, kind="stable")
-        sorted_keys, sorted_times = keys[order], times[order]
+        sorted_keys, sorted_times = keys[order], moments[order]
         place = np.arange(len(keys))
         starts = np.r_[True, sorted_keys[1:] != sorted_keys[:-1]]
         later = starts | np.r_[True, sorted_times[1:] != sorted_times[:-1]]
@@ -72,27 +76,29 @@ class Past:
         begin = self.begin if latest is None else np.maximum(self.begin, self.known - latest)
         return self.back(total[self.known] - total[begin])
 
-    def since(self, times: np.ndarray, first: bool = False) -> np.ndarray:
-        """Seconds since the group's latest (or first) known rating: float64 [N], NaN: none yet."""
-        sorted_times = times[self.order]
+    def since(self, moments: np.ndarray, times: np.ndarray, first: bool = False) -> np.ndarray:
+        """Seconds from the group's latest (or first) known rating to the moment: float64 [N], NaN:
+        none yet."""
         at = self.begin if first else self.known - 1
         seen = self.known > self.begin
-        gap = (sorted_times - sorted_times[np.maximum(at, 0)]).astype(np.float64)
+        gap = (moments[self.order] - times[self.order][np.maximum(at, 0)]).astype(np.float64)
         return self.back(np.where(seen, gap, np.nan))
 
 
-def features_of(log: RatingLog, labels: np.ndarray) -> np.ndarray:
+def features_of(log: RatingLog, labels: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """Features by `NAMES`: float32 [N, 15].
 
     Args:
         labels: [N], 1 where the rating is a like.
+        moments: int64 [N], seconds, ascending, none later than the rating's time: what came earlier
+            is known.
     """
     labels = labels.astype(np.float64)
-    everyone = Past.of(np.zeros(len(log), np.int64), log.times)
+    everyone = Past.of(np.zeros(len(log), np.int64), moments)
     all_likes = (everyone.sums(labels) + 0.5) / (everyone.counts() + 1.0)
     all_mean = (everyone.sums(log.ratings) + 3.5) / (everyone.counts() + 1.0)
     columns: dict[str, np.ndarray] = {"all_likes": all_likes}
-    past = {"user": Past.of(log.user_keys, log.times), "item": Past.of(log.item_keys, log.times)}
+    past = {"user": Past.of(log.user_keys, moments), "item": Past.of(log.item_keys, moments)}
     for side, group in past.items():
         count, pull = group.counts(), PULL[side]
         likes = (group.sums(labels) + pull * all_likes) / (count + pull)
@@ -102,8 +108,8 @@ def features_of(log: RatingLog, labels: np.ndarray) -> np.ndarray:
             np.minimum(count, LATEST) + pull
         )
         columns[f"{side}_mean"] = (group.sums(log.ratings) + pull * all_mean) / (count + pull)
-        columns[f"{side}_recency"] = _days(group.since(log.times))
-    columns["item_age"] = _days(past["item"].since(log.times, first=True))
+        columns[f"{side}_recency"] = _days(group.since(moments, log.times))
+    columns["item_age"] = _days(past["item"].since(moments, log.times, first=True))
     # How much more a user likes than others do the same items, and an item than the same users do
     # others: each rating's surprise is against what was known when it was given.
     for side, other in (("user", "item"), ("item", "user")):

@@ -5,6 +5,13 @@ is left over at the end is dropped); a model learns the first `warm_up` periods 
 each period in turn: it is asked for the chance of each click, and learns the period. The means are over
 the last `tested` periods. ASMG's values: 31 periods, 10 and 7, on MovieLens-25M of 2014 to 2018.
 
+Two protocols differ in what a prediction may know beside the model:
+
+frozen   nothing of the tested period: features, like models, are those of the period's start. So are
+         ASMG's systems, and figures of papers are comparable with this one alone.
+online   every label up to the second before, those of the tested period too, as a feature store that
+         is never behind would have them. Half of what seems to be the model is this freshness.
+
 Reference: Peng et al., Learning an adaptive meta model-generator for incrementally updating recommender
 systems, RecSys 2021.
 """
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from models.arrays import Items
 
 LIKED = 4.0
+PROTOCOLS = ("frozen", "online")
 METRICS = ("auc", "log_loss", "precision", "recall", "f1", "accuracy")
 
 
@@ -37,17 +45,17 @@ class Clicks:
 
     Attributes:
         user_keys, item_keys: int64 [N].
-        features: float32 [N, F], what was known before each (`ctr_features.NAMES`).
+        features: float32 [N, F], what was known at each one's moment (`ctr_features.NAMES`).
         labels: float32 [N], 1 where it was a click. `System.predict` may look at those of earlier
-            times than the click in question, and no others.
-        times: int64 [N], seconds.
+            moments than the click in question, and no others.
+        moments: int64 [N], seconds: the click's time online, its period's start where all is frozen.
     """
 
     user_keys: np.ndarray
     item_keys: np.ndarray
     features: np.ndarray
     labels: np.ndarray
-    times: np.ndarray
+    moments: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,10 +65,16 @@ class Clicks:
         return Clicks(*(array[low:high] for array in vars(self).values()))
 
     @classmethod
-    def of(cls, log: RatingLog) -> Clicks:
-        """Labels and features of a log."""
+    def of(cls, log: RatingLog, bounds: np.ndarray | None = None) -> Clicks:
+        """Labels and features of a log, online; with `bounds` of periods (int64 [P + 1]), frozen:
+        those of the ratings in periods."""
+        moments = log.times
+        if bounds is not None:
+            log = log.first(int(bounds[-1]))
+            moments = np.repeat(log.times[bounds[:-1]], np.diff(bounds))
         labels = (log.ratings >= LIKED).astype(np.float32)
-        return cls(log.user_keys, log.item_keys, features_of(log, labels), labels, log.times)
+        features = features_of(log, labels, moments)
+        return cls(log.user_keys, log.item_keys, features, labels, moments)
 
     @classmethod
     def joined(cls, parts: Sequence[Clicks]) -> Clicks:

@@ -47,7 +47,13 @@ class RatingLog:
         """Those with start <= time < end (seconds; None: no bound)."""
         low = 0 if start is None else int(np.searchsorted(self.times, start))
         high = len(self) if end is None else int(np.searchsorted(self.times, end))
-        part = slice(low, max(high, low))
+        return self._part(slice(low, max(high, low)))
+
+    def first(self, count: int) -> RatingLog:
+        """The oldest so many."""
+        return self._part(slice(count))
+
+    def _part(self, part: slice) -> RatingLog:
         return RatingLog(
             self.user_keys[part], self.item_keys[part], self.ratings[part], self.times[part]
         )

@@ -5,7 +5,8 @@
 
 with the items' factors q of a matrix factorisation (`models.factors.factorisation`) that has
 learned earlier periods alone, and C their mean square: the ridge regression of the user's surprises
-on the factors of what was rated (n ratings of them), if those were a fair sample. So the retrieval
+on the factors of what was rated (n ratings of them), if those were a fair sample. What is known, the
+clicks' moments say (see `ctr_features`). So the retrieval
 model's opinion reaches the ranker for users whom the retrieval model has never seen; sums are kept
 per user, as an online feature store would.
 
@@ -88,4 +89,4 @@ class Taste:
         table = self._state.parameters()["item"].astype(np.float64)
         factors = table[self._state.items.rows(clicks.item_keys)]  # row 0, unknown, is 0
         expected = np.clip(clicks.features[:, EXPECTED], 0.0, 1.0)
-        return factors, clicks.labels - expected, Past.of(clicks.user_keys, clicks.times)
+        return factors, clicks.labels - expected, Past.of(clicks.user_keys, clicks.moments)

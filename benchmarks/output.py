@@ -1,10 +1,12 @@
 """What every benchmark writes: one JSON file, and the page with its picture beside it.
 
-    systems   {name: {slice: {metric: value}, "cpu_s": …, "wall_s": …, "peak_mb": …}}
-    paired    {"x minus y": {metric: [delta, low, high]}}
-    settings  what was run, on what
-    seeds     of the systems that have any
+    systems     {name: {slice: {metric: value}, "cpu_s": …, "wall_s": …, "peak_mb": …}}
+    paired      {"x minus y": {metric: [delta, low, high]}}
+    settings    what was run, on what
+    seeds       of the systems that have any
+    unfinished  what was asked for and is not, or not wholly, among the systems
 
+Both are written anew after each system, so that a run that is cut short keeps what it has measured.
 NaN and infinities are written as null: JSON has none.
 """
 
@@ -13,16 +15,35 @@ from __future__ import annotations
 import json
 import math
 import platform
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from recloop.errors import RecloopError
 from recloop.settings import PROJECT
 
 Json = dict[str, Any]
 DIGITS = 6
+
+
+class RunFailed(RecloopError):
+    """A system ended with an error. What others measured is written."""
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Within the block, SIGTERM ends a run as Ctrl-C does, by `KeyboardInterrupt`: children are ended,
+    and what is measured by then is written."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def default_path(name: str) -> Path:

@@ -28,7 +28,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.cost import one_thread
-from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.output import Json, default_path, ended_like_ctrl_c, versions, write_json
 from benchmarks.policy_report import described, draw
 from benchmarks.seeds import seeds_of
 from recloop.errors import BadInput, RecloopError
@@ -63,11 +63,14 @@ VOLUME_WINDOWS = 3
 """`volume` waits for the events of so many mean windows: a size that divides neither 2 nor 4."""
 
 
-def measure_stream(stream: Any, names: list[str], seeds: list[int], told: Told) -> Json:
-    """All policies on one stream, with each seed anew. See `described`."""
-    return described(
-        stream, RULES.adaptive.price, [_replayed(stream, names, seed, told) for seed in seeds]
-    )
+def measure_stream(
+    stream: Any, names: list[str], seeds: list[int], told: Told, keep: Callable[[Json], None]
+) -> None:
+    """All policies on one stream, with each seed anew; hands `described` on after each seed."""
+    runs = []
+    for seed in seeds:
+        runs.append(_replayed(stream, names, seed, told))
+        keep(described(stream, RULES.adaptive.price, runs))
 
 
 def _replayed(stream: Any, names: list[str], seed: int, told: Told) -> dict[str, Any]:
@@ -180,21 +183,31 @@ def bench(
         asked = streams(_chosen(only, STREAMS, "only"), dataset, data, sessions, out.parent)
         numbers = seeds_of(seeds)
         content: Json = {
-            "streams": {
-                s.name: measure_stream(s, names, numbers[:1] if s.slow else numbers, say)
-                for s in asked
-            },
+            "streams": {},
             "settings": {
                 "price": RULES.adaptive.price,
                 "threads": 1,
                 "versions": versions("numpy", "tensorflow", "river"),
             },
             "seeds": numbers,
+            "unfinished": [stream.name for stream in asked],
         }
+
+        def keep(name: str, measured: Json) -> None:
+            content["streams"][name] = measured
+            write_json(out, content)
+            draw(content, out.with_suffix(".html"))
+
+        with ended_like_ctrl_c():
+            for stream in asked:
+                of_it = numbers[:1] if stream.slow else numbers
+                measure_stream(stream, names, of_it, say, partial(keep, stream.name))
+                content["unfinished"].remove(stream.name)
+                write_json(out, content)
     except RecloopError as error:
         fail(error)
         raise typer.Exit(1) from error
-    say(f"written: {write_json(out, content)} and {draw(content, out.with_suffix('.html'))}")
+    say(f"written: {out} and {out.with_suffix('.html')}")
 
 
 def _chosen(text: str, known: tuple[str, ...], option: str) -> list[str]:

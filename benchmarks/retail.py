@@ -4,7 +4,8 @@
 
 Each system and seed is one process with one thread; finished ones are kept under `parts/` beside the
 output and taken from there as long as the data, the settings and the code that they depend on are the
-same, so that an interrupted run goes on where it stopped. Neighbours: `retail_protocol` (what is
+same, so that an interrupted run goes on where it stopped. The output is written of what there is, also
+when a run is cut short or a system fails. Neighbours: `retail_protocol` (what is
 measured), `retail_systems` (which systems there are), `retail_report` (what is written).
 """
 
@@ -28,7 +29,14 @@ import typer
 
 from benchmarks.cost import ONE_THREAD
 from benchmarks.events import EventLog
-from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.output import (
+    Json,
+    RunFailed,
+    default_path,
+    ended_like_ctrl_c,
+    versions,
+    write_json,
+)
 from benchmarks.reading import keep_dataset
 from benchmarks.retail_protocol import Protocol, Result
 from benchmarks.retail_report import draw, report
@@ -44,10 +52,6 @@ MEASURED_BY = (
 )  # fmt: skip
 """A change of these makes every kept result stale."""
 PACKAGES = ("numpy", "scipy", "implicit", "tensorflow", "tensorflow-recommenders")
-
-
-class RunFailed(RecloopError):
-    """A system's process ended with an error."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def execute(planned: Sequence[Planned], jobs: int) -> None:
     """Run what has no result yet, `jobs` at a time, and show how far each is.
 
     Raises:
-        RunFailed: a process failed; the others were ended, finished results stay.
+        RunFailed: processes failed; the others ran to their end.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -126,14 +130,20 @@ def execute(planned: Sequence[Planned], jobs: int) -> None:
         ThreadPoolExecutor(jobs) as pool,
     ):
         futures = [pool.submit(work, one, bar) for one in missing]
+        failed = []
         try:
             for future in as_completed(futures):
-                future.result()
+                try:
+                    future.result()
+                except RunFailed as error:
+                    failed.append(str(error))
         except BaseException:
             stopping.set()
             for process in running.values():
                 process.terminate()
             raise
+    if failed:
+        raise RunFailed(" ".join(failed))
 
 
 def _start(one: Planned) -> subprocess.Popen[str]:
@@ -201,13 +211,12 @@ def bench(
 
     out = out or default_path("retail")
     try:
-        content = measure(dataset, data, out, systems, seeds, weeks, warm_up, jobs)
+        with ended_like_ctrl_c():
+            measure(dataset, data, out, systems, seeds, weeks, warm_up, jobs)
     except RecloopError as error:
         fail(error)
         raise typer.Exit(1) from error
-    page = draw(content, out.with_suffix(".html"))
-    _show(content)
-    say(f"written: {write_json(out, content)} and {page}")
+    say(f"written: {out} and {out.with_suffix('.html')}")
 
 
 def measure(
@@ -219,12 +228,12 @@ def measure(
     weeks: int | None,
     warm_up: int | None,
     jobs: int,
-) -> Json:
-    """All runs, and the report on them (see `report`).
+) -> None:
+    """All runs, and the report on them (see `report`): JSON and page, of what there is in any case.
 
     Raises:
         BadInput: a system, a seed or the dataset cannot be used.
-        RunFailed: a system failed.
+        RunFailed: systems failed.
     """
     from recloop.behavior.dataset import load_dataset
     from recloop.settings import Settings
@@ -237,10 +246,6 @@ def measure(
     protocol = Protocol(log, spec.window.length, warm_up or spec.window.warm_up, weeks)
     spans = protocol.tested()
     planned = plan(names, numbers, path, protocol, out.parent / "parts")
-    execute(planned, jobs)
-    results: dict[str, dict[int, Result]] = {name: {} for name in names}
-    for one in planned:
-        results[one.name][one.seed] = load_result(one.part)
     described = {
         "dataset": spec.name,
         "events": len(log),
@@ -251,7 +256,25 @@ def measure(
         "threads": 1,
         "versions": versions(*PACKAGES),
     }
-    return report(results, numbers, described)
+    try:
+        execute(planned, jobs)
+    finally:
+        _write(planned, numbers, described, out)
+
+
+def _write(planned: Sequence[Planned], seeds: Sequence[int], described: Json, out: Path) -> None:
+    """JSON, page and table of the results that there are; nothing without any."""
+    results: dict[str, dict[int, Result]] = {}
+    for one in planned:
+        if one.part.exists():
+            results.setdefault(one.name, {})[one.seed] = load_result(one.part)
+    if not results:
+        return
+    content = report(results, seeds, described)
+    content["unfinished"] = [f"{p.name}, seed {p.seed}" for p in planned if not p.part.exists()]
+    write_json(out, content)
+    draw(content, out.with_suffix(".html"))
+    _show(content)
 
 
 def _show(content: Json) -> None:

@@ -14,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,14 @@ import typer
 
 from benchmarks.chart import Lines, Panel, Table, write_chart
 from benchmarks.cost import ONE_THREAD
-from benchmarks.output import Json, default_path, versions, write_json
+from benchmarks.output import (
+    Json,
+    RunFailed,
+    default_path,
+    ended_like_ctrl_c,
+    versions,
+    write_json,
+)
 from benchmarks.seeds import seeds_of
 from benchmarks.sessions_protocol import METRICS, read_periods
 from benchmarks.sessions_systems import SYSTEMS, WITHOUT_MEMORY
@@ -41,16 +48,21 @@ PUBLISHED = {
 NAMES = ("recall@20", "recall@10", "mrr@20", "mrr@10")
 
 
-class RunFailed(RecloopError):
-    """A system's process ended with an error."""
-
-
-def measure(folder: Path, systems: Sequence[str], seeds: Sequence[int], joint_every: int) -> Json:
+def measure(
+    folder: Path,
+    systems: Sequence[str],
+    seeds: Sequence[int],
+    joint_every: int,
+    keep: Callable[[Json], None],
+) -> Json:
     """All runs, and the report on them.
+
+    Args:
+        keep: is handed all that is measured after each system, and when the run is cut short.
 
     Raises:
         BadInput: the folder or a system cannot be used.
-        RunFailed: a system failed.
+        RunFailed: systems failed; the others ran, and are kept.
     """
     unknown = [name for name in systems if name not in SYSTEMS]
     if unknown or not systems:
@@ -61,18 +73,9 @@ def measure(folder: Path, systems: Sequence[str], seeds: Sequence[int], joint_ev
     periods = read_periods(folder)
     last = len(periods) - 1
     every = list(range(1, last + 1))
-    found: Json = {}
-    for name in systems:
-        cycles = joint_cycles(last, joint_every) if name == "joint" else every
-        runs = [_run(folder, name, seed, cycles) for seed in seeds]
-        for part in runs[0][0]["metrics"]:
-            label = f"{name}, {part}" if part else name
-            found[label] = summary(part, runs, cycles)
-            if name == "joint":
-                found[label] |= extrapolated(found[label]["train_cpu_s"], cycles, periods)
-    return {
-        "systems": found,
-        "ratios": ratios(found),
+    content: Json = {
+        "systems": {},
+        "ratios": {},
         "published": {name: dict(zip(NAMES, row, strict=True)) for name, row in PUBLISHED.items()},
         "settings": {
             "folder": folder.resolve().name,
@@ -83,7 +86,49 @@ def measure(folder: Path, systems: Sequence[str], seeds: Sequence[int], joint_ev
             "versions": versions("numpy", "tensorflow"),
         },
         "seeds": list(seeds),
+        "unfinished": list(systems),
     }
+    failed = []
+    for name in systems:
+        cycles = joint_cycles(last, joint_every) if name == "joint" else every
+        runs: list[list[Json]] = []
+        try:
+            for seed in seeds:
+                runs.append([])
+                _run(folder, name, seed, cycles, runs[-1])
+            content["unfinished"].remove(name)
+        except RunFailed as error:
+            failed.append(str(error))
+        finally:
+            content["systems"] |= entries(name, runs, cycles, periods)
+            content["ratios"] = ratios(content["systems"], content["unfinished"])
+            if content["systems"]:
+                keep(content)
+    if failed:
+        raise RunFailed(" ".join(failed))
+    return content
+
+
+def entries(
+    name: str,
+    runs: Sequence[Sequence[Json]],
+    cycles: Sequence[int],
+    periods: Sequence[Sessions],
+) -> Json:
+    """A system's rankings by label: over its whole runs, or as far as it got if there is none."""
+    runs = [lines for lines in runs if len(lines) == len(cycles)] or [
+        lines for lines in runs if lines
+    ]
+    if not runs:
+        return {}
+    cycles = cycles[: len(runs[0])]
+    found: Json = {}
+    for part in runs[0][0]["metrics"]:
+        label = f"{name}, {part}" if part else name
+        found[label] = summary(part, runs, cycles)
+        if name == "joint":
+            found[label] |= extrapolated(found[label]["train_cpu_s"], cycles, periods)
+    return found
 
 
 def joint_cycles(last: int, every: int) -> list[int]:
@@ -133,9 +178,10 @@ def extrapolated(
     }
 
 
-def ratios(systems: Json) -> Json:
+def ratios(systems: Json, unfinished: Sequence[str] = ()) -> Json:
     """Training cost of the others, each against the default's; and the default where Joint was
-    measured."""
+    measured. Without what did not come to its end, whose costs are those of fewer periods."""
+    systems = {n: entry for n, entry in systems.items() if n.split(", ")[0] not in unfinished}
     if "default" not in systems:
         return {}
     mine = systems["default"]
@@ -154,11 +200,11 @@ def ratios(systems: Json) -> Json:
     return found
 
 
-def _run(folder: Path, name: str, seed: int, cycles: Sequence[int]) -> list[Json]:
+def _run(folder: Path, name: str, seed: int, cycles: Sequence[int], lines: list[Json]) -> None:
+    """Runs one process; its lines, one per cycle, are added to `lines` as they come."""
     from recloop.cli.output import say
 
     job = {"folder": str(folder.resolve()), "system": name, "seed": seed, "cycles": list(cycles)}
-    lines: list[Json] = []
     # A file, not a pipe: nobody reads it before the end, and a pipe that is full stops the writer.
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
@@ -170,18 +216,22 @@ def _run(folder: Path, name: str, seed: int, cycles: Sequence[int]) -> list[Json
             text=True,
         )
         assert process.stdout is not None
-        for text in process.stdout:
-            line: dict[str, Any] = json.loads(text)
-            lines.append(line)
-            shown = ", ".join(
-                f"{part or 'all of it'} {100 * found['recall@20']:.2f}"
-                for part, found in line["metrics"].items()
-            )
-            say(
-                f"{name}, seed {seed}, period {line['cycle']}: Recall@20 {shown}; trained in "
-                f"{line['train_cpu_s']:.1f} CPU s"
-            )
-        code = process.wait()
+        try:
+            for text in process.stdout:
+                line: dict[str, Any] = json.loads(text)
+                lines.append(line)
+                shown = ", ".join(
+                    f"{part or 'all of it'} {100 * found['recall@20']:.2f}"
+                    for part, found in line["metrics"].items()
+                )
+                say(
+                    f"{name}, seed {seed}, period {line['cycle']}: Recall@20 {shown}; trained in "
+                    f"{line['train_cpu_s']:.1f} CPU s"
+                )
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
         errors.seek(0)
         messages = errors.read().strip().splitlines()
     if code or len(lines) != len(cycles):
@@ -189,7 +239,6 @@ def _run(folder: Path, name: str, seed: int, cycles: Sequence[int]) -> list[Json
             f"system {name!r} with seed {seed} failed: "
             f"{messages[-1] if messages else 'it was ended from outside, or ran out of memory'}."
         )
-    return lines
 
 
 def draw(content: Json, page: Path) -> Path:
@@ -214,6 +263,8 @@ def draw(content: Json, page: Path) -> Path:
             if "cpu_s_note" in entry
         ),
     ]
+    if content["unfinished"]:
+        notes.append(f"Not, or not wholly, measured: {', '.join(content['unfinished'])}.")
     header = ["system", *NAMES, "CPU s"]
     panels: list[Panel] = [
         Lines("Recall@20 by period, %", periods, curves),
@@ -239,12 +290,17 @@ def bench(
     from recloop.cli.output import fail, say
 
     out = out or default_path("sessions")
+
+    def keep(content: Json) -> None:
+        write_json(out, content)
+        draw(content, out.with_suffix(".html"))
+
     try:
-        content = measure(data, _split(systems), seeds_of(seeds), joint_every)
+        with ended_like_ctrl_c():
+            content = measure(data, _split(systems), seeds_of(seeds), joint_every, keep)
     except RecloopError as error:
         fail(error)
         raise typer.Exit(1) from error
-    page = draw(content, out.with_suffix(".html"))
     for name, entry in content["systems"].items():
         say(
             f"{name}: Recall@20 {100 * entry['recall@20']:.2f}, MRR@20 {100 * entry['mrr@20']:.2f}, "
@@ -252,7 +308,7 @@ def bench(
         )
     for name, value in content["ratios"].items():
         say(f"{name}: {value:.3f}")
-    say(f"written: {write_json(out, content)} and {page}")
+    say(f"written: {out} and {out.with_suffix('.html')}")
 
 
 def _split(names: str) -> list[str]:

@@ -9,12 +9,13 @@ it. All on CPU, in one process with one thread: CPU seconds of several threads c
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.chart import Bars, Table, write_chart
 from benchmarks.cost import one_thread
-from benchmarks.output import default_path, versions, write_json
+from benchmarks.output import Json, default_path, versions, write_json
 from benchmarks.speed_data import ML1M_EVENTS, make_ratings
 from benchmarks.speed_timing import Ratio
 
@@ -37,41 +38,47 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", "--systems", default=",".join(PARTS), help="parts, by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the sizes, for a trial")
     options = parser.parse_args(arguments)
-    parts = options.only.split(",")
+    parts = list(dict.fromkeys(options.only.split(",")))
     unknown = sorted(set(parts) - set(PARTS))
     if unknown:
         parser.error(f"--only takes {', '.join(PARTS)}. Received: {', '.join(unknown)}.")
     one_thread()
-    ratios, extra = measure(parts, options.repeats, options.scale)
-    report = {
-        "ratios": {name: ratio.to_json() for name, ratio in ratios.items()},
+    ratios: dict[str, Ratio] = {}
+    report: Json = {
+        "ratios": {},
         "settings": {
             "repeats": options.repeats,
             "scale": options.scale,
             "threads": 1,
             "versions": versions("tensorflow", "tensorflow-recommenders", "tf-keras", "numpy"),
-            **extra,
         },
     }
-    path = write_json(options.out, report)
-    page = write_report(path.with_suffix(".html"), ratios)
-    for name, ratio in ratios.items():
-        print(f"{ratio.ratio:9.2f}  {name}  ({ratio.ours:.4g} : {ratio.theirs:.4g} {ratio.unit})")
+    for part, found, extra in measure(parts, options.repeats, options.scale):
+        ratios |= found
+        parts = [name for name in parts if name != part]
+        report["ratios"] = {name: ratio.to_json() for name, ratio in ratios.items()}
+        report["settings"] |= extra
+        report["unfinished"] = parts
+        path = write_json(options.out, report)
+        page = write_report(path.with_suffix(".html"), ratios)
+        for name, ratio in found.items():
+            print(
+                f"{ratio.ratio:9.2f}  {name}  ({ratio.ours:.4g} : {ratio.theirs:.4g} {ratio.unit})",
+                flush=True,
+            )
     print(f"{path}\n{page}")
     return 0
 
 
 def measure(
     parts: list[str], repeats: int, scale: float
-) -> tuple[dict[str, Ratio], dict[str, Any]]:
-    """The ratios by name, and what else is worth keeping. Imports TensorFlow."""
+) -> Iterator[tuple[str, dict[str, Ratio], dict[str, Any]]]:
+    """Each part, its ratios by name, and what else is worth keeping. Imports TensorFlow."""
     from benchmarks import speed_ranking, speed_scaling, speed_throughput
 
     def scaled(size: int) -> int:
         return max(64, round(size * scale))
 
-    ratios: dict[str, Ratio] = {}
-    extra: dict[str, Any] = {}
     ratings = make_ratings(scaled(ML1M_EVENTS))
     rows = (
         scaled(speed_scaling.ROWS[0]),
@@ -79,19 +86,18 @@ def measure(
         scaled(speed_scaling.ROWS[2]),
     )
     if "tutorial" in parts:
-        ratios |= speed_throughput.against_tutorial(ratings, repeats)
+        yield "tutorial", speed_throughput.against_tutorial(ratings, repeats), {}
     if "keras" in parts:
-        ratios |= speed_throughput.against_keras(ratings, repeats)
+        yield "keras", speed_throughput.against_keras(ratings, repeats), {}
     if "rows" in parts:
-        ratios |= speed_scaling.over_rows(repeats, rows)
+        yield "rows", speed_scaling.over_rows(repeats, rows), {}
     if "checkpoints" in parts:
-        ratios |= speed_scaling.checkpoints(repeats, rows[-1])
+        yield "checkpoints", speed_scaling.checkpoints(repeats, rows[-1]), {}
     if "ranking" in parts:
-        found, extra["hit rates"] = speed_ranking.against_factorized_top_k(
+        found, rates = speed_ranking.against_factorized_top_k(
             repeats, scaled(speed_ranking.ML1M_USERS), scaled(speed_ranking.ML1M_ITEMS)
         )
-        ratios |= found
-    return ratios, extra
+        yield "ranking", found, {"hit rates": rates}
 
 
 def write_report(path: Path, ratios: dict[str, Ratio]) -> Path:

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +34,14 @@ class Spy:
         self.told: list[tuple[str, float, int]] = []
 
     def warm_up(self, periods) -> None:  # type: ignore[no-untyped-def]
-        self.told += [("warm up", part.times[0], len(part)) for part in periods]
+        self.told += [("warm up", part.moments[0], len(part)) for part in periods]
 
     def predict(self, clicks: Clicks) -> np.ndarray:
-        self.told.append(("predict", clicks.times[0], len(clicks)))
+        self.told.append(("predict", clicks.moments[0], len(clicks)))
         return np.linspace(0, 1, len(clicks))
 
     def learn(self, clicks: Clicks) -> None:
-        self.told.append(("learn", clicks.times[0], len(clicks)))
+        self.told.append(("learn", clicks.moments[0], len(clicks)))
 
 
 def test_each_period_is_predicted_and_then_learned() -> None:
@@ -122,7 +124,7 @@ def test_taste_is_a_ridge_regression_on_what_came_before(taste) -> None:
     for n in range(len(new)):
         past = [
             m for m in range(200)
-            if clicks.user_keys[m] == new.user_keys[n] and clicks.times[m] < new.times[n]
+            if clicks.user_keys[m] == new.user_keys[n] and clicks.moments[m] < new.moments[n]
         ]  # fmt: skip
         total = np.zeros(3)
         for m in past:
@@ -195,18 +197,22 @@ def app():  # type: ignore[no-untyped-def]
 
 def test_the_json_has_what_was_measured(written) -> None:
     content, folder = written
-    assert list(content["systems"]) == ["default", "factorisation", "logistic", "item mean"]
+    assert list(content["systems"]) == ["frozen", "online"]
     assert content["seeds"] == [0, 1]
+    assert content["unfinished"] == []
     metrics = ("auc", "log_loss", "precision", "recall", "f1", "accuracy")
-    for name, entry in content["systems"].items():
-        assert [one["period"] for one in entry["per_period"]] == [10, 11, 12], name
-        for metric in metrics:
-            values = [one[metric] for one in entry["per_period"]]
-            assert entry[metric] == pytest.approx(np.mean(values), abs=2e-6), name
-            seeds = [one[metric] for one in entry["per_seed"].values()]
-            assert entry[metric] == pytest.approx(np.mean(seeds), abs=2e-6), name
-        assert {"cpu_s", "wall_s", "warm_up_cpu_s", "predict_cpu_s"} <= set(entry)
-        assert len(entry["per_seed"]) == (1 if name in ("logistic", "item mean") else 2)
+    for protocol, systems in content["systems"].items():
+        assert list(systems) == ["default", "factorisation", "logistic", "item mean"]
+        for name, entry in systems.items():
+            assert [one["period"] for one in entry["per_period"]] == [10, 11, 12], name
+            for metric in metrics:
+                values = [one[metric] for one in entry["per_period"]]
+                assert entry[metric] == pytest.approx(np.mean(values), abs=2e-6), name
+                seeds = [one[metric] for one in entry["per_seed"].values()]
+                assert entry[metric] == pytest.approx(np.mean(seeds), abs=2e-6), name
+            assert {"cpu_s", "wall_s", "warm_up_cpu_s", "predict_cpu_s"} <= set(entry)
+            assert len(entry["per_seed"]) == (1 if name in ("logistic", "item mean") else 2)
+        assert content["settings"]["features_cpu_s"][protocol] > 0
     settings = content["settings"]
     assert (settings["ratings"], settings["periods"], settings["ratings_per_period"]) == (
         12_000,
@@ -215,12 +221,47 @@ def test_the_json_has_what_was_measured(written) -> None:
     )
     assert settings["first_day"] >= "2014-01-01"
     page = (folder / "out.html").read_text()
-    assert "AUC by period" in page
-    assert "item mean" in page
+    assert "AUC by period, frozen" in page
+    assert "AUC by period, online" in page
+    # Papers' figures stand beside the frozen ones alone.
+    assert page.index("ASMG") < page.index("Means, online")
+    assert page.count("MovieLens-25M, ASMG") == 1
+
+
+def test_a_run_that_is_cut_short_or_whose_system_fails_keeps_what_it_measured(
+    tmp_path: Path, monkeypatch
+) -> None:
+    class Kills(ItemMeanSystem):
+        def predict(self, clicks: Clicks) -> np.ndarray:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return super().predict(clicks)
+
+    class Fails(ItemMeanSystem):
+        def predict(self, clicks: Clicks) -> np.ndarray:
+            raise ValueError("no such table")
+
+    data = write_csv(tmp_path / "ratings.csv", make_ratings(1200))
+    for name, system in (("kills", Kills), ("fails", Fails)):
+        monkeypatch.setitem(ctr_systems.SYSTEMS, name, (lambda _, system=system: system(), False))
+    options = ["--data", str(data), "--out", str(tmp_path / "out.json"), "--periods", "12"]
+    options += ["--warm-up", "4", "--tested", "3", "--systems"]
+    before = signal.getsignal(signal.SIGTERM)
+    done = CliRunner().invoke(app(), [*options, "item mean,fails,kills,logistic"])
+    assert done.exit_code == 130, done.output
+    assert signal.getsignal(signal.SIGTERM) == before
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert list(content["systems"]["frozen"]) == ["item mean"]
+    assert content["unfinished"][:3] == ["fails, frozen", "kills, frozen", "logistic, frozen"]
+    assert "fails, frozen" in (tmp_path / "out.html").read_text()
+    done = CliRunner().invoke(app(), [*options, "fails,item mean"])
+    assert done.exit_code == 1, done.output
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["unfinished"] == ["fails, frozen", "fails, online"]
+    assert list(content["systems"]["online"]) == ["item mean"]
 
 
 def test_learning_helps(written) -> None:
-    systems = written[0]["systems"]
+    systems = written[0]["systems"]["online"]
     assert systems["default"]["auc"] > systems["item mean"]["auc"] + 0.03
     assert systems["default"]["auc"] > systems["factorisation"]["auc"]
     assert systems["default"]["log_loss"] < systems["item mean"]["log_loss"]
@@ -235,7 +276,7 @@ def test_the_item_mean_s_auc_is_that_of_the_file(written) -> None:
     )
     yes, no = chances[labels], chances[~labels]
     right = (yes[:, None] > no[None]).mean() + 0.5 * (yes[:, None] == no[None]).mean()
-    assert content["systems"]["item mean"]["per_period"][-1]["auc"] == pytest.approx(
+    assert content["systems"]["online"]["item mean"]["per_period"][-1]["auc"] == pytest.approx(
         right, abs=2e-6
     )
 
@@ -257,6 +298,6 @@ def test_the_item_mean_s_auc_is_that_of_the_file(written) -> None:
 def test_wrong_arguments_are_refused(written, options, message, capsys) -> None:
     options = [option.format(written[1] / "ratings.csv") for option in options]
     done = CliRunner().invoke(app(), options)
-    assert done.exit_code == 1
+    assert done.exit_code == 1, done.output
     shown = " ".join((done.output + capsys.readouterr().err).split())
     assert message in shown

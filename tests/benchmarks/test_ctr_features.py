@@ -1,10 +1,12 @@
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.ctr_features import NAMES, features_of
+from benchmarks.ctr_protocol import Clicks
 from benchmarks.ctr_ratings import RatingLog, read_ratings
 from recloop.errors import BadInput
 
@@ -72,13 +74,13 @@ def make_log(count: int = 120, seed: int = 0) -> RatingLog:
     )
 
 
-def oracle(log: RatingLog) -> dict[str, list[float]]:
-    """One rating at a time, looking at those of earlier seconds."""
+def oracle(log: RatingLog, moments: np.ndarray) -> dict[str, list[float]]:
+    """One rating at a time, looking at those of earlier moments."""
     rows = list(zip(log.user_keys, log.item_keys, log.ratings, log.times, strict=True))
     found: dict[str, list[float]] = {name: [] for name in NAMES}
     expected_likes: dict[str, list[float]] = {"user": [], "item": []}
-    for user, item, _, now in rows:
-        before = [n for n, row in enumerate(rows) if row[3] < now]
+    for (user, item, _, _), now in zip(rows, moments, strict=True):
+        before = [n for n in range(len(rows)) if moments[n] < now]
         liked = {n: float(rows[n][2] >= 4) for n in before}
         everyone = (sum(liked.values()) + 0.5) / (len(before) + 1)
         mean = (sum(rows[n][2] for n in before) + 3.5) / (len(before) + 1)
@@ -109,21 +111,42 @@ def oracle(log: RatingLog) -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_features_are_those_of_an_oracle_that_looks_at_one_rating_at_a_time(seed: int) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_features_are_those_of_an_oracle_that_looks_at_one_rating_at_a_time(
+    seed: int, frozen: bool
+) -> None:
     log = make_log(seed=seed)
-    got = features_of(log, log.ratings >= 4)
+    moments = np.repeat(log.times[::30], 30) if frozen else log.times
+    got = features_of(log, log.ratings >= 4, moments)
     assert (got.shape, got.dtype) == ((120, len(NAMES)), np.float32)
-    for name, values in oracle(log).items():
+    for name, values in oracle(log, moments).items():
         assert got[:, NAMES.index(name)] == pytest.approx(np.array(values), abs=1e-5), name
 
 
 def test_nothing_of_the_future_or_the_same_second_is_known() -> None:
     log = make_log()
-    before = features_of(log, log.ratings >= 4)
+    before = features_of(log, log.ratings >= 4, log.times)
     for moment in (0, 5 * 86_400, 20 * 86_400):
         later = log.times >= moment
         changed = dataclasses.replace(log, ratings=np.where(later, 5.5 - log.ratings, log.ratings))
-        after = features_of(changed, changed.ratings >= 4)
+        after = features_of(changed, changed.ratings >= 4, changed.times)
         unaffected = log.times <= moment
         assert np.array_equal(after[unaffected], before[unaffected])
         assert (after[log.times > moment] != before[log.times > moment]).any()
+
+
+def test_frozen_nothing_of_a_period_is_known_within_it() -> None:
+    log, bounds = make_log(), np.array([0, 40, 80, 110])
+    clicks = Clicks.of(log, bounds)
+    assert len(clicks) == 110, "what is in no period is dropped"
+    for low, high in pairwise(bounds):
+        flipped = log.ratings.copy()
+        flipped[low:] = 5.5 - flipped[low:]
+        changed = Clicks.of(dataclasses.replace(log, ratings=flipped), bounds)
+        # Sums over the past are differences of running sums: the last digit may differ.
+        np.testing.assert_allclose(changed.features[:high], clicks.features[:high], atol=1e-6)
+        assert len(set(clicks.moments[low:high])) == 1
+        # Online, the period's own labels are known as soon as a second has passed.
+        online = Clicks.of(log).features[low:high]
+        assert np.abs(online - clicks.features[low:high]).max() > 1e-2
+    assert (clicks.features[40:80] != clicks.features[:40]).any(), "of earlier periods they are"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -122,7 +124,8 @@ def test_a_bench_writes_its_json_and_page_and_goes_on_where_it_stopped(
     out = tmp_path / "out" / "retail.json"
     assert run(shop, out, "own counts,popularity", "--seeds", "4,5").startswith("0")
     content = json.loads(out.read_text())
-    assert list(content) == ["systems", "paired", "settings", "seeds"]
+    assert list(content) == ["systems", "paired", "settings", "seeds", "unfinished"]
+    assert content["unfinished"] == []
     assert content["seeds"] == [4, 5]
     assert list(content["settings"]["windows"].values()) == [
         f"2024-03-0{day}" for day in (3, 4, 5, 6)
@@ -155,9 +158,31 @@ def test_a_failed_system_names_its_reason_and_the_remedy(
     tmp_path: Path, shop: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(GROUPS, "tests", "tests.benchmarks.retail_broken")
-    said = " ".join(run(shop, tmp_path / "out.json", "broken").split())
+    out = tmp_path / "out.json"
+    said = " ".join(run(shop, out, "broken,popularity", "--seeds", "0").split())
     assert said.startswith("1")
     assert "No module named 'implicit_0'; `make install-bench`" in said
+    # What came after it ran, and is written.
+    content = json.loads(out.read_text())
+    assert list(content["systems"]) == ["popularity"]
+    assert content["unfinished"] == ["broken, seed 0"]
+
+
+def test_an_interrupted_run_writes_the_results_that_there_are(
+    tmp_path: Path, shop: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.json"
+    assert run(shop, out, "popularity", "--seeds", "0").startswith("0")
+    out.unlink()
+
+    def interrupted(planned: object, jobs: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(retail, "execute", interrupted)
+    assert not run(shop, out, "popularity,own counts", "--seeds", "0").startswith("0")
+    content = json.loads(out.read_text())
+    assert list(content["systems"]) == ["popularity"]
+    assert content["unfinished"] == ["own counts, seed 0"]
 
 
 @pytest.mark.parametrize(

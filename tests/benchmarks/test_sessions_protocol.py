@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks import sessions as bench
 from benchmarks.sessions import extrapolated, joint_cycles, measure, ratios, summary
 from benchmarks.sessions_protocol import metrics_of, read_periods, run, test_of
 from benchmarks.sessions_systems import make
@@ -123,6 +124,36 @@ def test_means_over_seeds_and_periods_and_the_ratio_of_costs() -> None:
     assert found["recall@20 default - joint"] == pytest.approx(0.05)
 
 
+def test_a_run_that_is_cut_short_or_whose_system_fails_keeps_what_it_measured(
+    tmp_path, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    for period in range(4):
+        (tmp_path / f"period_{period}.txt").write_text("1 1\n1 2\n")
+    ends = {"finetune": (1, bench.RunFailed("finetune broke.")), "ader": (2, KeyboardInterrupt())}
+
+    def run(folder, name, seed, cycles, lines):  # type: ignore[no-untyped-def]
+        count, error = ends.get(name, (len(cycles), None))
+        lines += [line(cycle, 0.2, 3.0) for cycle in cycles[:count]]
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(bench, "_run", run)
+    kept: list[str] = []
+    names = ["default", "finetune", "ader", "joint"]
+    with pytest.raises(KeyboardInterrupt):
+        measure(tmp_path, names, [0], 4, lambda found: kept.append(json.dumps(found)))
+    found = json.loads(kept[-1])
+    assert {name: entry["periods"] for name, entry in found["systems"].items()} == {
+        "default": [1, 2, 3], "finetune": [1], "ader": [1, 2],
+    }  # fmt: skip
+    assert found["unfinished"] == ["finetune", "ader", "joint"]
+    assert found["ratios"] == {}, "costs of fewer periods are not compared"
+    assert "finetune, ader, joint" in bench.draw(found, tmp_path / "page.html").read_text()
+    with pytest.raises(bench.RunFailed, match="finetune broke"):
+        measure(tmp_path, ["finetune", "default"], [0], 4, lambda found: kept.append(found))
+    assert list(kept[-1]["systems"]) == ["finetune", "default"]  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -146,7 +177,7 @@ def test_a_missing_folder_and_an_unknown_system_are_named(tmp_path) -> None:  # 
     with pytest.raises(BadInput, match="is not a folder"):
         read_periods(tmp_path / "nowhere")
     with pytest.raises(BadInput, match="best"):
-        measure(tmp_path, ["best"], [0], 4)
+        measure(tmp_path, ["best"], [0], 4, print)
 
 
 def test_sessions_that_alternate_in_a_file_are_told_apart(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -162,7 +193,10 @@ def test_the_systems_run_end_to_end_on_a_small_folder(tmp_path) -> None:  # type
         pairs = rng.integers(1, 31, 80)
         text = [f"{s} {item}" for s, p in enumerate(pairs) for item in (2 * p - 1, 2 * p)]
         (tmp_path / f"period_{period}.txt").write_text("\n".join(text) + "\n")
-    found = measure(tmp_path, ["default"], [0], 4)
+    kept: list[dict] = []
+    found = measure(tmp_path, ["default"], [0], 4, kept.append)
+    assert kept == [found]
+    assert found["unfinished"] == []
     json.dumps(found, allow_nan=False)
     assert set(found["systems"]) == {"default", "default, network alone"}
     assert found["systems"]["default"]["mrr@20"] > 0.4

@@ -75,13 +75,24 @@ def test_both_rankings_give_the_same_metric() -> None:
 
 
 def test_the_report_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ratios = {
-        "tuned Keras, batch 512": Ratio(300.0, 100.0, 3.0, "examples per CPU second"),
-        "1,000,000 rows cost times 10,000": Ratio(1.1, 1.0, 1.1, "CPU s per update"),
-    }
+    def measured(*_: object):  # type: ignore[no-untyped-def]
+        keras = Ratio(300.0, 100.0, 3.0, "examples per CPU second")
+        yield "keras", {"tuned Keras, batch 512": keras}, {"hit rates": {}}
+        if stops:
+            raise KeyboardInterrupt
+        rows = Ratio(1.1, 1.0, 1.1, "CPU s per update")
+        yield "rows", {"1,000,000 rows cost times 10,000": rows}, {}
+
     monkeypatch.setattr(speed, "one_thread", lambda: None)
-    monkeypatch.setattr(speed, "measure", lambda *_: (ratios, {"hit rates": {}}))
-    assert speed.main(["--out", str(tmp_path / "speed.json")]) == 0
+    monkeypatch.setattr(speed, "measure", measured)
+    arguments = ["--out", str(tmp_path / "speed.json"), "--only", "keras,rows"]
+    stops = True
+    with pytest.raises(KeyboardInterrupt):
+        speed.main(arguments)
+    kept = json.loads((tmp_path / "speed.json").read_text())
+    assert (list(kept["ratios"]), kept["unfinished"]) == (["tuned Keras, batch 512"], ["rows"])
+    stops = False
+    assert speed.main(arguments) == 0
     report = json.loads((tmp_path / "speed.json").read_text())
     assert report["ratios"]["tuned Keras, batch 512"] == {
         "ours": 300.0,
@@ -89,6 +100,7 @@ def test_the_report_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.M
         "ratio": 3.0,
         "unit": "examples per CPU second",
     }
+    assert (len(report["ratios"]), report["unfinished"]) == (2, [])
     assert report["settings"]["threads"] == 1
     assert "tuned Keras, batch 512" in (tmp_path / "speed.html").read_text()
     with pytest.raises(SystemExit):
