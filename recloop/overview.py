@@ -19,17 +19,16 @@ PAGE = template("""
 {% block title %}recloop{% endblock %}
 {% block body %}
 <h1>recloop</h1>
-<p class="summary">{% if champion %}Release {{ champion.version }} is champion; it has learnt {{ champion.windows | length }} windows.{% else %}There is no champion yet.{% endif %}
-Windows that wait for a decision: {{ undecided | join(', ') or 'none' }}.
-{% if pending %}Pending, for the next update: {{ pending | join(', ') }}.{% endif %}
-{% if refused %}Refused by validation: {{ refused | join(', ') }}.{% endif %}</p>
+<p class="summary">{% if champion %}Release {{ champion.version }} is champion; it has learnt {{ champion.windows | length }} windows.{% else %}There is no champion yet.{% endif %} Windows that wait for a decision: {{ undecided | join(', ') or 'none' }}.
+{% if pending %} Pending, for the next update: {{ pending | join(', ') }}.{% endif %}
+{% if refused %} Refused by validation: {{ refused | join(', ') }}.{% endif %}</p>
 <h2>Windows, newest first</h2>
 <div class="wide"><table><tr><th>window</th><th>state</th><th>lines</th><th>events</th><th>quarantined</th></tr>
-{% for row in windows %}<tr class="{{ 'broken' if row.state == 'refused' else '' }}"><td>{% if row.page %}<a href="data-docs/{{ row.window_key }}">{{ row.window_key }}</a>{% else %}{{ row.window_key }}{% endif %}</td><td>{{ row.state }}</td><td class="number">{{ row.lines | readable }}</td><td class="number">{{ row.accepted | readable }}</td><td class="number">{{ row.quarantined.values() | sum | readable }}</td></tr>
+{% for row in windows %}<tr class="{{ 'broken' if row.state == 'refused' else '' }}"><td class="number">{% if row.page %}<a href="data-docs/{{ row.window_key }}">{{ row.window_key }}</a>{% else %}{{ row.window_key }}{% endif %}</td><td>{{ row.state }}</td><td class="number">{{ row.lines | readable }}</td><td class="number">{{ row.accepted | readable }}</td><td class="number">{{ row.quarantined.values() | sum | readable }}</td></tr>
 {% endfor %}</table></div>
 <h2>Updates, newest first</h2>
 <div class="wide"><table><tr><th>update</th><th>window</th><th>plan</th><th>became</th><th>release</th><th>why</th></tr>
-{% for row in updates %}<tr class="{{ 'broken' if row.state == 'rejected' else '' }}"><td>{% if row.gate_report %}<a href="gate/{{ row.update_id }}">{{ row.update_id }}</a>{% else %}{{ row.update_id }}{% endif %}</td><td>{{ row.target }}</td><td>{{ row.plan.decision }}</td><td>{{ row.state }}</td><td class="number">{{ row.version | readable }}</td><td class="long">{{ row.reason }}</td></tr>
+{% for row in updates %}<tr class="{{ 'broken' if row.state == 'rejected' else '' }}"><td>{% if row.gate_report %}<a href="gate/{{ row.update_id }}">{{ row.update_id }}</a>{% else %}{{ row.update_id }}{% endif %}</td><td class="number">{{ row.target }}</td><td>{{ row.plan.decision }}</td><td>{{ row.state }}</td><td class="number">{{ row.version | readable }}</td><td class="long">{{ row.reason }}</td></tr>
 {% endfor %}</table></div>
 {% if shadows %}<h2>Shadow rebuilds</h2>
 <ul>{% for report in shadows %}<li><a href="shadow/{{ report.window }}">{{ report.window }}</a>: {{ report.summary }}</li>{% endfor %}</ul>{% endif %}
