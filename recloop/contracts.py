@@ -123,6 +123,12 @@ class UpdatePlan(Contract):
     decision: Decision
     target: str
     windows: tuple[str, ...]
+    judged_on: tuple[str, ...] = ()
+    """Parts of windows whose newest events judge, and are held out of training; empty: those of the
+    target among `windows`."""
+    rematch: int | None = None
+    """The update whose candidate is the opponent, on the events that were held out of that update;
+    None: the champion is. So a rebuild is judged when the champion has learnt every window."""
     parent_release: int | None
     strategy: Strategy = Strategy()
     signals: dict[str, float | str | None] = Field(default_factory=dict)

@@ -112,19 +112,22 @@ def plan(
 
     Returns:
         The plan, with `update_id`: None when there is nothing to train (already trained, skipped, a
-        dry run, another run is at it), and `decision` `none` when there is nothing to decide.
+        dry run, another run is at it), and `decision` `none` when nothing was decided; `because` then
+        says of what kind the reason is (`targets.Because`).
     """
     from recloop.update.planning import make_plan
+    from recloop.update.targets import NoPlan
 
     settings = settings or current_settings()
     began = time.monotonic()
     if window:
         named_window(settings, window)
     for _ in range(ATTEMPTS):
-        made, why = make_plan(settings, window, requested, options or {})
-        if made is None:
-            log.info("nothing to decide: %s", why)
-            return {"update_id": None, "decision": "none", "reason": why, "approval": approval}
+        made = make_plan(settings, window, requested, options or {})
+        if isinstance(made, NoPlan):
+            log.info("nothing was decided: %s", made.reason)
+            none = {"update_id": None, "decision": "none", "approval": approval}
+            return none | {"reason": made.reason, "because": made.because}
         made = made.model_copy(update={"approval": approval, "dry_run": dry_run})
         answer = made.to_json() | {"update_id": None}
         log.info("%s for window %s: %s", made.decision, made.target, made.reason)
@@ -138,7 +141,7 @@ def plan(
                 updates.note_seconds(cursor, lease.update_id, "plan", time.monotonic() - began)
         except (UpdateInProgress, PlanOutdated) as error:
             log.info("%s", error)
-            answer |= {"decision": "none", "reason": str(error)}
+            answer |= {"decision": "none", "reason": str(error), "because": "busy"}
             if isinstance(error, UpdateInProgress):
                 return answer
         else:
@@ -195,6 +198,7 @@ def evaluate(
     """
     from recloop.features.meaning import meaning_of
     from recloop.update.challenge import challenge
+    from recloop.update.rematch import opponent_of
     from recloop.update.report import write_gate_report
 
     settings = settings or current_settings()
@@ -207,14 +211,14 @@ def evaluate(
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
             target = parts.target_sets(cursor, made)
-            champion = releases.champion(cursor)
+            opponent = opponent_of(cursor, made)
         report, reason = challenge(
             settings,
             made,
             candidate,
-            champion,
+            opponent,
             target,
-            calendar(settings).parse(made.target),
+            calendar(settings).parse(parts.judging_window(made)),
             meaning_of(settings),
             load_update_rules(settings),
             load_gate_rules(settings),

@@ -15,7 +15,7 @@ from typing import Any
 
 from recloop import stages
 from recloop.database.connection import transaction
-from recloop.errors import BadInput, UpdateInProgress
+from recloop.errors import BadInput, PlanOutdated, UpdateInProgress
 from recloop.ledger import due, shadows, updates
 from recloop.rules import load_update_rules
 from recloop.settings import Settings
@@ -72,15 +72,16 @@ def plan_maintenance(
     try:
         with transaction(settings.database_url) as cursor:
             lease = updates.begin_update(cursor, made, holder)
-    except UpdateInProgress as error:
+    except (UpdateInProgress, PlanOutdated) as error:
         log.info("%s", error)
-        return answer | {"decision": "none", "reason": str(error)}
+        return answer | {"decision": "none", "reason": str(error), "because": "busy"}
     return answer | {"update_id": lease.update_id}
 
 
 def nothing(reason: str, approval: bool = False) -> Json:
     """The answer of a plan that has nothing to do."""
-    return {"update_id": None, "decision": "none", "reason": reason, "approval": approval}
+    none = {"update_id": None, "decision": "none", "reason": reason, "approval": approval}
+    return none | {"because": "nothing to do"}
 
 
 def thin(keep: int | None = None, settings: Settings | None = None) -> Json:

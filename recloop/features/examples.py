@@ -78,7 +78,11 @@ class Examples:
 
     def between(self, start: datetime, end: datetime) -> Examples:
         """The interactions in `[start, end)` (aware), and only their queries. Items stay."""
-        return self.where((self.times >= _us(start)) & (self.times < _us(end)))
+        return self.where(self.since(start) & ~self.since(end))
+
+    def since(self, start: datetime) -> np.ndarray:
+        """bool [N]: which interactions are at or after `start` (aware)."""
+        return self.times >= _us(start)
 
     def where(self, chosen: np.ndarray) -> Examples:
         """These interactions (bool [N]), and only their queries. Items stay."""

@@ -149,11 +149,16 @@ def training_set_of(cursor: Cursor, key: str) -> TrainingSet:
 
 
 def target_sets(cursor: Cursor, plan: UpdatePlan) -> list[TrainingSet]:
-    """Training sets of the target window's parts that the plan covers, oldest first: their newest
-    events judge. A plan that covers none of them is judged on the window's part 0.
+    """Training sets of the parts whose newest events judge the plan, oldest first: those that the plan
+    names; else those of its target window that it covers; else that window's part 0.
     """
-    keys = [key for key in plan.windows if whole(key) == plan.target] or [plan.target]
-    return [training_set_of(cursor, key) for key in keys]
+    own = [key for key in plan.windows if whole(key) == plan.target]
+    return [training_set_of(cursor, key) for key in plan.judged_on or own or [plan.target]]
+
+
+def judging_window(plan: UpdatePlan) -> str:
+    """The key of the window whose newest events judge the plan: its target, unless it names another."""
+    return whole(plan.judged_on[0]) if plan.judged_on else plan.target
 
 
 def ready(cursor: Cursor) -> list[str]:

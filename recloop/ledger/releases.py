@@ -6,6 +6,8 @@ training a part twice in one lineage impossible. A release from scratch begins a
 
 from __future__ import annotations
 
+from typing import Any
+
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
@@ -13,8 +15,13 @@ from recloop.contracts import Lease, Release, UpdatePlan
 from recloop.errors import LeaseLost, LedgerConflict, ReleaseMissing
 from recloop.ledger import parts
 from recloop.ledger.thinning import require_files
-from recloop.ledger.updates import _check_fence, _one, plan_of
+from recloop.ledger.updates import REBUILD_IN_VAIN, _check_fence, _one, plan_of
 from recloop.windows import part_number
+
+DECIDED = f"state in ('promoted', 'rejected', 'skipped') and not {REBUILD_IN_VAIN}"
+"""SQL: whether an update has decided on its windows."""
+ROLLED_BACK = "rolled back from"
+"""How the reason of a reign begins that a rollback began; the version and the person's reason follow."""
 
 
 def champion(cursor: Cursor) -> Release | None:
@@ -66,6 +73,32 @@ def release_of_update(cursor: Cursor, update_id: int) -> Release | None:
     return release_of(cursor, row[0]) if row else None
 
 
+def all_releases(cursor: Cursor) -> list[dict[str, Any]]:
+    """Every release, oldest first: what made it, how many windows and late parts it has learnt, since
+    when it was champion first, and whether its files are gone."""
+    cursor.execute(
+        "select version, parent_version as parent, update_id, plan->>'decision' as decision, target, "
+        "(select count(*) from ledger.trained t where t.version = r.version) as windows, "
+        "champion_from, thinned_at is not null as thinned "
+        "from ledger.release r join ledger.update using (update_id) order by version"
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def rollbacks(cursor: Cursor) -> list[dict[str, Any]]:
+    """Every rollback, oldest first: `at`, `from`, `to` (versions) and `reason`."""
+    cursor.execute(
+        "select began_at, lag(version) over (order by reign_id), version, reason "
+        "from ledger.reign order by reign_id"
+    )
+    return [
+        {"at": at, "from": before, "to": now, "reason": reason.partition(": ")[2] or reason}
+        for at, before, now, reason in cursor.fetchall()
+        if reason.startswith(f"{ROLLED_BACK} {before}: ")
+    ]
+
+
 def base_of(cursor: Cursor, version: int) -> Release:
     """The release from scratch that `version`'s lineage began with."""
     release = release_of(cursor, version)
@@ -84,6 +117,16 @@ def lineage(cursor: Cursor, release: Release | None, count: int) -> list[Release
     return found[::-1]
 
 
+def last_lesson(cursor: Cursor, release: Release) -> Release:
+    """The release of the lineage that last learnt events: `release`, unless maintenance made that."""
+    while (
+        release.parent_version is not None
+        and plan_of(cursor, release.update_id).decision == "maintain"
+    ):
+        release = release_of(cursor, release.parent_version)
+    return release
+
+
 def pending(cursor: Cursor) -> list[str]:
     """Parts with a training set that the champion's lineage has not learnt from, oldest window first."""
     return [
@@ -98,12 +141,14 @@ def undecided(cursor: Cursor) -> list[str]:
 
     A window whose challenger was rejected, or that a rollback made pending again, is decided: it is
     covered by the next window's update, or by one that a person asks for, never by itself, so that
-    a rejection makes no loop and a rollback is not undone at once. So are late parts.
+    a rejection makes no loop and a rollback is not undone at once. So are late parts. A rebuild that
+    a person or a schedule asked for and that was rejected decides nothing: the window's own update is
+    still to come.
     """
     cursor.execute(
-        "select distinct target from ledger.update where state in ('promoted', 'rejected', 'skipped') "
+        f"select distinct target from ledger.update where {DECIDED} "
         "union select window_key from ledger.update_window join ledger.update using (update_id) "
-        "where state in ('promoted', 'rejected', 'skipped')"
+        f"where {DECIDED}"
     )
     decided = {row[0] for row in cursor.fetchall()}
     return [key for key in pending(cursor) if key not in decided and not part_number(key)]
@@ -174,7 +219,7 @@ def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
     target = release_of(cursor, version)
     require_files(cursor, version)
     if target.version != reigning.version:
-        _reign(cursor, target.version, f"rolled back from {reigning.version}: {reason}")
+        _reign(cursor, target.version, f"{ROLLED_BACK} {reigning.version}: {reason}")
     return target
 
 

@@ -25,12 +25,15 @@ class Keeping:
         thinned: version: folder of all releases that do not, those of earlier thinnings included.
         live_updates: updates in progress; whatever they have written stays.
         candidates: folders of their candidates.
+        lesson: folder of what the champion's last update had trained before it learnt the events that
+            judged it; a rebuild may be held against that. Empty: there is none.
     """
 
     kept: dict[int, str]
     thinned: dict[int, str]
     live_updates: frozenset[int]
     candidates: tuple[str, ...]
+    lesson: str = ""
 
 
 def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
@@ -41,7 +44,10 @@ def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
     release that its lineage began with, which the static baseline is measured with.
     """
     cursor.execute("lock table ledger.reign in exclusive mode")
-    cursor.execute("select version, parent_version, uri, thinned_at from ledger.release")
+    cursor.execute(
+        "select version, parent_version, uri, thinned_at, plan->>'decision', candidate->>'uri' "
+        "from ledger.release join ledger.update using (update_id)"
+    )
     rows = {row[0]: row for row in cursor.fetchall()}
     cursor.execute("select version, max(reign_id) from ledger.reign group by 1 order by 2 desc")
     reigned = [row[0] for row in cursor.fetchall()]
@@ -57,6 +63,8 @@ def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
             found.append(parent)
         return found
 
+    cursor.execute("select version from ledger.reign where ended_at is null")
+    learnt = [version for (reigning,) in cursor.fetchall() for version in lineage(reigning)]
     wanted = {*reigned[:count], *(parent for _, parent, _ in live if parent is not None)}
     if reigned:
         wanted |= set(lineage(reigned[0])[:count])
@@ -69,6 +77,7 @@ def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
         thinned={v: row[2] for v, row in sorted(rows.items()) if v not in kept},
         live_updates=frozenset(update_id for update_id, _, _ in live),
         candidates=tuple(uri for _, _, uri in live if uri),
+        lesson=next((rows[v][5] or "" for v in learnt if rows[v][4] != "maintain"), ""),
     ), fresh
 
 

@@ -20,6 +20,10 @@ from recloop.ledger import parts
 LEASE_SECONDS = 90
 APPROVAL_SECONDS = 7 * 24 * 3600
 LIVE = ("planned", "training", "evaluated")
+REBUILD_IN_VAIN = """
+(state = 'rejected' and plan->>'decision' = 'rebuild' and plan->>'decided_by' = 'person')
+"""
+"""SQL: whether an update was a rebuild that a person or a schedule asked for, and was rejected."""
 
 
 def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:

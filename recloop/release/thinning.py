@@ -21,6 +21,7 @@ from recloop.ledger.thinning import Keeping, mark
 from recloop.release import registry
 from recloop.settings import Settings
 from recloop.update.model import CHECKPOINT
+from recloop.update.rematch import is_intact
 
 log = logging.getLogger("recloop")
 ATTEMPT = re.compile(r"(\d+)-\S+")
@@ -45,6 +46,8 @@ def thin(settings: Settings, keep: int) -> Thinning:
     with transaction(settings.database_url) as cursor:
         keeping, fresh = mark(cursor, keep)
         needed = needed_folders([*keeping.kept.values(), *keeping.candidates])
+    if keeping.lesson and is_intact(Path(keeping.lesson)):
+        needed |= needed_folders([keeping.lesson])
     doomed = [folder for folder in attempts if not _stays(folder, keeping, needed)]
     served = settings.serving / "recommender"
     doomed += [

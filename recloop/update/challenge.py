@@ -35,7 +35,7 @@ def challenge(
     settings: Settings,
     plan: UpdatePlan,
     candidate: Candidate,
-    champion: Release | None,
+    opponent_uri: str | None,
     target: Sequence[TrainingSet],
     window: Window,
     meaning: Meaning,
@@ -45,7 +45,10 @@ def challenge(
     """Judge a candidate. Returns the report, and one sentence that says why.
 
     Args:
-        target: training sets of the target window's parts that the plan covers.
+        opponent_uri: folder of the champion, or of the candidate that it was before it learnt the
+            events that judge; None, where there is no champion: popularity is the opponent.
+        target: training sets of the parts whose newest events judge.
+        window: the one that these are of.
     """
     from models.errors import ModelError
 
@@ -59,10 +62,10 @@ def challenge(
             meaning=meaning,
             popularity_days=rules.baseline.popularity_days,
         )
-    opponent = "champion" if champion else "popularity"
+    opponent = "champion" if opponent_uri else "popularity"
     champion_served = challenger_served = None
-    if champion:
-        reigning = restore_model(champion.uri)
+    if opponent_uri:
+        reigning = restore_model(opponent_uri)
         theirs = score(by_model(reigning), heldout)
         champion_served = _served(reigning, heldout)
         scorable = int(np.isin(heldout.catalogue, reigning.item_keys).sum())
@@ -97,12 +100,12 @@ def challenge(
         window=plan.target,
         passed=passed,
         rules=results,
-        champion=theirs.metrics() if champion else None,
+        champion=theirs.metrics() if opponent_uri else None,
         challenger=ours.metrics(),
         champion_served=champion_served,
         challenger_served=challenger_served,
         differences=measured.reported(),
-        ask=why_ask(plan, measured, gate) if passed and champion else "",
+        ask=why_ask(plan, measured, gate) if passed and opponent_uri else "",
     )
     return report, reason + detail
 

@@ -73,7 +73,11 @@ def usual_events(counts: Sequence[int], days: float) -> float:
 
 
 def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, ...]:
-    """What became of updates that a gate judged or a person refused, oldest first.
+    """What became of the updates that say something of the policy's next one, oldest first: those that
+    were promoted, and those that the gate refused.
+
+    What a person asked for and was refused says nothing of it, if it was a rebuild or had a recipe of
+    its own; nor does what passed the gate and was rejected by a person.
 
     Args:
         rows: of `ledger.updates.all_updates`.
@@ -87,6 +91,8 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
         if plan.decision not in ("increment", "rebuild"):
             continue
         report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
+        if row["state"] == "rejected" and (_is_a_persons(plan) or not report or report.passed):
+            continue
         signals = Signals.of_json(plan.signals)
         gains, noise = _gains(report, signals) if report else (UNJUDGED, (1.0, 1.0))
         events = int(row["candidate"]["examples"])
@@ -107,6 +113,12 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
             )
         )
     return tuple(found)
+
+
+def _is_a_persons(plan: UpdatePlan) -> bool:
+    """Whether nobody but a person would have made the challenger."""
+    asked = plan.decided_by == "person" and plan.decision == "rebuild"
+    return asked or effort_of(plan.strategy.recipe) == "custom"
 
 
 def spent(rows: Sequence[dict[str, Any]], window: Window, calendar: WindowCalendar) -> float:

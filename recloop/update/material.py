@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
 from models.learning.recipes import INCREMENT
@@ -22,7 +23,6 @@ from recloop.rules import UpdateRules
 from recloop.update.heldout import cut_holdout
 from recloop.update.learning import BEGINNING, recipe_of, remember
 from recloop.update.model import restore_model
-from recloop.windows import whole
 
 if TYPE_CHECKING:
     from models.ordering.cascade import Cascade
@@ -44,6 +44,7 @@ class Assignment:
         averaged: earlier releases that the challenger's weights are averaged with.
         earlier: the champion's latest windows, if the plan has replay: the memory of a model that has
             none starts from them.
+        cut: where the held-out events begin, if an earlier update's judge again (`UpdatePlan.rematch`).
     """
 
     plan: UpdatePlan
@@ -52,6 +53,7 @@ class Assignment:
     champion: Release | None
     averaged: Sequence[Release]
     earlier: Sequence[TrainingSet]
+    cut: datetime | None = None
 
 
 def read_assignment(cursor: Cursor, update_id: int) -> Assignment:
@@ -69,6 +71,9 @@ def read_assignment(cursor: Cursor, update_id: int) -> Assignment:
         champion=champion,
         averaged=with_files(cursor, releases.lineage(cursor, champion, others)),
         earlier=[parts.training_set_of(cursor, key) for key in known],
+        cut=None
+        if plan.rematch is None
+        else updates.candidate_of(cursor, plan.rematch).holdout_from,
     )
 
 
@@ -80,6 +85,12 @@ class Material:
     held_out: Examples
     cut: datetime
 
+    @property
+    def end(self) -> datetime:
+        """When what is to be learnt ends: at the cut, or after the newest event of later windows."""
+        newest = int(self.seen.times.max().astype("datetime64[us]").astype(np.int64))
+        return max(self.cut, BEGINNING + timedelta(microseconds=newest + 1))
+
 
 def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
     """The events of an update's windows.
@@ -89,16 +100,18 @@ def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
     """
     plan = assignment.plan
     examples = read_examples(assignment.training_sets)
-    target = read_examples(
-        [one for one in assignment.training_sets if whole(one.window) == plan.target]
-    )
+    target = read_examples(assignment.target)
     if not len(target.item_keys):
         raise BadData(
             f"window {plan.target} has no events to learn from or to judge by; "
             "plan the update on a window that has."
         )
-    cut = cut_holdout(target.times, rules.holdout.share)
-    seen = examples.between(BEGINNING, cut)
+    cut = assignment.cut or cut_holdout(target.times, rules.holdout.share)
+    judging = {one.window for one in assignment.target}
+    sets = assignment.training_sets
+    held_out = np.repeat([one.window in judging for one in sets], [s.interactions for s in sets])
+    # Later windows that the opponent has learnt, too, are learnt; of those that judge, nothing is.
+    seen = examples.where(~(held_out & examples.since(cut)))
     if not len(seen.item_keys):
         raise BadData(
             f"no event of {plan.windows} lies before {cut:%Y-%m-%d %H:%M} UTC, where the held-out "

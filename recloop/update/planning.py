@@ -15,19 +15,22 @@ from recloop.ledger.shadows import all_shadows
 from recloop.ledger.signals import note_signals, signals_before
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
+from recloop.silos.joining import check_accepted
 from recloop.update.history import gap_of, measured, outcomes_of, recent_keys, spent, usual_events
+from recloop.update.loss_change import loss_change
 from recloop.update.policies import POLICIES, Situation
 from recloop.update.policy import REQUESTS, decide_update
+from recloop.update.rematch import judged_fairly, last_lesson
 from recloop.update.signals import LONGEST_HISTORY, Signals
 from recloop.update.strategy import strategy_of
-from recloop.update.targets import doubts, next_target, why_not_late
+from recloop.update.targets import NoPlan, doubts, next_target, why_not_late
 from recloop.windows import whole
 
 
 def make_plan(
     settings: Settings, window: str | None, requested: str, options: dict[str, Any]
-) -> tuple[UpdatePlan | None, str]:
-    """The plan for `window` (None: the oldest undecided), or None with the reason why there is none.
+) -> UpdatePlan | NoPlan:
+    """The plan for `window` (None: the oldest undecided), or why there is none.
 
     Args:
         options: those of `strategy.strategy_of`; `reason`, a person's note; `policy`, the name of one
@@ -43,6 +46,10 @@ def make_plan(
     if not isinstance(tables, dict):
         raise BadInput(f"`strategy` should be an object of a plan's tables. Received: {tables!r}.")
     strategy = strategy_of(tables | {k: v for k, v in options.items() if v not in (None, "")})
+    if strategy.silos and requested != "increment":
+        raise BadInput(
+            f"`silos` are merged by plan `increment`, and by no other. Received: plan {requested!r}."
+        )
     if requested not in REQUESTS:
         raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
     spec = load_dataset(settings)
@@ -56,17 +63,22 @@ def make_plan(
     with transaction(settings.database_url) as cursor:
         pending = releases.pending(cursor)
         champion = releases.champion(cursor)
+        check_accepted(cursor, settings, strategy.silos, champion)
         ready = parts.ready(cursor)
         sets = {key: parts.training_set_of(cursor, key) for key in ready}
         doubt = doubts(pending, sets, rules.holdout.share, limits.minimum_users)
         if target is None:
             wanted = requested if champion else "rebuild"
-            target, refusal = next_target(wanted, ready, releases.undecided(cursor), pending, doubt)
+            found = next_target(wanted, ready, releases.undecided(cursor), pending, doubt)
         else:
-            refusal = _why_not(cursor, target, requested, pending, ready)
-            refusal = refusal or why_not_late(requested, target, pending, doubt)
-        if target is None or refusal:
-            return None, refusal
+            found = (
+                _why_not(cursor, target, requested, pending, ready)
+                or why_not_late(requested, target, pending, doubt)
+                or target
+            )
+        if isinstance(found, NoPlan):
+            return found
+        target = found
         newest_known = whole(max(champion.windows, default="")) if champion else ""
         base = releases.base_of(cursor, champion.version) if champion else None
         concluded = updates.all_updates(cursor)
@@ -103,7 +115,18 @@ def make_plan(
             note_signals(cursor, target, signals.to_json())
         situation = replace(situation, signals=signals, scores=scores)
     plan = decide_update(situation, policy, requested, strategy)
-    return (plan.model_copy(update={"reason": f"{plan.reason} ({note})"}) if note else plan), ""
+    if plan.decision == "rebuild" and champion:
+        with transaction(settings.database_url) as cursor:
+            lesson = last_lesson(cursor, champion)
+        fair = judged_fairly(plan, champion, lesson, pending, doubt)
+        if isinstance(fair, NoPlan):
+            return fair
+        plan = fair
+    if champion and plan.decision in ("increment", "rebuild"):
+        learnt = [sets[key] for key in plan.windows]
+        changed = loss_change(champion, learnt, plan.decision == "rebuild")
+        plan = plan.model_copy(update={"reason": f"{plan.reason}; {changed}"}) if changed else plan
+    return plan.model_copy(update={"reason": f"{plan.reason} ({note})"}) if note else plan
 
 
 def _whole(release: Release) -> int:
@@ -111,20 +134,28 @@ def _whole(release: Release) -> int:
     return sum(key == whole(key) for key in release.windows)
 
 
-def _why_not(cursor: Any, target: str, requested: str, pending: list[str], ready: list[str]) -> str:
-    """Why a window that was named cannot be a target; empty when it can."""
+def _why_not(
+    cursor: Any, target: str, requested: str, pending: list[str], ready: list[str]
+) -> NoPlan | None:
+    """Why a window that was named cannot be a target, if so."""
     if target not in map(whole, ready):
         state = windows.state_of(cursor, target)
         if state == "refused":
             report = windows.validation_of(cursor, target)
             broken = [r.message for r in report.rules if not r.passed] if report else []
-            return f"window {target} was refused by validation: {'; '.join(broken)}"
-        return (
+            return NoPlan(
+                "refused", f"window {target} was refused by validation: {'; '.join(broken)}"
+            )
+        return NoPlan(
+            "not ready",
             f"window {target} is not ready (its state is {state or 'unknown'}) or has no events; "
-            f"run `recloop ingest --window {target}` first"
+            f"run `recloop ingest --window {target}` first",
         )
     if requested != "rebuild" and target not in map(whole, pending):
         champion = releases.champion(cursor)
         version = champion.version if champion else None
-        return f"window {target} is already trained in the lineage of release {version}"
-    return ""
+        return NoPlan(
+            "nothing to do",
+            f"window {target} is already trained in the lineage of release {version}",
+        )
+    return None

@@ -10,6 +10,8 @@ Belongs here: the choice, from what the ledger lists. Keep out: what is done (`p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +22,17 @@ from recloop.windows import whole
 
 Doubt = Callable[[str], str]
 """Why a window cannot judge an update; empty when it can."""
+Because = Literal["nothing to do", "not ready", "refused", "busy"]
+"""Of an update that was not made: whether all is as it should be; or something must come first; or
+validation refused the window; or another run is at work. The command line has an exit code for each."""
+
+
+@dataclass(frozen=True)
+class NoPlan:
+    """Why there is no plan, in one sentence and by its kind."""
+
+    because: Because
+    reason: str
 
 
 def next_target(
@@ -28,38 +41,44 @@ def next_target(
     undecided: Sequence[str],
     pending: Sequence[str],
     doubt: Doubt,
-) -> tuple[str | None, str]:
-    """The window that the next update is about, or None and why there is none.
+) -> str | NoPlan:
+    """The window that the next update is about, or why there is none.
 
     Args:
         requested: `rebuild` means from scratch, `auto` leaves decided windows and late parts alone.
         ready, pending: parts, oldest window first. undecided: whole windows.
     """
     if requested == "rebuild":
-        return (whole(ready[-1]), "") if ready else (None, "no window has events to learn from")
+        if ready:
+            return whole(ready[-1])
+        return NoPlan("not ready", "no window has events to learn from; run `recloop ingest` first")
     if undecided:
-        return undecided[0], ""
+        return undecided[0]
     if requested == "auto" or not pending:
         waiting = f"; {', '.join(pending)} wait for the next window" if pending else ""
-        return None, f"no window waits for a decision{waiting}"
+        return NoPlan("nothing to do", f"no window waits for a decision{waiting}")
     reasons = []
     for key in dict.fromkeys(whole(key) for key in reversed(pending)):
         reasons.append(doubt(key))
         if not reasons[-1]:
-            return key, ""
-    return None, reasons[0]
+            return key
+    return NoPlan("not ready", reasons[0])
 
 
-def why_not_late(requested: str, target: str, pending: Sequence[str], doubt: Doubt) -> str:
+def why_not_late(
+    requested: str, target: str, pending: Sequence[str], doubt: Doubt
+) -> NoPlan | None:
     """Why an update of the window may not begin now, of which only late parts are pending, if so."""
     if target in pending or target not in map(whole, pending) or requested in ("rebuild", "skip"):
-        return ""
+        return None
     if requested == "auto":
-        return (
+        return NoPlan(
+            "nothing to do",
             f"only late events of window {target} are pending: the next window's update learns from "
-            "them; ask for `increment` to have it now"
+            "them; ask for `increment` to have it now",
         )
-    return doubt(target)
+    reason = doubt(target)
+    return NoPlan("not ready", reason) if reason else None
 
 
 def doubts(

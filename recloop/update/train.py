@@ -53,7 +53,7 @@ def train_candidate(
     else:
         recommender = new_model(seed_of(seed, "create"))
         days = timedelta(days=rules.rebuild.recent_days)
-        report = rebuild(recommender, material.seen, material.cut, days, plan, seed, progress)
+        report = rebuild(recommender, material.seen, material.end, days, plan, seed, progress)
     cost = Cost(report.examples, report.cpu_seconds)
     return finish_candidate(settings, lease, assignment, material, recommender, cost)
 

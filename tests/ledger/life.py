@@ -31,7 +31,7 @@ from recloop.ledger import parts, releases
 from recloop.release import promotion
 from recloop.settings import Settings
 from recloop.status import read_status
-from recloop.update import challenge, history, material, train
+from recloop.update import challenge, history, material, rematch, train
 from recloop.validation import statistics, window
 from recloop.windows import part_key
 from tests.behavior.datasets import customised
@@ -233,6 +233,7 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     patch.setattr(training_set, "join_item_days", lambda *_: _table("item_days", []))
     patch.setattr(history, "evaluate_prequentially", scores)
     patch.setattr(challenge, "challenge", challenged)
+    patch.setattr(rematch, "is_intact", lambda uri: (uri / "checkpoint" / "learnt.json").exists())
     patch.setattr(train, "restore_model", restored)
     patch.setattr(material, "restore_model", restored)
     patch.setattr(train, "new_model", lambda _: Model([]))

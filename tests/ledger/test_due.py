@@ -61,3 +61,19 @@ def test_late_events_are_not_due_by_themselves(cursor) -> None:
     feature(cursor, 0)
     assert releases.pending(cursor) == [f"{window(0).key}+1"]
     assert windows_due(cursor) == []
+
+
+def test_a_persons_refused_rebuild_decides_nothing(cursor) -> None:
+    feature(cursor, 0)
+    promote(cursor, 0, "rebuild")
+    feature(cursor, 1)
+    asked = plan(cursor, 1, "rebuild").model_copy(update={"decided_by": "person"})
+    lease = updates.begin_update(cursor, asked, "run")
+    train(cursor, lease, asked)
+    judge(cursor, lease, asked, passed=False)
+    assert windows_due(cursor) == releases.undecided(cursor) == keys(1)
+    by_policy = plan(cursor, 1, "rebuild").model_copy(update={"decided_by": "adaptive: gap"})
+    lease = updates.begin_update(cursor, by_policy, "run")
+    train(cursor, lease, by_policy)
+    judge(cursor, lease, by_policy, passed=False)
+    assert windows_due(cursor) == releases.undecided(cursor) == []

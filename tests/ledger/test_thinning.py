@@ -83,3 +83,18 @@ def test_a_maintained_champion_stays_in_its_lineage(cursor) -> None:
     release = releases.crown(cursor, lease, "/small")
     assert (release.parent_version, release.windows) == (parent.version, (window(0).key,))
     assert releases.pending(cursor) == []
+
+
+def test_what_a_rebuild_would_be_held_against_stays(seven) -> None:
+    assert thinning.mark(seven, 2)[0].lesson == "/c"
+    made = plan(seven, 6).model_copy(update={"decision": "maintain", "windows": ()})
+    lease = updates.begin_update(seven, made, "run")
+    seven.execute(
+        "update ledger.update set candidate = jsonb_set(candidate, '{uri}', to_jsonb('/c' || update_id))"
+        " where candidate is not null"
+    )
+    train(seven, lease, made)
+    judge(seven, lease, made, passed=True)
+    releases.crown(seven, lease, "/maintained")
+    # Release 8 is release 7 made smaller: what 7's update had trained is what counts.
+    assert thinning.mark(seven, 2)[0].lesson == "/c7"

@@ -104,6 +104,26 @@ def test_the_rest_goes_with_its_model_versions(loop: Settings, forgotten: list[s
     assert done["folders"] == 4 + 5 + 5 + 4
 
 
+def test_what_a_rebuild_would_be_held_against_stays_with_all_that_it_is_based_on(
+    loop: Settings,
+) -> None:
+    kept = loop.artifacts / "candidates" / "5-14"
+    checkpoint(kept, loop.artifacts / "releases" / "3-12")
+    with transaction(loop.database_url) as cursor:
+        cursor.execute(
+            "update ledger.update set candidate = jsonb_set(candidate, '{uri}', to_jsonb(%s::text)) "
+            "where update_id = 5",
+            (str(kept),),
+        )
+    checkpoint(loop.artifacts / "releases" / "4-13")  # whole, so that 3 is needed by 5-14 alone
+    upkeep.thin(2, loop)
+    assert left(loop)["candidates"] == ["5-14"]
+    assert left(loop)["releases"] == ["1-10", "2-11", "3-12", "4-13", "5-14"]
+    shutil.rmtree(loop.artifacts / "releases" / "3-12")  # what is broken holds nothing back
+    upkeep.thin(2, loop)
+    assert left(loop)["candidates"] == []
+
+
 def test_thinning_twice_changes_nothing(loop: Settings) -> None:
     upkeep.thin(2, loop)
     before = left(loop)
