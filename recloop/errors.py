@@ -16,6 +16,17 @@
 Every message says what was wrong, the value received, and the remedy. "The data is bad", "the
 check crashed" and "the service is away" are never merged: a scheduler must not retry the first and
 must retry the last.
+
+Exit codes of the command line:
+
+    0   done; of `recloop update`: promoted, or nothing to do (no window waits, the named one is learnt
+        already, the plan is to skip, a dry run)
+    1   anything else
+    2   BadInput
+    3   BadData; a window or source was refused; the gate, or a person, refused a challenger
+    4   ServiceAway
+    5   of `recloop update`: not ready, something must come first (events, features, the next window)
+    6   UpdateInProgress, PlanOutdated, LeaseLost: another run is at work; try again later
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from recloop.database.connection import transaction
@@ -12,27 +13,38 @@ Json = dict[str, Any]
 
 
 def read_status(settings: Settings) -> Json:
-    """Windows (oldest first) with the last update that covered each and their late events, the
-    champion, what is pending; how it was maintained, and what full retrainings would have given."""
+    """Windows (oldest first) with the last update that was decided on each and their late events, the
+    champion, what is pending, releases and rollbacks; how the champion was maintained, which rebuilds
+    were refused, and what full retrainings would have given."""
     with transaction(settings.database_url) as cursor:
         rows = windows.all_windows(cursor)
         made = updates.all_updates(cursor)
         champion = releases.champion(cursor)
         waiting = set(releases.pending(cursor))
         compared = shadows.all_shadows(cursor)
-        late = [part for part in parts.all_parts(cursor) if part["number"]]
+        every_part = parts.all_parts(cursor)
+        versions = releases.all_releases(cursor)
+        rolled_back = releases.rollbacks(cursor)
+    late = [part for part in every_part if part["number"]]
+    by_version = {update["version"]: update for update in made if update["version"]}
+    learnt = {part["part_key"]: by_version.get(part["version"]) for part in every_part}
     own: dict[str, Json] = {}
-    learnt: dict[str, Json] = {}
+    refused: list[Json] = []
     for update in made:
         if update["state"] == "abandoned" or update["plan"]["decision"] == "maintain":
             continue
-        own[update["target"]] = update
-        if update["state"] == "promoted":
-            learnt.update(dict.fromkeys(update["windows"], update))
+        # The window's row stays what it was: that it was learnt, and how.
+        if update["target"] in own and _in_vain(update):
+            refused.append(update)
+        else:
+            own[update["target"]] = update
     return {
         "champion": champion.to_json() if champion else None,
         "pending": sorted(waiting),
-        "maintained": [_maintained(row) for row in made if row["plan"]["decision"] == "maintain"],
+        "releases": [{**row, "champion_from": _time(row["champion_from"])} for row in versions],
+        "rollbacks": [{**row, "at": _time(row["at"])} for row in rolled_back],
+        "refused_rebuilds": [_beside(row) for row in refused],
+        "maintained": [_beside(row) for row in made if row["plan"]["decision"] == "maintain"],
         "shadows": [report.to_json() for report in compared],
         "windows": [
             _window(row, own.get(row["window_key"]), learnt.get(row["window_key"]), waiting)
@@ -42,9 +54,18 @@ def read_status(settings: Settings) -> Json:
     }
 
 
-def _maintained(update: Json) -> Json:
-    """An update that made the champion smaller, or tried to."""
+def _in_vain(update: Json) -> bool:
+    """Whether an update was a rebuild that was not promoted."""
+    return bool(update["plan"]["decision"] == "rebuild" and update["state"] == "rejected")
+
+
+def _beside(update: Json) -> Json:
+    """An update that is no window's row: maintenance, or a rebuild in vain."""
     return {name: update[name] for name in ("update_id", "state", "reason", "approval", "version")}
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%FT%TZ}"
 
 
 def _late(part: Json) -> Json:
@@ -60,7 +81,8 @@ def _late(part: Json) -> Json:
 
 
 def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[str]) -> Json:
-    """A window with the last update that was decided on it, and the release that learnt from it."""
+    """A window with the last update that was decided on it, and the release of the champion's lineage
+    that learnt from it."""
     key = row["window_key"]
     validation = row["validation"] or {}
     broken = [rule for rule in validation.get("rules", ()) if not rule["passed"]]

@@ -21,14 +21,21 @@ from recloop.cli.output import (
     print_json,
     progress_bar,
     recommendations_table,
+    releases_table,
     say,
     upkeep_lines,
     windows_table,
 )
 from recloop.cli.session import session
 from recloop.cli.terminal import escaped
+from recloop.errors import BadInput
 from recloop.settings import Settings
 
+REFUSED = 3
+WHY_NOT = {"refused": REFUSED, "not ready": 5, "busy": 6}
+"""Exit codes of an update that was not made; what is not here, was right not to be made."""
+LINES_BELOW, WITHOUT_TERMINAL = 14, 20
+"""Of `status`: lines that are not windows; windows where there is no terminal to fill."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Json = dict[str, Any]
 
@@ -157,7 +164,11 @@ def update(
     dry_run: Annotated[bool, typer.Option(help="Show the plan, change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Decide, train, judge and, if the gate lets it, promote."""
+    """Decide, train, judge and, if the gate lets it, promote.
+
+    Exit code 0: promoted, or nothing to do (nothing waits, the plan skips, a dry run); 3: refused by
+    the gate, a person or validation; 5: not ready yet; 6: another run is at work.
+    """
     plan, options, approve = _asked(plan, approve)
     options |= {"epochs": epochs, "learning_rate": learning_rate}
     options |= {"policy": policy} if policy else {}
@@ -167,8 +178,14 @@ def update(
             print_json(result)
         else:
             tell(result)
-        if result["outcome"] == "rejected":
-            raise typer.Exit(3)
+    raise typer.Exit(exit_code(result))
+
+
+def exit_code(result: Json) -> int:
+    """The exit code that says whether an update was made, and if not, why: see `errors.py`."""
+    if result["outcome"] == "rejected":
+        return REFUSED
+    return WHY_NOT.get(result["plan"].get("because", ""), 0)
 
 
 def _asked(plan: str, approve: bool) -> tuple[str, Json, bool]:
@@ -237,6 +254,9 @@ def _why(said: approvals.Answer) -> str:
 def tell(result: Json) -> None:
     """Print what became of an update."""
     planned, gate, release = result["plan"], result["gate"], result["release"]
+    if planned["decision"] == "none":
+        console.print(f"nothing was updated: {planned['reason']}")
+        return
     console.print(f"plan: {planned['decision']}: {planned['reason']}")
     if gate:
         broken = [rule for rule in gate["rules"] if not rule["passed"]]
@@ -261,6 +281,8 @@ def recommend(
     """What the champion recommends to a user."""
     from recloop.release.recommend import recommend as answer
 
+    if not user.strip():
+        raise BadInput(f"`--user` should be a user's id, as in your data. Received: {user!r}.")
     with session() as settings:
         result = answer(settings, user, k, release, include_known).to_json()
     if json:
@@ -285,8 +307,14 @@ def rollback(
         console.print(f"release {release['version']} is champion again")
 
 
-def status(json: AsJson = False) -> None:
-    """Windows, decisions, the champion, and what is pending."""
+def status(
+    last: Annotated[
+        int | None, typer.Option(min=1, help="So many of the newest windows; default: a screenful.")
+    ] = None,
+    releases: Annotated[bool, typer.Option("--releases", help="Releases, not windows.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Windows (newest last), decisions, the champion, rollbacks, and what is pending."""
     from recloop.behavior.accounting import count_lines
     from recloop.status import read_status
 
@@ -296,9 +324,17 @@ def status(json: AsJson = False) -> None:
     if json:
         print_json({**found, "lines": lines})
         return
+    if releases:
+        console.print(releases_table(found))
+        return
     seen = [row for row in found["windows"] if row["state"] != "landed"]
-    console.print(windows_table(seen))
     waiting = len(found["windows"]) - len(seen)
+    shown = seen[-(last or screenful()) :]
+    console.print(windows_table(shown))
+    if len(shown) < len(seen):
+        console.print(
+            f"{len(seen) - len(shown)} earlier windows: `recloop status --last {len(seen)}`"
+        )
     if waiting:
         console.print(f"{waiting} windows landed and not yet validated: `recloop ingest`")
     champion = found["champion"]
@@ -313,9 +349,14 @@ def status(json: AsJson = False) -> None:
         console.print(line)
     for line in upkeep_lines(found):
         console.print(line, highlight=False)
-    for row in found["windows"]:
+    for row in shown:
         if row["decision"] == "refused" or row.get("outcome") == "rejected":
             say(f"{row['window']}: {row['reason']}")
+
+
+def screenful() -> int:
+    """How many windows `status` shows by itself: what leaves room for the lines below them."""
+    return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
 COMMANDS = (ingest, accept, update, recommend, rollback, status)

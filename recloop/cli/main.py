@@ -1,7 +1,6 @@
 """`recloop`: the command line's entry point.
 
-Exit codes: 0 done; 2 bad input; 3 bad data (a window or source was refused, a challenger rejected);
-4 a service is away; 1 anything else.
+Exit codes: those of `recloop/errors.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,15 @@ from recloop.cli import loop, services, silo
 from recloop.cli.edge import as_sentence, end_by_signal
 from recloop.cli.output import fail
 from recloop.cli.terminal import LOG_FORMAT, guard
-from recloop.errors import BadData, BadInput, RecloopError, ServiceAway
+from recloop.errors import (
+    BadData,
+    BadInput,
+    LeaseLost,
+    PlanOutdated,
+    RecloopError,
+    ServiceAway,
+    UpdateInProgress,
+)
 from recloop.home import keep_private
 
 app = typer.Typer(
@@ -56,7 +63,9 @@ def exit_code(error: Exception) -> int:
         return 2
     if isinstance(error, BadData):
         return 3
-    return 4 if isinstance(error, ServiceAway) else 1
+    if isinstance(error, ServiceAway):
+        return 4
+    return 6 if isinstance(error, UpdateInProgress | PlanOutdated | LeaseLost) else 1
 
 
 def main() -> None:

@@ -18,6 +18,16 @@ PIPED_WIDTH = 150
 console = Screen(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 messages = Screen(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 Json = dict[str, Any]
+CHAMPION, CHALLENGER = "champion\nr@20 / ndcg", "challenger\nr@20 / ndcg"
+COLUMNS = {
+    0: ("window", "decision"),
+    52: ("window", "decision", "gate", "release"),
+    84: ("window", "events", "quarant.", "decision", "gate", "release"),
+    130: (
+        "window", "events", "quarant.", "decision", "gate", "release", CHAMPION, CHALLENGER, "seconds",
+    ),
+}  # fmt: skip
+"""Columns of the table of windows, by the terminal's least width."""
 
 
 def fail(error: Exception) -> None:
@@ -47,26 +57,52 @@ def progress_bar() -> Progress:
     )
 
 
-def windows_table(windows: list[Json], title: str = "Windows") -> Table:
-    """One row per window: what came in, what was decided, how it went."""
+def windows_table(windows: list[Json], title: str = "Windows", width: int | None = None) -> Table:
+    """One row per window: what came in, what was decided, how it went; fewer columns where the
+    terminal is narrow.
+
+    Args:
+        width: columns of characters; None: the terminal's.
+    """
+    width = width or console.width
+    kept = max((least for least in COLUMNS if least <= width), default=0)
+    names = COLUMNS[kept]
     table = Table(title=title, header_style="bold", expand=False)
-    for name in ("week", "events", "quarant.", "decision", "gate", "release"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("champion\nr@20 / ndcg", no_wrap=True)
-    table.add_column("challenger\nr@20 / ndcg", no_wrap=True)
-    table.add_column("seconds per stage")
+    for name in names:
+        table.add_column(name, no_wrap=kept > 0)
     for row in windows:
         gate = row["gate"]
+        cells = {
+            "window": row["window"],
+            "events": f"{row['events']:,}" + _of_them_late(row),
+            "quarant.": f"{row['quarantined']:,}",
+            "decision": row["decision"] + (" (pending)" if row["pending"] else ""),
+            "gate": "–" if gate is None else ("passed" if gate["passed"] else "refused"),
+            "release": str(row["release"] or "–"),
+            CHAMPION: _metrics(row["champion"]),
+            CHALLENGER: _metrics(row["challenger"]),
+            "seconds": f"{sum(row['seconds'].values()):.1f}" if row["seconds"] else "–",
+        }
+        table.add_row(*(cells[name] for name in names))
+    return table
+
+
+def releases_table(status: Json) -> Table:
+    """One row per release: what made it, from which, what it has learnt, whether it reigns."""
+    table = Table(title="Releases", header_style="bold", expand=False)
+    for name in ("release", "parent", "update", "about window", "windows", "champion from", ""):
+        table.add_column(name)
+    reigning = (status["champion"] or {}).get("version")
+    for row in status["releases"]:
+        gone = "files thinned" if row["thinned"] else ""
         table.add_row(
-            row["window"],
-            f"{row['events']:,}" + _of_them_late(row),
-            f"{row['quarantined']:,}",
-            row["decision"] + (" (pending)" if row["pending"] else ""),
-            "–" if gate is None else ("passed" if gate["passed"] else "refused"),
-            str(row["release"] or "–"),
-            _metrics(row["champion"]),
-            _metrics(row["challenger"]),
-            " ".join(f"{stage} {seconds:.1f}" for stage, seconds in row["seconds"].items()),
+            str(row["version"]),
+            str(row["parent"] or "from scratch"),
+            f"{row['update_id']}, {row['decision']}",
+            row["target"],
+            str(row["windows"]),
+            row["champion_from"],
+            "champion" if row["version"] == reigning else gone,
         )
     return table
 
@@ -86,15 +122,22 @@ def late_lines(windows: list[Json]) -> list[str]:
 
 
 def upkeep_lines(status: Json) -> list[str]:
-    """One sentence per maintenance, who accepted or approved what, and the latest shadow rebuild."""
+    """One sentence per maintenance, rebuild in vain and rollback, who accepted or approved what, and the
+    latest shadow rebuild."""
+    rebuilds = status.get("refused_rebuilds", [])
     lines = [f"maintenance, {row['state']}: {row['reason']}" for row in status["maintained"]]
+    lines += [f"rebuild, {row['state']}: {row['reason']}" for row in rebuilds]
+    lines += [
+        f"rolled back {row['from']} → {row['to']} at {row['at']}: {row['reason']}"
+        for row in status.get("rollbacks", [])
+    ]
     for row in status["windows"]:
         if word := row.get("acceptance"):
             rules = ", ".join(word["rules"])
             lines.append(
                 f"{row['window']}: accepted by {word['by']} although it breaks {rules}: {word['reason']}"
             )
-    for row in [*status["windows"], *status["maintained"]]:
+    for row in [*status["windows"], *status["maintained"], *rebuilds]:
         if row.get("approval"):
             what = row.get("window") or f"update {row['update_id']}"
             said = row["approval"]
@@ -148,14 +191,15 @@ def recommendations_table(answers: list[Json]) -> Table:
         table.add_column(answer.get("title") or f"{answer['user_id']}, release {answer['release']}")
     for rank in range(max((len(a["items"]) for a in answers), default=0)):
         table.add_row(
-            *(
-                f"{a['items'][rank]['name']} ({a['items'][rank]['item_id']})"
-                if rank < len(a["items"])
-                else ""
-                for a in answers
-            )
+            *(_named(a["items"][rank]) if rank < len(a["items"]) else "" for a in answers)
         )
     return table
+
+
+def _named(item: Json) -> str:
+    """An item's name and id; its id alone where it has no name of its own."""
+    name, item_id = item["name"], item["item_id"]
+    return item_id if name in (None, "", item_id) else f"{name} ({item_id})"
 
 
 def _metrics(metrics: Json | None) -> str:

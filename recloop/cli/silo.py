@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recloop.cli.loop import AsJson, run_update, tell
+from recloop.cli.loop import AsJson, exit_code, run_update, tell
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
 
@@ -98,5 +98,4 @@ def merge(
             print_json(result)
         else:
             tell(result)
-        if result["outcome"] == "rejected":
-            raise typer.Exit(3)
+    raise typer.Exit(exit_code(result))

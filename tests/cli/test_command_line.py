@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from recloop.cli import loop, services
 from recloop.cli.main import app
 from recloop.cli.output import fail, say
+from recloop.database.connection import transaction
+from recloop.ledger import updates
 from recloop.settings import PROJECT, Settings, process_environment
+from tests.ledger.builders import feature, plan, promote
 
 
 def recloop(settings: Settings | None, *arguments: str, **variables: str):
@@ -91,6 +97,56 @@ def test_a_wrong_input_gets_the_value_and_the_remedy(
 def test_it_says_which_version_it_is() -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, f"recloop {metadata.version('recloop')}\n")
+
+
+def updated(settings: Settings, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+    """`recloop update` in this process."""
+
+    @contextmanager
+    def here(keep: bool = False) -> Iterator[Settings]:
+        yield settings
+
+    monkeypatch.setattr(loop, "session", here)
+    return CliRunner().invoke(app, ["update", *arguments])
+
+
+def test_an_update_that_was_not_made_says_why_and_by_its_exit_code(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = updated(settings, monkeypatch)
+    assert (nothing.exit_code, nothing.stdout) == (
+        5,
+        "nothing was updated: no window has events to learn from; run `recloop ingest` first\n",
+    )
+    early = updated(settings, monkeypatch, "--window", "2011-06-06")
+    assert early.exit_code == 5
+    assert "window 2011-06-06 is not ready (its state is unknown)" in early.stdout
+    with transaction(settings.database_url) as cursor:
+        feature(cursor, 0)
+        promote(cursor, 0, "rebuild")
+    done = updated(settings, monkeypatch)
+    assert (done.exit_code, "no window waits for a decision" in done.stdout) == (0, True)
+    learnt = updated(settings, monkeypatch, "--window", "2011-05-30")
+    assert (learnt.exit_code, "already trained" in learnt.stdout) == (0, True)
+    gone = updated(settings, monkeypatch, "--plan", "rebuild")
+    assert gone.exit_code == 5
+    assert "it waits for the next window" in " ".join(gone.stdout.split())
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("update ledger.window set state = 'refused'")
+        cursor.execute("update ledger.part set featured = 0, training_set = null")
+    refused = updated(settings, monkeypatch, "--window", "2011-05-30", "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["plan"]["because"]) == (3, "refused")
+
+
+def test_an_update_that_another_run_is_at_work_on_is_not_done(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction(settings.database_url) as cursor:
+        feature(cursor, 0)
+        updates.begin_update(cursor, plan(cursor, 0, "rebuild"), "another run")
+    busy = updated(settings, monkeypatch)
+    assert busy.exit_code == 6
+    assert "is being worked on by 'another run'" in " ".join(busy.stdout.split())
 
 
 def test_the_doctor_finds_a_missing_rule_file(settings: Settings, tmp_path: Path) -> None:
