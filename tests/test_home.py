@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 
 from recloop.database import embedded, postgres_process
-from recloop.database.connection import connect, libpq_url
+from recloop.database.connection import libpq_url
 from recloop.errors import BadInput, ServiceAway
 from recloop.home import UMASK, locked, locked_if_free, make_private
 
@@ -128,23 +128,6 @@ def test_any_path_will_do_and_nothing_lies_in_a_folder_of_the_whole_machine(
         assert list(shared.iterdir()) == []
     finally:
         assert embedded.stop(odd)
-
-
-def test_a_number_that_another_server_got_after_a_restart_is_not_taken_for_this_one(
-    home: Path, server_url: str
-) -> None:
-    embedded.ensure_running(home)
-    note = home / "postgres" / "postmaster.pid"
-    lines = note.read_text().splitlines()
-    embedded.stop(home)
-    with connect(server_url).cursor() as cursor:
-        cursor.execute("select pg_backend_pid()")
-        (other,) = cursor.fetchone()
-        note.write_text("\n".join([str(other), *lines[1:]]) + "\n")
-        assert embedded.running_pid(home) is None
-        embedded.ensure_running(home)
-    assert embedded.running_pid(home) not in (None, other)
-    assert embedded.stop(home)
 
 
 def test_a_server_that_cannot_start_says_why_in_one_sentence(home: Path) -> None:

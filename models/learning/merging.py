@@ -46,6 +46,8 @@ from models.state import ModelState
 ENTITIES: tuple[Entity, Entity] = ("users", "items")
 SUMMED = "accumulator"
 """The slot that is a sum over examples: Adagrad's."""
+SQUARES = (SUMMED, "square", "second")
+"""Slots of which optimizers take roots."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,6 +249,8 @@ def _merge_table(
     touched = (moved > 0).any(axis=0)
     table.assign(values.astype(np.float32))
     for slot, variable in slots.items():
+        if slot.rsplit("/", 1)[1] in SQUARES:  # the mean of a moving average may overshoot
+            np.maximum(after[slot], 0.0, out=after[slot])
         variable.assign(after[slot].astype(np.float32))
     flags = state.optimizer.touched[name]
     flags.assign(read(flags) | touched)

@@ -120,11 +120,9 @@ def launch(data: Path) -> subprocess.Popen[bytes]:
     """
     _end_orphans(data)
     note = data / "postmaster.pid"
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pid = int(note.read_text().splitlines()[0])
-        # After a restart of the machine PostgreSQL takes any process of this number for its server.
-        # A number that no process has it judges by itself, and better.
-        if psutil.pid_exists(pid) and not _serves(pid, data):
+    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+        # PostgreSQL takes any process of this number for a server, after a restart of the machine.
+        if psutil.Process(int(note.read_text().splitlines()[0])).name() != "postgres":
             note.unlink()
     log = data / "log"
     with log.open("ab") as file:

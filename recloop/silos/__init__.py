@@ -7,6 +7,7 @@
                                 with the same gate and promotion
 
 Rooms: `offer.py` what the coordinator gives, `naming.py` the same items under two databases' keys,
-`training.py` a silo's round, `delta.py` what leaves it, `privacy.py` clipping and noise, `joining.py`
-what the coordinator accepts. Keep out: the arithmetic of merging (`models.learning.merging`).
+`training.py` a silo's round, `delta.py` what leaves it, `privacy.py` clipping and noise, `claims.py`,
+`archive_headers.py` and `values.py` what a delta is asked, `joining.py` what the coordinator accepts.
+Keep out: the arithmetic of merging (`models.learning.merging`).
 """

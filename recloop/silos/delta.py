@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ import numpy as np
 from models.sorted_keys import look_up
 from recloop.errors import BadInput
 from recloop.silos import privacy
+from recloop.silos.archive_headers import check_archive
+from recloop.silos.claims import STAGES, Round, check_files, read_round
+from recloop.silos.values import check_values
 
 if TYPE_CHECKING:
     from models.arrays import Int64Array
@@ -33,8 +37,8 @@ if TYPE_CHECKING:
     from models.ordering.cascade_parts import CascadePart
     from models.state import ModelState
 
-HEADER = ("kind", "examples", "steps", "optimizer", "release", "clip", "noise")
-ARCHIVE = ("format_version", "arrays")
+
+OfferedBy = Callable[[int], np.ndarray]
 
 
 def write_delta(
@@ -94,30 +98,66 @@ def write_delta(
     return name_of(folder)
 
 
-def read_delta(folder: Path, champion: Cascade) -> tuple[CascadePart, int]:
+def read_delta(
+    folder: Path, champion: Cascade, offered_by: OfferedBy | None = None
+) -> tuple[CascadePart, int]:
     """The delta in `folder` and the release that it was trained from, if it is what it should be.
 
+    Args:
+        offered_by: item keys of a release's offer, by its version; None: the champion's.
+
     Raises:
-        BadInput: it holds something that must not leave a silo, or doesn't fit the champion.
-        models.errors.RestoreError: it was altered, or isn't one.
+        BadInput: it holds something that must not leave a silo, doesn't fit the champion, was altered,
+            or says of itself what cannot be; in one sentence, with file, field and value.
     """
+    from models.errors import RestoreError
     from models.ordering import cascade_parts
 
-    part, header = cascade_parts.restore(folder)
-    strange = sorted(set(header) - {*HEADER, *ARCHIVE})
-    if strange:
-        raise BadInput(f"{folder} has {', '.join(strange)} in its header, which no delta has.")
-    for state, one in ((champion.towers, part.towers), (champion.ranker_state, part.ranker)):
-        _check(state, one, folder)
-    return part, int(header["release"])
+    said, offered = check_headers(folder, champion, offered_by)
+    try:
+        part, _ = cascade_parts.restore(folder)
+    except RestoreError as error:  # its remedy is for a release that was damaged
+        what = str(error).partition(" Restore the previous release")[0]
+        raise BadInput(f"{what} Have the silo make it anew, or send it again.") from error
+    history = champion.config.retrieval.history_length
+    parts = {"towers": part.towers, "ranker": part.ranker}
+    check_values(folder, parts, said, offered, history)
+    return part, said.release
+
+
+def check_headers(
+    folder: Path, champion: Cascade, offered_by: OfferedBy | None = None
+) -> tuple[Round, np.ndarray]:
+    """Check all of a delta that can be checked without unpacking an array. See `read_delta`.
+
+    Returns:
+        What it says of its round, and the item keys (int64) of the offer that it was trained from.
+    """
+    check_files(folder)
+    said, promised = read_round(folder)
+    offered = np.array(champion.item_keys) if offered_by is None else offered_by(said.release)
+    for stage, state in (("towers", champion.towers), ("ranker", champion.ranker_state)):
+        check_archive(
+            folder / stage,
+            state,
+            said.clip > 0,
+            said.optimizer[stage],
+            promised[stage],
+            len(offered) + 1,
+        )
+    return said, offered
 
 
 def name_of(folder: Path) -> str:
-    """A delta's name: a hash of both stages' manifests, which hold those of all arrays."""
+    """A delta's name: a hash of what its arrays are. What its headers say of them changes nothing, so
+    that the same change has one name."""
     from models.storage import archive
 
-    stages = [archive.digest(folder / stage) for stage in ("towers", "ranker")]
-    return hashlib.sha256("/".join(stages).encode()).hexdigest()[:16]
+    arrays = {stage: archive.read_manifest(folder / stage)["arrays"] for stage in STAGES}
+    hashes = [
+        f"{stage}/{name} {one['sha256']}" for stage in STAGES for name, one in arrays[stage].items()
+    ]
+    return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()[:16]
 
 
 def _shareable(state: ModelState, part: Part, keys: np.ndarray) -> Part:
@@ -142,37 +182,6 @@ def _shareable(state: ModelState, part: Part, keys: np.ndarray) -> Part:
     times = {n: rows(a) for n, a in part.times.items() if n in item_tables}
     shared: dict[Entity, Int64Array] = {"items": keys} if item_tables else {}
     return replace(part, keys=shared, times=times, tables=tables, slots=slots)
-
-
-def _check(state: ModelState, part: Part, folder: Path) -> None:
-    keyed, tables = state.network.keyed, state.network.tables
-    public = {name for name in tables if keyed.get(name) != "users"}
-    items = {name for name in public if keyed.get(name) == "items"}
-    slots = {name for name in state.optimizer.slots if _table(name) in public}
-    wrong = sorted(
-        [f"keys of {name}" for name in set(part.keys) - ({"items"} if items else set())]
-        + [f"table {name}" for name in set(part.tables) ^ public]
-        + [f"times of {name}" for name in set(part.times) - items]
-        + [f"slot {name}" for name in set(part.slots) - slots]
-    )
-    if wrong:
-        raise BadInput(
-            f"{folder} should hold item rows and dense weights only, and all of them. Too much or "
-            f"missing: {', '.join(wrong)}. Have the silo make it anew, with this recloop."
-        )
-    arrays = {**part.tables, **part.slots, **part.times}
-    for name, array in arrays.items():
-        table = name if name in tables else _table(name)
-        rows = len(part.keys["items"]) if table in items else None
-        whole = tuple(tables[table].shape)
-        expected = (rows, *whole[1:]) if rows is not None else whole
-        if name in part.times and array.shape == (rows,):
-            continue
-        if array.shape != expected and not (name in part.slots and array.shape[:1] == expected[:1]):
-            raise BadInput(
-                f"Array {name!r} of {folder} should have shape {expected}. Received: {array.shape}. "
-                "Have the silo train from an offer of this model."
-            )
 
 
 def _table(slot: str) -> str:

@@ -1,22 +1,38 @@
 """What a coordinator accepts: deltas of its lineage's releases, each once, copied beside its artefacts.
 
 From then on they are part of an ordinary plan (`Strategy.silos`): the challenger learns the window's own
-events, the deltas are merged in as shards are, and the gate judges the result.
+events, the deltas are merged in as shards are, and the gate judges the result. A plan takes no other
+folders than the accepted ones.
 """
 
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.contracts import Release
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing
 from recloop.ledger import releases
 from recloop.settings import Settings
-from recloop.silos.delta import name_of, read_delta
-from recloop.silos.offer import merged_deltas
+from recloop.silos.claims import ARRAYS, MANIFEST, STAGES, check_files
+from recloop.silos.delta import OfferedBy, check_headers, name_of, read_delta
+from recloop.silos.offer import merged_deltas, offered_items
 from recloop.update.model import restore_model
+
+if TYPE_CHECKING:
+    from models.learning.merging import Part
+    from models.ordering.cascade_parts import CascadePart
+
+MOST_WEIGHT = 10
+"""A silo counts for at most so many times the coordinator's own events of the update."""
 
 
 def accept(settings: Settings, folders: Sequence[Path], staleness: int) -> list[str]:
@@ -30,27 +46,99 @@ def accept(settings: Settings, folders: Sequence[Path], staleness: int) -> list[
         ReleaseMissing: there is no champion.
         models.errors.RestoreError: one was altered, or isn't one.
     """
+    for folder in folders:
+        check_files(folder)
     with transaction(settings.database_url) as cursor:
         champion = releases.champion(cursor)
         if champion is None:
             raise ReleaseMissing("there is no champion to merge into; run `recloop update` first.")
         merged = merged_deltas(cursor, champion)
-        near = [r.version for r in releases.lineage(cursor, champion, staleness + 1)]
+        near = releases.lineage(cursor, champion, staleness + 1)
     model = restore_model(champion.uri)
     accepted: dict[str, str] = {}
     for folder in folders:
-        _, release = read_delta(folder, model)
-        name = name_of(folder)
-        if name in merged or name in accepted:
-            raise BadInput(f"delta {name} ({folder}) is merged already; each is merged once.")
-        if release not in near:
-            raise BadInput(
-                f"delta {name} ({folder}) was trained from release {release}; releases "
-                f"{', '.join(map(str, near))} are taken. Have the silo train from a new offer, or "
-                "allow it with --staleness, if it is of the champion's lineage."
-            )
-        target = settings.artifacts / "silos" / name
-        if not target.exists():
-            shutil.copytree(folder, target)
+        check_headers(folder, model, offered_by(near, folder))
+        # Checked again where nobody else writes: what was checked is what is merged.
+        copy = settings.artifacts / "silos" / f".incoming-{uuid.uuid4().hex}"
+        try:
+            _copy(folder, copy)
+            read_delta(copy, model, offered_by(near, folder))
+            name = name_of(copy)
+            if name in merged or name in accepted:
+                raise BadInput(f"delta {name} ({folder}) is merged already; each is merged once.")
+            target = copy.with_name(name)
+            if not target.exists():
+                copy.rename(target)
+        except BadInput as error:
+            raise BadInput(str(error).replace(str(copy), str(folder))) from error
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
         accepted[name] = str(target)
     return list(accepted.values())
+
+
+def check_accepted(
+    cursor: Cursor, settings: Settings, silos: Sequence[str], champion: Release | None
+) -> None:
+    """Check that these are deltas that `accept` took, and that the champion has merged none of them.
+
+    Raises:
+        BadInput: one is another folder, was altered since, or is merged already.
+    """
+    home = (settings.artifacts / "silos").resolve()
+    merged = merged_deltas(cursor, champion) if champion and silos else []
+    seen: set[str] = set()
+    for silo in silos:
+        folder = Path(silo).resolve()
+        if folder.parent != home:
+            raise BadInput(
+                f"`silos` takes deltas that `recloop silo merge` has accepted, folders in {home}. "
+                f"Received: {silo!r}. Merge it by that command."
+            )
+        check_files(folder)
+        if name_of(folder) != folder.name:
+            raise BadInput(f"delta {folder.name} was altered since it was accepted; merge it anew.")
+        if folder.name in (*merged, *seen):
+            raise BadInput(f"delta {folder.name} is merged already; each is merged once.")
+        seen.add(folder.name)
+
+
+def offered_by(known: Sequence[Release], folder: Path) -> OfferedBy:
+    """Item keys of the offers of these releases, the champion's last.
+
+    The function raises BadInput for another release's, and for one whose files are gone.
+    """
+    versions = {release.version: release for release in known}
+
+    def keys(version: int) -> np.ndarray:
+        if version not in versions:
+            raise BadInput(
+                f"delta {folder} was trained from release {version}; releases "
+                f"{', '.join(map(str, versions))} are taken. Have the silo train from a new offer, or "
+                "allow it with --staleness, if it is of the champion's lineage."
+            )
+        return offered_items(versions[version])
+
+    return keys
+
+
+def bounded(part: CascadePart, own_events: int) -> CascadePart:
+    """The part, counting for no more examples than `MOST_WEIGHT` times the coordinator's own: what a
+    silo says of itself cannot be verified, and must not drown the others."""
+    most = float(MOST_WEIGHT * max(own_events, 1))
+
+    def one(stage: Part) -> Part:
+        if stage.examples <= most:
+            return stage
+        share = np.float32(most / stage.examples)
+        times = {name: array * share for name, array in stage.times.items()}
+        return replace(stage, examples=most, times=times)
+
+    return replace(part, towers=one(part.towers), ranker=one(part.ranker))
+
+
+def _copy(folder: Path, target: Path) -> None:
+    for stage in STAGES:
+        (target / stage).mkdir(parents=True)
+        for name in (MANIFEST, ARRAYS):
+            shutil.copyfile(folder / stage / name, target / stage / name, follow_symlinks=False)

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing
 from recloop.ledger import releases, updates
 from recloop.settings import Settings
-from recloop.silos.naming import item_ids
+from recloop.silos.naming import LOCAL, item_ids
 from recloop.update.model import CHECKPOINT, restore_model
 
 if TYPE_CHECKING:
@@ -81,11 +83,54 @@ def read_offer(folder: Path) -> Offer:
     """
     try:
         content = json.loads((folder / OFFER).read_text(encoding="utf-8"))
-        items = {str(item_id): int(key) for key, item_id in content["items"].items()}
-        return Offer(folder, int(content["release"]), tuple(content["merged"]), items)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        release, merged, items = (content[name] for name in ("release", "merged", "items"))
+        _must("`release` should be a version", release, type(release) is int and release > 0)
+        _must(
+            "`merged` should be a list of deltas' names",
+            merged,
+            isinstance(merged, list) and all(isinstance(one, str) for one in merged),
+        )
+        _must("`items` should be a table", items, isinstance(items, dict))
+        keys: dict[str, int] = {}
+        for key, item_id in items.items():
+            known = isinstance(item_id, str) and item_id not in keys
+            number = key.isascii() and key.isdecimal() and len(key) < 16
+            _must(
+                "`items` should have numbers from 1, each with an id of its own",
+                {key: item_id},
+                known and number and 0 < int(key) < LOCAL,
+            )
+            keys[item_id] = int(key)
+        return Offer(folder, release, tuple(merged), keys)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(
-            f"{folder} holds no offer ({error!r}); make one with `recloop silo offer`."
+            f"{folder} holds no offer ({error}); have the coordinator make one with "
+            "`recloop silo offer`."
+        ) from error
+
+
+def _must(what: str, value: object, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"{what}. Received: {str(value)[:60]}")
+
+
+def offered_items(release: Release) -> np.ndarray:
+    """int64, the item keys of a release's offer, in the order of its rows.
+
+    Raises:
+        BadInput: the release's files are gone.
+    """
+    from models.ordering.cascade_files import TOWERS
+    from models.storage.archive import ARRAYS
+
+    path = Path(release.uri) / CHECKPOINT / TOWERS / ARRAYS
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return np.asarray(stored["item_keys"], np.int64)
+    except (OSError, KeyError, ValueError) as error:
+        raise BadInput(
+            f"the items of release {release.version} cannot be read ({error}), so no delta of it can "
+            "be checked; have the silo train from a new offer."
         ) from error
 
 

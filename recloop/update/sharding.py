@@ -253,21 +253,25 @@ def _of_silos(work: Assignment, known: Sequence[Release]) -> list[Learned]:
     """
     from models.learning.merging import discount
     from recloop.silos.delta import read_delta
+    from recloop.silos.joining import bounded, offered_by
 
     if not work.plan.strategy.silos:
         return []
     assert work.champion is not None
     versions = [release.version for release in known][::-1]
     champion = restore_model(work.champion.uri)
+    own_events = sum(one.interactions for one in work.training_sets)
+    kind = work.plan.strategy.recipe.get("optimizer", champion.towers.optimizer.kind)
     learned = []
     for uri in work.plan.strategy.silos:
-        part, release = read_delta(Path(uri), champion)
-        if release not in versions:
+        part, release = read_delta(Path(uri), champion, offered_by(known, Path(uri)))
+        if part.towers.optimizer != kind:
             raise BadInput(
-                f"the delta {uri} was trained from release {release}, which is not among {versions}; "
-                "the champion moved. Plan again, with a new delta or a wider staleness."
+                f"the delta {uri} was trained with {part.towers.optimizer}, this update is with {kind}: "
+                "have both take the same optimizer."
             )
         old = versions.index(release)
+        part = bounded(part, own_events)
         learned.append(Learned(part, discount(old, len(versions) - 1), Cost(0, 0.0)))
     return learned
 

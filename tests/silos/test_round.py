@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import RestoreError
 from models.storage import archive
 from recloop.cli.loop import run_update
 from recloop.database.connection import transaction
@@ -247,7 +246,7 @@ def test_a_delta_with_users_is_refused(deltas, shops: Shops, offer: Offer, tmp_p
     cut = shutil.copytree(deltas["north"], tmp_path / "cut")
     file = cut / "towers" / "arrays.npz"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(RestoreError):
+    with pytest.raises(BadInput, match="truncated or altered"):
         read_delta(cut, model)
 
 
