@@ -16,9 +16,12 @@ import pytest
 
 from models.ordering import cascade_parts
 from models.ordering.cascade import Cascade
+from recloop import stages
+from recloop.database.connection import transaction
 from recloop.errors import BadInput
+from recloop.settings import Settings
 from recloop.silos.delta import name_of, read_delta, write_delta
-from recloop.silos.joining import bounded
+from recloop.silos.joining import accept, bounded, check_accepted
 from recloop.silos.offer import read_offer
 from tests.models.conftest import make_world
 from tests.models.tiny_cascade import RANKER, TOWERS, loyal, queries_of, trained
@@ -304,6 +307,35 @@ def test_a_silo_counts_for_no_more_than_ten_times_the_own_events(honest) -> None
     assert kept.towers.examples == 500
     np.testing.assert_allclose(kept.towers.times["item"], 10)
     assert bounded(large, 500).towers is large.towers
+
+
+def test_a_plan_takes_only_what_was_accepted_each_once(honest, settings: Settings) -> None:
+    _, deltas = honest
+    home = settings.artifacts / "silos"
+    name = name_of(deltas["plain"])
+    accepted = str(shutil.copytree(deltas["plain"], home / name))
+    copied = str(shutil.copytree(deltas["plain"], home / "another-name"))
+    with transaction(settings.database_url) as cursor:
+        check_accepted(cursor, settings, [accepted], None)
+        for silos, says in (
+            (["/etc"], r"has accepted, folders in .*Received: '/etc'"),
+            ([str(deltas["plain"])], "has accepted, folders in"),
+            ([f"{accepted}/towers"], "has accepted, folders in"),
+            ([f"{home}/../.."], "has accepted, folders in"),
+            ([accepted, accepted], "is merged already"),
+            ([copied], "was altered since"),
+            ([str(home / "nowhere")], "there is no such folder"),
+        ):
+            with pytest.raises(BadInput, match=says):
+                check_accepted(cursor, settings, silos, None)
+    options = {"silos": [accepted]}
+    with pytest.raises(BadInput, match=r"merged by plan `increment`.*'rebuild'"):
+        stages.plan(None, "rebuild", options=options, settings=settings)
+
+
+def test_merging_what_is_no_delta_says_what_is_wanted(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"nowhere is no delta: there is no such folder.*silo train"):
+        accept(settings, [tmp_path / "nowhere"], 0)
 
 
 @pytest.mark.parametrize(
