@@ -7,18 +7,35 @@ Belongs here: which complete windows have something to ingest. Keep out: reading
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recloop.behavior import source_files
 from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.behavior.download import file_sha256, locate
+from recloop.behavior.refusals import written_out
 from recloop.behavior.sources import files_of, read_file
 from recloop.database.connection import transaction
 from recloop.errors import SourceRefused
 from recloop.settings import Settings
 
+if TYPE_CHECKING:
+    import pandas
+
 log = logging.getLogger(__name__)
 SILENT_WINDOWS = 4
+
+WINDOWS = """
+select window_key, state,
+    exists (select from behavior.landing l where l.window_key = w.window_key) as lines
+from ledger.window w order by starts
+"""
+
+_looked: dict[tuple[str, str, int, int], list[pandas.Series] | None] = {}
+"""What the last look of this process found in files that are not landed yet, by dataset file, path,
+size and modification time: a file that waits for its window's end is not read again every time."""
 
 
 def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) -> list[str]:
@@ -38,16 +55,19 @@ def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) ->
     spec = load_dataset(settings)
     as_of = as_of or datetime.now(UTC)
     with transaction(settings.database_url) as cursor:
-        cursor.execute("select window_key, state from ledger.window order by starts")
-        states = dict(cursor.fetchall())
-        cursor.execute("select distinct window_key from behavior.landing")
-        landed = {row[0] for row in cursor.fetchall()}
-    waiting = {key for key in landed if states.get(key) != "refused"}
-    waiting |= {key for key, state in states.items() if state == "landed"}
+        cursor.execute(WINDOWS)
+        windows = cursor.fetchall()
+    states = {key: state for key, state, _ in windows}
+    waiting = {
+        key for key, state, lines in windows if state == "landed" or (lines and state != "refused")
+    }
     if spec.source.kind == "table":
         from recloop.behavior.table import NO_TIME, changed_windows
 
-        unread = {key for key in changed_windows(settings, spec) if key != NO_TIME}
+        since = None
+        if states:  # only there can rows be that are due: counting the whole table grows with it
+            since = spec.calendar.parse(max(states)).start - timedelta(days=spec.source.late_days)
+        unread = {key for key in changed_windows(settings, spec, since=since) if key != NO_TIME}
     else:
         # what an unread version of a known window adds shows after landing, as late lines
         unread = _unread(settings, spec, as_of, max(states, default=None))
@@ -74,36 +94,66 @@ def _silent(spec: DatasetSpec, newest: str, as_of: datetime) -> set[str]:
 
 def _unread(settings: Settings, spec: DatasetSpec, as_of: datetime, newest: str | None) -> set[str]:
     """Windows that files which were not read yet have lines of."""
-    from recloop.behavior.download import file_sha256, locate
-
-    keys = set[str]()
     located = locate(settings, spec)
+    with transaction(settings.database_url) as cursor:
+        known = source_files.known_files(cursor, spec.name)
+    keys, looked, declared = set[str](), {}, spec.model_dump_json()
     for path in files_of(spec, located):
         name = source_files.name_of(path, located)
-        with transaction(settings.database_url) as cursor:
-            if source_files.seen(cursor, spec.name, name, path.stat()):
-                continue
-            if source_files.known(cursor, spec, name, file_sha256(path)):
-                continue
         try:
-            keys |= _peek(path, spec, as_of)
-        except SourceRefused as error:
-            log.warning("%s", error)
+            found = path.stat()
+            if known.seen(name, found):
+                continue
+            look = (declared, str(path), found.st_size, found.st_mtime_ns)
+            looked[look] = _looked[look] if look in _looked else _look(path, name, spec, known)
+        except OSError as error:  # gone meanwhile, or not ours to read: `land` says so
+            log.info("%s cannot be looked at: %s", written_out(str(path)), error)
+            continue
+        chunks = looked[look]
+        if chunks is None:
             calendar = spec.calendar
             keys.add(calendar.at(calendar.parse(newest).end if newest else as_of).key)
+        else:
+            keys |= {key for moments in chunks for key in _keys(moments, spec, as_of)}
+    _looked.clear()
+    _looked.update(looked)
     return keys
 
 
-def _peek(path: Path, spec: DatasetSpec, as_of: datetime) -> set[str]:
-    from recloop.behavior.dating import time_faults, window_keys
+def _look(
+    path: Path, name: str, spec: DatasetSpec, known: source_files.KnownFiles
+) -> list[pandas.Series] | None:
+    """By chunk, the first and the last moment of each day that a file's lines lie in; none if its
+    bytes were read before.
+
+    Returns None for a file that would be refused.
+    """
+    if known.holds(spec, name, file_sha256(path)):
+        return []
+    try:
+        found = list(_moments(path, spec))
+        return found if any(len(moments) for moments in found) else None
+    except SourceRefused as error:
+        log.warning("%s", error)
+        return None
+
+
+def _moments(path: Path, spec: DatasetSpec) -> Iterator[pandas.Series]:
+    import pandas as pd
+
     from recloop.behavior.times import parse_times
 
-    keys = set[str]()
     for chunk in read_file(path, spec):
         times = chunk.times
         texts = sorted(set(chunk.columns[spec.event.timestamp]))
         values = times if times is not None else texts
-        parsed = parse_times(values, spec.event.timestamp_format, spec.event.timezone)
-        fit = [rule is None for rule in time_faults(parsed, spec, as_of)]
-        keys.update(window_keys(parsed[fit], spec))
-    return keys
+        parsed = parse_times(values, spec.event.timestamp_format, spec.event.timezone).dropna()
+        days = parsed.groupby(parsed.dt.floor("D"))
+        yield pd.concat([days.min(), days.max()], ignore_index=True)
+
+
+def _keys(moments: pandas.Series, spec: DatasetSpec, as_of: datetime) -> set[str]:
+    from recloop.behavior.dating import time_faults, window_keys
+
+    fit = [rule is None for rule in time_faults(moments, spec, as_of)]
+    return set(window_keys(moments[fit], spec))

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recloop.behavior.chunks import TOLERATED_LINES
 from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.sources import TOLERATED_LINES, refusal
+from recloop.behavior.refusals import refusal
 from recloop.errors import BadInput
 from recloop.windows import Window
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,12 +18,14 @@ from pathlib import Path
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior import source_files
+from recloop.behavior.chunks import Chunk
 from recloop.behavior.dataset import DatasetSpec, load_dataset
 from recloop.behavior.dating import UNDATED, refuse_undated
 from recloop.behavior.download import file_sha256, locate
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed, Rejected, as_csv, parse_lines
 from recloop.behavior.lines import chunk_times as times_of
-from recloop.behavior.sources import Chunk, files_of, read_file
+from recloop.behavior.refusals import refusal
+from recloop.behavior.sources import files_of, read_file
 from recloop.contracts import LandingReport
 from recloop.database.connection import NULL, copy_csv, copy_rows, transaction
 from recloop.database.locks import Lock
@@ -63,10 +66,16 @@ def land(
 
         return land_table(settings, spec, window, progress, as_of)
     located = locate(settings, spec)
-    reports = [
-        _land_one(settings, spec, path, source_files.name_of(path, located), progress, as_of)
-        for path in files_of(spec, located)
-    ]
+    with transaction(settings.database_url) as cursor:
+        known = source_files.known_files(cursor, spec.name)
+    reports = []
+    for path in files_of(spec, located):
+        name = source_files.name_of(path, located)
+        try:
+            if not known.read(name, path.stat()):
+                reports.append(_land_one(settings, spec, path, name, progress, as_of))
+        except OSError as error:
+            reports.append(_unreadable(spec, path, name, error))
     refused = tuple(reason for report in reports for reason in report.refused)
     if refused and spec.source.kind == "file":
         raise SourceRefused(refused[0])
@@ -89,6 +98,7 @@ def _land_one(
     as_of: datetime,
 ) -> LandingReport:
     nothing = LandingReport(lines=0, windows=())
+    before, sha256 = path.stat(), ""
     try:
         with transaction(settings.database_url) as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.LAND,))
@@ -105,23 +115,44 @@ def _land_one(
                 source_files.supersede(cursor, current.file_id)
             file_id = source_files.begin(cursor, spec.name, name, sha256, before)
             lines, keys = _copy_file(cursor, spec, path, file_id, progress, as_of)
-            after = path.stat()
-            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            if _changed(path, before):
                 raise _StillWritten
             source_files.finish(cursor, file_id, lines)
             open_windows(cursor, spec, keys)
     except SourceRefused as error:
+        if _changed(path, before):
+            return _still_written(name)
         with transaction(settings.database_url) as cursor:
-            source_files.refuse(cursor, spec.name, name, file_sha256(path), path.stat(), str(error))
+            source_files.refuse(cursor, spec.name, name, sha256, before, str(error))
         return LandingReport(lines=0, windows=(), refused=(str(error),))
     except _StillWritten:
-        log.warning("%s is still being written; it will be read when it is complete", path)
-        return nothing
+        return _still_written(name)
     return LandingReport(lines=lines, windows=tuple(sorted(keys)), files=(name,))
 
 
 class _StillWritten(Exception):
     """The file changed while it was read; the transaction is rolled back."""
+
+
+def _changed(path: Path, before: os.stat_result) -> bool:
+    after = path.stat()
+    return (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+
+
+def _still_written(name: str) -> LandingReport:
+    log.warning("%s is still being written; it will be read when it is complete", name)
+    return LandingReport(lines=0, windows=())
+
+
+def _unreadable(spec: DatasetSpec, path: Path, name: str, error: OSError) -> LandingReport:
+    """What is told of a file that the system does not let us read; it is tried again each time."""
+    if isinstance(error, FileNotFoundError) and spec.source.kind == "folder":
+        log.warning("%s went away before it was read", name)
+        return LandingReport(lines=0, windows=())
+    problem = f"it cannot be read ({error.strerror or error}). Correct that and land it again"
+    return LandingReport(
+        lines=0, windows=(), refused=(str(refusal("unreadable_file", path, problem)),)
+    )
 
 
 def _copy_file(

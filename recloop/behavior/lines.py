@@ -15,10 +15,9 @@ from datetime import datetime
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
+from recloop.behavior.chunks import Chunk, has_undecodable, storable
 from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.dating import UNDATED, nearest_windows, time_faults, window_keys
-from recloop.behavior.records import has_undecodable, storable
-from recloop.behavior.sources import Chunk
 from recloop.behavior.times import parse_times, utc_texts
 from recloop.database.connection import NULL
 
@@ -102,7 +101,7 @@ def parse_lines(
     ]
     parsed = Parsed(rows=list(zip(*fields, strict=True)))
     parsed.rejected = [
-        (number, None, "malformed_line", json.dumps({"text": storable(text)[:10_000]}), None)
+        (number, None, "malformed_line", json.dumps({"text": storable(text[:10_000])}), None)
         for number, text in chunk.malformed
     ]
     if len(dated) < len(times):
@@ -121,8 +120,8 @@ def as_csv(file_id: int, rows: Iterable[tuple[Any, ...]]) -> io.StringIO:
     """Landing rows as the CSV that `COPY` reads."""
     import csv
 
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows((file_id, *row) for row in rows)
+    buffer = io.StringIO()  # lines end in CR LF: csv quotes only what its own line end has in it
+    csv.writer(buffer, lineterminator="\r\n").writerows((file_id, *row) for row in rows)
     return buffer
 
 
@@ -146,10 +145,14 @@ def _digests(columns: list[list[str]]) -> list[str]:
     join: Callable[[tuple[str, ...]], str] = SEPARATOR.join
     if any(SEPARATOR in "".join(texts) for texts in columns):  # joining would be ambiguous
         join = repr
-    return [
-        md5(join(row).encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
-        for row in rows
-    ]
+    return [md5(_bytes(join(row)), usedforsecurity=False).hexdigest() for row in rows]
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair, as JSON can have: no byte ever stood for it
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any], numpy.ndarray]:

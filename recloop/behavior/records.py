@@ -1,27 +1,22 @@
 """Cutting delimited text into records, so that one broken line costs that line and no other.
 
-Belongs here: quotes, delimiters, line ends, bytes that are not of the encoding. Keep out: what the
-fields mean (see `lines.py`).
+Belongs here: quotes, delimiters, fields that span lines. Keep out: bytes (see `containers.py`) and what
+the fields mean (see `lines.py`).
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import itertools
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from recloop.behavior.chunks import has_undecodable
 from recloop.behavior.source_spec import Source
 
 CHUNK_LINES = 50_000
 LONGEST_RECORD = 100
 """Physical lines that one quoted record may span; beyond, its opening quote is taken for a stray."""
-
-SURROGATE_OR_NUL = re.compile("[\0\ud800-\udfff]")
-UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass
@@ -37,53 +32,25 @@ class Records:
     """Bytes of the file read so far."""
 
 
-def has_undecodable(text: str) -> bool:
-    """Whether `text` came from bytes that are not of its encoding, or holds a NUL."""
-    if "\0" in text:
-        return True
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def storable(text: str) -> str:
-    """What PostgreSQL can store: U+FFFD for NUL and for bytes that are not of the encoding."""
-    return SURROGATE_OR_NUL.sub("\ufffd", text)
-
-
-def actual_encoding(path: Path, declared: str) -> str:
-    """The declared encoding, unless a byte order mark says that the file is UTF-8."""
-    with path.open("rb") as stream:
-        start = stream.read(4)
-    return "utf-8-sig" if start.startswith(UTF8_MARK) else declared
-
-
-def read_records(path: Path, source: Source, width: int | None = None) -> Iterator[Records]:
-    """The records of a file in chunks; the first chunk holds the header alone if there is one.
+def read_records(
+    lines: Iterator[str], position: Callable[[], int], source: Source, width: int | None = None
+) -> Iterator[Records]:
+    """The records of a text's lines in chunks; the first chunk holds the header alone if there is one.
 
     `width`: expected number of fields; None: that of the header. Blank lines are no records.
-
-    Raises:
-        UnicodeDecodeError: an encoding that cannot go on after a wrong byte (UTF-16).
     """
-    encoding = actual_encoding(path, source.encoding)
-    with path.open("rb") as binary:
-        text = io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
-        lines: Iterator[str] = iter(text)
-        if source.header:
-            first = next(lines, None)
-            if first is None:
-                return
-            header = _parse([first], source.delimiter) or [[first]]
-            width = len(header[0])
-            yield Records(header, [0], undecodable=has_undecodable(first))
-        number = 0
-        while chunk := list(itertools.islice(lines, CHUNK_LINES)):
-            records, number = _cut(chunk, lines, source.delimiter, width, number)
-            records.position = binary.tell()
-            yield records
+    if source.header:
+        first = next(lines, None)
+        if first is None:
+            return
+        header = _parse([first], source.delimiter) or [[first]]
+        width = len(header[0])
+        yield Records(header, [0], undecodable=has_undecodable(first))
+    number = 0
+    while chunk := list(itertools.islice(lines, CHUNK_LINES)):
+        records, number = _cut(chunk, lines, source.delimiter, width, number)
+        records.position = position()
+        yield records
 
 
 def _cut(

@@ -14,6 +14,7 @@ from pathlib import Path
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.refusals import written_out
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,57 @@ class CurrentFile:
         return (self.size, self.modified_ns) == (found.st_size, found.st_mtime_ns)
 
 
+@dataclass(frozen=True)
+class KnownFiles:
+    """What is remembered of a dataset's files: those that count, and those that were refused."""
+
+    read_looks: frozenset[tuple[str, int, int]]
+    """(path, size, modification time in ns) of each file whose lines count."""
+    refused_looks: frozenset[tuple[str, int, int]]
+    read_bytes: frozenset[tuple[str, str]]
+    """(path, sha256) of each file whose lines count."""
+
+    def read(self, path: str, found: os.stat_result) -> bool:
+        """Whether the file looks as when its lines were read."""
+        return (path, found.st_size, found.st_mtime_ns) in self.read_looks
+
+    def seen(self, path: str, found: os.stat_result) -> bool:
+        """Whether the file looks as when it was last read, or last refused."""
+        look = (path, found.st_size, found.st_mtime_ns)
+        return look in self.read_looks or look in self.refused_looks
+
+    def holds(self, spec: DatasetSpec, path: str, sha256: str) -> bool:
+        """Whether these bytes were read: at this path, or for a single file at any (a copy of it)."""
+        if spec.source.kind == "file":
+            return any(sha256 == known for _, known in self.read_bytes)
+        return (path, sha256) in self.read_bytes
+
+
+def known_files(cursor: Cursor, dataset: str) -> KnownFiles:
+    """Everything remembered of a dataset's files, by one query however many they are."""
+    cursor.execute(
+        "select state, path, size, modified_ns, sha256 from behavior.source_file "
+        "where dataset = %s and state in ('landed', 'refused')",
+        (dataset,),
+    )
+    looks: dict[str, set[tuple[str, int, int]]] = {"landed": set(), "refused": set()}
+    read_bytes = set()
+    for state, path, size, modified_ns, sha256 in cursor.fetchall():
+        looks[state].add((path, size, modified_ns))
+        if state == "landed":
+            read_bytes.add((path, sha256))
+    return KnownFiles(
+        frozenset(looks["landed"]), frozenset(looks["refused"]), frozenset(read_bytes)
+    )
+
+
 def name_of(path: Path, located: Path) -> str:
-    """What a file is remembered as: its path in the folder, or its absolute path."""
-    return str(path.relative_to(located)) if located.is_dir() else str(path)
+    """What a file is remembered as: its path in the folder, or its absolute path.
+
+    PostgreSQL keeps text, so bytes of a name that are not UTF-8 are written out: `caf\\xe9.csv`.
+    """
+    name = str(path.relative_to(located)) if located.is_dir() else str(path)
+    return written_out(name)
 
 
 def current(cursor: Cursor, dataset: str, path: str) -> CurrentFile | None:
@@ -50,16 +99,6 @@ def known(cursor: Cursor, spec: DatasetSpec, path: str, sha256: str) -> bool:
         "select 1 from behavior.source_file where dataset = %s and sha256 = %s "
         "and state = 'landed' and (path = %s or %s)",
         (spec.name, sha256, path, spec.source.kind == "file"),
-    )
-    return cursor.fetchone() is not None
-
-
-def seen(cursor: Cursor, dataset: str, path: str, found: os.stat_result) -> bool:
-    """Whether the file looks as when it was last read, or last refused."""
-    cursor.execute(
-        "select 1 from behavior.source_file where dataset = %s and path = %s and size = %s "
-        "and modified_ns = %s and state in ('landed', 'refused')",
-        (dataset, path, found.st_size, found.st_mtime_ns),
     )
     return cursor.fetchone() is not None
 

@@ -28,7 +28,9 @@ class Source(Section):
     """Where lines come from."""
 
     kind: Literal["file", "folder", "table"]
-    format: Literal["csv", "parquet"] = "csv"
+    format: Literal["csv", "jsonl", "parquet"] = "csv"
+    """`csv` takes JSON lines, too, and both may be packed by gzip or zstd: each file says what it is.
+    With `jsonl` even the first line may be broken."""
     encoding: str = "utf-8"
     delimiter: str = Field(default=",", min_length=1)
     """One character (quotes are honoured), or several as in `::` (no quoting)."""
@@ -37,13 +39,17 @@ class Source(Section):
     path: str | None = None
     """File or folder, relative to the dataset file; RECLOOP_DATA overrides it."""
     pattern: str | None = None
-    """Files of a folder, as a glob; default: `*.csv` or `*.parquet`. Sub-folders: `**/*.csv`."""
+    """Files of a folder, as a glob, e.g. `**/*.csv` for sub-folders; default: `*.parquet`, or else
+    `*.csv`, `*.jsonl` and `*.ndjson`, also with `.gz` or `.zst`."""
     sha256: str | None = None
     wheel: Wheel | None = None
     url: str | None = None
     """`postgresql://user@host/db` of a table; its password comes from PGPASSWORD or ~/.pgpass."""
     table: str | None = None
     """`table` or `schema.table`."""
+    late_days: int = Field(default=28, ge=0)
+    """Of a table: rows that come so many days behind the newest window wake the loop; what comes later
+    still is read by `recloop ingest`, which counts the whole table."""
 
     _encoding = field_validator("encoding")(usable_encoding)
     _delimiter = field_validator("delimiter")(usable_delimiter)
@@ -60,5 +66,12 @@ class Source(Section):
         return self
 
     @property
-    def glob(self) -> str:
-        return self.pattern or f"*.{self.format}"
+    def globs(self) -> tuple[str, ...]:
+        """Which files of a folder are read."""
+        if self.pattern:
+            return (self.pattern,)
+        if self.format == "parquet":
+            return ("*.parquet",)
+        names = ("*.csv",) if self.format == "csv" else ()
+        names += ("*.jsonl", "*.ndjson")
+        return tuple(name + packed for name in names for packed in ("", ".gz", ".zst"))

@@ -1,67 +1,66 @@
-"""Files as a stream of column chunks, whatever their format; refuses what the TOML does not declare.
+"""Files as a stream of column chunks, whatever their form; refuses what the TOML does not declare.
 
-Belongs here: listing files, checking their columns, reading CSV and Parquet with bounded memory.
-Keep out: what the values mean (see `lines.py`), remembering what was read (see `landing.py`).
+Belongs here: listing files, which form a file has, how much of it may be broken. Keep out: the forms
+themselves (see `records.py`, `json_lines.py`, `parquet_files.py`), what the values mean (see
+`lines.py`), remembering what was read (see `landing.py`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import codecs
+import io
+import itertools
+import logging
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from recloop.behavior.chunks import TOLERATED_SHARE, Chunk, has_undecodable, tolerated
+from recloop.behavior.containers import opened
 from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.records import has_undecodable, read_records
-from recloop.behavior.typed_columns import column_texts, column_times
+from recloop.behavior.json_lines import is_json, read_objects
+from recloop.behavior.parquet_files import read_parquet
+from recloop.behavior.records import read_records
+from recloop.behavior.refusals import check_columns, refusal, written_out
 from recloop.errors import SourceRefused
 
-if TYPE_CHECKING:
-    import pandas
-
-PARQUET_ROWS = 50_000
-TOLERATED_SHARE = 0.01
-"""Malformed lines beyond this share, and beyond `TOLERATED_LINES`, refuse the file."""
-TOLERATED_LINES = 3
-
-
-@dataclass
-class Chunk:
-    """Columns of the same length `n`, as text; empty text is a missing value."""
-
-    numbers: Sequence[int]
-    """Data line of each row, 1 = first."""
-    columns: dict[str, list[str]]
-    times: pandas.Series | None = None
-    """The timestamp column, when the source has real timestamps rather than text."""
-    malformed: list[tuple[int, str]] = field(default_factory=list)
-    undecodable: bool = False
-    position: int = 0
-
-    @property
-    def lines(self) -> int:
-        return len(self.numbers) + len(self.malformed)
+log = logging.getLogger(__name__)
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16 = re.compile(r"u(tf)?[-_ ]?(16|32)", re.IGNORECASE)
 
 
 def files_of(spec: DatasetSpec, located: Path) -> list[Path]:
     """The source's files, in the order of their names; those being written (`.x`, `x~`) are not."""
     if spec.source.kind == "file":
         return [located]
-    found = (p for p in located.glob(spec.source.glob) if p.is_file())
-    return sorted(p for p in found if not p.name.startswith((".", "_")) and p.name[-1] != "~")
+    found = {str(path): path for pattern in spec.source.globs for path in located.glob(pattern)}
+    names = sorted(name for name, path in found.items() if _is_delivered(path))
+    if not names:
+        others = sorted(written_out(path.name) for path in located.iterdir() if path.is_file())
+        if others:
+            log.warning(
+                "none of the %d file(s) in %s is called %s, as source.pattern wants; there is %s",
+                len(others), located, " or ".join(spec.source.globs), ", ".join(others[:3]),
+            )  # fmt: skip
+    return [found[name] for name in names]
+
+
+def _is_delivered(path: Path) -> bool:
+    return not path.name.startswith((".", "_")) and path.name[-1] != "~" and path.is_file()
 
 
 def read_file(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
     """The file's lines in order.
 
     Raises:
-        SourceRefused: `empty_file`, `schema`, `undecodable_text` or `malformed_line`; the message
-            begins with the rule. It may come after chunks: take none of them then.
+        SourceRefused: `empty_file`, `unreadable_file`, `schema`, `undecodable_text` or
+            `malformed_line`; the message begins with the rule. It may come after chunks: take none of
+            them then.
+        OSError: the system does not let us read it.
     """
     if path.stat().st_size == 0:
         raise refusal("empty_file", path, "it has 0 bytes. Deliver the file again")
-    chunks = _read_parquet(path, spec) if spec.source.format == "parquet" else _read_csv(path, spec)
+    chunks = read_parquet(path, spec) if spec.source.format == "parquet" else _read_text(path, spec)
     total = malformed = undecodable = 0
     for chunk in chunks:
         total += chunk.lines
@@ -71,8 +70,8 @@ def read_file(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
             undecodable += sum(has_undecodable("".join(row)) for row in rows)
         yield chunk
     if total == 0:
-        raise refusal("empty_file", path, "it has a header and no lines. Deliver the file again")
-    if malformed > max(TOLERATED_LINES, TOLERATED_SHARE * total):
+        raise refusal("empty_file", path, "it has no lines of data. Deliver the file again")
+    if malformed > tolerated(total):
         raise refusal(
             "malformed_line",
             path,
@@ -81,21 +80,25 @@ def read_file(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
             "quotes and decimal signs of the file",
         )
     if undecodable > total / 2:
-        raise undecodable_file(path, spec, f"{undecodable} of {total} lines")
-
-
-def refusal(rule: str, path: Path | str, problem: str) -> SourceRefused:
-    """The error of a refused source: rule, source, value, remedy."""
-    name = path.name if isinstance(path, Path) else path
-    return SourceRefused(f"{rule}: {name} is refused, {problem}. None of its lines were taken.")
+        what = f"{undecodable} of {total} lines"
+        raise (
+            undecodable_file(path, spec, what)
+            if spec.source.format != "parquet"
+            else refusal(
+                "undecodable_text",
+                path,
+                f"{what} hold bytes that are no UTF-8 text. Write text, or declare such a column "
+                '"ignore" under [columns] of the dataset file',
+            )
+        )
 
 
 def undecodable_file(path: Path, spec: DatasetSpec, what: str) -> SourceRefused:
-    """The refusal of a file in another encoding."""
-    with path.open("rb") as stream:
-        start = stream.read(256)
+    """The refusal of a text file in another encoding."""
+    with opened(path) as file:
+        start = file.start
     looks = ""
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff") or start.count(0) > len(start) // 4:
+    if start.startswith(UTF16_MARKS) or start.count(0) > len(start) // 4:
         looks = "; it looks like UTF-16"
     return refusal(
         "undecodable_text",
@@ -105,93 +108,68 @@ def undecodable_file(path: Path, spec: DatasetSpec, what: str) -> SourceRefused:
     )
 
 
-def check_columns(found: Sequence[str], spec: DatasetSpec, path: Path | str) -> None:
-    """Every declared column and no other, in any order.
-
-    Raises:
-        SourceRefused: `schema`, naming the column.
-    """
-    declared = list(spec.columns)
-    repeated = sorted({name for name in found if found.count(name) > 1})
-    extra = [name for name in found if name not in spec.columns]
-    missing = [name for name in declared if name not in found]
-    problems = []
-    if repeated:
-        problems.append(f"column {repeated[0]!r} appears twice. Remove one")
-    if extra:
-        names = ", ".join(map(repr, extra[:5]))
-        problems.append(
-            f"it has {len(extra)} undeclared column(s) {names}. Remove them from the source, or "
-            f'list them under [columns] of dataset {spec.name!r} (type "ignore" if unused)'
-        )
-    if missing:
-        names = ", ".join(map(repr, missing[:5]))
-        problems.append(
-            f"it lacks {len(missing)} declared column(s) {names}; found are "
-            f"{', '.join(map(repr, found[:12]))}. Deliver them, or correct [columns] and "
-            "source.delimiter of the dataset file"
-        )
-    if problems:
-        raise refusal("schema", path, "; ".join(problems))
+def _read_text(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
+    with opened(path) as file:
+        encoding = spec.source.encoding
+        if file.start.startswith(UTF16_MARKS) and not UTF16.match(encoding):
+            raise undecodable_file(path, spec, "its beginning")
+        if file.start.startswith(codecs.BOM_UTF8):
+            encoding = "utf-8-sig"
+        form = {"encoding": encoding, "errors": "surrogateescape", "newline": ""}
+        try:
+            with io.TextIOWrapper(file.stream, **form) as text:
+                yield from _read_lines(path, spec, text, file.position)
+        except UnicodeError as error:
+            raise undecodable_file(path, spec, "a part of it") from error
 
 
-def _read_csv(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
-    declared = list(spec.columns)
-    try:
-        chunks = read_records(path, spec.source, None if spec.source.header else len(declared))
-        if spec.source.header:
-            header = next(chunks)
-            names = [name.strip().lstrip("\ufeff") for name in header.rows[0]]
-            if header.undecodable or "\xff\xfe" in names[0]:
-                raise undecodable_file(path, spec, "its header")
-            check_columns(names, spec, path)
-        else:
-            names = declared
-        for records in chunks:
-            if not spec.source.header and len(records.malformed) > len(records.rows):
-                raise refusal(
-                    "schema",
-                    path,
-                    f"most lines have another number of fields than the {len(declared)} of "
-                    f"[columns]; the first reads {records.malformed[0][1][:80]!r}. Correct "
-                    "source.delimiter, source.header or [columns]",
-                )
-            by_name = dict(zip(names, _transposed(records.rows, len(names)), strict=True))
-            yield Chunk(
-                numbers=records.numbers,
-                columns={name: by_name[name] for name in spec.read_columns},
-                malformed=records.malformed,
-                undecodable=records.undecodable,
-                position=records.position,
+def _read_lines(
+    path: Path, spec: DatasetSpec, text: Iterator[str], position: Callable[[], int]
+) -> Iterator[Chunk]:
+    lines: Iterator[str] = itertools.dropwhile(_is_blank, text)
+    head = list(itertools.islice(lines, 2))
+    if not head:
+        raise refusal("empty_file", path, "it has no lines. Deliver the file again")
+    head[0] = head[0].lstrip("\ufeff")
+    lines = itertools.chain(head, lines)
+    if is_json(path, head, spec):
+        return read_objects(lines, position, spec, path)
+    return _read_csv(lines, position, spec, path)
+
+
+def _is_blank(line: str) -> bool:
+    return not line.strip("\r\n ")
+
+
+def _read_csv(
+    lines: Iterator[str], position: Callable[[], int], spec: DatasetSpec, path: Path
+) -> Iterator[Chunk]:
+    names = list(spec.columns)
+    records = read_records(lines, position, spec.source, None if spec.source.header else len(names))
+    if spec.source.header:
+        header = next(records)
+        names = [name.strip() for name in header.rows[0]]
+        if header.undecodable:
+            raise undecodable_file(path, spec, "its header")
+        check_columns(names, spec, path)
+    for chunk in records:
+        if not spec.source.header and len(chunk.malformed) > len(chunk.rows):
+            raise refusal(
+                "schema",
+                path,
+                f"most lines have another number of fields than the {len(names)} of "
+                f"[columns]; the first reads {chunk.malformed[0][1][:80]!r}. Correct "
+                "source.delimiter, source.header or [columns]",
             )
-    except UnicodeError as error:
-        raise undecodable_file(path, spec, "a part of it") from error
+        by_name = dict(zip(names, _transposed(chunk.rows, len(names)), strict=True))
+        yield Chunk(
+            numbers=chunk.numbers,
+            columns={name: by_name[name] for name in spec.read_columns},
+            malformed=chunk.malformed,
+            undecodable=chunk.undecodable,
+            position=chunk.position,
+        )
 
 
 def _transposed(rows: list[list[str]], width: int) -> list[list[str]]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * width
-
-
-def _read_parquet(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        opened = parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise refusal(
-            "schema", path, f"it is not a Parquet file ({error}). Check source.format"
-        ) from error
-    with opened as file:
-        check_columns(file.schema_arrow.names, spec, path)
-        done, size = 0, os.path.getsize(path)
-        total = max(file.metadata.num_rows, 1)
-        for batch in file.iter_batches(PARQUET_ROWS, columns=list(spec.read_columns)):
-            columns, times = {}, None
-            for name in spec.read_columns:
-                columns[name] = column_texts(batch.column(name))
-                if name == spec.event.timestamp:
-                    times = column_times(batch.column(name))
-            numbers = range(done + 1, done + 1 + batch.num_rows)
-            done += batch.num_rows
-            yield Chunk(numbers, columns, times, position=size * done // total)

@@ -18,8 +18,9 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
+from recloop.behavior.chunks import Chunk
 from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.sources import Chunk, check_columns
+from recloop.behavior.refusals import check_columns
 from recloop.contracts import LandingReport
 from recloop.database.connection import connect, redacted, transaction
 from recloop.database.locks import Lock
@@ -100,15 +101,27 @@ def land_table(
 
 
 def changed_windows(
-    settings: Settings, spec: DatasetSpec, kind: str | None = None
+    settings: Settings,
+    spec: DatasetSpec,
+    kind: str | None = None,
+    since: datetime | None = None,
 ) -> dict[str, int]:
-    """Windows of the table that have another number of rows than when they were read."""
+    """Windows of the table that have another number of rows than when they were read.
+
+    Args:
+        since: start of a window; the windows before it are not counted. None: all are.
+    """
     kind = kind or _timestamp_kind(spec)
     moment = _moment(spec, kind)
     start = f"date_trunc('{spec.window.length}', {moment} at time zone 'UTC')"
+    newer, values = "", ()
+    if since is not None:
+        newer, values = f"where {_column(spec)} >= %s", (_bound(spec, kind, since),)
     with source_cursor(spec) as cursor:
         cursor.execute(
-            f"select to_char({start}, 'YYYY-MM-DD'), count(*) from {spec.source.table} group by 1"
+            f"select to_char({start}, 'YYYY-MM-DD'), count(*) from {spec.source.table} {newer} "
+            "group by 1",
+            values,
         )
         found = {key or NO_TIME: int(n) for key, n in cursor.fetchall()}
     with transaction(settings.database_url) as cursor:
@@ -275,20 +288,25 @@ def _condition(
     spec: DatasetSpec, kind: str, window: Window | None
 ) -> tuple[str, tuple[object, ...]]:
     """`where` for a window: on the bare column, so that the source's index serves."""
-    column = f'"{spec.event.timestamp}"'
+    column = _column(spec)
     if window is None:
         return f"{column} is null", ()
-    bounds: list[object] = []
-    for moment in (window.start, window.end):
-        if kind == "timestamp with time zone":
-            bounds.append(moment)
-        elif kind.startswith("timestamp"):
-            local = moment.astimezone(ZoneInfo(spec.event.timezone))
-            bounds.append(local.replace(tzinfo=None))
-        else:
-            seconds = moment.astimezone(UTC).timestamp()
-            bounds.append(seconds if spec.event.timestamp_format == "unix" else seconds * 1000)
-    return f"{column} >= %s and {column} < %s", tuple(bounds)
+    bounds = (_bound(spec, kind, window.start), _bound(spec, kind, window.end))
+    return f"{column} >= %s and {column} < %s", bounds
+
+
+def _column(spec: DatasetSpec) -> str:
+    return f'"{spec.event.timestamp}"'
+
+
+def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:
+    """A moment as the timestamp column has it."""
+    if kind == "timestamp with time zone":
+        return moment
+    if kind.startswith("timestamp"):
+        return moment.astimezone(ZoneInfo(spec.event.timezone)).replace(tzinfo=None)
+    seconds = moment.astimezone(UTC).timestamp()
+    return seconds if spec.event.timestamp_format == "unix" else seconds * 1000
 
 
 def _path(spec: DatasetSpec, key: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.ordering.point_in_time import ItemStatistics
+from recloop.behavior.chunks import storable
 from recloop.behavior.dataset import load_dataset
-from recloop.behavior.records import storable
 from recloop.contracts import Contract, Release
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing

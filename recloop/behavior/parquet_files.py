@@ -1,0 +1,118 @@
+"""Parquet as columns of text, with bounded memory.
+
+Belongs here: opening, damage, and values for which CSV has no form. Keep out: what texts mean (see
+`lines.py`).
+
+Lists, structs and maps become JSON text, as in JSON lines; a decimal is written without an exponent;
+bytes are taken for UTF-8, and those that are not make the line `undecodable_text`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recloop.behavior.chunks import Chunk, any_undecodable
+from recloop.behavior.containers import HEAD, packing_of, unread_kind
+from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.refusals import check_columns, in_short, refusal
+from recloop.behavior.typed_columns import column_texts, column_times
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS = 50_000
+MAGIC = (b"PAR1", b"PARE")  # the latter is encrypted
+
+
+def read_parquet(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
+    """The file's rows in chunks.
+
+    Raises:
+        SourceRefused: `schema`: it is no Parquet file, or has other columns; `unreadable_file`: it is
+            damaged, which may show only after some chunks.
+    """
+    from pyarrow import ArrowException, parquet
+
+    with path.open("rb") as raw:
+        start = raw.read(HEAD)
+    if not start.startswith(MAGIC):
+        kind = unread_kind(path, start)
+        found = f"packed by {packing_of(start)}" if packing_of(start) else kind and kind[0]
+        what = f"; it is {found}" if found else ""
+        raise refusal("schema", path, f"it is not a Parquet file{what}. Check source.format")
+    try:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            check_columns(file.schema_arrow.names, spec, path)
+            done, size = 0, os.path.getsize(path)
+            total = max(file.metadata.num_rows, 1)
+            for batch in file.iter_batches(ROWS, columns=list(spec.read_columns)):
+                numbers = range(done + 1, done + 1 + batch.num_rows)
+                done += batch.num_rows
+                yield _chunk(batch, numbers, spec, position=size * done // total)
+    except (ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        raise refusal(
+            "unreadable_file",
+            path,
+            f"it is a damaged Parquet file ({in_short(error)}). Deliver the file again",
+        ) from error
+
+
+def _chunk(batch: pyarrow.RecordBatch, numbers: range, spec: DatasetSpec, position: int) -> Chunk:
+    columns = {name: _texts(batch.column(name)) for name in spec.read_columns}
+    name = spec.event.timestamp
+    return Chunk(
+        numbers,
+        columns,
+        times=column_times(_plain(batch.column(name))),
+        undecodable=any_undecodable(columns),
+        position=position,
+    )
+
+
+def _texts(column: pyarrow.Array) -> list[str]:
+    """`[n]` texts of any column; nulls are empty."""
+    import pyarrow
+    from pyarrow import types
+
+    column = _plain(column)
+    kind = column.type
+    if types.is_nested(kind):
+        return ["" if value is None else _json(value) for value in column.to_pylist()]
+    if types.is_decimal(kind):
+        return ["" if value is None else f"{value:f}" for value in column.to_pylist()]
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        try:
+            return ["" if text is None else text for text in column.to_pylist()]
+        except UnicodeDecodeError:  # a writer that did not look what it wrote
+            column = column.cast("binary")
+    if isinstance(column, pyarrow.UuidArray):
+        return ["" if value is None else str(value) for value in column.to_pylist()]
+    return column_texts(column)
+
+
+def _plain(column: pyarrow.Array) -> pyarrow.Array:
+    """The column without the forms that only save space, and without names for what it means."""
+    import pyarrow
+
+    while True:
+        if isinstance(column, pyarrow.ExtensionArray) and not isinstance(column, pyarrow.UuidArray):
+            column = column.storage
+        elif pyarrow.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        elif pyarrow.types.is_run_end_encoded(column.type):
+            column = column.decode()
+        else:
+            return column
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_leaf)
+
+
+def _leaf(value: Any) -> str:
+    """A value within a list or a struct for which JSON has no form."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
