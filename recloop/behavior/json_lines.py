@@ -35,18 +35,18 @@ def is_json(path: Path, head: list[str], spec: DatasetSpec) -> bool:
     Raises:
         SourceRefused: it is JSON in another form.
     """
+    if any(_object(line) is not None for line in head):
+        return True
     if ARRAY.match(head[0]):
         raise refusal("unreadable_file", path, f"it is a JSON array. {ONE_A_LINE}")
-    names = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if spec.source.format == "jsonl" or any(suffix in names for suffix in SUFFIXES):
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if spec.source.format == "jsonl" or any(suffix in suffixes for suffix in SUFFIXES):
         return True
-    if not head[0].lstrip().startswith("{"):
-        return False
-    if all(_object(line) is None for line in head):
+    if head[0].lstrip().startswith("{"):
         raise refusal(
             "unreadable_file", path, f"it is a JSON document over several lines. {ONE_A_LINE}"
         )
-    return True
+    return False
 
 
 def read_objects(
@@ -90,7 +90,8 @@ def read_objects(
         raise refusal(
             "malformed_line",
             path,
-            f"{broken} of {number} lines are no JSON objects (limit: {TOLERATED_SHARE:.0%}). {ONE_A_LINE}",
+            f"{broken} of {number} lines are no JSON objects (limit: {TOLERATED_SHARE:.0%}). "
+            f"{ONE_A_LINE}",
         )
 
 

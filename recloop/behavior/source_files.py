@@ -78,8 +78,8 @@ def name_of(path: Path, located: Path) -> str:
 
     PostgreSQL keeps text, so bytes of a name that are not UTF-8 are written out: `caf\\xe9.csv`.
     """
-    name = str(path.relative_to(located)) if located.is_dir() else str(path)
-    return written_out(name)
+    name, folder = str(path), str(located)
+    return written_out(name if name == folder else name.removeprefix(folder).lstrip("/"))
 
 
 def current(cursor: Cursor, dataset: str, path: str) -> CurrentFile | None:

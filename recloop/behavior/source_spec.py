@@ -66,12 +66,9 @@ class Source(Section):
         return self
 
     @property
-    def globs(self) -> tuple[str, ...]:
-        """Which files of a folder are read."""
-        if self.pattern:
-            return (self.pattern,)
+    def suffixes(self) -> tuple[str, ...]:
+        """How the names of a folder's files end that are read when there is no pattern."""
         if self.format == "parquet":
-            return ("*.parquet",)
-        names = ("*.csv",) if self.format == "csv" else ()
-        names += ("*.jsonl", "*.ndjson")
+            return (".parquet",)
+        names = (".jsonl", ".ndjson") if self.format == "jsonl" else (".csv", ".jsonl", ".ndjson")
         return tuple(name + packed for name in names for packed in ("", ".gz", ".zst"))

@@ -11,6 +11,7 @@ import codecs
 import io
 import itertools
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from recloop.behavior.json_lines import is_json, read_objects
 from recloop.behavior.parquet_files import read_parquet
 from recloop.behavior.records import read_records
 from recloop.behavior.refusals import check_columns, refusal, written_out
-from recloop.errors import SourceRefused
+from recloop.errors import BadInput, SourceRefused
 
 log = logging.getLogger(__name__)
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -30,23 +31,50 @@ UTF16 = re.compile(r"u(tf)?[-_ ]?(16|32)", re.IGNORECASE)
 
 
 def files_of(spec: DatasetSpec, located: Path) -> list[Path]:
-    """The source's files, in the order of their names; those being written (`.x`, `x~`) are not."""
+    """The source's files, in the order of their names; those being written (`.x`, `x~`) are not.
+
+    Raises:
+        BadInput: the folder cannot be listed.
+    """
     if spec.source.kind == "file":
         return [located]
-    found = {str(path): path for pattern in spec.source.globs for path in located.glob(pattern)}
-    names = sorted(name for name, path in found.items() if _is_delivered(path))
-    if not names:
-        others = sorted(written_out(path.name) for path in located.iterdir() if path.is_file())
-        if others:
-            log.warning(
-                "none of the %d file(s) in %s is called %s, as source.pattern wants; there is %s",
-                len(others), located, " or ".join(spec.source.globs), ", ".join(others[:3]),
-            )  # fmt: skip
-    return [found[name] for name in names]
+    if spec.source.pattern:
+        found = [str(path) for path in located.glob(spec.source.pattern) if path.is_file()]
+    else:  # one pass over the folder, which may hold thousands
+        suffixes = spec.source.suffixes
+        try:
+            with os.scandir(located) as entries:
+                found = [e.path for e in entries if e.name.endswith(suffixes) and _is_file(e)]
+        except OSError as error:
+            raise BadInput(
+                f"the folder {str(located)!r} cannot be listed ({error.strerror}); let this user read "
+                "it, or point RECLOOP_DATA or source.path at another."
+            ) from error
+    delivered = [path for path in sorted(found) if _is_delivered(os.path.basename(path))]
+    if not delivered:
+        _tell_of_others(spec, located)
+    return [Path(path) for path in delivered]
 
 
-def _is_delivered(path: Path) -> bool:
-    return not path.name.startswith((".", "_")) and path.name[-1] != "~" and path.is_file()
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_delivered(name: str) -> bool:
+    return not name.startswith((".", "_")) and not name.endswith("~")
+
+
+def _tell_of_others(spec: DatasetSpec, located: Path) -> None:
+    others = sorted(written_out(path.name) for path in located.iterdir() if path.is_file())
+    wanted = spec.source.pattern or " or ".join(f"*{suffix}" for suffix in spec.source.suffixes)
+    if others:
+        log.warning(
+            "no file in %s is called %s, as source.pattern wants; the %d there are such as %s",
+            located, wanted, len(others), others[0],
+        )  # fmt: skip
 
 
 def read_file(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:

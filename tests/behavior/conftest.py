@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
 from recloop.database.connection import transaction
@@ -41,3 +42,17 @@ def folder_settings(settings: Settings, tmp_path: Path) -> Settings:
     incoming.mkdir()
     changed = customised(settings, "online_retail", tmp_path, source={"kind": "folder"})
     return changed.model_copy(update={"data": incoming})
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each connection that is opened from now on."""
+    opened: list[str] = []
+    connect = psycopg2.connect
+
+    def counted(*given: Any, **options: Any) -> Any:
+        opened.append(str(given or options))
+        return connect(*given, **options)
+
+    monkeypatch.setattr(psycopg2, "connect", counted)
+    return opened

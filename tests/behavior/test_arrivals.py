@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recloop.behavior import arrivals
 from recloop.behavior.accounting import count_lines
 from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.landing import land
@@ -103,3 +104,40 @@ def test_lines_that_do_not_add_up_are_a_crashed_check(folder_settings: Settings)
         cursor.execute("delete from behavior.landing where line_no <= 3")
     with pytest.raises(CheckCrashed, match="862 were read, 859 are accounted for"):
         count_lines(folder_settings)
+
+
+def test_a_look_costs_two_connections_and_no_file_however_many_are_known(
+    folder_settings: Settings, connections: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for week in WEEKS:
+        arrive(folder_settings, week)
+    land(folder_settings)
+    connections.clear()
+    for name in ("read_file", "file_sha256"):
+        monkeypatch.setattr(arrivals, name, lambda *_: pytest.fail("a known file was opened"))
+    assert windows_with_new_lines(folder_settings) == WEEKS  # landed, and not judged yet
+    assert len(connections) == 2
+
+
+def test_a_file_that_waits_is_read_by_one_look_only(
+    live: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during, after = datetime(2011, 1, 14, tzinfo=UTC), datetime(2011, 1, 17, tzinfo=UTC)
+    path = arrive(live, WEEKS[0])
+    assert windows_with_new_lines(live, during) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "read_file", lambda *_: pytest.fail("it was read again"))
+        patched.setattr(arrivals, "file_sha256", lambda *_: pytest.fail("it was hashed again"))
+        assert windows_with_new_lines(live, during) == []
+        assert windows_with_new_lines(live, after) == [WEEKS[0]]
+    write(path, shop_week(WEEKS[1]))
+    assert windows_with_new_lines(live, datetime(2011, 1, 24, tzinfo=UTC)) == [WEEKS[1]]
+
+
+def test_a_file_that_went_away_stops_no_look(
+    folder_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, there = arrive(folder_settings, WEEKS[0]), arrive(folder_settings, WEEKS[1])
+    monkeypatch.setattr(arrivals, "files_of", lambda *_: [gone, there])
+    gone.unlink()
+    assert windows_with_new_lines(folder_settings) == [WEEKS[1]]

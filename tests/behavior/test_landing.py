@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import re
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from recloop.behavior import landing
 from recloop.behavior.accounting import count_lines
+from recloop.behavior.arrivals import windows_with_new_lines
+from recloop.behavior.download import file_sha256
 from recloop.behavior.landing import land
 from recloop.errors import BadInput, SourceRefused
 from recloop.settings import Settings
@@ -264,3 +270,113 @@ def test_data_that_is_not_there_says_what_to_do(settings: Settings, tmp_path: Pa
     for path in (tmp_path / "no.csv", tmp_path):
         with pytest.raises(BadInput, match="RECLOOP_DATA"):
             land(settings.model_copy(update={"data": path}))
+
+
+def test_a_folder_of_many_forms_lands_what_can_be_read(
+    folder_settings: Settings, query: Query
+) -> None:
+    """Packed files, a name that is not UTF-8, a loop of links, a cut file and one that is not ours."""
+    folder = folder_settings.data
+    assert folder is not None
+    texts = [as_text(shop_week(week)).encode() for week in WEEKS]
+    lines = [json.dumps(line) for line in shop_week(WEEKS[2])]
+    (folder / "a.csv").write_bytes(texts[0])
+    (folder / "b.csv.gz").write_bytes(gzip.compress(texts[1]))
+    (folder / "c.jsonl").write_text("\n".join([*lines, "{broken"]))
+    (folder / "d.csv").write_bytes(zlib.compress(texts[3]))
+    (folder / "e.csv.gz").write_bytes(gzip.compress(texts[3])[:-100])
+    (folder / "f.csv").symlink_to("f.csv")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9\x1b.csv")).write_bytes(texts[4])
+    report = land(folder_settings)
+    assert report.files == ("a.csv", "b.csv.gz", "c.jsonl", r"caf\xe9\x1b.csv")
+    assert report.windows == (WEEKS[0], WEEKS[1], WEEKS[2], WEEKS[4])
+    assert [text.split(",")[0] for text in report.refused] == [
+        "undecodable_text: d.csv is refused",
+        "unreadable_file: e.csv.gz is refused",
+    ]
+    assert query("select rule, line ->> 'text' from behavior.quarantine") == [
+        ("malformed_line", "{broken")
+    ]
+    counts = count_lines(folder_settings)
+    assert (
+        counts["total"] == report.lines == sum(len(shop_week(WEEKS[n])) for n in (0, 1, 2, 4)) + 1
+    )
+    assert land(folder_settings).files == ()
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_tried_again(
+    folder_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert folder_settings.data is not None
+    for week, name in zip(WEEKS, ("a.csv", "b.csv", "c.csv"), strict=False):
+        write(folder_settings.data / name, shop_week(week))
+
+    def refused(path: Path) -> str:
+        if path.name == "a.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        if path.name == "b.csv":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return file_sha256(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(landing, "file_sha256", refused)
+        report = land(folder_settings)
+    assert report.files == ("c.csv",)
+    assert report.refused == (
+        "unreadable_file: a.csv is refused, it cannot be read (Permission denied). Correct that and "
+        "land it again. None of its lines were taken.",
+    )
+    assert land(folder_settings).files == ("a.csv", "b.csv")
+
+
+def test_a_packed_file_that_is_still_written_is_not_refused(
+    folder_settings: Settings, query: Query
+) -> None:
+    assert folder_settings.data is not None
+    packed = gzip.compress(as_text(shop_week(WEEKS[0]) * 300).encode())  # more than one buffer
+    path = folder_settings.data / "a.csv.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    state = path.stat()
+
+    def arrive(done: int, total: int | None) -> None:
+        path.write_bytes(packed)
+
+    assert land(folder_settings, progress=arrive).refused == ()
+    assert query("select count(*) from behavior.source_file") == [(0,)]
+    assert state.st_size < path.stat().st_size
+    assert windows_with_new_lines(folder_settings) == [WEEKS[0]]
+
+
+def test_a_line_end_in_a_quoted_field_lands(
+    settings: Settings, tmp_path: Path, query: Query
+) -> None:
+    lines = shop_week(WEEKS[0])
+    names = ["CR\rITEM", "LF\nITEM", "CRLF\r\nITEM", 'QUOTE "ITEM"', "\\.", "\r"]
+    lines = [{**line, "Description": name} for line, name in zip(lines, names, strict=False)]
+    path = tmp_path / "shop.csv"
+    rows = ['"' + '","'.join(v.replace('"', '""') for v in line.values()) + '"' for line in lines]
+    path.write_bytes("\n".join([",".join(COLUMNS), *rows]).encode())
+    land(settings.model_copy(update={"data": path}))
+    found = query("select item_attributes ->> 'Description' from behavior.landing order by line_no")
+    assert [name for (name,) in found] == [name.strip() or None for name in names]
+
+
+def test_files_that_are_not_called_as_wanted_are_told(
+    folder_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert folder_settings.data is not None
+    (folder_settings.data / "shop.csv.zip").write_bytes(b"PK")
+    assert land(folder_settings).files == ()
+    assert "the 1 there are such as shop.csv.zip" in caplog.text
+
+
+def test_landing_costs_one_connection_however_many_files_are_known(
+    folder_settings: Settings, connections: list[str]
+) -> None:
+    assert folder_settings.data is not None
+    for number, week in enumerate(WEEKS):
+        write(folder_settings.data / f"{number}.csv", shop_week(week))
+    land(folder_settings)
+    connections.clear()
+    assert land(folder_settings).lines == 0
+    assert len(connections) == 1

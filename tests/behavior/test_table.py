@@ -119,6 +119,23 @@ def test_reading_after_validation_brings_late_rows_only(table: Any, query: Query
     assert count_lines(settings)["pending"] == 0
 
 
+def test_a_look_counts_no_more_than_may_still_come(table: Any, query: Query) -> None:
+    settings, change = table
+    land(settings)
+    for week in WEEKS[:2]:
+        validate_window(settings, week)
+    change("create index on shop.sale (sold_at); analyze shop.sale")
+    change(
+        "insert into shop.sale select '999999', item, name, pieces, sold_at - interval '8 weeks', "
+        "price, customer from shop.sale limit 3"
+    )
+    assert windows_with_new_lines(settings) == []  # 28 days behind the newest, and later
+    path = Path(settings.dataset)
+    path.write_text(path.read_text().replace('kind = "table"', 'kind = "table"\nlate_days = 90'))
+    assert windows_with_new_lines(settings) == ["2010-11-15"]
+    assert land(settings).lines == 3  # by hand, all are counted
+
+
 def test_a_corrected_table_mends_a_refused_window(table: Any) -> None:
     settings, change = table
     change("update shop.sale set customer = null where pieces > 1")
