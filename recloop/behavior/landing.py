@@ -24,7 +24,7 @@ from recloop.behavior.dating import UNDATED, refuse_undated
 from recloop.behavior.download import file_sha256, locate
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed, Rejected, as_csv, parse_lines
 from recloop.behavior.lines import chunk_times as times_of
-from recloop.behavior.refusals import refusal
+from recloop.behavior.refusals import refusal, written_out
 from recloop.behavior.sources import files_of, read_file
 from recloop.contracts import LandingReport
 from recloop.database.connection import NULL, copy_csv, copy_rows, transaction
@@ -246,5 +246,5 @@ def _warn_of_other_copy(settings: Settings, spec: DatasetSpec, path: Path, sha25
     if settings.data is not None and spec.source.sha256 not in (None, sha256):
         log.warning(
             "%s has sha256 %s, not that of dataset %s (%s); it is read as your own copy",
-            path, sha256, spec.name, json.dumps(spec.source.sha256),
+            written_out(str(path)), sha256, spec.name, json.dumps(spec.source.sha256),
         )  # fmt: skip

@@ -73,7 +73,7 @@ def _tell_of_others(spec: DatasetSpec, located: Path) -> None:
     if others:
         log.warning(
             "no file in %s is called %s, as source.pattern wants; the %d there are such as %s",
-            located, wanted, len(others), others[0],
+            written_out(str(located)), wanted, len(others), others[0],
         )  # fmt: skip
 
 
