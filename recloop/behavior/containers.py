@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from recloop.behavior.refusals import in_short, refusal, written_out
 
@@ -71,7 +71,7 @@ _UNREAD = [
 class Opened:
     """A text file that is being read."""
 
-    stream: io.BufferedIOBase
+    stream: io.BufferedReader
     """Its bytes, unpacked."""
     start: bytes
     """The first of them, at most `HEAD`."""
@@ -91,7 +91,7 @@ def opened(path: Path) -> Iterator[Opened]:
         start = raw.read(HEAD)
         raw.seek(0)
         packing = packing_of(start)
-        stream: io.BufferedIOBase = raw
+        stream = raw
         if packing:
             stream = io.BufferedReader(_Unpacked(path, raw, packing), BLOCK)
             start = stream.peek(HEAD)[:HEAD]
@@ -140,7 +140,7 @@ def _of_zip(path: Path) -> tuple[str, str]:
 class _Unpacked(io.RawIOBase):
     """The bytes that are packed in a file; what is wrong with them is a refusal of the file."""
 
-    def __init__(self, path: Path, raw: BinaryIO, packing: str) -> None:
+    def __init__(self, path: Path, raw: io.BufferedReader, packing: str) -> None:
         self._path, self._raw, self._packing = path, raw, packing
         self._given = 0
         self._source: Any = gzip.GzipFile(fileobj=raw)

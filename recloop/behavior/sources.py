@@ -143,9 +143,10 @@ def _read_text(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
             raise undecodable_file(path, spec, "its beginning")
         if file.start.startswith(codecs.BOM_UTF8):
             encoding = "utf-8-sig"
-        form = {"encoding": encoding, "errors": "surrogateescape", "newline": ""}
         try:
-            with io.TextIOWrapper(file.stream, **form) as text:
+            with io.TextIOWrapper(
+                file.stream, encoding, errors="surrogateescape", newline=""
+            ) as text:
                 yield from _read_lines(path, spec, text, file.position)
         except UnicodeError as error:
             raise undecodable_file(path, spec, "a part of it") from error

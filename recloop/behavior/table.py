@@ -114,9 +114,9 @@ def changed_windows(
     kind = kind or _timestamp_kind(spec)
     moment = _moment(spec, kind)
     start = f"date_trunc('{spec.window.length}', {moment} at time zone 'UTC')"
-    newer, values = "", ()
+    newer, values = "", list[datetime | float]()
     if since is not None:
-        newer, values = f"where {_column(spec)} >= %s", (_bound(spec, kind, since),)
+        newer, values = f"where {_column(spec)} >= %s", [_bound(spec, kind, since)]
     with source_cursor(spec) as cursor:
         cursor.execute(
             f"select to_char({start}, 'YYYY-MM-DD'), count(*) from {spec.source.table} {newer} "
