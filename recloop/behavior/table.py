@@ -41,18 +41,11 @@ def source_cursor(spec: DatasetSpec, name: str | None = None) -> Iterator[Cursor
         ServiceAway: it cannot be reached, or the connection is lost.
     """
     url = str(spec.source.url)
-    try:
-        connection: Connection = connect(url)
-    except psycopg2.ProgrammingError as error:
-        raise BadInput(
-            f"source.url of dataset {spec.name!r} cannot be used: {str(error).strip()}. Write it as "
-            "postgresql://user@host:5432/database."
-        ) from error
-    except ServiceAway as error:
-        raise ServiceAway(
-            f"the source's server {redacted(url)} cannot be reached: {error.__cause__}. Check "
-            f"source.url of dataset {spec.name!r}, and PGPASSWORD or ~/.pgpass for its password."
-        ) from error
+    setting = (
+        f"source.url of dataset {spec.name!r}",
+        "and PGPASSWORD or ~/.pgpass for its password",
+    )
+    connection: Connection = connect(url, setting=setting)
     try:
         connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
         with connection.cursor(name=name) as cursor:

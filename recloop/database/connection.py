@@ -24,6 +24,7 @@ from psycopg2.extensions import cursor as Cursor
 from recloop.errors import BadInput, ServiceAway
 
 NULL = "\\N"
+OWN = ("RECLOOP_DATABASE_URL", "or unset it to use the embedded server (`recloop up`)")
 RECOVERY_PATIENCE = 60.0
 """Seconds that a server which recovers from a crash is waited for."""
 STARTING = ("is starting up", "in recovery mode", "not yet accepting connections")
@@ -37,10 +38,18 @@ def libpq_url(url: str) -> str:
     return scheme.partition("+")[0] + separator + rest
 
 
-def connect(url: str, name: str = "recloop", patience: float = RECOVERY_PATIENCE) -> Connection:
+def connect(
+    url: str,
+    name: str = "recloop",
+    patience: float = RECOVERY_PATIENCE,
+    setting: tuple[str, str] = OWN,
+) -> Connection:
     """Connect as application `name`; the session's time zone is UTC.
 
     A server that says that it starts or recovers from a crash is asked again for `patience` seconds.
+
+    Args:
+        setting: where the URL comes from, and what else to do if the server does not answer.
 
     Raises:
         ServiceAway: the server does not answer or refuses the login.
@@ -56,12 +65,11 @@ def connect(url: str, name: str = "recloop", patience: float = RECOVERY_PATIENCE
             if not _starts(error) or time.monotonic() > deadline:
                 raise ServiceAway(
                     f"PostgreSQL at {redacted(url)} cannot be reached: {told_safely(error, url)}. "
-                    "Check RECLOOP_DATABASE_URL, or unset it to use the embedded server "
-                    "(`recloop up`)."
+                    f"Check {setting[0]}, {setting[1]}."
                 ) from None
         except psycopg2.ProgrammingError as error:  # libpq's view of the URL; it may quote it
             raise BadInput(
-                f"RECLOOP_DATABASE_URL = {redacted(url)!r} cannot be used: "
+                f"{setting[0]} = {redacted(url)!r} cannot be used: "
                 f"{told_safely(error, url)}. It should be of the form "
                 "postgresql://user@host/database."
             ) from None

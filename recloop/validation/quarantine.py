@@ -17,7 +17,8 @@ from recloop.validation.rows import row_rules
 from recloop.validation.thresholds import Limits
 
 LANDING_REMEDIES = {
-    "malformed_line": "Give each line as many fields as [columns] has, and quote separators.",
+    "malformed_line": "Give each line as many fields as [columns] has, and quote separators; a line of "
+    "JSON is one object with no keys but those of [columns].",
     "excess_late_lines": "Too many late lines for an accepted window; check for a repeated delivery.",
 }
 """Rules that are judged while reading, beside those of times (`behavior/dating.py`), or of late
