@@ -45,6 +45,15 @@ RECIPE_FIELDS = tuple(f.name for f in fields(Recipe) if f.name != "seed")
 ID_FIELDS = tuple(f.name for f in fields(NewIds))
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
 SECTIONS = ("recipe", "ranker", "ids")
+MOST = {
+    "epochs": 1000,
+    "learning_rate": 10,
+    "batch_size": 1_000_000,
+    "memory_size": 100_000_000,
+    "expire_after_days": 36_525,
+}
+MOST_OTHERWISE = 1_000_000_000
+"""The largest numbers that a plan may ask for: beyond these a training would not end, or not begin."""
 TRAINABLE = {
     "recipe": ("everything", "embeddings", "ids", "users", "items", "touched"),
     "ranker": ("everything", "head"),
@@ -190,7 +199,7 @@ def _whole(top: Json, name: str, least: int, most: int, default: int) -> int:
 def _complete(recipe: Json) -> None:
     """What goes without saying: replay alone means one past example for four new ones; EWC, which
     needs past examples to know what they need, keeps a uniform sample of them."""
-    if recipe.get("optimizer") in RATES and "learning_rate" not in recipe:
+    if str(recipe.get("optimizer")) in RATES and "learning_rate" not in recipe:
         recipe["learning_rate"] = RATES[recipe["optimizer"]]
     if recipe.get("ewc") and recipe.get("replay", "none") == "none":
         recipe["replay"] = "uniform"
@@ -199,15 +208,26 @@ def _complete(recipe: Json) -> None:
         recipe["replay_share"] = REPLAY_SHARE
 
 
+def _is_number(value: Any) -> bool:
+    """Of NaN and infinity, false; of whole numbers that no float can hold, true."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _checked(kind: type, base: Any, values: Json, section: str) -> Json:
     """The values, of the right types and within their bounds."""
     wanted = {f.name: type(getattr(base, f.name)) for f in fields(kind)}
     checked: Json = {}
     for key, value in values.items():
         right = wanted[key]
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if right in (int, float) and (not number or not math.isfinite(value)):
+        if right in (int, float) and not _is_number(value):
             raise BadInput(f"`{section}.{key}` should be a number. Received: {value!r}.")
+        most = MOST.get(key, MOST_OTHERWISE)
+        if right in (int, float) and abs(value) > most:
+            raise BadInput(
+                f"`{section}.{key}` should be at most {most:,}. Received: {str(value)[:40]}."
+            )
         if right is int and value != int(value):
             raise BadInput(f"`{section}.{key}` should be a whole number. Received: {value!r}.")
         if right in (str, bool) and not isinstance(value, right):

@@ -89,6 +89,18 @@ def test_naming_a_kind_of_replay_is_enough() -> None:
         ({"recipe": {"learning_rate": float("nan")}}, "should be a number. Received: nan"),
         ({"recipe": {"replay_share": 0.5}}, "give both or none"),
         ({"ranker": {"replay": "herding"}}, r"the ranker does not rehearse.* under \[recipe\]"),
+        (
+            {"epochs": 99_999_999_999},
+            r"`recipe.epochs` should be at most 1,000. Received: 99999999999",
+        ),
+        (
+            {"ranker": {"batch_size": 999_999_999}},
+            "`ranker.batch_size` should be at most 1,000,000",
+        ),
+        ({"learning_rate": 1e30}, "at most 10"),
+        ({"recipe": {"clip_norm": 10**400}}, "at most 1,000,000,000. Received: 1000"),
+        ({"recipe": {"optimizer": ["adam"]}}, "`recipe.optimizer` should be a str"),
+        ({"ids": {"expire_after_days": 10**7}}, "at most 36,525"),
         ({"recipe": 3}, "`recipe` should be a table of its own. Received: 3"),
         (
             {"ids": {"start": "random"}},
