@@ -7,6 +7,7 @@ landed lines that the table no longer has, so that a corrected table mends a ref
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,16 +21,19 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.chunks import Chunk
 from recloop.behavior.dataset import DatasetSpec
+from recloop.behavior.dating import EARLIEST, floor_of, refuse_undated
 from recloop.behavior.refusals import check_columns
+from recloop.behavior.times import FAR_FUTURE, FAR_PAST
 from recloop.contracts import LandingReport
 from recloop.database.connection import connect, redacted, transaction
 from recloop.database.locks import Lock
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
-from recloop.windows import Window
+from recloop.windows import LAST_DAY, Window
 
 ROWS = 50_000
 NO_TIME = "without a time"
+"""Stands for the key of rows that have no window: without a time, or with none that can be."""
 
 
 @contextmanager
@@ -77,6 +81,8 @@ def land_table(
             refuse_table(cursor, spec.name, str(spec.source.table), str(error))
         raise
     changed = changed_windows(settings, spec, kind)
+    if window is None and changed:
+        _refuse_if_undated(settings, spec, kind, as_of)
     if window is not None:
         changed = {window: rows_in(spec, kind, spec.calendar.parse(window))}
     total, done = sum(changed.values()), 0
@@ -105,6 +111,7 @@ def changed_windows(
         since: start of a window; the windows before it are not counted. None: all are.
     """
     kind = kind or _timestamp_kind(spec)
+    usable, bounds = _usable(spec, kind)
     moment = _moment(spec, kind)
     start = f"date_trunc('{spec.window.length}', {moment} at time zone 'UTC')"
     newer, values = "", list[datetime | float]()
@@ -112,11 +119,13 @@ def changed_windows(
         newer, values = f"where {_column(spec)} >= %s", [_bound(spec, kind, since)]
     with source_cursor(spec) as cursor:
         cursor.execute(
-            f"select to_char({start}, 'YYYY-MM-DD'), count(*) from {spec.source.table} {newer} "
-            "group by 1",
-            values,
+            f"select case when {usable} then to_char({start}, 'YYYY-MM-DD') end, count(*) "
+            f"from {spec.source.table} {newer} group by 1",
+            [*bounds, *values],
         )
         found = {key or NO_TIME: int(n) for key, n in cursor.fetchall()}
+    if since is not None:
+        found.pop(NO_TIME, None)  # some of them only
     with transaction(settings.database_url) as cursor:
         cursor.execute(
             "select path, size from behavior.source_file where dataset = %s and state = 'landed'",
@@ -213,8 +222,11 @@ def _chunks(spec: DatasetSpec, kind: str, window: Window | None) -> Iterator[Chu
     names = spec.read_columns
     texts = ", ".join(f'"{name}"::text' for name in names)
     condition, values = _condition(spec, kind, window)
-    time = f'"{spec.event.timestamp}"'
+    time = _column(spec)
     native = time if kind.startswith("timestamp") else f"{time}::text"
+    if window is None and kind.startswith("timestamp"):
+        native = f"least(greatest({time}, '{FAR_PAST}'), '{FAR_FUTURE}')"  # NULL stays out of both
+        native = f"case when {time} is not null then {native} end"
     with source_cursor(spec, "recloop_reading") as cursor:
         cursor.itersize = ROWS
         cursor.execute(
@@ -281,10 +293,29 @@ def _condition(
     spec: DatasetSpec, kind: str, window: Window | None
 ) -> tuple[str, tuple[object, ...]]:
     """`where` for a window: on the bare column, so that the source's index serves."""
-    column = _column(spec)
     if window is None:
-        return f"{column} is null", ()
-    bounds = (_bound(spec, kind, window.start), _bound(spec, kind, window.end))
+        usable, bounds = _usable(spec, kind)
+        return f"({usable}) is not true", bounds
+    start, end = _reach(spec)
+    return _between(spec, kind, max(window.start, start), min(window.end, end))
+
+
+def _usable(spec: DatasetSpec, kind: str) -> tuple[str, tuple[object, ...]]:
+    """SQL: whether a row has a window; NULL, `infinity` and year 1 have none."""
+    return _between(spec, kind, *_reach(spec))
+
+
+def _reach(spec: DatasetSpec) -> tuple[datetime, datetime]:
+    """From when to when (exclusive) rows have windows."""
+    end = spec.period.end or datetime(LAST_DAY.year, 1, 1, tzinfo=UTC)
+    return spec.period.start or EARLIEST, end
+
+
+def _between(
+    spec: DatasetSpec, kind: str, start: datetime, end: datetime
+) -> tuple[str, tuple[object, ...]]:
+    column = _column(spec)
+    bounds = (_bound(spec, kind, start), _bound(spec, kind, end))
     return f"{column} >= %s and {column} < %s", bounds
 
 
@@ -300,6 +331,30 @@ def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:
         return moment.astimezone(ZoneInfo(spec.event.timezone)).replace(tzinfo=None)
     seconds = moment.astimezone(UTC).timestamp()
     return seconds if spec.event.timestamp_format == "unix" else seconds * 1000
+
+
+def _refuse_if_undated(settings: Settings, spec: DatasetSpec, kind: str, as_of: datetime) -> None:
+    """Refuse a table of which most rows have no usable time, as a file is refused."""
+    from recloop.behavior.source_files import refuse_table
+
+    column, table = _column(spec), str(spec.source.table)
+    low, high = _bound(spec, kind, floor_of(spec)), _bound(spec, kind, as_of)
+    with source_cursor(spec) as cursor:
+        cursor.execute(
+            f"select count(*), count(*) filter (where {column} is null), "
+            f"count(*) filter (where {column} < %(low)s), count(*) filter (where {column} > %(high)s), "
+            f"min({column}::text) filter (where {column} not between %(low)s and %(high)s) from {table}",
+            {"low": low, "high": high},
+        )
+        rows, *counts, example = cursor.fetchone() or (0, 0, 0, 0, None)
+    rules = ("unparseable_timestamp", "implausible_timestamp", "future_timestamp")
+    try:
+        undated = Counter(dict(zip(rules, counts, strict=True)))
+        refuse_undated(table, spec, undated, rows, str(example or "NULL"))
+    except SourceRefused as error:
+        with transaction(settings.database_url) as cursor:
+            refuse_table(cursor, spec.name, table, str(error))
+        raise
 
 
 def _path(spec: DatasetSpec, key: str) -> str:

@@ -160,6 +160,54 @@ def test_rows_without_a_time_are_counted(table: Any) -> None:
     assert counts["total"] == len(shop_week(WEEKS[0])) + len(shop_week(WEEKS[1]))
 
 
+ODD_TIMES = {"infinity": "future", "-infinity": "implausible", "0044-03-15 BC": "implausible",
+             "20000-01-01": "future", "9999-12-31": "future", "1970-01-01": "implausible"}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "bigint", "double precision"])
+def test_odd_times_of_a_table_are_counted_and_open_no_window(
+    table: Any, query: Query, kind: str
+) -> None:
+    settings, change = table
+    path = Path(settings.dataset)
+    total = len(shop_week(WEEKS[0])) + len(shop_week(WEEKS[1]))
+    rules = [f"{rule}_timestamp" for rule in ODD_TIMES.values()]
+    times = ODD_TIMES
+    if kind in ("bigint", "double precision"):
+        path.write_text(
+            path.read_text().replace("[item_attr", 'timestamp_format = "unix"\n[item_attr')
+        )
+        change(f"alter table shop.sale alter sold_at type {kind} using extract(epoch from sold_at)")
+        times = dict.fromkeys(["0", "-62135596800", "9223372036854775807", "-9223372036854775808"])
+        rules = ["implausible_timestamp"] * 3 + ["future_timestamp"]
+        if kind == "double precision":
+            times |= dict.fromkeys(["1e300", "NaN", "Infinity"])
+            rules += ["future_timestamp", "unparseable_timestamp", "unparseable_timestamp"]
+    else:
+        change(f"alter table shop.sale alter sold_at type {kind}")
+    for n, time in enumerate(times):
+        change(
+            f"insert into shop.sale select 'odd{n}', item, name, pieces, '{time}', price, customer "
+            "from shop.sale limit 1"
+        )
+    assert set(windows_with_new_lines(settings)) == set(WEEKS[:2])
+    for lines in (total + len(times), 0):
+        assert land(settings).lines == lines
+        assert query("select window_key from ledger.window order by 1") == [(w,) for w in WEEKS[:2]]
+    counts = count_lines(settings)
+    assert (counts["total"], counts["pending"]) == (total + len(times), total)
+    assert counts["quarantined"] == {rule: rules.count(rule) for rule in rules}
+    assert windows_with_new_lines(settings) == WEEKS[:2]
+
+
+def test_a_table_that_dates_nowhere_is_refused(table: Any) -> None:
+    settings, change = table
+    change("update shop.sale set sold_at = to_timestamp(extract(epoch from sold_at) / 1000)")
+    with pytest.raises(SourceRefused, match=r"implausible_timestamp: shop\.sale.*1970"):
+        land(settings)
+    assert count_lines(settings)["total"] == 0
+
+
 def test_local_and_unix_times_of_a_table(table: Any, query: Query) -> None:
     settings, change = table
     path = Path(settings.dataset)
