@@ -285,6 +285,20 @@ def rollback(
         console.print(f"release {release['version']} is champion again")
 
 
+def publish(
+    release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Make what is served agree with the ledger; a damaged export is written anew."""
+    with session() as settings:
+        found = stages.publish(release, settings)
+    if json:
+        print_json(found)
+        return
+    how = "was damaged, and is written anew from its checkpoint" if found["mended"] else "is whole"
+    console.print(f"the export of release {found['version']} {how}")
+
+
 def status(json: AsJson = False) -> None:
     """Windows, decisions, the champion, and what is pending."""
     from recloop.behavior.accounting import count_lines
@@ -318,4 +332,4 @@ def status(json: AsJson = False) -> None:
             say(f"{row['window']}: {row['reason']}")
 
 
-COMMANDS = (ingest, accept, update, recommend, rollback, status)
+COMMANDS = (ingest, accept, update, recommend, rollback, publish, status)

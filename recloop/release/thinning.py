@@ -46,13 +46,6 @@ def thin(settings: Settings, keep: int) -> Thinning:
         keeping, fresh = mark(cursor, keep)
         needed = needed_folders([*keeping.kept.values(), *keeping.candidates])
     doomed = [folder for folder in attempts if not _stays(folder, keeping, needed)]
-    served = settings.serving / "recommender"
-    doomed += [
-        folder
-        for folder in _folders(served)
-        if folder.name.startswith(ASIDE)
-        or (folder.name.isdecimal() and int(folder.name) in keeping.thinned)
-    ]
     # The registry before the files: a version whose folder is gone could not be told from others.
     unregistered = registry.forget(
         settings, {*keeping.thinned.values(), *map(str, doomed)} - set(keeping.kept.values())

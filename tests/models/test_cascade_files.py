@@ -64,7 +64,7 @@ def test_the_average_of_releases_is_the_mean_of_their_weights(
 
 
 def test_exported_it_answers_as_before(cascade, queries, tmp_path) -> None:
-    cascade.export(tmp_path / "served")
+    cascade.export(tmp_path / "served", queries)
     served = ServedCascade(tmp_path / "served")
     assert served.knows(1001)
     assert not served.knows(9)
@@ -82,7 +82,7 @@ def test_exported_it_answers_as_before(cascade, queries, tmp_path) -> None:
 
 def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
     model = new_model(world)
-    model.export(tmp_path / "served")
+    model.export(tmp_path / "served", queries)
     keys, _ = ServedCascade(tmp_path / "served").top_k(queries, 4, np.zeros((20, 0), np.int64))
     assert (keys == model.top_k(queries, 4)[0]).all()
 
@@ -90,7 +90,7 @@ def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
 def test_faults_on_disk_are_named(cascade_folder, tmp_path) -> None:
     with pytest.raises(RestoreError, match="No cascade in"):
         Cascade.restore(tmp_path / "nowhere")
-    with pytest.raises(RestoreError, match="No cascade in"):
+    with pytest.raises(RestoreError, match="is missing in"):
         ServedCascade(tmp_path / "nowhere")
     broken = shutil.copytree(cascade_folder, tmp_path / "broken")
     values = json.loads((broken / CONFIG_FILE).read_text())
