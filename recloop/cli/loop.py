@@ -1,4 +1,4 @@
-"""Commands of the loop: ingest, accept, update, recommend, rollback, status."""
+"""Commands of the loop: ingest, accept, update, recommend, rollback, publish, status."""
 
 from __future__ import annotations
 

@@ -76,7 +76,9 @@ def recommend(
         raise BadInput(f"`k` should be a positive integer. Received: `k` = {k}.")
     user_id = storable(load_dataset(settings).ids.normal(user_id))
     if not user_id:
-        raise BadInput("`user` should be the id of a user, as in your data. Received: an empty text.")
+        raise BadInput(
+            "`user` should be the id of a user, as in your data. Received: an empty text."
+        )
     with transaction(settings.database_url) as cursor:
         release = _release(cursor, version)
         asker = _asker(cursor, settings, user_id)
