@@ -11,7 +11,8 @@
     │   ├── UpdateInProgress  another run holds the lease of the live update
     │   ├── PlanOutdated      what a plan was made from has changed; plan again
     │   └── LeaseLost         this run's fencing token is no longer the current one
-    └── ReleaseMissing    there is no champion, or no such release
+    ├── ReleaseMissing    there is no champion, or no such release
+    └── ReleaseDamaged    a release is there, and its files are not what was written
 
 Every message says what was wrong, the value received, and the remedy. "The data is bad", "the
 check crashed" and "the service is away" are never merged: a scheduler must not retry the first and
@@ -76,3 +77,7 @@ class LeaseLost(LedgerConflict):
 
 class ReleaseMissing(RecloopError):
     """There is no champion yet, or no release of that version."""
+
+
+class ReleaseDamaged(RecloopError):
+    """Files of a release are missing or not what was written. The ledger is untouched."""

@@ -320,6 +320,18 @@ def roll_back(version: int | None, reason: str, settings: Settings | None = None
     return promotion.roll_back(settings or current_settings(), version, reason).to_json()
 
 
+def publish(version: int | None = None, settings: Settings | None = None) -> Json:
+    """Make what is served agree with the ledger; writes a damaged export anew (Release, mended).
+
+    Args:
+        version: a release whose export to look at; None: the champion.
+    """
+    from recloop.release import promotion
+
+    release, mended = promotion.publish(settings or current_settings(), version)
+    return {**release.to_json(), "mended": mended}
+
+
 def gate_report_uri(update_id: int, settings: Settings | None = None) -> str:
     """Path of an update's gate report (HTML); empty when it was not judged."""
     settings = settings or current_settings()

@@ -263,9 +263,10 @@ class Cascade(KnowsIds):
             None if base is None else Path(base),
         )
 
-    def export(self, directory: str | Path) -> None:
-        """Writes a SavedModel for serving. See `models.ordering.cascade_files`."""
-        cascade_files.export(self._config, self.towers, self._ranker, Path(directory))
+    def export(self, directory: str | Path, known: Queries | None = None) -> None:
+        """Writes a SavedModel for serving, which answers from what is `known` of users and items as
+        of now. See `models.ordering.cascade_files` and `cascade_serving`."""
+        cascade_files.export(self._config, self.towers, self._ranker, Path(directory), known)
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the trained tables (float32): the towers' by name, the ranker's with

@@ -2,31 +2,22 @@
 
     saved/                      exported/
     ├── cascade.json            ├── cascade.json
-    ├── towers/                 ├── saved_model.pb, variables/
-    └── ranker/                 └── assets.extra/vocabulary.npz
-        as `models.storage.checkpoint`
+    ├── towers/                 └── saved_model.pb, variables/, assets.extra/
+    └── ranker/
+        as `models.storage.checkpoint`         as `models.storage.export`
 
-The SavedModel has the signatures of `models.storage.export` (retrieval alone), and
-    logits  user_row int64 [B], history_rows int64 [B, H], statistics float32 [B, S]
-            -> logits float32 [B, items], of rows 1 and up
-    rank    features float32 [N, F], as `models.ordering.candidates` gives them
-            -> scores float32 [N]
-Between the two, `models.ordering.served_cascade` finds candidates and their features, in NumPy:
-they come from the feature store, which a graph can't ask.
+The SavedModel's signatures answer with both stages: `models.ordering.cascade_serving`.
 """
 
 import json
 from pathlib import Path
 
-import numpy as np
-
-from models.backend import tf
+from models.arrays import Queries
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, RestoreError
-from models.ordering.ranker import KNOWN_FEATURE
+from models.ordering.cascade_serving import CascadeServing
 from models.ordering.ranker_config import CascadeConfig
-from models.ordering.ranking_feed import LARGEST, MEAN, SCALE
 from models.state import ModelState
-from models.storage import checkpoint
+from models.storage import checkpoint, seal
 from models.storage import export as towers_export
 from models.storage.publishing import whole_directory
 
@@ -99,41 +90,23 @@ def read_config(directory: Path) -> CascadeConfig:
         ) from error
 
 
-def export(config: CascadeConfig, towers: ModelState, ranker: ModelState, directory: Path) -> None:
-    """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there."""
-    module = towers_export.Serving(towers)
-    module.ranker = _RankerServing(ranker)
-    query = towers_export.query_signature(towers.config)
-    features = tf.TensorSpec([None, ranker.config.feature_width], tf.float32, "features")
-    module.endpoints["logits"] = tf.function(module.logits, input_signature=query)
-    module.endpoints["rank"] = tf.function(module.ranker.rank, input_signature=[features])
+def export(
+    config: CascadeConfig,
+    towers: ModelState,
+    ranker: ModelState,
+    directory: Path,
+    known: Queries | None = None,
+) -> None:
+    """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there.
+
+    Args:
+        known: what the release knows of users (`own`) and of items (`items`, one moment).
+    """
+    module = CascadeServing(config, towers, ranker, known)
     with whole_directory(directory) as staging:
         towers_export.write(module, towers, staging)
         _write_config(config, staging)
-
-
-class _RankerServing(tf.Module):
-    """The ranker's weights and the scale of its features."""
-
-    def __init__(self, ranker: ModelState) -> None:
-        super().__init__(name="recloop_ranker")
-        width = ranker.config.feature_width
-        self.tables = dict(ranker.network.tables)
-        self.mean = tf.constant(ranker.extra.get(MEAN, np.zeros(width, np.float32)))
-        self.scale = tf.constant(ranker.extra.get(SCALE, np.ones(width, np.float32)))
-        self._scaled = MEAN in ranker.extra
-        self._ranks = ranker.steps > 0
-        self._logits = ranker.network.logits
-
-    def rank(self, features):  # type: ignore[no-untyped-def]
-        if not self._ranks:
-            return {"scores": features[:, 0]}
-        scaled = features
-        if self._scaled:
-            scaled = tf.clip_by_value((features - self.mean) / self.scale, -LARGEST, LARGEST)
-        known = tf.cast(features[:, KNOWN_FEATURE] > 0, tf.float32)
-        score, _ = self._logits({"features": scaled, "known": known})
-        return {"scores": score}
+        seal.close(staging)
 
 
 def _write_config(config: CascadeConfig, directory: Path) -> None:

@@ -1,61 +1,33 @@
 """ServedCascade: a released cascade, asked in keys. Nothing to learn.
 
-Neighbours: `models.ordering.cascade_files` writes what this reads; `models.storage.served` does the
-same for retrieval alone; `recloop.release.recommend` gives it a user's online features.
+Neighbours: `models.ordering.cascade_serving` is the graph; `models.storage.served` does the same for
+retrieval alone; `recloop.release.recommend` gives it a user's online features.
 """
-
-from pathlib import Path
 
 import numpy as np
 
-from models.arrays import Float32Array, Int64Array, Queries
-from models.backend import tf
-from models.ordering.candidates import candidate_lists
-from models.ordering.cascade_files import read_config
-from models.ordering.cascade_stages import best_of_lists
+from models.arrays import Queries
+from models.ordering.point_in_time import OWN_COLUMNS, OwnItems
 from models.storage.served import Served
 
 
 class ServedCascade(Served):
-    """The cascade in `directory`, loaded; it answers with both stages.
+    """The cascade in a folder, loaded; it answers with both stages, from the queries' `own` and from
+    the items' statistics that the release carries.
 
     Raises:
-        RestoreError: there is no SavedModel of a cascade, or it lacks its vocabulary.
+        RestoreError: there is no SavedModel of a cascade, or it is damaged.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        self._config = read_config(Path(directory))
-        super().__init__(directory)
+    signature = "top_k_of_own"
 
-    def top_k(
-        self, queries: Queries, k: int, exclude: Int64Array
-    ) -> tuple[Int64Array, Float32Array]:
-        """The k best items: keys int64 [B, k] and scores float32 [B, k]; 0 and -inf where fewer
-        are left.
-
-        Args:
-            queries: with `own` and `items`, as in training.
-            exclude: int64 [B, E] item keys not to return, 0-padded.
-        """
-        config = self._config
-        history = self._items.rows(queries.latest(config.retrieval.history_length))
-        logits = self._model.signatures["logits"](
-            user_row=tf.constant(self._users.rows(queries.user_keys)),
-            history_rows=tf.constant(history),
-            statistics=tf.constant(queries.statistics),
-        )["logits"].numpy()
-        shown = np.ones((len(queries), len(self._items) + 1), bool)
-        shown[np.arange(len(queries))[:, None], self._items.rows(exclude)] = False
-        lists = candidate_lists(
-            queries,
-            self._items.keys,
-            logits,
-            shown[:, 1:],
-            max(k, config.retrieved),
-            config.popular,
-            config.popularity_column,
-            config.item_statistics,
-        )
-        features = tf.constant(lists.features)
-        scores = self._model.signatures["rank"](features=features)["scores"].numpy()
-        return best_of_lists(lists, scores, k)
+    def _more(self, queries: Queries) -> dict[str, np.ndarray]:
+        own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+        owner = own.owners()
+        place = np.arange(len(owner)) - own.offsets[owner]
+        width = int(np.diff(own.offsets).max(initial=0))
+        rows = np.zeros((len(queries), width), np.int64)
+        values = np.zeros((len(queries), width, len(OWN_COLUMNS)), np.float32)
+        rows[owner, place] = self._items.rows(own.item_keys)
+        values[owner, place] = own.values
+        return {"own_rows": rows, "own_values": values, "own_totals": own.totals}

@@ -2,16 +2,21 @@
 
     directory/
     ├── saved_model.pb, variables/
-    └── assets.extra/vocabulary.npz     user_keys, item_keys (int64, row 1 first), for translating
+    └── assets.extra/
+        ├── vocabulary.npz      user_keys, item_keys (int64, row 1 first), for translating
+        ├── tf_serving_warmup_requests      what a server asks before it answers (`warm_up`)
+        └── sha256.json         digests of all files (`models.storage.seal`)
 
 Signatures, in rows (0: unknown or padding):
     scores  user_row int64 [B], history_rows int64 [B, H], statistics float32 [B, S],
             candidate_rows int64 [B, C]
             -> scores float32 [B, C]; -inf for row 0
     top_k   user_row, history_rows, statistics, exclude_rows int64 [B, E] (0-padded),
-            k int32 scalar
+            k int32, one for all or [B], one for each
             -> rows int64 [B, k'], keys int64 [B, k'], scores float32 [B, k'],
-            k' = min(k, items); where fewer are left, row 0, key 0 and -inf
+            k' = min(largest k, items); past a query's own k, and where fewer are left, row 0,
+            key 0 and -inf. A k below 0 counts as 0.
+    serving_default = top_k
 
 Item vectors are computed once, here; the query side stays in the graph. A family without history
 or statistics has H = 0 or S = 0: the signatures are the same for every `Retriever`
@@ -26,6 +31,7 @@ from models.backend import tf
 from models.network import Config, Network
 from models.sequential.served_cooccurrence import served_with
 from models.state import ModelState
+from models.storage import seal, warm_up
 from models.storage.publishing import whole_directory
 from models.upkeep.packed import PACKINGS, PackedTable, packable, packing_of, rows_of
 
@@ -70,19 +76,15 @@ class Serving(tf.Module):
         self._temperature = network.temperature
         self.beside = served_with(state)
         spec, query = tf.TensorSpec, query_signature(config)
+        lists = [spec([None, None], tf.int64, "exclude_rows"), spec(None, tf.int32, "k")]
+        top_k = tf.function(self._top_k, input_signature=[*query, *lists])
         self.endpoints = {
             "scores": tf.function(
                 self._scores,
                 input_signature=[*query, spec([None, None], tf.int64, "candidate_rows")],
             ),
-            "top_k": tf.function(
-                self._top_k,
-                input_signature=[
-                    *query,
-                    spec([None, None], tf.int64, "exclude_rows"),
-                    spec([], tf.int32, "k"),
-                ],
-            ),
+            "top_k": top_k,
+            "serving_default": top_k,
         }
 
     def _packed(self, name: str, network: Network) -> "tf.Variable | PackedTable":
@@ -124,28 +126,49 @@ class Serving(tf.Module):
         owner = tf.repeat(tf.range(size), tf.shape(banned)[1])
         where = tf.stack([owner, tf.reshape(banned, [-1])], axis=1)
         scores = tf.tensor_scatter_nd_update(scores, where, tf.fill([tf.size(owner)], -np.inf))
-        best, rows = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1] - 1))
-        rows = tf.where(tf.math.is_inf(best), tf.zeros([], tf.int64), tf.cast(rows, tf.int64))
-        return {"rows": rows, "keys": tf.gather(self.item_keys, rows), "scores": best}
+        count, width = tf.shape(scores)[0], tf.shape(scores)[1]
+        return best_rows(scores, asked_k(k, count, width - 1), self.item_keys)
 
     def logits(self, user_row, history_rows, statistics):  # type: ignore[no-untyped-def]
-        """Of rows 1 and up; the first stage of a cascade (`models.ordering.cascade_files`)."""
+        """Of rows 1 and up, float32 [B, items]: the first stage of a cascade
+        (`models.ordering.cascade_serving`)."""
         queries = self._query_vectors(user_row, history_rows, statistics)
         items = self._all_item_vectors()[1:]
         logits = tf.linalg.matmul(queries, items, transpose_b=True) / self._temperature
         if self.beside is not None:
             logits += self.beside.bonus(history_rows)[:, 1:]
-        return {"logits": logits}
+        return logits
+
+
+def asked_k(k: tf.Tensor, queries: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+    """How many items each query asks for: int32 [B], from a scalar or [B], in [0, items]."""
+    return tf.clip_by_value(tf.zeros([queries], tf.int32) + k, 0, items)
+
+
+def best_rows(scores: tf.Tensor, k: tf.Tensor, item_keys: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The answer of `top_k`, from scores float32 [B, items + 1] (-inf: not to be shown) and k int32
+    [B]. Ties go to the earlier row."""
+    most = tf.reduce_max(tf.concat([k, [0]], axis=0))
+    best, rows = tf.math.top_k(scores, most)
+    best = tf.where(tf.range(most)[None, :] < k[:, None], best, -np.inf)
+    rows = tf.where(tf.math.is_inf(best), tf.zeros([], tf.int64), tf.cast(rows, tf.int64))
+    return {"rows": rows, "keys": tf.gather(item_keys, rows), "scores": best}
 
 
 def export(state: ModelState, directory: Path) -> None:
     """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there."""
     with whole_directory(directory) as staging:
         write(Serving(state), state, staging)
+        seal.close(staging)
 
 
 def write(module: Serving, state: ModelState, directory: Path) -> None:
-    """Writes a serving module and the vocabularies of its state into an empty folder."""
+    """Writes a serving module and the vocabularies of its state into an empty folder.
+
+    Args:
+        module: has `endpoints`, a function for each signature.
+    """
     tf.saved_model.save(module, str(directory), signatures=module.endpoints)
     (directory / VOCABULARY).parent.mkdir(exist_ok=True)
     np.savez(directory / VOCABULARY, user_keys=state.users.keys, item_keys=state.items.keys)
+    warm_up.write(directory, module.endpoints)

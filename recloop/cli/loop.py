@@ -1,4 +1,4 @@
-"""Commands of the loop: ingest, accept, update, recommend, rollback, status."""
+"""Commands of the loop: ingest, accept, update, recommend, rollback, publish, status."""
 
 from __future__ import annotations
 
@@ -314,6 +314,20 @@ def rollback(
         console.print(f"release {release['version']} is champion again")
 
 
+def publish(
+    release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Make what is served agree with the ledger; a damaged export is written anew."""
+    with session() as settings:
+        found = stages.publish(release, settings)
+    if json:
+        print_json(found)
+        return
+    how = "was damaged, and is written anew from its checkpoint" if found["mended"] else "is whole"
+    console.print(f"the export of release {found['version']} {how}")
+
+
 def status(
     last: Annotated[
         int | None, typer.Option(min=1, help="So many of the newest windows; default: a screenful.")
@@ -366,4 +380,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (ingest, accept, update, recommend, rollback, status)
+COMMANDS = (ingest, accept, update, recommend, rollback, publish, status)

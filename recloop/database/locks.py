@@ -23,3 +23,5 @@ class Lock(IntEnum):
     """Creating or changing Feast's registry."""
     KEYS = 7_266_572
     """Giving keys to new users and items, one window at a time."""
+    PUBLISH = 7_266_573
+    """Making the serving folder and the registry agree with the ledger."""

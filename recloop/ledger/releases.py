@@ -31,6 +31,22 @@ def champion(cursor: Cursor) -> Release | None:
     return release_of(cursor, row[0]) if row else None
 
 
+def reign(cursor: Cursor) -> int | None:
+    """The number of the champion's reign, higher than every earlier one's; None before the first."""
+    cursor.execute("select reign_id from ledger.reign where ended_at is null")
+    row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def target_of(cursor: Cursor, version: int) -> str:
+    """The window whose end a release knows up to: the target of the update that it was."""
+    cursor.execute(
+        "select target from ledger.update join ledger.release using (update_id) where version = %s",
+        (version,),
+    )
+    return str(_one(cursor)[0])
+
+
 def previous(cursor: Cursor) -> Release | None:
     """The release that reigned before the champion, or None."""
     cursor.execute(
@@ -205,10 +221,23 @@ def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
     The windows and late parts trained since become pending again: they are not in its lineage.
 
     Raises:
+        ReleaseMissing: as `target_of_rollback`.
+    """
+    cursor.execute("lock table ledger.reign in exclusive mode")
+    target = target_of_rollback(cursor, version)
+    reigning = champion(cursor)
+    if reigning is not None and target.version != reigning.version:
+        _reign(cursor, target.version, f"{ROLLED_BACK} {reigning.version}: {reason}")
+    return target
+
+
+def target_of_rollback(cursor: Cursor, version: int | None) -> Release:
+    """The release that `roll_back` would make champion.
+
+    Raises:
         ReleaseMissing: no champion yet, no such release, its files were thinned, or nothing is
             before the champion.
     """
-    cursor.execute("lock table ledger.reign in exclusive mode")
     reigning = champion(cursor)
     if reigning is None:
         raise ReleaseMissing(
@@ -218,8 +247,6 @@ def roll_back(cursor: Cursor, version: int | None, reason: str) -> Release:
         version = reigning.parent_version or _reigned_before(cursor, reigning.version)
     target = release_of(cursor, version)
     require_files(cursor, version)
-    if target.version != reigning.version:
-        _reign(cursor, target.version, f"{ROLLED_BACK} {reigning.version}: {reason}")
     return target
 
 

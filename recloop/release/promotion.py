@@ -11,13 +11,13 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from models.learning.recipes import TrainingProgress
-from recloop.behavior.dataset import load_dataset
 from recloop.contracts import Candidate, GateReport, Lease, Release, TrainingSet, UpdatePlan
 from recloop.database.connection import transaction
+from recloop.database.locks import Lock
 from recloop.errors import ReleaseMissing
-from recloop.features.item_days import item_snapshot
 from recloop.ledger import releases
-from recloop.release import registry, serving
+from recloop.ledger.thinning import require_files
+from recloop.release import exports, registry, serving
 from recloop.settings import Settings
 from recloop.update.model import CHECKPOINT, restore_model
 from recloop.update.train import hash_folder, top_up
@@ -48,9 +48,7 @@ def promote(
     shutil.rmtree(folder, ignore_errors=True)
     recommender.save(folder / CHECKPOINT)
     restore_model(folder)  # what cannot be restored must not be promoted
-    recommender.export(folder / serving.SAVED_MODEL)
-    statistics = item_snapshot(settings, load_dataset(settings).calendar.parse(plan.target).end)
-    serving.write_item_statistics(folder / serving.SAVED_MODEL, statistics)
+    exports.write_export(settings, recommender, folder, plan.target)
     final = candidate.model_copy(update={"uri": str(folder), "sha256": hash_folder(folder)})
     number = registry.register(settings, plan, final, report, target, str(folder))
     with transaction(settings.database_url) as cursor:
@@ -64,24 +62,45 @@ def promote(
 
 
 def roll_back(settings: Settings, version: int | None, reason: str) -> Release:
-    """Make an earlier release champion again (None: the one before) and publish it."""
+    """Make an earlier release champion again (None: the one before) and publish it. A damaged export
+    of it is written anew first.
+
+    Raises:
+        ReleaseMissing: there is no such release, or its files were thinned.
+        ReleaseDamaged: it cannot be served. Nothing changed.
+    """
     with transaction(settings.database_url) as cursor:
-        release = releases.roll_back(cursor, version, reason)
+        target = releases.target_of_rollback(cursor, version)
+    exports.mend_export(settings, target)
+    with transaction(settings.database_url) as cursor:
+        release = releases.roll_back(cursor, target.version, reason)
     publish(settings)
     return release
 
 
-def publish(settings: Settings) -> Release:
-    """Make the registry's aliases and the serving folder agree with the ledger.
+def publish(settings: Settings, version: int | None = None) -> tuple[Release, bool]:
+    """Make the serving folder and the registry's aliases agree with the ledger, one process at a
+    time. A damaged export of the champion (or of the release `version`) is written anew first.
+
+    Returns:
+        The release that was looked at, and whether its export was written anew.
 
     Raises:
-        ReleaseMissing: there is no champion yet.
+        ReleaseMissing: there is no champion yet, or no such release.
+        ReleaseDamaged: its export is damaged, and its checkpoint is, too.
     """
     with transaction(settings.database_url) as cursor:
-        champion = releases.champion(cursor)
-        if champion is None:
+        cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.PUBLISH,))
+        champion, reign = releases.champion(cursor), releases.reign(cursor)
+        if champion is None or reign is None:
             raise ReleaseMissing("there is no champion yet; run `recloop update` first.")
-        previous = releases.previous(cursor)
-    serving.publish(settings, champion, previous)
-    registry.point_aliases(settings, champion, previous)
-    return champion
+        asked = champion
+        if version is not None:
+            asked = releases.release_of(cursor, version)
+            require_files(cursor, version)
+        mended = exports.mend_export(settings, asked)
+        if asked.version != champion.version:
+            return asked, mended
+        serving.publish(settings, reign, champion)
+        registry.point_aliases(settings, champion, releases.previous(cursor))
+    return champion, mended

@@ -6,22 +6,21 @@ never.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.ordering.point_in_time import ItemStatistics
 from recloop.behavior.chunks import storable
 from recloop.behavior.dataset import load_dataset
 from recloop.contracts import Contract, Release
 from recloop.database.connection import transaction
-from recloop.errors import BadInput, ReleaseMissing
+from recloop.errors import BadInput, ReleaseDamaged, ReleaseMissing
 from recloop.ledger import releases
 from recloop.ledger.thinning import require_files
-from recloop.release.serving import SAVED_MODEL, read_item_statistics
+from recloop.release.serving import SAVED_MODEL
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,21 +66,26 @@ def recommend(
         include_known: whether items that the user chose before may be shown again.
 
     Raises:
-        BadInput: `k` is not positive.
+        BadInput: `k` is not positive, or `user_id` is empty.
         ReleaseMissing: no champion yet, no such release, or its files were thinned.
+        ReleaseDamaged: its export is not what was written.
     """
     from recloop.features.online import online_queries
 
     if k < 1:
         raise BadInput(f"`k` should be a positive integer. Received: `k` = {k}.")
     user_id = storable(load_dataset(settings).ids.normal(user_id))
+    if not user_id:
+        raise BadInput(
+            "`user` should be the id of a user, as in your data. Received: an empty text."
+        )
     with transaction(settings.database_url) as cursor:
         release = _release(cursor, version)
         asker = _asker(cursor, settings, user_id)
-    folder = str(Path(release.uri) / SAVED_MODEL)
-    queries = replace(online_queries(settings, [asker.user_key]), items=_item_statistics(folder))
+    served = _load(release)
+    queries = online_queries(settings, [asker.user_key])
     exclude = np.array([[] if include_known else asker.bought], np.int64).reshape(1, -1)
-    keys, scores = _served(folder).top_k(queries, k, exclude)
+    keys, scores = served.top_k(queries, k, exclude)
     shown = [(int(key), float(score)) for key, score in zip(keys[0], scores[0], strict=True) if key]
     with transaction(settings.database_url) as cursor:
         cursor.execute(
@@ -108,9 +112,17 @@ def _served(directory: str) -> ServedCascade:
     return ServedCascade(directory)
 
 
-@lru_cache(maxsize=2)
-def _item_statistics(directory: str) -> ItemStatistics:
-    return read_item_statistics(Path(directory))
+def _load(release: Release) -> ServedCascade:
+    from models.errors import RestoreError
+
+    try:
+        return _served(str(Path(release.uri) / SAVED_MODEL))
+    except RestoreError as error:
+        raise ReleaseDamaged(
+            f"the export of release {release.version} is damaged: {error}. `recloop publish --release "
+            f"{release.version}` writes it anew from its checkpoint; `recloop rollback` goes back to "
+            "an earlier release."
+        ) from error
 
 
 def _release(cursor: Any, version: int | None) -> Release:

@@ -1,9 +1,10 @@
-"""TF Serving's layout: `<base>/<version>/saved_model.pb`, and a `models.config` that names the
-champion and the one before it, with version labels.
+"""TF Serving's layout: `<base>/<number>/saved_model.pb`, where the highest number is the champion.
 
-A server started with `--model_config_file=models.config --model_config_file_poll_wait_seconds=5
---allow_version_labels_for_unavailable_models` follows promotions and rollbacks; without the file, TF
-Serving would take the highest number, which is wrong after a rollback.
+The number is that of the reign (`ledger.reign`), not of the release: a rollback opens a reign as a
+promotion does, so the earlier release comes back under a new, higher number. That is the one rule
+which TF Serving follows by itself, without a restart and without a config that it must read again
+(why no labels: docs/adr/0016-a-reign-is-a-version.md). `models.config` says the same to a server that
+is started with a config file; it never changes.
 """
 
 from __future__ import annotations
@@ -12,71 +13,72 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
-
-from models.ordering.point_in_time import ItemStatistics
+from models.storage import seal
+from models.storage.publishing import whole_directory
 from recloop.contracts import Release
 from recloop.settings import Settings
 
 SAVED_MODEL = "saved_model"
-ITEM_STATISTICS = Path("assets.extra") / "item_statistics.npz"
+MODEL = "recommender"
 
 
-def write_item_statistics(directory: Path, statistics: ItemStatistics) -> None:
-    """Put what the ranker knows of items beside the SavedModel in `directory`: as of the release's
-    last window, since no caller could look up a whole catalogue at each request."""
-    path = directory / ITEM_STATISTICS
-    path.parent.mkdir(exist_ok=True)
-    np.savez(path, item_keys=statistics.item_keys, values=statistics.values)
+def publish(settings: Settings, reign: int, champion: Release) -> Path:
+    """Put the champion in place as the version `reign`, and take away what is no version any more.
 
+    A version appears whole, by a rename. It stays beside the one before it, which a server may still
+    be loading; older ones go, and so do higher ones, which are of another ledger. Call it while no
+    other process publishes. Repeating it changes nothing, but for a damaged version, which is
+    replaced.
 
-def read_item_statistics(directory: Path) -> ItemStatistics:
-    """What `write_item_statistics` wrote."""
-    with np.load(directory / ITEM_STATISTICS) as arrays:
-        return ItemStatistics(arrays["item_keys"], arrays["values"])
-
-
-def publish(settings: Settings, champion: Release, previous: Release | None) -> Path:
-    """Put the champion (and the previous one) in place, then point `models.config` at them.
-
-    Everything is written beside its place and renamed, so that a reader sees old or new, never half.
-    Returns the path of the config.
+    Returns:
+        The folder of all versions, TF Serving's `model_base_path`.
     """
-    base = settings.serving / "recommender"
-    base.mkdir(parents=True, exist_ok=True)
-    kept = [release for release in (champion, previous) if release is not None]
-    for release in kept:
-        place = base / str(release.version)
-        if not place.exists():
-            temporary = base / f".{release.version}.{os.getpid()}"
-            shutil.copytree(Path(release.uri) / SAVED_MODEL, temporary)
-            try:
-                temporary.rename(place)
-            except OSError:  # another process was faster
-                shutil.rmtree(temporary)
-    config = settings.serving / "models.config"
-    temporary = config.with_suffix(f".{os.getpid()}")
-    temporary.write_text(_config(base, champion, previous))
-    temporary.replace(config)
-    return config
+    base = settings.serving / MODEL
+    source, place = Path(champion.uri) / SAVED_MODEL, base / str(reign)
+    if not _same(source, place):
+        with whole_directory(place) as staging:
+            shutil.copytree(source, staging, dirs_exist_ok=True, copy_function=_link)
+    versions = sorted(int(path.name) for path in base.iterdir() if path.name.isdecimal())
+    kept = {reign, *[version for version in versions if version < reign][-1:]}
+    for version in sorted(set(versions) - kept):
+        aside = base / f".{version}.gone"
+        shutil.rmtree(aside, ignore_errors=True)
+        (base / str(version)).rename(aside)
+    for leftover in base.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    _write_config(settings.serving / "models.config", base)
+    return base
 
 
-def _config(base: Path, champion: Release, previous: Release | None) -> str:
-    versions = sorted({r.version for r in (champion, previous) if r is not None})
-    labels = {"champion": champion.version}
-    if previous is not None:
-        labels["previous"] = previous.version
-    lines = [
-        "model_config_list {",
-        "  config {",
-        '    name: "recommender"',
-        f'    base_path: "{base}"',
-        '    model_platform: "tensorflow"',
-        "    model_version_policy { specific {",
-        *(f"      versions: {version}" for version in versions),
-        "    } }",
-        *(f'    version_labels {{ key: "{key}" value: {value} }}' for key, value in labels.items()),
-        "  }",
-        "}",
-    ]
-    return "\n".join(lines) + "\n"
+def _same(source: Path, place: Path) -> bool:
+    """Whether the version is there, whole, and this export."""
+    try:
+        same = (source / seal.SEAL).read_bytes() == (place / seal.SEAL).read_bytes()
+    except OSError:
+        return False
+    return same and seal.is_whole(place)
+
+
+def _link(source: str, destination: str) -> None:
+    """The same file under another name, or a copy where the file system has no such thing."""
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copy2(source, destination)
+
+
+def _write_config(path: Path, base: Path) -> None:
+    text = (
+        "model_config_list {\n"
+        "  config {\n"
+        f'    name: "{MODEL}"\n'
+        f'    base_path: "{base.absolute()}"\n'
+        '    model_platform: "tensorflow"\n'
+        "    model_version_policy { latest { num_versions: 1 } }\n"
+        "  }\n"
+        "}\n"
+    )
+    if not path.exists() or path.read_text() != text:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text)
+        temporary.replace(path)

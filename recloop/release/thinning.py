@@ -49,13 +49,6 @@ def thin(settings: Settings, keep: int) -> Thinning:
     if keeping.lesson and is_intact(Path(keeping.lesson)):
         needed |= needed_folders([keeping.lesson])
     doomed = [folder for folder in attempts if not _stays(folder, keeping, needed)]
-    served = settings.serving / "recommender"
-    doomed += [
-        folder
-        for folder in _folders(served)
-        if folder.name.startswith(ASIDE)
-        or (folder.name.isdecimal() and int(folder.name) in keeping.thinned)
-    ]
     # The registry before the files: a version whose folder is gone could not be told from others.
     unregistered = registry.forget(
         settings, {*keeping.thinned.values(), *map(str, doomed)} - set(keeping.kept.values())

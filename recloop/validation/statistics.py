@@ -135,7 +135,9 @@ def _compare(
     missing = _missing_days(raw, hours, clock, due)
     closed = [day for day in raw["days"] if not clock.is_open(date.fromisoformat(day))]
     silence, where = _longest_silence(raw, hours, clock)
-    values = {
+    # A rule without a line below judges the statistic of its name, as it was measured.
+    values = {name: raw[name] for name in WindowLimits.model_fields if name in raw}
+    values |= {
         "minimum_lines": float(raw["lines"]) if due else None,
         "volume_ratio": against("volume_ratio", "volume", _ratio_to_median, _factor)
         if due

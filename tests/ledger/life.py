@@ -168,9 +168,6 @@ class Model:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "learnt.json").write_text(json.dumps(self.learnt))
 
-    def export(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-
 
 def restored(uri: str | Path, limit: float | None = None) -> Model:
     return Model(json.loads((Path(uri) / "checkpoint" / "learnt.json").read_text()))
@@ -245,8 +242,7 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
         SimpleNamespace(maintained=lambda model, *_: model),
     )
     patch.setattr(promotion, "restore_model", restored)
-    patch.setattr(promotion, "item_snapshot", nothing)
-    patch.setattr(promotion.serving, "write_item_statistics", nothing)
+    patch.setattr(promotion.exports, "write_export", nothing)
     patch.setattr(promotion.registry, "register", lambda *_: "1")
     patch.setattr(promotion, "publish", nothing)
 

@@ -102,6 +102,9 @@ class Family:
             np.zeros((2, 2), np.float32),
         )
 
+    def export(self, model: Any, folder: Path) -> None:
+        model.export(folder)
+
     def answer(self, model: Any) -> np.ndarray:
         """What it says of the shop's users and items: float32."""
         return model.score(self.queries(), WORLD.items.item_keys)
@@ -271,6 +274,9 @@ class CascadeFamily(Family):
     untouched = {"users": np.array([2, *range(4, 21)])}
     one_network = False
     served = ServedCascade
+
+    def export(self, model, folder):  # type: ignore[no-untyped-def]
+        model.export(folder, self.queries())
 
     def states(self, model):  # type: ignore[no-untyped-def]
         return {"towers ": model.towers, "ranker ": model.ranker_state}

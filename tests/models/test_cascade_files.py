@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from models.arrays import Queries
+from models.backend import tf
 from models.errors import CorruptCheckpoint, RestoreError
 from models.ordering.cascade import Cascade
 from models.ordering.cascade_files import CONFIG as CONFIG_FILE
 from models.ordering.served_cascade import ServedCascade
+from models.retrieval.recommender import Recommender
 from tests.models.conftest import World
 from tests.models.tiny_cascade import RANKER, TOWERS, loyal, new_model, queries_of
 
@@ -64,7 +66,7 @@ def test_the_average_of_releases_is_the_mean_of_their_weights(
 
 
 def test_exported_it_answers_as_before(cascade, queries, tmp_path) -> None:
-    cascade.export(tmp_path / "served")
+    cascade.export(tmp_path / "served", queries)
     served = ServedCascade(tmp_path / "served")
     assert served.knows(1001)
     assert not served.knows(9)
@@ -80,9 +82,52 @@ def test_exported_it_answers_as_before(cascade, queries, tmp_path) -> None:
     assert scores == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
+def test_the_signatures_rank_by_both_stages_from_what_the_release_knows(
+    cascade, queries, tmp_path
+) -> None:
+    cascade.export(tmp_path / "served", queries)
+    signatures = tf.saved_model.load(str(tmp_path / "served")).signatures
+    assert set(signatures) == {"scores", "top_k", "top_k_of_own", "serving_default"}
+    part = queries.take(slice(0, 4))
+    asked = {
+        "user_row": tf.constant([1, 2, 3, 4], tf.int64),
+        "history_rows": tf.constant(np.maximum(part.history - 500, 0)),
+        "statistics": tf.constant(part.statistics),
+    }
+    many = {"exclude_rows": tf.constant([[1, 2], [0, 0], [30, 0], [0, 1]], tf.int64)}
+    many["k"] = tf.constant([6, 1, 30, 6])
+    exclude = [np.array(keys) for keys in ([501, 502], [], [530], [501])]
+    expected, _ = cascade.top_k(part, 30, exclude=exclude)
+    towers, _ = Recommender(cascade.towers).top_k(part, 30, exclude=exclude)
+    assert (expected != towers).any(), "retrieval alone would pass"
+    for name in ("top_k", "serving_default"):
+        keys = signatures[name](**asked, **many)["keys"].numpy()
+        for row, k in enumerate((6, 1, 30, 6)):
+            # With a larger k elsewhere in the batch, a query's own candidates stay as they are.
+            alone, _ = cascade.top_k(part.take(slice(row, row + 1)), k, exclude=[exclude[row]])
+            assert keys[row, :k].tolist() == alone[0].tolist(), (name, row)
+            assert (keys[row, k:] == 0).all()
+    candidates = np.array([[1, 0, 9], [2, 3, 4], [30, 29, 1], [5, 5, 5]])
+    scores = signatures["scores"](candidate_rows=tf.constant(candidates), **asked)["scores"].numpy()
+    every = np.pad(
+        cascade.score(part, cascade.item_keys), [[0, 0], [1, 0]], constant_values=-np.inf
+    )
+    wanted = np.take_along_axis(every, candidates, axis=1)
+    np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_an_export_of_what_nobody_knows_answers_as_for_newcomers(
+    cascade, queries, tmp_path
+) -> None:
+    cascade.export(tmp_path / "served")
+    plain = dataclasses.replace(queries, own=None, items=None)
+    keys, _ = ServedCascade(tmp_path / "served").top_k(plain, 5, np.zeros((20, 0), np.int64))
+    assert (keys == cascade.top_k(plain, 5)[0]).all()
+
+
 def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
     model = new_model(world)
-    model.export(tmp_path / "served")
+    model.export(tmp_path / "served", queries)
     keys, _ = ServedCascade(tmp_path / "served").top_k(queries, 4, np.zeros((20, 0), np.int64))
     assert (keys == model.top_k(queries, 4)[0]).all()
 
@@ -90,7 +135,7 @@ def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
 def test_faults_on_disk_are_named(cascade_folder, tmp_path) -> None:
     with pytest.raises(RestoreError, match="No cascade in"):
         Cascade.restore(tmp_path / "nowhere")
-    with pytest.raises(RestoreError, match="No cascade in"):
+    with pytest.raises(RestoreError, match="is missing in"):
         ServedCascade(tmp_path / "nowhere")
     broken = shutil.copytree(cascade_folder, tmp_path / "broken")
     values = json.loads((broken / CONFIG_FILE).read_text())

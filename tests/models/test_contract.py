@@ -371,7 +371,7 @@ def test_a_model_that_knows_nothing_answers_with_nothing(family) -> None:
 
 @retrievers
 def test_the_exported_model_answers_as_the_recommender(family, trained, tmp_path) -> None:
-    trained.export(tmp_path / "1")
+    family.export(trained, tmp_path / "1")
     served = family.served(tmp_path / "1")
     queries = family.queries()
     exclude = [np.array([501, 516])[: i % 3] for i in range(20)]
@@ -386,4 +386,4 @@ def test_the_exported_model_answers_as_the_recommender(family, trained, tmp_path
     shown, _ = served.top_k(strangers, 6, np.zeros((2, 0), np.int64))
     assert np.array_equal(shown, trained.top_k(strangers, 6)[0])
     signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
-    assert {"scores", "top_k"} <= set(signatures)
+    assert {"scores", "top_k", "serving_default"} <= set(signatures)

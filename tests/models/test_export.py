@@ -83,6 +83,18 @@ def test_nothing_left_is_row_0_key_0(served, asked) -> None:
     assert (got["rows"].numpy()[:, 2:] == 0).all()
 
 
+def test_each_query_may_ask_for_as_many_as_it_likes(model, served, asked) -> None:
+    queries, rows = asked
+    nothing = tf.zeros([4, 0], tf.int64)
+    k = tf.constant([3, 0, 30, -2])
+    got = served.signatures["serving_default"](exclude_rows=nothing, k=k, **rows)
+    keys, _ = model.top_k(queries, 30)
+    assert got["keys"].shape == (4, 30)
+    for row, many in enumerate((3, 0, 30, 0)):
+        assert got["keys"].numpy()[row].tolist() == keys[row, :many].tolist() + [0] * (30 - many)
+        assert np.isneginf(got["scores"].numpy()[row, many:]).all()
+
+
 def test_no_exclusions_at_all(served, asked) -> None:
     _, rows = asked
     got = served.signatures["top_k"](

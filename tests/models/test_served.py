@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import RestoreError
+from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.retrieval.recommender import Recommender
+from models.storage import seal
 from models.storage.served import Served
 
 
@@ -40,6 +41,13 @@ def test_a_stranger_is_answered_from_history_alone(served: Served, world) -> Non
     assert set(keys[0]) != set(keys[1])
 
 
-def test_a_folder_without_a_model_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(RestoreError, match="Roll back"):
+def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorruptCheckpoint, match=f"sha256.json is missing in {tmp_path}"):
+        Served(tmp_path)
+
+
+def test_a_whole_folder_of_something_else_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_text("not one of ours")
+    seal.close(tmp_path)
+    with pytest.raises(IncompatibleCheckpoint, match="is not one of this recloop"):
         Served(tmp_path)

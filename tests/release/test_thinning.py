@@ -62,7 +62,6 @@ def loop(settings: Settings, forgotten: list[set[str]]) -> Settings:
         checkpoint(folder, base)
         checkpoint(candidates / f"{made.update_id}-{10 + number}")
         checkpoint(settings.artifacts / "shards" / f"{made.update_id}-0-{10 + number}")
-        (settings.serving / "recommender" / str(made.version)).mkdir(parents=True)
     return settings
 
 
@@ -71,7 +70,6 @@ def left(settings: Settings) -> dict[str, list[str]]:
         "releases": sorted(os.listdir(settings.artifacts / "releases")),
         "candidates": sorted(os.listdir(settings.artifacts / "candidates")),
         "shards": sorted(os.listdir(settings.artifacts / "shards")),
-        "served": sorted(os.listdir(settings.serving / "recommender")),
     }
 
 
@@ -83,7 +81,6 @@ def test_what_a_delta_is_based_on_stays_whosever_it_is(loop: Settings) -> None:
         "releases": ["1-10", "2-11", "3-12", "4-13", "5-14"],
         "candidates": [],
         "shards": [],
-        "served": ["1", "4", "5"],
     }
 
 
@@ -101,7 +98,7 @@ def test_the_rest_goes_with_its_model_versions(loop: Settings, forgotten: list[s
     assert {str(releases / f"{n}-{9 + n}") for n in (2, 3, 4, 5)} <= forgotten[0]
     assert str(releases / "1-10") not in forgotten[0]
     assert done["bytes"] > 4 * 12
-    assert done["folders"] == 4 + 5 + 5 + 4
+    assert done["folders"] == 4 + 5 + 5
 
 
 def test_what_a_rebuild_would_be_held_against_stays_with_all_that_it_is_based_on(
@@ -159,7 +156,6 @@ def test_a_killed_thinning_is_repeated(
         "releases": ["1-10", "2-11", "3-12", "4-13", "5-14"],
         "candidates": [],
         "shards": [],
-        "served": ["1", "4", "5"],
     }
 
 

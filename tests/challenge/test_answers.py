@@ -1,0 +1,146 @@
+"""What is served is what `recommend` says: list by list, from a whole export or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recloop import stages
+from recloop.database.connection import transaction
+from recloop.errors import BadInput, ReleaseDamaged
+from recloop.features.online import online_queries
+from recloop.ledger import releases
+from recloop.release import promotion
+from recloop.release.recommend import recommend
+from recloop.settings import Settings
+from recloop.update.model import restore_model
+from tests.release.tensorflow_serving import ModelServer
+
+
+@pytest.fixture
+def mine(prepared: Settings) -> Settings:
+    """The prepared loop with a copy of the champion's files, to be damaged; published."""
+    with transaction(prepared.database_url) as cursor:
+        champion = releases.champion(cursor)
+        assert champion
+        folder = shutil.copytree(champion.uri, prepared.artifacts / "releases" / "copy")
+        cursor.execute("update ledger.release set uri = %s", (str(folder),))
+    promotion.publish(prepared)
+    return prepared
+
+
+def asked(settings: Settings) -> list[tuple[int, str, list[int]]]:
+    """Forty users: key, id, and the keys of what each has bought."""
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(
+            "select user_key, user_id, array(select distinct item_key from behavior.event e "
+            "where e.user_key = a.user_key and event_type = 'purchase' order by 1) "
+            "from behavior.account a order by user_key limit 40"
+        )
+        return list(cursor.fetchall())
+
+
+def test_forty_of_forty_lists_of_the_exported_signature_are_those_of_recommend(
+    mine: Settings,
+) -> None:
+    """A client that has the served folder alone, and the queries' own features for the ranker."""
+    import tensorflow as tf
+
+    server = ModelServer(str, base=mine.serving / "recommender")
+    server.poll()
+    folder = Path(server.answer() or "")
+    model = tf.saved_model.load(str(folder))
+    with np.load(folder / "assets.extra" / "vocabulary.npz") as rows:
+        users = {int(key): row for row, key in enumerate(rows["user_keys"], 1)}
+        items = {int(key): row for row, key in enumerate(rows["item_keys"], 1)}
+    with transaction(mine.database_url) as cursor:
+        cursor.execute("select item_key, item_id from behavior.item")
+        names = dict(cursor.fetchall())
+        champion = releases.champion(cursor)
+    people = asked(mine)
+    assert len(people) == 40
+    judged = restore_model(champion.uri)
+    for key, name, bought in people:
+        query = online_queries(mine, [key])
+        answer = model.signatures["top_k"](
+            user_row=tf.constant([users.get(key, 0)], tf.int64),
+            history_rows=tf.constant([[items.get(int(k), 0) for k in query.history[0]]], tf.int64),
+            statistics=tf.constant(query.statistics),
+            exclude_rows=tf.constant([[items.get(k, 0) for k in bought]], tf.int64),
+            k=tf.constant(10),
+        )
+        theirs = [names[int(k)] for k in answer["keys"][0] if k]
+        assert theirs == [item.item_id for item in recommend(mine, name, 10).items]
+        assert judged.config.retrieved >= 10
+
+
+def test_whatever_the_user_is_there_is_an_answer_or_a_sentence(prepared: Settings) -> None:
+    for user in ("\0", "a\0b", "\ud800", "x\udcff", "'; drop", "%s", "x" * 100_000, "\x1b[2J"):
+        answer = recommend(prepared, user, 3)
+        assert (answer.known_user, len(answer.items)) == (False, 3)
+    for user in ("", "   ", "\u200b\ufeff"):
+        with pytest.raises(BadInput, match="Received: an empty text"):
+            recommend(prepared, user, 3)
+
+
+def test_more_than_there_is_gives_all_there_is(prepared: Settings) -> None:
+    many = recommend(prepared, "nobody ever saw me", 10**12)
+    assert len({item.item_id for item in many.items}) == len(many.items) > 1000
+    for k in (0, -1):
+        with pytest.raises(BadInput, match="positive"):
+            recommend(prepared, "nobody ever saw me", k)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()  # the served copy may be a link to it
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "where"),
+    [
+        (Path.unlink, "saved_model.pb"),
+        (flip, "variables/variables.data-00000-of-00001"),
+        (shutil.rmtree, "assets.extra"),
+        (shutil.rmtree, "."),
+    ],
+)
+def test_a_damaged_export_is_told_in_one_sentence_and_written_anew_by_the_remedy(
+    mine: Settings, damage: Callable[[Path], None], where: str
+) -> None:
+    before = recommend(mine, "nobody ever saw me", 5)
+    promotion_uri = Path(releases_uri(mine))
+    moved = promotion_uri.rename(promotion_uri.with_name("moved"))  # past the cache of `recommend`
+    with transaction(mine.database_url) as cursor:
+        cursor.execute("update ledger.release set uri = %s", (str(moved),))
+    damage(moved / "saved_model" / where)
+    with pytest.raises(ReleaseDamaged) as told:
+        recommend(mine, "nobody ever saw me", 5)
+    assert "`recloop publish --release 1` writes it anew" in str(told.value)
+    assert stages.publish(1, mine)["mended"]
+    assert recommend(mine, "nobody ever saw me", 5) == before
+    assert not stages.publish(None, mine)["mended"]
+
+
+def test_without_export_and_checkpoint_nothing_is_rolled_back(mine: Settings) -> None:
+    uri = Path(releases_uri(mine))
+    shutil.rmtree(uri / "saved_model")
+    shutil.rmtree(uri / "checkpoint")
+    with pytest.raises(ReleaseDamaged, match="so is the checkpoint"):
+        promotion.roll_back(mine, 1, "a test")
+    with transaction(mine.database_url) as cursor:
+        cursor.execute("select count(*) from ledger.reign")
+        assert cursor.fetchone() == (1,)
+
+
+def releases_uri(settings: Settings) -> str:
+    with transaction(settings.database_url) as cursor:
+        champion = releases.champion(cursor)
+    assert champion
+    return champion.uri
