@@ -34,9 +34,9 @@ GOOD: dict[str, tuple[Any, ...]] = {
     "scope": ("everything", "embeddings", "ids", "users", "items", "touched"),
 }
 BAD: dict[str, tuple[Any, ...]] = {
-    "epochs": (0, -1, 1.5, 99_999_999_999, 10**30, *NO_NUMBERS[:-2]),
+    "epochs": (0, -1, 1.5, 99_999_999_999, 10**30, 10**400, *NO_NUMBERS[:-2]),
     "batch_size": (0, 1, -5, 999_999_999, 2.5, *NO_NUMBERS[:-2]),
-    "learning_rate": (0, -0.1, *NO_NUMBERS[:-2]),
+    "learning_rate": (0, -0.1, 1e300, *NO_NUMBERS[:-2]),
     "dropout": (1, 1.5, -0.1, *NO_NUMBERS[:-2]),
     "user_dropout": (1.0, -1, *NO_NUMBERS[:-2]),
     "clip_norm": (-1, *NO_NUMBERS[:-2]),
