@@ -26,6 +26,8 @@ from tests.fuzz.file_forms import Made, made_file
 OWN_PROCESS = 50
 AGAIN = 10
 """One in so many is ingested twice, which must change nothing."""
+LONGEST = 900
+"""Seconds that a process may take, which takes some five; other work may be on the machine."""
 CODES = (0, 2, 3)
 """Done, bad input, bad data. No file may make a check crash (1) or a service go away (4)."""
 
@@ -129,13 +131,16 @@ def in_this_process(settings: Settings) -> tuple[int, str, str]:
 def in_a_process(settings: Settings) -> tuple[int, str, str]:
     """The same in a process of its own."""
     kept = {k: v for k, v in process_environment().items() if not k.startswith("RECLOOP_")}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "recloop.cli.main", "ingest", "--json"],
-        env=kept | settings.environment(),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=300,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "recloop.cli.main", "ingest", "--json"],
+            env=kept | settings.environment(),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LONGEST,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, "", f"it did not end within {LONGEST} s"
     return done.returncode, done.stdout, done.stderr
