@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-growth demo check test chaos lint types format up down requirements clean
+.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-growth demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ mkdir -p var; $(BIN)/mypy > var/types.txt 2>&1 & checker=$$!; \
 	$(BIN)/python -m pytest -n $(WORKERS) $(1); tests=$$?; \
 	wait $$checker; types=$$?; cat var/types.txt; exit $$((tests + types))
 endef
+
+fuzz: install-dev ## random inputs of every kind, with a report: SEED, N, ONLY=kind:number, KINDS, JOBS
+	$(BIN)/python -m tests.fuzz $(call bench_options,seed n only kinds jobs out)
 
 # DATA, DATASET, OUT, SYSTEMS, SEEDS, WEEKS, JOBS=…: passed on where they are set.
 bench-retail: install-bench ## weekly protocol on a dataset: DATA, DATASET, OUT, SYSTEMS, SEEDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tomllib
 from pathlib import Path
@@ -30,8 +31,9 @@ def _scalar(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_scalar(v) for v in value) + "]"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False)  # TOML escapes as JSON does
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_scalar(one)}" for key, one in value.items()) + "}"
     return value.isoformat() if hasattr(value, "isoformat") else repr(value)
 
 
