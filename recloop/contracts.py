@@ -67,6 +67,8 @@ class ValidationReport(Contract):
     data_hash: str
     rules: tuple[RuleResult, ...] = ()
     data_docs: str = ""
+    returned: int = 0
+    """Of the accepted lines, those that had been in the quarantine before a setting was mended."""
     acceptance: Acceptance | None = None
 
 

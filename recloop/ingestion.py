@@ -40,23 +40,24 @@ def ingest_windows(
         `{"lines" that were read, new "events" among them, "done": [key],
         "refused": [{"window", "message"}], "crashed": [{"window", "message"}],
         "quarantined": [{"rule", "lines", "example", "remedy", "message"}],
-        "sources_refused": [message]}`
+        "sources_refused": [message], "again": {"lines" from the quarantine that were judged anew, those
+        "accepted" of them}, "stuck": [why lines could not be judged again]}`
 
     Raises:
         BadInput: a setting, or a window that no line can be in; nothing was written.
     """
-    from recloop.behavior.landing import land
-
     only = stages.named_window(settings, window) if window else None
     last = stages.calendar(settings).parse(through).key if through else None
     began, known = _before(settings)
-    landed = land(settings, only.key if only else None, progress=on_lines)
+    landed, again = stages.read(settings, only.key if only else None, on_lines)
     if only:
         with transaction(settings.database_url) as cursor:
             windows.note_landed(cursor, [only])
     due = [only.key] if only else _due(settings, last)
     judged = _judge_each(settings, due, {}, on_window)
-    return _told(settings, landed, judged, began, known)
+    told = _told(settings, landed, judged, began, known)
+    accepted = sum(judged["returned"])
+    return told | {"again": {"lines": again.lines, "accepted": accepted}, "stuck": [*again.stuck]}
 
 
 def accept_windows(
@@ -133,12 +134,12 @@ def _judge_each(
     settings: Settings, due: list[str], word: dict[str, Acceptance], on_window: OnWindow | None
 ) -> dict[str, list[Any]]:
     """Validate and featurise each window of `due` in order; `word`: what a person said of some."""
-    judged: dict[str, list[Any]] = {"done": [], "refused": [], "crashed": []}
+    judged: dict[str, list[Any]] = {"done": [], "refused": [], "crashed": [], "returned": []}
     for index, key in enumerate(due):
         if on_window:
             on_window(key, index, len(due))
         try:
-            stages.validate(key, settings, word.get(key))
+            report = stages.validate(key, settings, word.get(key))
         except WindowRefused as error:
             judged["refused"].append({"window": key, "message": str(error)})
             continue
@@ -148,6 +149,7 @@ def _judge_each(
         if not _featured(settings, key):
             stages.featurize(key, settings)
         judged["done"].append(key)
+        judged["returned"].append(report["returned"])
     return judged
 
 
@@ -169,7 +171,9 @@ def _told(
     return {
         "lines": landed.lines,
         "events": events,
-        **judged,
+        "done": judged["done"],
+        "refused": judged["refused"],
+        "crashed": judged["crashed"],
         "quarantined": [one.to_json() | {"message": str(one)} for one in broken],
         "sources_refused": list(landed.refused),
     }

@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recloop.bookkeeping import both, leased, log_quarantined, timed_window
-from recloop.contracts import Acceptance
+from recloop.contracts import Acceptance, LandingReport
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, CheckCrashed, LedgerConflict, PlanOutdated, UpdateInProgress
@@ -23,6 +23,9 @@ from recloop.ledger import parts, releases, updates, windows
 from recloop.rules import load_gate_rules, load_update_rules
 from recloop.settings import Settings
 from recloop.windows import Window, WindowCalendar
+
+if TYPE_CHECKING:
+    from recloop.validation.again import Again
 
 Json = dict[str, Any]
 log = logging.getLogger("recloop")
@@ -32,12 +35,10 @@ ATTEMPTS = 3
 
 def land(window: str | None = None, settings: Settings | None = None) -> Json:
     """Read what is new in the source, for `window` or for all (LandingReport)."""
-    from recloop.behavior.landing import land as read_source
-
     settings = settings or current_settings()
     began = time.monotonic()
     key = calendar(settings).parse(window).key if window else None
-    report = read_source(settings, key)  # first: a run for a refused file has to say that it is
+    report, _ = read(settings, key)  # first: a run for a refused file has to say that it is
     log_quarantined(settings, time.monotonic() - began)
     if key is not None:
         named = named_window(settings, key)
@@ -45,6 +46,30 @@ def land(window: str | None = None, settings: Settings | None = None) -> Json:
             windows.note_landed(cursor, [named])
             windows.note_seconds(cursor, key, "land", time.monotonic() - began)
     return report.to_json()
+
+
+def read(
+    settings: Settings,
+    window: str | None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> tuple[LandingReport, Again]:
+    """Read what is new in the source, and judge again what today's settings judge otherwise."""
+    from recloop.behavior.dataset import load_dataset
+    from recloop.behavior.landing import land as read_source
+    from recloop.validation.again import judge_again
+
+    def mended() -> Again:
+        found = judge_again(settings, datetime.now(UTC))
+        if found.lines:
+            log.info("%s quarantined lines are judged again by today's settings", found.lines)
+        for sentence in found.stuck:
+            log.info("%s", sentence)
+        return found
+
+    if load_dataset(settings).source.kind == "table":  # it forgets, and the source is read again
+        again = mended()
+        return read_source(settings, window, progress), again
+    return read_source(settings, window, progress), mended()
 
 
 def validate(window: str, settings: Settings | None = None, word: Acceptance | None = None) -> Json:

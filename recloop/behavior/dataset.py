@@ -6,7 +6,9 @@ Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: rea
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
+from hashlib import md5
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -240,6 +242,23 @@ class DatasetSpec(Section):
     def identity(self) -> tuple[str, ...]:
         """Columns whose texts make the event's id."""
         return self.read_columns if "*" in self.event.id else self.event.id
+
+    @property
+    def reading(self) -> str:
+        """A fingerprint of all that decides what a line means and in which window it is. Lines that were
+        read under another are read again (`validation/again.py`)."""
+        judged_later: Any = {
+            "name": True,
+            "rules": True,
+            "limits": True,
+            "source": {"path", "pattern", "url", "wheel", "sha256", "late_days"},
+            "window": {"warm_up"},
+            "period": {"closed_weekdays", "closed_days"},
+            "event": {"learn_from"},
+            "ids": {"nobody", "longest"},
+        }
+        text = json.dumps(self.model_dump(mode="json", exclude=judged_later), sort_keys=True)
+        return md5(text.encode(), usedforsecurity=False).hexdigest()
 
     @property
     def calendar(self) -> WindowCalendar:

@@ -117,7 +117,7 @@ def _land_one(
             lines, keys = _copy_file(cursor, spec, path, file_id, progress, as_of)
             if _changed(path, before):
                 raise _StillWritten
-            source_files.finish(cursor, file_id, lines)
+            source_files.finish(cursor, file_id, lines, spec.reading)
             open_windows(cursor, spec, keys)
     except SourceRefused as error:
         if _changed(path, before):
@@ -208,14 +208,23 @@ def copy_parsed(cursor: Cursor, file_id: int, parsed: Parsed) -> None:
         copy_rows(
             cursor,
             "behavior.quarantine",
-            ("file_id", "line_no", "event_id", "rule", "rules", "line", "near_window"),
+            ("file_id", "line_no", "event_id", "rule", "rules", "line", "near_window", "due"),
             [_quarantined(file_id, rejected) for rejected in parsed.rejected],
         )
 
 
 def _quarantined(file_id: int, rejected: Rejected) -> tuple[object, ...]:
-    number, event_id, rule, line, near = rejected
-    return file_id, number, event_id or NULL, rule, "{" + rule + "}", line, near or NULL
+    number, event_id, rule, line, near, due = rejected
+    return (
+        file_id,
+        number,
+        event_id or NULL,
+        rule,
+        "{" + rule + "}",
+        line,
+        near or NULL,
+        due or NULL,
+    )
 
 
 def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:

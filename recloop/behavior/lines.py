@@ -30,9 +30,10 @@ LANDING_COLUMNS = (
     "file_id", "line_no", "window_key", "event_id", "content_hash", "user_id", "item_id",
     "event_type", "event_timestamp", "value", "price", "user_attributes", "item_attributes", "faults",
 )  # fmt: skip
-Rejected = tuple[int, str | None, str, str, str | None]
-"""(line number, event id, rule, line as JSON, window of the nearest line) of a line that no window can
-be found for. The last is None where the loss of the line counts in no window."""
+Rejected = tuple[int, str | None, str, str, str | None, str | None]
+"""(line number, event id, rule, line as JSON, window of the nearest line, when it is due) of a line that
+no window can be found for. The window is None where the loss of the line counts in none; a line is due
+when its time, which lay in the future, has come."""
 
 
 @dataclass
@@ -101,7 +102,7 @@ def parse_lines(
     ]
     parsed = Parsed(rows=list(zip(*fields, strict=True)))
     parsed.rejected = [
-        (number, None, "malformed_line", json.dumps({"text": storable(text[:10_000])}), None)
+        (number, None, "malformed_line", json.dumps({"text": storable(text[:10_000])}), None, None)
         for number, text in chunk.malformed
     ]
     if len(dated) < len(times):
@@ -111,7 +112,8 @@ def parse_lines(
             text = json.dumps(line, ensure_ascii=False)
             rule = str(rules[i])
             where = near[i] if rule in UNDATED else None
-            parsed.rejected.append((chunk.numbers[i], event_ids[i], rule, text, where))
+            due = str(times.iloc[i]) if rule == "future_timestamp" else None
+            parsed.rejected.append((chunk.numbers[i], event_ids[i], rule, text, where, due))
         parsed.rows = [parsed.rows[i] for i in dated.tolist()]
     return parsed
 

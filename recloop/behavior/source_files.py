@@ -142,10 +142,11 @@ def begin(cursor: Cursor, dataset: str, path: str, sha256: str, found: os.stat_r
     return int(row[0])
 
 
-def finish(cursor: Cursor, file_id: int, lines: int) -> None:
-    """Record how many data lines were read."""
+def finish(cursor: Cursor, file_id: int, lines: int, reading: str) -> None:
+    """Record how many data lines were read, and under which settings (`DatasetSpec.reading`)."""
     cursor.execute(
-        "update behavior.source_file set lines = %s where file_id = %s", (lines, file_id)
+        "update behavior.source_file set lines = %s, reading = %s, landed_under = %s where file_id = %s",
+        (lines, reading, reading, file_id),
     )
 
 

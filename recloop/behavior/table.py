@@ -163,8 +163,9 @@ def _land_window(
     gone = cursor.rowcount
     cursor.execute(
         "update behavior.source_file set lines = lines + %s, size = %s, "
-        "superseded = superseded + %s, sha256 = %s where file_id = %s",
-        (lines, rows, gone, digest.hexdigest(), file_id),
+        "superseded = superseded + %s, sha256 = %s, reading = %s, "
+        "landed_under = coalesce(landed_under, %s) where file_id = %s",
+        (lines, rows, gone, digest.hexdigest(), spec.reading, spec.reading, file_id),
     )
     return lines, keys | ({key} if gone else set())
 

@@ -88,6 +88,13 @@ def _tell_ingested(report: Json, begin: str, json: bool) -> None:
             f"{begin}{report['events']:,} new events; "
             f"{len(report['done'])} windows ready, {len(report['refused'])} refused."
         )
+        again = report.get("again", {"lines": 0})
+        if again["lines"]:
+            console.print(
+                f"{again['lines']:,} quarantined lines judged again, {again['accepted']:,} accepted"
+            )
+        for sentence in report.get("stuck", ()):
+            say(sentence)
         for broken in report["quarantined"]:
             say(f"quarantined: {broken['message']}")
         for problem in [*report["refused"], *report["crashed"]]:

@@ -125,6 +125,26 @@ do $$ begin  -- of a line without a time, the window of the line before it: ther
         alter table behavior.quarantine add column near_window text;
     end if;
 end $$;
+do $$ begin  -- under which settings a line was judged, so that it is judged again when they change
+    if not exists (select from pg_attribute where attrelid = 'behavior.quarantine'::regclass
+                   and attname = 'judging') then
+        alter table behavior.quarantine
+            add column judging text,           -- row rules and their limits; null: see source_file.reading
+            add column due timestamptz;        -- of a line of the future: when it is none any more
+        alter table behavior.source_file
+            add column reading text,           -- what its undecided and broken lines were read under,
+            add column landed_under text;      -- and its others (DatasetSpec.reading)
+    end if;
+end $$;
+create index if not exists quarantine_due on behavior.quarantine (due) where due is not null;
+
+-- Lines that came back from the quarantine because a setting changed, until they are decided on again.
+create table if not exists behavior.returned (
+    file_id bigint not null,
+    line_no bigint not null,
+    primary key (file_id, line_no)
+);
+
 create index if not exists quarantine_near on behavior.quarantine (near_window)
     where near_window is not null;
 create index if not exists quarantine_event on behavior.quarantine (event_id);

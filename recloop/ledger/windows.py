@@ -8,7 +8,7 @@ late lines without a new event do not. What is learnt of a window, and its train
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
@@ -72,6 +72,48 @@ def accepted(cursor: Cursor) -> int:
     cursor.execute("select coalesce(sum(accepted), 0) from ledger.window")
     (count,) = cursor.fetchone() or (0,)
     return int(count)
+
+
+def note_left(cursor: Cursor, left: Mapping[str, int]) -> None:
+    """So many lines of each window have left the quarantine, or changed the rule they are counted under.
+
+    They are lines of the window again when it is validated.
+    """
+    for key, lines in left.items():
+        cursor.execute(
+            """
+            update ledger.window w set lines = w.lines - %s, quarantined = (
+                select coalesce(jsonb_object_agg(rule, n), '{}') from (
+                    select rule, count(*) as n from behavior.quarantine q
+                    where q.window_key = w.window_key group by rule
+                ) counted
+            ) where window_key = %s
+            """,
+            (lines, key),
+        )
+
+
+def forget_emptied(cursor: Cursor, keys: Iterable[str]) -> None:
+    """Close those of these windows that no line is in any more, and the silent windows that had been
+    opened only to reach them: their lines were dated anew.
+    """
+    cursor.execute(
+        """
+        with empty as (
+            select window_key, starts from ledger.window w where state in ('landed', 'refused')
+                and not exists (select from behavior.landing l where l.window_key = w.window_key)
+                and not exists (select from behavior.quarantine q where q.window_key = w.window_key)
+                and not exists (select from ledger.part p where p.window_key = w.window_key)
+        ), whole as (
+            select min(starts) as first, max(starts) as last from ledger.window
+            where window_key not in (select window_key from empty)
+        )
+        delete from ledger.window w using empty, whole
+        where w.window_key = empty.window_key and (w.window_key = any(%s)
+            or whole.first is null or w.starts not between whole.first and whole.last)
+        """,
+        (list(keys),),
+    )
 
 
 def note_refused(cursor: Cursor, report: ValidationReport) -> None:

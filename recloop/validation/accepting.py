@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
@@ -102,11 +103,16 @@ on conflict do nothing
 """
 
 QUARANTINE = """
-insert into behavior.quarantine (file_id, line_no, window_key, event_id, rule, rules, line)
-select file_id, line_no, c.window_key, c.event_id, rules[1], rules, to_jsonb(l)
+insert into behavior.quarantine (file_id, line_no, window_key, event_id, rule, rules, line, judging)
+select file_id, line_no, c.window_key, c.event_id, rules[1], rules, to_jsonb(l), %(judging)s
 from behavior.checked c join behavior.landing l using (file_id, line_no)
 where c.window_key = %(window)s and rules <> '{}' and not duplicate
     and l.content_hash = c.content_hash
+"""
+
+RETURNED = """
+delete from behavior.returned r using behavior.checked c
+where c.window_key = %(window)s and (r.file_id, r.line_no) = (c.file_id, c.line_no)
 """
 
 LANDED = """
@@ -140,10 +146,33 @@ def count_fates(cursor: Cursor, window: Window) -> tuple[int, int, dict[str, int
     return good, duplicates, counts
 
 
-def move_lines(cursor: Cursor, window: Window, spec: DatasetSpec) -> str:
+def note_why(cursor: Cursor, odd: Mapping[tuple[int, int], str]) -> None:
+    """Keep with quarantined lines what the database says of each."""
+    for (file_id, line_no), why in odd.items():
+        cursor.execute(
+            "update behavior.quarantine set line = line || jsonb_build_object('why', %s::text) "
+            "where file_id = %s and line_no = %s",
+            (why, file_id, line_no),
+        )
+
+
+def count_returned(cursor: Cursor, window: Window) -> int:
+    """How many of the good lines have come back from the quarantine."""
+    cursor.execute(
+        "select count(*) from behavior.checked join behavior.returned using (file_id, line_no) "
+        "where window_key = %s and rules = '{}' and not duplicate",
+        (window.key,),
+    )
+    return int((cursor.fetchone() or (0,))[0])
+
+
+def move_lines(cursor: Cursor, window: Window, spec: DatasetSpec, judging: str) -> str:
     """Move the window's checked lines; returns the data hash of all its accepted events.
 
     Good lines become events of the window's part that is open (see `ledger/parts.py`).
+
+    Args:
+        judging: fingerprint of the rules (see `again.py`), kept with quarantined lines.
 
     Raises:
         LandingChanged: roll back, and judge again.
@@ -156,6 +185,7 @@ def move_lines(cursor: Cursor, window: Window, spec: DatasetSpec) -> str:
         "end": window.end,
         "name": spec.item_attributes.name or "",
         "part": parts.receive(cursor, window.key, good),
+        "judging": judging,
     }
     cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.KEYS,))
     if good:
@@ -168,6 +198,7 @@ def move_lines(cursor: Cursor, window: Window, spec: DatasetSpec) -> str:
     accepted = cursor.rowcount
     cursor.execute(QUARANTINE, values)
     moved = accepted + cursor.rowcount + duplicates
+    cursor.execute(RETURNED, values)
     cursor.execute(LANDED, values)
     if cursor.rowcount != good + duplicates + sum(quarantined.values()):
         raise LandingChanged

@@ -6,13 +6,16 @@ an exact duplicate. Nothing is decided here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dataset import LARGEST, SMALLEST, DatasetSpec
 from recloop.behavior.lines import LANDING_COLUMNS
 from recloop.errors import BadInput
-from recloop.validation.rows import CONFLICT, parameters, row_rules
+from recloop.validation.isolating import Line
+from recloop.validation.rows import CONFLICT, UNCHECKABLE, parameters, row_rules
 from recloop.validation.thresholds import Limits
 from recloop.windows import Window
 
@@ -24,9 +27,22 @@ OWN_PRICES = 3
 # Ids that stand for nobody are none here; the quarantine keeps them as they were landed.
 LINE = """
 create temp table line on commit drop as
-select {columns} from behavior.landing where window_key = %(window)s;
+select {columns} from behavior.landing l where window_key = %(window)s and not exists (
+    select from unnest(%(files)s::bigint[], %(numbers)s::bigint[]) odd (file_id, line_no)
+    where (odd.file_id, odd.line_no) = (l.file_id, l.line_no));
 alter table line add primary key (file_id, line_no);
 analyze line
+"""
+
+# Without the values on which something cannot be computed; the quarantine keeps the line as it landed.
+ODD = """
+insert into behavior.checked
+    (file_id, line_no, window_key, event_id, content_hash, event_timestamp, faults, rules, duplicate)
+select file_id, line_no, window_key, event_id, content_hash, event_timestamp, faults,
+    array['{odd}'], false
+from behavior.landing join unnest(%(files)s::bigint[], %(numbers)s::bigint[]) odd (file_id, line_no)
+    using (file_id, line_no)
+where window_key = %(window)s
 """
 
 SOMEBODY = {
@@ -76,26 +92,33 @@ from ranked
 """
 
 
-# If an event's id includes its time, its copies are in the same window: no need to look elsewhere.
+# If an event's id includes its time, its copies are in the same window: no need to look elsewhere,
+# unless some were dated under other settings.
 SAME_TIME = "and event_timestamp >= %(start)s and event_timestamp < %(end)s"
 
 
 def check_lines(
-    cursor: Cursor, window: Window, trailing: list[str], spec: DatasetSpec, limits: Limits
+    cursor: Cursor,
+    window: Window,
+    trailing: list[str],
+    spec: DatasetSpec,
+    limits: Limits,
+    without: Collection[Line] = (),
 ) -> int:
-    """Check every landed line of the window; returns how many there are.
+    """Check the window's landed lines; returns how many there are.
 
     Args:
         trailing: keys of accepted windows before it; they say what an item usually costs.
+        without: lines that are left out.
     """
     predicates = ", ".join(
         f"case when {rule.predicate} then '{rule.name}' end" for rule in row_rules(spec, limits)
     )
-    timed = spec.event.timestamp in spec.identity
+    timed = spec.event.timestamp in spec.identity and not _dated_otherwise(cursor, spec)
     cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))
     cursor.execute(
         LINE.format(columns=", ".join(SOMEBODY.get(name, name) for name in LANDING_COLUMNS)),
-        {"window": window.key, "nobody": spec.ids.nobody_in_sql},
+        {"window": window.key, "nobody": spec.ids.nobody_in_sql, **_arrays(without)},
     )
     statement = CHECK.format(
         columns=", ".join(LANDING_COLUMNS),
@@ -125,6 +148,27 @@ def check_lines(
     count = cursor.rowcount
     cursor.execute("drop table line; analyze behavior.checked")
     return count
+
+
+def add_uncheckable(cursor: Cursor, window: Window, odd: Collection[Line]) -> int:
+    """Put lines that were left out beside the others, as `uncheckable_line`; how many there are."""
+    if not odd:
+        return 0
+    cursor.execute(ODD.format(odd=UNCHECKABLE.name), {"window": window.key, **_arrays(odd)})
+    return cursor.rowcount
+
+
+def _arrays(lines: Collection[Line]) -> dict[str, list[int]]:
+    return {"files": [file for file, _ in lines], "numbers": [number for _, number in lines]}
+
+
+def _dated_otherwise(cursor: Cursor, spec: DatasetSpec) -> bool:
+    """Whether lines were accepted under settings that may have given them another time."""
+    cursor.execute(
+        "select exists (select from behavior.source_file where dataset = %s and landed_under <> %s)",
+        (spec.name, spec.reading),
+    )
+    return bool((cursor.fetchone() or (False,))[0])
 
 
 def clear(cursor: Cursor, window: Window) -> None:

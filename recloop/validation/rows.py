@@ -177,7 +177,7 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
                 {"column": "price_ratio", "min_value": 1 / ratio, "max_value": ratio},
             )
         )
-    table.append(CONFLICT)
+    table += [CONFLICT, UNCHECKABLE]
     return table
 
 
@@ -211,6 +211,14 @@ CONFLICT = RowRule(
     "false",  # needs the other lines: `checking.py` finds it after all other rules
     "one event id means one line",
     "The first line was kept. Make the columns of event.id unique in the source.",
+)
+
+
+UNCHECKABLE = RowRule(
+    "uncheckable_line",
+    "false",  # `isolating.py` finds it when a statement fails
+    "everything can be computed on a line",
+    "The quarantine keeps the line, and under `why` what the database says; check its values.",
 )
 
 

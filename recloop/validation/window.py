@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +24,8 @@ from recloop.errors import BadInput, CheckCrashed, WindowRefused
 from recloop.ledger import windows as ledger
 from recloop.settings import Settings
 from recloop.validation import accepting, checking, statistics
+from recloop.validation.again import BOUNDED, judging
+from recloop.validation.isolating import MOST, OF_THE_DATA, Line, TooMany, uncheckable
 from recloop.validation.judging import Judge, Verdict, crashes_told_apart
 from recloop.validation.page import page_of, write_validation_page
 from recloop.validation.rows import RowRule, row_rules
@@ -80,13 +82,59 @@ def validate_window(
     spec = load_dataset(settings)
     case = _Case(settings, spec, load_limits(settings, spec), spec.calendar.parse(key), as_of, word)
     with crashes_told_apart(f"the validation of window {key}"), _locked(settings, key) as held:
+        odd: dict[Line, str] = {}
         for _ in range(ATTEMPTS):
             try:
-                return _validate(case, held)
+                return _validate(case, held, odd)
             except accepting.LandingChanged:
                 held.rollback()
                 log.info("lines of window %s changed while they were judged; judging again", key)
+            except OF_THE_DATA as error:
+                held.rollback()
+                odd = _odd_lines(case, held, error)
         raise CheckCrashed(f"lines of window {key} keep changing; run it again when they rest.")
+
+
+def _odd_lines(case: _Case, held: Connection, error: Exception) -> dict[Line, str]:
+    """The window's lines that something cannot be computed on, with what the database says of each.
+
+    Raises:
+        CheckCrashed: it is not for some odd lines that `error` was raised.
+    """
+    with held.cursor() as cursor:
+        cursor.execute(
+            "select file_id, line_no from behavior.landing where window_key = %s order by 1, 2",
+            (case.window.key,),
+        )
+        lines: list[Line] = cursor.fetchall()
+
+        def trial(part: list[Line]) -> str | None:
+            cursor.execute("savepoint trial")
+            kept = set(part)
+            try:
+                _measure(case, cursor, [line for line in lines if line not in kept], trial=True)
+                accepting.move_lines(cursor, case.window, case.spec, "")
+            except OF_THE_DATA as found:
+                return str(found).splitlines()[0]
+            finally:
+                cursor.execute("rollback to savepoint trial")
+            return None
+
+        try:
+            odd = uncheckable(lines, trial)
+        except TooMany:
+            raise CheckCrashed(
+                f"window {case.window.key} cannot be checked: {str(error).splitlines()[0]}. It is so "
+                f"without any line, or for more than {MOST} lines each by itself: a rule or a "
+                "setting is at fault rather than some odd lines; mend it, then run it again."
+            ) from error
+        finally:
+            held.rollback()
+    log.warning(
+        "window %s: %s lines cannot be checked and are quarantined, the first for this reason: %s",
+        case.window.key, len(odd), next(iter(odd.values()), ""),
+    )  # fmt: skip
+    return odd
 
 
 @contextmanager
@@ -102,7 +150,7 @@ def _locked(settings: Settings, key: str) -> Iterator[Connection]:
         connection.close()
 
 
-def _validate(case: _Case, held: Connection) -> ValidationReport:
+def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> ValidationReport:
     with held, held.cursor() as cursor:
         state = ledger.state_of(cursor, case.window.key)
         if state is None:
@@ -118,16 +166,8 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
         stored = ledger.validation_of(cursor, case.window.key)
         late = state in ("validated", "featured")
         if late and stored is not None and not (row and row[0]):
-            return stored
-        trailing = ledger.trailing(cursor, case.window, case.limits.window.trailing_windows)
-        lines = checking.check_lines(cursor, case.window, trailing, case.spec, case.limits)
-        measured = None
-        if late:
-            _bound_late_lines(cursor, case)
-        else:
-            measured = statistics.measure(
-                cursor, case.window, trailing, case.spec, case.limits.window, case.as_of
-            )
+            return stored.model_copy(update={"returned": 0})  # nothing came this time
+        lines, measured = _measure(case, cursor, odd)
     results = _judge(case, measured, lines)
     with held, held.cursor() as cursor:
         good, duplicates, quarantined = accepting.count_fates(cursor, case.window)
@@ -140,6 +180,7 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
             duplicates=duplicates,
             quarantined=quarantined,
             data_hash="",
+            returned=accepting.count_returned(cursor, case.window),
             rules=tuple(results),
             data_docs=str(page_of(case.settings, case.window.key)),
             acceptance=case.word.model_copy(update={"rules": broken})
@@ -147,17 +188,40 @@ def _validate(case: _Case, held: Connection) -> ValidationReport:
             else None,
         )
         if report.passed:
-            data_hash = accepting.move_lines(cursor, case.window, case.spec)
+            data_hash = accepting.move_lines(
+                cursor, case.window, case.spec, judging(case.spec, case.limits)
+            )
+            accepting.note_why(cursor, odd)
             report = report.model_copy(update={"data_hash": data_hash})
             ledger.note_accepted(cursor, report)
         else:
-            report = report.model_copy(update={"accepted": 0})
+            report = report.model_copy(update={"accepted": 0, "returned": 0})
             ledger.note_refused(cursor, report)
         checking.clear(cursor, case.window)
     write_validation_page(case.settings, report)
     if not report.passed:
         raise WindowRefused(_refusal(case, report))
     return report
+
+
+def _measure(
+    case: _Case, cursor: Cursor, odd: Collection[Line], trial: bool = False
+) -> tuple[int, Statistics | None]:
+    """Check the window's lines, and measure the window if it was not accepted before (else None).
+
+    Args:
+        odd: `uncheckable_line`s. trial: leave them out altogether.
+    """
+    trailing = ledger.trailing(cursor, case.window, case.limits.window.trailing_windows)
+    lines = checking.check_lines(cursor, case.window, trailing, case.spec, case.limits, odd)
+    if not trial:
+        lines += checking.add_uncheckable(cursor, case.window, odd)
+    if ledger.state_of(cursor, case.window.key) in ("validated", "featured"):
+        _bound_late_lines(cursor, case)
+        return lines, None
+    return lines, statistics.measure(
+        cursor, case.window, trailing, case.spec, case.limits.window, case.as_of
+    )
 
 
 def _refusal(case: _Case, report: ValidationReport) -> str:
@@ -265,11 +329,19 @@ def _of_window(verdict: Verdict, rule: WindowRule, measured: Statistics) -> Rule
     )
 
 
+LATE = """
+c.window_key = %(w)s and not c.duplicate and c.rules = '{}' and not exists (
+    select from behavior.returned r where (r.file_id, r.line_no) = (c.file_id, c.line_no))
+"""
+"""SQL: good lines that were not there when the window was judged, as those were that come back from the
+quarantine."""
+
+
 def _bound_late_lines(cursor: Cursor, case: _Case) -> None:
     """More late lines than a share of the window's events would change it unjudged: quarantine."""
     cursor.execute(
-        "select (select count(*) from behavior.checked where window_key = %(w)s and not duplicate "
-        "and rules = '{}'), (select accepted from ledger.window where window_key = %(w)s)",
+        f"select (select count(*) from behavior.checked c where {LATE}), "
+        "(select accepted from ledger.window where window_key = %(w)s)",
         {"w": case.window.key},
     )
     late, accepted = cursor.fetchone() or (0, 0)
@@ -277,9 +349,8 @@ def _bound_late_lines(cursor: Cursor, case: _Case) -> None:
     if late < limit.minimum_compared or late <= limit.late_share * accepted:
         return
     cursor.execute(
-        "update behavior.checked set rules = array['excess_late_lines'] "
-        "where window_key = %s and not duplicate and rules = '{}'",
-        (case.window.key,),
+        f"update behavior.checked c set rules = array['{BOUNDED}'] where {LATE}",
+        {"w": case.window.key},
     )
     log.warning(
         "excess_late_lines: %s late lines for window %s, which has %s events (limit: %s of them); "

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from recloop import stages
 from recloop.behavior.accounting import count_lines
 from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.landing import land
@@ -201,3 +202,21 @@ def test_what_a_table_must_be(table: Any, query: Query) -> None:
     path.write_text(text.replace("?host=/", "?hots=/"))
     with pytest.raises(BadInput, match=r"source\.url"):
         land(settings)
+
+
+def test_rows_that_a_setting_had_left_out_are_read_anew_when_it_is_mended(table: Any) -> None:
+    settings, _ = table
+    path = Path(settings.dataset)
+    whole = path.read_text()
+    path.write_text(whole + f"\n[period]\nend = {WEEKS[1]}T00:00:00Z\n")
+    stages.read(settings, None)
+    validate_window(settings, WEEKS[0])
+    rows = {week: len(shop_week(week)) for week in WEEKS[:2]}
+    assert count_lines(settings)["quarantined"] == {"outside_period": rows[WEEKS[1]]}
+    path.write_text(whole)
+    landed, again = stages.read(settings, None)
+    assert (landed.lines, again.lines, again.stuck) == (rows[WEEKS[1]], rows[WEEKS[1]], ())
+    assert validate_window(settings, WEEKS[1]).accepted == rows[WEEKS[1]]
+    counts = count_lines(settings)
+    assert (counts["total"], counts["quarantined"]) == (sum(rows.values()), {})
+    assert stages.read(settings, None)[0].lines == 0

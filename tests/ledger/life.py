@@ -184,13 +184,13 @@ def learn(model: Model, examples: Any, *_: Any, **__: Any) -> Any:
 def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     """Put the stand-ins in place."""
 
-    def judge(case: Any, measured: Any, lines: int) -> tuple[list[RuleResult], str]:
+    def judge(case: Any, measured: Any, lines: int) -> list[RuleResult]:
         found = life.rows(
             f"select 1 from behavior.landing where window_key = '{case.window.key}' "
             f"and item_id = '{POISON}'"
         )
         passed = measured is None or not found
-        return [RuleResult(name="poison", value=None, limit="none", passed=passed)], ""
+        return [RuleResult(name="poison", value=None, limit="none", passed=passed)]
 
     def scores(*_: Any, **__: Any) -> tuple[Json, np.ndarray]:
         life.whatever_happens_meanwhile()
