@@ -257,7 +257,8 @@ class DatasetSpec(Section):
             "event": {"learn_from"},
             "ids": {"nobody", "longest"},
         }
-        text = json.dumps(self.model_dump(mode="json", exclude=judged_later), sort_keys=True)
+        said = self.model_dump(mode="json", exclude=judged_later, exclude_defaults=True)
+        text = json.dumps(said, sort_keys=True)
         return md5(text.encode(), usedforsecurity=False).hexdigest()
 
     @property

@@ -114,8 +114,8 @@ class _Stuck(Exception):
 def judging(spec: DatasetSpec, limits: Limits) -> str:
     """A fingerprint of what decides, beside `DatasetSpec.reading`, which rule a line breaks."""
     parts = (
-        spec.rules.model_dump(mode="json"),
-        spec.ids.model_dump(mode="json"),
+        spec.rules.model_dump(mode="json", exclude_defaults=True),
+        spec.ids.model_dump(mode="json", exclude_defaults=True),
         limits.rows.price_ratio,
         limits.window.late_share,
         limits.window.minimum_compared,

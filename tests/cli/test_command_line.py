@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -203,3 +204,33 @@ def test_what_is_told_keeps_its_brackets(capsys: pytest.CaptureFixture[str]) -> 
     told = capsys.readouterr().err
     assert "in [square] brackets" in told
     assert "ValueError: of [/nothing]" in told
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "told"),
+    [
+        ({}, 0, ""),
+        ({"refused": 1}, 3, "1: no"),
+        ({"refused": 2}, 3, "recloop accept --through 2 --reason"),
+        ({"crashed": 1, "refused": 1}, 1, "1: no"),
+        ({"sources_refused": 1}, 3, "no"),
+    ],
+)
+def test_ingest_says_what_waits_and_ends_with_the_code_of_the_worst(
+    found: dict[str, int], code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report: dict[str, object] = {"events": 0, "done": [], "quarantined": [], "sources_refused": []}
+    for name in ("refused", "crashed"):
+        count = found.get(name, 0)
+        report[name] = [{"window": str(n + 1), "message": "no"} for n in range(count)]
+    report["sources_refused"] = ["no"] * found.get("sources_refused", 0)
+    report["again"] = {"lines": 60, "accepted": 58}
+    try:
+        loop._tell_ingested(report, "", json=False)
+        ended = 0
+    except typer.Exit as exit_:
+        ended = exit_.exit_code
+    out = capsys.readouterr()
+    assert ended == code
+    assert told in out.err.replace("\n", "")
+    assert "60 quarantined lines judged again, 58 accepted" in out.out
