@@ -227,7 +227,7 @@ def test_an_error_in_python_is_a_crashed_check(
         validate_window(shop, FIRST)
 
 
-@pytest.mark.parametrize("moment", ["judge", "write_docs"])
+@pytest.mark.parametrize("moment", ["judge", "close"])
 def test_a_server_that_goes_away_meanwhile_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
