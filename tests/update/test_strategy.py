@@ -88,13 +88,6 @@ def test_naming_a_kind_of_replay_is_enough() -> None:
         ({"recipe": {"epochs": True}}, "should be a number. Received: True"),
         ({"recipe": {"learning_rate": float("nan")}}, "should be a number. Received: nan"),
         (
-            {"epochs": 99_999_999_999},
-            "`recipe.epochs` should be at most 100. Received: 99999999999",
-        ),
-        ({"epochs": 10**400}, "`recipe.epochs` should be at most 100. Received: 1000"),
-        ({"batch_size": 999_999_999}, "at most 1,048,576. Received: 999999999"),
-        ({"ranker": {"learning_rate": float("inf")}}, "at most 10. Received: inf"),
-        (
             {"recipe": {"optimizer": {"name": "adam"}}},
             "should be a str. Received: {'name': 'adam'}",
         ),
