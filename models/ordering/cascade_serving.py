@@ -10,8 +10,8 @@
     serving_default = top_k
 
 The ranker needs what the user had chosen before, item by item, and statistics of all items, which a
-server that has the model alone can look up nowhere. So the export carries both as of the release:
-`top_k` and `scores` answer from that, and `top_k_of_own` from what the caller knows that is newer.
+server that has the model alone can look up nowhere. So the export carries both as of the day it
+is written: `top_k` and `scores` answer from that, and `top_k_of_own` from what the caller knows.
 
 The arithmetic is that of `models.ordering.candidates` and `cascade_stages.best_of_lists`, line by
 line; a test holds one against the other.

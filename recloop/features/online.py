@@ -113,7 +113,7 @@ def online_queries(settings: Settings, user_keys: Sequence[int]) -> Queries:
         name: np.array(values, np.float64 if "decayed" in name else np.int64)
         for name, values in lists.items()
     }
-    days = np.full(len(user_keys), _today(settings))
+    days = np.full(len(user_keys), newest_day(settings))
     return Queries(
         np.asarray(user_keys, np.int64),
         history,
@@ -122,7 +122,7 @@ def online_queries(settings: Settings, user_keys: Sequence[int]) -> Queries:
     )
 
 
-def _today(settings: Settings) -> int:
+def newest_day(settings: Settings) -> int:
     """The day after the newest computed one, in days since 1970-01-01: the data's clock."""
     with transaction(database_of(settings)) as cursor:
         cursor.execute(

@@ -1,7 +1,7 @@
-"""What is known of all users and items at one moment: what a release answers from by itself.
+"""What is known of all users and items when a release is exported: what it answers from by itself.
 
-Belongs here: point-in-time rows of the offline store for everybody, as a ranker takes them. Neighbours:
-`online.py` looks single users up as of now; `item_days.py` has the items' part.
+Belongs here: the newest rows of the offline store for everybody, as a ranker takes them. Neighbours:
+`online.py` looks single users up; `item_days.py` has the items' part.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from recloop.features.address import database_of
 from recloop.features.columns import OWN_LISTS, OWN_TOTALS
 from recloop.features.item_days import item_snapshot
 from recloop.features.known import aged_own_items
+from recloop.features.online import newest_day
 from recloop.settings import Settings
 
 # One look into the primary key for each user: `distinct on` would read every row ever written.
@@ -24,7 +25,7 @@ _LATEST = f"""
     from behavior.account
     cross join lateral (
         select * from features.user_items
-        where user_items.user_key = account.user_key and event_timestamp <= %s
+        where user_items.user_key = account.user_key
         order by event_timestamp desc
         limit 1
     ) as latest
@@ -33,12 +34,13 @@ _LATEST = f"""
 
 
 def release_snapshot(settings: Settings, moment: datetime) -> Queries:
-    """Every user with its own items, and the items' statistics, at one UTC midnight.
+    """Every user with its own items as of the newest computed day, which is what `online.py` says of
+    them, too; and the items' statistics at one UTC midnight.
 
     The queries have neither history nor statistics of users.
     """
     with transaction(database_of(settings)) as cursor:
-        cursor.execute(_LATEST, (moment,))
+        cursor.execute(_LATEST)
         rows = cursor.fetchall()
     users = np.array([row[0] for row in rows], np.int64)
     lists = dict(zip(OWN_LISTS, zip(*(row[1:] for row in rows), strict=True), strict=False))
@@ -51,7 +53,7 @@ def release_snapshot(settings: Settings, moment: datetime) -> Queries:
         for name in OWN_LISTS
     }
     totals = np.array([row[-len(OWN_TOTALS) :] for row in rows], np.float32)
-    days = np.full(len(rows), int(moment.timestamp()) // 86_400)
+    days = np.full(len(rows), newest_day(settings))
     return Queries(
         users,
         np.zeros((len(rows), 0), np.int64),

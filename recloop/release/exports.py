@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 def write_export(settings: Settings, recommender: Cascade, folder: Path, window: str) -> None:
-    """Write the SavedModel below `folder`, with what is known of users and items at the end of
-    `window`, the last that the release learnt."""
+    """Write the SavedModel below `folder`, with what is known of users now, and of items at the end
+    of `window`, the last that the release learnt."""
     end = load_dataset(settings).calendar.parse(window).end
     recommender.export(folder / SAVED_MODEL, release_snapshot(settings, end))
 

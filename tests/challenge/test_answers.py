@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from recloop import stages
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseDamaged
 from recloop.features.online import online_queries
+from recloop.features.snapshot import release_snapshot
 from recloop.ledger import releases
 from recloop.release import promotion
 from recloop.release.recommend import recommend
@@ -47,42 +50,72 @@ def asked(settings: Settings) -> list[tuple[int, str, list[int]]]:
 def test_forty_of_forty_lists_of_the_exported_signature_are_those_of_recommend(
     mine: Settings,
 ) -> None:
-    """A client that has the served folder alone, and the queries' own features for the ranker."""
+    """The client has the served folder, and features of its queries; windows came since the release,
+    so that it knows more of users' own items than the release did: `top_k_of_own`. Exported anew, the
+    release knows them by itself: `top_k`."""
+    people = asked(mine)
+    assert len(people) == 40
+    expected = [[item.item_id for item in recommend(mine, name, 10).items] for _, name, _ in people]
+    assert lists(mine, people, "top_k_of_own") == expected
+    assert lists(mine, people, "top_k") != expected
+    shutil.rmtree(Path(releases_uri(mine)) / "saved_model")
+    assert stages.publish(None, mine)["mended"]
+    assert lists(mine, people, "top_k") == lists(mine, people, "serving_default") == expected
+    judged = restore_model(releases_uri(mine))
+    known = release_snapshot(mine, datetime(2011, 1, 17, tzinfo=UTC))
+    for (key, _, bought), items in zip(people, expected, strict=True):
+        query = dataclasses.replace(online_queries(mine, [key]), items=known.items)
+        keys, _ = judged.top_k(query, 10, exclude=[np.array(bought)])
+        assert names(mine, keys[0]) == items
+
+
+def lists(
+    settings: Settings, people: list[tuple[int, str, list[int]]], name: str
+) -> list[list[str]]:
+    """What a server answers each of them, asked in rows."""
     import tensorflow as tf
 
-    server = ModelServer(str, base=mine.serving / "recommender")
+    server = ModelServer(str, base=settings.serving / "recommender")
     server.poll()
     folder = Path(server.answer() or "")
-    model = tf.saved_model.load(str(folder))
+    model = tf.saved_model.load(str(folder)).signatures[name]
     with np.load(folder / "assets.extra" / "vocabulary.npz") as rows:
         users = {int(key): row for row, key in enumerate(rows["user_keys"], 1)}
         items = {int(key): row for row, key in enumerate(rows["item_keys"], 1)}
-    with transaction(mine.database_url) as cursor:
+    found = []
+    for key, _, bought in people:
+        query = online_queries(settings, [key])
+        request = {
+            "user_row": [users.get(key, 0)],
+            "history_rows": [[items.get(int(k), 0) for k in query.history[0]]],
+            "statistics": query.statistics,
+            "exclude_rows": [[items.get(k, 0) for k in bought]],
+            "k": 10,
+        }
+        if name == "top_k_of_own":
+            assert query.own is not None
+            request["own_rows"] = [[items.get(int(k), 0) for k in query.own.item_keys]]
+            request["own_values"] = query.own.values[None]
+            request["own_totals"] = query.own.totals
+        takes = model.structured_input_signature[1]
+        answer = model(**{n: tf.constant(value, takes[n].dtype) for n, value in request.items()})
+        found.append(names(settings, answer["keys"].numpy()[0]))
+    return found
+
+
+def names(settings: Settings, keys: np.ndarray) -> list[str]:
+    """The items' ids, in order; without the 0s at the end."""
+    with transaction(settings.database_url) as cursor:
         cursor.execute("select item_key, item_id from behavior.item")
-        names = dict(cursor.fetchall())
-        champion = releases.champion(cursor)
-    people = asked(mine)
-    assert len(people) == 40
-    judged = restore_model(champion.uri)
-    for key, name, bought in people:
-        query = online_queries(mine, [key])
-        answer = model.signatures["top_k"](
-            user_row=tf.constant([users.get(key, 0)], tf.int64),
-            history_rows=tf.constant([[items.get(int(k), 0) for k in query.history[0]]], tf.int64),
-            statistics=tf.constant(query.statistics),
-            exclude_rows=tf.constant([[items.get(k, 0) for k in bought]], tf.int64),
-            k=tf.constant(10),
-        )
-        theirs = [names[int(k)] for k in answer["keys"][0] if k]
-        assert theirs == [item.item_id for item in recommend(mine, name, 10).items]
-        assert judged.config.retrieved >= 10
+        by_key = dict(cursor.fetchall())
+    return [by_key[int(key)] for key in keys if key]
 
 
 def test_whatever_the_user_is_there_is_an_answer_or_a_sentence(prepared: Settings) -> None:
-    for user in ("\0", "a\0b", "\ud800", "x\udcff", "'; drop", "%s", "x" * 100_000, "\x1b[2J"):
+    for user in ("a\0b", "\ud800", "x\udcff", "'; drop", "%s", "x" * 100_000, "\x1b[2J"):
         answer = recommend(prepared, user, 3)
         assert (answer.known_user, len(answer.items)) == (False, 3)
-    for user in ("", "   ", "\u200b\ufeff"):
+    for user in ("", "   ", "\0", "\u200b\ufeff"):
         with pytest.raises(BadInput, match="Received: an empty text"):
             recommend(prepared, user, 3)
 
