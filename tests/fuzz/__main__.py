@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 
 from recloop.settings import PROJECT
@@ -45,14 +46,19 @@ def main() -> int:
         jobs = [(kind, [int(number)])]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the server is stopped
     began = time.monotonic()
-    outcomes = list(_all(options.seed, jobs, min(options.jobs, len(jobs))))
+    outcomes: list[Outcome] = []
+    with suppress(KeyboardInterrupt):  # a run that is cut short tells what it has tried
+        outcomes.extend(_all(options.seed, jobs, min(options.jobs, len(jobs))))
     faults = [one for one in outcomes if one.fate == "fault"]
     print("\n" + report.table(outcomes))
     if faults:
         print("\n" + report.told(faults[: report.SHOWN], options.seed))
     seconds = time.monotonic() - began
+    planned = sum(len(numbers) for _, numbers in jobs)
+    if len(outcomes) < planned:
+        print(f"\ncut short: {len(outcomes)} of {planned} inputs")
     print(f"\n{seconds:.0f} s; {report.write(options.out, outcomes, options.seed, seconds)}")
-    return bool(faults)
+    return bool(faults) or len(outcomes) < planned
 
 
 def batches(count: int, kinds: Iterable[str]) -> Iterator[tuple[str, list[int]]]:
@@ -78,12 +84,16 @@ def _all(seed: int, jobs: list[tuple[str, list[int]]], workers: int) -> Iterator
         with ProcessPoolExecutor(workers, context, begin, (url, home)) as pool:
             waiting = [pool.submit(work, seed, kind, numbers) for kind, numbers in jobs]
             done = 0
-            for future in as_completed(waiting):
-                found = future.result()
-                done += len(found)
-                faults = sum(one.fate == "fault" for one in found)
-                print(f"{done} tried; {found[0].kind}: {faults or 'no'} fault(s)", flush=True)
-                yield from found
+            try:
+                for future in as_completed(waiting):
+                    found = future.result()
+                    done += len(found)
+                    faults = sum(one.fate == "fault" for one in found)
+                    print(f"{done} tried; {found[0].kind}: {faults or 'no'} fault(s)", flush=True)
+                    yield from found
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # what waits is not tried
+                raise
     finally:
         embedded.stop(home)
         shutil.rmtree(home, ignore_errors=True)
