@@ -2,6 +2,7 @@
 
     items' join          Feast's point-in-time join of the items of a window
     look at known files  one look of `behavior_arrival` at a folder with nothing new
+    a robot's session    what co-occurs in one session of so many clicks, no item twice
 
 Each is measured twice, and the smaller of both counts: CPU seconds of this process and of PostgreSQL.
 `times` is to the row before, of half the size: 2 is linear, 4 is quadratic.
@@ -96,9 +97,23 @@ def look_at_known_files(settings: Settings, files: int) -> Work:
     return lambda: windows_with_new_lines(looked, now)
 
 
+def robots_session(settings: Settings, clicks: int) -> Work:
+    """The co-occurrences of one session."""
+    import numpy as np
+
+    from models.sequential.cooccurrence import Cooccurrence
+    from models.sequential.sessions import Sessions
+    from models.sequential.transformer_config import TransformerConfig
+
+    del settings
+    session = Sessions(np.array([0, clicks]), np.arange(1, clicks + 1))
+    return lambda: Cooccurrence.empty().updated(session, TransformerConfig(), 1.0)
+
+
 MEASURED: dict[str, tuple[Prepared, tuple[int, ...]]] = {
     "items' join": (items_join, (1_691, 3_382, 6_764)),
     "look at known files": (look_at_known_files, (1_250, 2_500, 5_000)),
+    "a robot's session": (robots_session, (5_000, 10_000, 20_000)),
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recloop.behavior.landing import land
+from recloop.errors import BadInput
 from recloop.release import recommend as module
 from recloop.settings import Settings
 from recloop.validation.window import validate_window
@@ -25,7 +26,6 @@ class _Asked(Exception):
         ("e\u0301a", "éa", True),
         ("u1", "u2", False),
         ("u1", "\udcff\0", False),  # bytes of a command line that are no text
-        ("u1", "", False),
     ],
 )
 def test_the_asked_user_is_the_ingested_one(
@@ -47,4 +47,10 @@ def test_the_asked_user_is_the_ingested_one(
     monkeypatch.setattr(module, "_release", lambda *_: None)
     monkeypatch.setattr(module, "_asker", told)
     with pytest.raises(_Asked, match=str(known)):
+        module.recommend(settings, asked)
+
+
+@pytest.mark.parametrize("asked", ["", "  ", "\0", "\u200b\ufeff"])
+def test_an_id_of_which_nothing_is_left_is_bad_input(settings: Settings, asked: str) -> None:
+    with pytest.raises(BadInput, match="Received: an empty text"):
         module.recommend(settings, asked)
