@@ -45,7 +45,7 @@ from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, clie
 from recloop.runtime.health import Complaint, judge, look, silence_of_api
 from recloop.settings import CLIENT_NAME, Settings
 
-START_TIMEOUT = 240.0
+START_TIMEOUT = 400.0
 """Seconds until Airflow has to be healthy; on two busy cores the first start takes about 45."""
 ASKED_AGAIN = 3
 """Times that an api-server which does not answer is asked again before it is ended."""

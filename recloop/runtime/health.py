@@ -29,8 +29,9 @@ FRESH = timedelta(seconds=30)
 """Age of a heartbeat from which its component is said to hang. All three beat every 5 s."""
 QUEUED = timedelta(seconds=30)
 """Time in which a free executor process has to take up a task; it takes a fraction of a second."""
-STARTING = timedelta(seconds=240)
-"""Time that a component may take to its first heartbeat, with the libraries that it preloads."""
+STARTING = timedelta(seconds=600)
+"""Time that a component may take to its first heartbeat, with the libraries that it preloads: ten on an
+idle machine. Ending it earlier on a busy one would never let it come up."""
 ANSWER_TIMEOUT = 10.0
 """Seconds that the api-server has for an answer."""
 
