@@ -25,7 +25,7 @@ keep_private()  # as in every process of the product
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-DEAREST = ("end_to_end", "challenge", "validation", "silos")
+DEAREST = ("challenge", "end_to_end", "validation", "silos")
 """Folders whose files are given out first: what takes long should not begin last."""
 
 
@@ -39,13 +39,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each worker one file after another; all of `end_to_end` is one, since it has one Airflow."""
+    """Give each worker one file after another. `challenge` and `end_to_end` go to one worker, in one
+    piece: they share `loop_home`, the dearest of the fixtures, and one Airflow."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "end_to_end" if "end_to_end/" in file else file
+            return "loop" if Path(file).parent.name in ("challenge", "end_to_end") else file
 
     config.option.loadscopereorder = False  # in the order of collection, not by number of tests
     return ByFile(config, log)
