@@ -46,6 +46,8 @@ def test_killed_scheduler_goes_on_where_it_was(loop: Loop, asking: Callable[[], 
 def test_two_triggers_for_one_window_make_one_update(loop: Loop) -> None:
     window = loop.oldest_waiting()
     runs = [loop.start_update({"plan": "increment", "window": window}) for _ in range(2)]
-    states = [loop.finish(run_id) for run_id in runs]
-    assert [s["train"] for s in states] == ["success", "skipped"]
+    assert loop.finish(runs[0])["train"] == "success"
+    assert loop.client.wait_for_run("incremental_update", runs[1], 240) == "failed"
+    late = loop.client.task_states("incremental_update", runs[1])
+    assert (late["plan"], late["train"]) == ("failed", "upstream_failed"), "it says that nothing is left"
     loop.assert_trained_once(window)
