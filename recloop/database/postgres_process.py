@@ -39,6 +39,8 @@ ACCESS = (
     "# Written by recloop: the user of the operating system who owns the home, and nobody else.\n"
 )
 PG_HBA = ACCESS + "local all all peer map=recloop\n"
+NOTES = ("postmaster.pid", ".s.PGSQL.5432.lock")
+"""Where a server writes down its process id."""
 OPTIONS = ("-h", "", "-c", "unix_socket_permissions=0700")
 """A socket alone, and no port."""
 _outliving: list[subprocess.Popen[bytes]] = []
@@ -119,11 +121,12 @@ def launch(data: Path) -> subprocess.Popen[bytes]:
         OSError: the programs cannot be run.
     """
     _end_orphans(data)
-    note = data / "postmaster.pid"
-    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
-        # PostgreSQL takes any process of this number for a server, after a restart of the machine.
-        if psutil.Process(int(note.read_text().splitlines()[0])).name() != "postgres":
-            note.unlink()
+    _outliving[:] = [server for server in _outliving if server.poll() is None]  # buries the dead
+    if running_pid(data.parent) is None:
+        # PostgreSQL takes any process of this number for a server: another one's after a restart of
+        # the machine, or the dead one itself, while whoever started it lives and has not asked after it.
+        for name in NOTES:
+            (data / name).unlink(missing_ok=True)
     log = data / "log"
     with log.open("ab") as file:
         _hand_over(log)

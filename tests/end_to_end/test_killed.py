@@ -49,5 +49,7 @@ def test_two_triggers_for_one_window_make_one_update(loop: Loop) -> None:
     assert loop.finish(runs[0])["train"] == "success"
     assert loop.client.wait_for_run("incremental_update", runs[1], 240) == "failed"
     late = loop.client.task_states("incremental_update", runs[1])
-    assert (late["plan"], late["train"]) == ("failed", "upstream_failed"), "it says that nothing is left"
+    assert (late["plan"], late["train"]) == ("failed", "upstream_failed"), (
+        "it says that nothing is left"
+    )
     loop.assert_trained_once(window)
