@@ -114,11 +114,12 @@ def execute(planned: Sequence[Planned], jobs: int) -> None:
         process = _start(one)
         running[one.part] = process
         assert process.stdout is not None
-        for line in process.stdout:
-            with suppress(json.JSONDecodeError, KeyError, TypeError):  # a library's own print
-                state = json.loads(line)
-                bar.update(task, completed=state["done"], total=state["of"],
-                           quality=f"NDCG@20 {state['ndcg']:.3f}")  # fmt: skip
+        with process.stdout as lines:
+            for line in lines:
+                with suppress(json.JSONDecodeError, KeyError, TypeError):  # a library's own print
+                    state = json.loads(line)
+                    bar.update(task, completed=state["done"], total=state["of"],
+                               quality=f"NDCG@20 {state['ndcg']:.3f}")  # fmt: skip
         if process.wait() or not one.part.exists():
             raise RunFailed(_failure(one))
         bar.remove_task(task)

@@ -232,6 +232,8 @@ def _run(folder: Path, name: str, seed: int, cycles: Sequence[int], lines: list[
         except BaseException:
             process.terminate()
             raise
+        finally:
+            process.stdout.close()
         errors.seek(0)
         messages = errors.read().strip().splitlines()
     if code or len(lines) != len(cycles):

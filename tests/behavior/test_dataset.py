@@ -21,8 +21,8 @@ def test_the_shipped_files_load() -> None:
     assert retail.identity == retail.read_columns
     assert not retail.live
     assert not retail.period.is_open(date(2011, 6, 11), ZoneInfo("UTC"))  # a Saturday
-    assert not retail.period.is_open(date(2010, 11, 30))  # before the first line
-    assert retail.period.is_open(date(2011, 12, 9))  # the last, until 13:00
+    assert not retail.period.is_open(date(2010, 11, 30), ZoneInfo("UTC"))  # before the first line
+    assert retail.period.is_open(date(2011, 12, 9), ZoneInfo("UTC"))  # the last, until 13:00
     films = load_dataset(Settings(dataset="movielens"))
     assert films.live
     assert films.event.positives.minimum_value == 3.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,10 @@ def test_what_co_occurred_is_as_old_after_one_update_of_seven_windows_as_after_s
 def test_policies_on_it(folder: Path) -> None:
     (stream,) = streams(["sessions"], "online_retail", None, folder, folder)
     told: list[str] = []
-    found = measure_stream(stream, ["every-window", "every-2nd", "adaptive"], [0], told.append)
+    kept: list[dict[str, Any]] = []
+    policies = ["every-window", "every-2nd", "adaptive"]
+    measure_stream(stream, policies, [0], told.append, kept.append)
+    (found,) = kept
     assert found["windows"] == 21
     updates = {name: entry["updates"] for name, entry in found["policies"].items()}
     assert updates["every-window"] == 21

@@ -243,6 +243,7 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     )
     patch.setattr(promotion, "restore_model", restored)
     patch.setattr(promotion.exports, "write_export", nothing)
+    patch.setattr(promotion.exports, "mend_export", lambda *_: False)
     patch.setattr(promotion.registry, "register", lambda *_: "1")
     patch.setattr(promotion, "publish", nothing)
 

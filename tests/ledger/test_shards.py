@@ -166,3 +166,5 @@ def test_a_worker_that_hangs_ends_once_its_shard_is_taken_over(database_url) -> 
     finally:
         if worker.poll() is None:
             os.kill(worker.pid, signal.SIGKILL)
+        if worker.stdout is not None:
+            worker.stdout.close()
