@@ -141,13 +141,15 @@ LOOP_WARM_UP = "2011-01-10"
 LOOP_WAITING = "2011-02-07"
 LOOP_TEMPLATE = "loop_template"
 """A database of `loop_home`'s server, as it was before any test."""
-LOOP_END = datetime(2011, 2, 21)
+LOOP_NEXT = "2011-02-14"
+LOOP_LAST = "2011-02-21"
+LOOP_END = datetime(2011, 2, 28)
 
 
 @pytest.fixture(scope="session")
 def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The loop on the first weeks of the real file: a champion that knows 2010-11-29 to 2011-01-10,
-    four featured windows that wait for a decision, and 2011-02-14 landed, not validated.
+    four featured windows that wait for a decision, and two more landed, not validated.
 
     The gate's margins are wide: these tests are about the ledger, and early slices are small.
     """

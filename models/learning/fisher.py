@@ -101,7 +101,8 @@ def _compiled(state: ModelState, feed: Feed) -> Callable[..., tuple[dict, dict]]
                 feed.signature,
                 tf.TensorSpec([], tf.int64),
                 tf.TensorSpec([2], tf.int32),
-            ]
+            ],
+            autograph=False,
         )
         def squares(chunk, size, seed):  # type: ignore[no-untyped-def]
             batch = feed.batch(chunk, tf.constant(0, tf.int64), size, seed)

@@ -239,21 +239,19 @@ def _trace_chunk(
             {name: spec(network.tables[name].shape, tf.float32) for name in anchor.fisher},
             spec([None], tf.bool),
             {name: spec([None, *value.shape[1:]], value.dtype) for name, value in settled.items()},
-        ]
+        ],
+        autograph=False,  # rewriting the source of all that is called takes longer than tracing it
     )
     def run_chunk(  # type: ignore[no-untyped-def]
         chunk, edges, old_chunk, old_edges, rate, seed, knobs, keep, tables, fisher, known, settled
     ):
-        total, norms = tf.constant(0.0), tf.constant(0.0)
-
         def regularise(name, rows, gradient):  # type: ignore[no-untyped-def]
             return penalty_gradient(
                 network.tables[name], rows, gradient, knobs[1:4], tables.get(name), fisher.get(name)
             )
 
-        for step in tf.range(tf.size(edges) - 1):
-
-            def differentiate(index, count, step=step):  # type: ignore[no-untyped-def]
+        def one_step(step, total, norms):  # type: ignore[no-untyped-def]
+            def differentiate(index, count):  # type: ignore[no-untyped-def]
                 here = tf.stack([seed[0], seed[1] + step])
                 batch = feed.batch(chunk, edges[step], edges[step + 1], here) | settled
                 mine = network.shard(batch, index, count) if count > 1 else batch
@@ -281,7 +279,7 @@ def _trace_chunk(
                 )
                 return loss, dict(zip(scope.tables, gradients, strict=True))
 
-            def descend(gradients, step=step):  # type: ignore[no-untyped-def]
+            def descend(gradients):  # type: ignore[no-untyped-def]
                 return optimizer.apply(
                     network.tables,
                     gradients,
@@ -292,8 +290,12 @@ def _trace_chunk(
                 )
 
             loss, norm = take_step(current(), differentiate, descend)
-            total += loss
-            norms += norm
+            return step + 1, total + loss, norms + norm
+
+        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
+        _, total, norms = tf.while_loop(
+            lambda step, *_: step < tf.size(edges) - 1, one_step, start
+        )
         return total, norms
 
     # There is one trace: to look for it at each call would take 1 ms.

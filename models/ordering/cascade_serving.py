@@ -27,7 +27,7 @@ from models.ordering.ranker import KNOWN_FEATURE
 from models.ordering.ranker_config import CascadeConfig
 from models.ordering.ranking_feed import LARGEST, MEAN, SCALE
 from models.state import ModelState
-from models.storage.export import Serving, asked_k, best_rows, query_signature
+from models.storage.export import Serving, asked_k, best_rows, endpoint, query_signature
 
 PURCHASES, DAYS, LAST_AGE = (OWN_COLUMNS.index(name) for name in ("purchases", "days", "last_age"))
 
@@ -65,14 +65,12 @@ class CascadeServing(tf.Module):
             spec([None, None, len(OWN_COLUMNS)], tf.float32, "own_values"),
             spec([None, len(TOTAL_COLUMNS)], tf.float32, "own_totals"),
         ]
-        top_k = tf.function(self._top_k, input_signature=[*query, *lists])
+        candidates = spec([None, None], tf.int64, "candidate_rows")
+        top_k = endpoint(self._top_k, [*query, *lists])
         self.endpoints = {
-            "scores": tf.function(
-                self._scores,
-                input_signature=[*query, spec([None, None], tf.int64, "candidate_rows")],
-            ),
+            "scores": endpoint(self._scores, [*query, candidates]),
             "top_k": top_k,
-            "top_k_of_own": tf.function(self._top_k_of_own, input_signature=[*query, *lists, *own]),
+            "top_k_of_own": endpoint(self._top_k_of_own, [*query, *lists, *own]),
             "serving_default": top_k,
         }
 

@@ -23,7 +23,9 @@ or statistics has H = 0 or S = 0: the signatures are the same for every `Retriev
 (`models.retriever`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +47,11 @@ def query_signature(config: Config) -> list[tf.TensorSpec]:
         tf.TensorSpec([None, config.history_length], tf.int64, "history_rows"),
         tf.TensorSpec([None, config.statistics_width], tf.float32, "statistics"),
     ]
+
+
+def endpoint(function: Callable[..., dict[str, tf.Tensor]], inputs: list[tf.TensorSpec]) -> Any:
+    """A signature of a SavedModel, traced as it is written: nothing in it branches on a tensor."""
+    return tf.function(function, input_signature=inputs, autograph=False)
 
 
 class Serving(tf.Module):
@@ -77,12 +84,10 @@ class Serving(tf.Module):
         self.beside = served_with(state)
         spec, query = tf.TensorSpec, query_signature(config)
         lists = [spec([None, None], tf.int64, "exclude_rows"), spec(None, tf.int32, "k")]
-        top_k = tf.function(self._top_k, input_signature=[*query, *lists])
+        candidates = spec([None, None], tf.int64, "candidate_rows")
+        top_k = endpoint(self._top_k, [*query, *lists])
         self.endpoints = {
-            "scores": tf.function(
-                self._scores,
-                input_signature=[*query, spec([None, None], tf.int64, "candidate_rows")],
-            ),
+            "scores": endpoint(self._scores, [*query, candidates]),
             "top_k": top_k,
             "serving_default": top_k,
         }

@@ -27,6 +27,7 @@ from recloop.database.connection import Cursor, redacted, transaction
 from recloop.database.locks import Lock
 from recloop.errors import ServiceAway
 from recloop.features.address import database_of
+from recloop.features.feast_import import import_feast
 from recloop.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def variables(url: str) -> dict[str, str]:
 
 def definitions() -> ModuleType:
     """`feature_repo/definitions.py` as a module. Executed at each call: Feast's objects change."""
+    import_feast()
     path = REPOSITORY / "definitions.py"
     spec = importlib.util.spec_from_file_location("feature_definitions", path)
     assert spec is not None
@@ -133,6 +135,8 @@ def definitions() -> ModuleType:
 
 def _open(url: str) -> FeatureStore:
     import yaml
+
+    import_feast()
     from feast import FeatureStore, RepoConfig
 
     logging.getLogger("feast").setLevel(logging.WARNING)

@@ -7,10 +7,10 @@ import pytest
 from recloop import stages
 from recloop.behavior.accounting import count_lines
 from tests.conftest import LOOP_END
+from tests.conftest import LOOP_NEXT as WEEK
 from tests.end_to_end.conftest import Loop
 
 pytestmark = pytest.mark.airflow
-WEEK = "2011-02-14"
 
 
 def test_a_backfilled_window_goes_through_the_whole_loop(loop: Loop) -> None:

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from recloop import stages
+from recloop.ingestion import ingest_windows
 from recloop.settings import Settings
+from tests.conftest import LOOP_LAST
 from tests.end_to_end.conftest import Loop
 from tests.end_to_end.person import PERSON, submit
 
@@ -29,7 +31,8 @@ def another_week(loop: Loop) -> Iterator[str]:
     """A window that waits, the last of those that do, and nobody who takes it but who is told to."""
     loop.client.pause("incremental_update")
     loop.client.wait_until_idle(["incremental_update"], 300)
-    loop.oldest_waiting()
+    if not stages.undecided(loop.settings):
+        ingest_windows(loop.settings, through=LOOP_LAST)
     yield stages.undecided(loop.settings)[-1]
     loop.client.pause("incremental_update", paused=False)
 
