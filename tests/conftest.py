@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psutil
 import pytest
 
 from recloop.database import embedded
@@ -62,8 +64,17 @@ def server_url() -> Iterator[str]:
         migrate(url)
         yield url
     finally:
-        embedded.stop(home)
-        shutil.rmtree(home, ignore_errors=True)
+        _throw_away(home)
+
+
+def _throw_away(home: Path) -> None:
+    """End the server without its last checkpoint, of hundreds of databases; then delete all."""
+    pid = embedded.running_pid(home)
+    if pid is not None:
+        server = psutil.Process(pid)
+        server.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([server], timeout=30)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _need_not_survive_a_crash(url: str) -> None:
@@ -98,7 +109,7 @@ def copy_database(
                 "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s",
                 (template,),
             )
-            cursor.execute(f'create database "{name}" template "{template}"')
+            cursor.execute(f'create database "{name}" template "{template}" strategy file_copy')
     finally:
         connection.close()
     return embedded.with_database(server_url, name)
@@ -171,6 +182,7 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
     gate.write_text(margins.sub(r"\1 = -1.0", gate.read_text()))
     settings = embedded.resolve(settings)
+    _need_not_survive_a_crash(settings.database_url)
     try:
         ingest_windows(settings, through=LOOP_WARM_UP)
         assert run_update(settings, None)["outcome"] == "promoted"
@@ -179,8 +191,7 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         copy_database(settings.database_url, name=LOOP_TEMPLATE)
         yield settings
     finally:
-        embedded.stop(home)
-        shutil.rmtree(home, ignore_errors=True)
+        _throw_away(home)
 
 
 def _before(lines: Iterable[str], end: datetime) -> Iterator[str]:

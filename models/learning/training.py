@@ -293,9 +293,7 @@ def _trace_chunk(
             return step + 1, total + loss, norms + norm
 
         start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
-        _, total, norms = tf.while_loop(
-            lambda step, *_: step < tf.size(edges) - 1, one_step, start
-        )
+        _, total, norms = tf.while_loop(lambda step, *_: step < tf.size(edges) - 1, one_step, start)
         return total, norms
 
     # There is one trace: to look for it at each call would take 1 ms.

@@ -140,9 +140,7 @@ class SessionRecommender(RetrievalFacade):
         """The query side: int64 [B, H'] item rows to float32 [B, d]. Compiled: many small ops."""
         network = self._state.network
         history = tf.TensorSpec([None, None], tf.int64)
-        query = tf.function(
-            lambda rows: network.query_vectors(rows, rows, rows), autograph=False
-        )
+        query = tf.function(lambda rows: network.query_vectors(rows, rows, rows), autograph=False)
         return compiled(self._state, "query", lambda: query.get_concrete_function(history))
 
     def _bonus(self, queries: Queries, rows: Int64Array) -> tuple[Int64Array, Float32Array]:

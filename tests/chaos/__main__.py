@@ -69,7 +69,10 @@ def one_case(loop: ShopLoop, number: int, kind: str, luck: random.Random) -> Cas
         _wait(lambda: _is_featured(loop, week), WAIT)
     elif kind not in AT_WORK:
         time.sleep(luck.uniform(0.5, 8))
-    kill(loop.settings, kind, luck)
+    try:
+        kill(loop.settings, kind, luck)
+    except TimeoutError as error:
+        case.faults.append(str(error))
     began = time.monotonic()
     if by_hand:
         loop.client.pause("incremental_update", paused=False)

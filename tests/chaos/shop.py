@@ -18,6 +18,7 @@ from recloop.release.recommend import recommend
 from recloop.runtime import airflow_process
 from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
+from tests.behavior.datasets import customised
 from tests.behavior.shop import shop_week, write
 from tests.challenge.shop_life import settings_of
 
@@ -77,7 +78,9 @@ class ShopLoop:
     """The loop of a shop that delivers one week after the other."""
 
     def __init__(self, home: Path) -> None:
-        settings = settings_of("", home)
+        settings = customised(
+            settings_of("", home), "online_retail", home, period={"closed_days": []}
+        )  # that shop's holidays are not this one's
         self.settings = embedded.resolve(settings.model_copy(update={"database_url": ""}))
         self.delivered = 0
         self._next = 0

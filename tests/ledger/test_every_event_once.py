@@ -43,7 +43,7 @@ def homes(tmp_path: Path) -> Iterator[Path]:
 
 
 @settings(
-    max_examples=14,
+    max_examples=5,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
