@@ -29,6 +29,6 @@ def import_feast() -> None:
             typeguard.typechecked = typechecked
 
 
-def _unchanged(target: Any = None, **options: Any) -> Any:
+def _unchanged(target: Any = None, **_options: Any) -> Any:
     """`typechecked`, with or without its parentheses."""
     return _unchanged if target is None else target
