@@ -41,14 +41,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each worker one file after another. `challenge` and `end_to_end` go to one worker, in one
-    piece: they share `loop_home`, the dearest of the fixtures, and one Airflow."""
+    """Give each worker one file after another. What asks for `loop_home`, the dearest of the fixtures,
+    goes to one worker in one piece, with all that needs its Airflow."""
     from xdist.scheduler import LoadFileScheduling
+
+    folder = Path(__file__).parent
+    loops = {
+        str(path.relative_to(folder.parent))
+        for path in folder.rglob("test_*.py")
+        if path.parent.name == "end_to_end" or "prepared: Settings" in path.read_text()
+    }
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "loop" if Path(file).parent.name in ("challenge", "end_to_end") else file
+            return "loop" if file in loops else file
 
     config.option.loadscopereorder = False  # in the order of collection, not by number of tests
     return ByFile(config, log)

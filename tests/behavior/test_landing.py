@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import re
 import zlib
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from recloop.behavior import landing
+from recloop.behavior import landing, records
 from recloop.behavior.accounting import count_lines
 from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.download import file_sha256
@@ -330,10 +331,13 @@ def test_a_file_that_cannot_be_opened_is_told_and_tried_again(
 
 
 def test_a_packed_file_that_is_still_written_is_not_refused(
-    folder_settings: Settings, query: Query
+    folder_settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(records, "CHUNK_LINES", 100)
     assert folder_settings.data is not None
-    packed = gzip.compress(as_text(shop_week(WEEKS[0]) * 300).encode())  # more than one buffer
+    noise = random.Random(1)  # of which so much is left packed that it is more than one buffer
+    lines = [{**line, "Description": noise.randbytes(1500).hex()} for line in shop_week(WEEKS[0])]
+    packed = gzip.compress(as_text(lines).encode())
     path = folder_settings.data / "a.csv.gz"
     path.write_bytes(packed[: len(packed) // 2])
     state = path.stat()
