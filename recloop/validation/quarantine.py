@@ -6,6 +6,7 @@ Belongs here: reading `behavior.quarantine` for messages. Keep out: deciding (se
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
@@ -45,7 +46,7 @@ def quarantined_since(
     remedies |= {rule.name: rule.remedy for rule in row_rules(spec, limits)}
     cursor.execute(
         "select distinct on (q.rule) q.rule, count(*) over (partition by q.rule), "
-        "'line ' || q.line_no || coalesce(' of ' || f.path, '') || ': ' || q.line::text "
+        "'line ' || q.line_no || coalesce(' of ' || f.path, ''), q.line::text "
         "from behavior.quarantine q left join behavior.source_file f using (file_id) "
         "where quarantined_at >= coalesce(%s, '-infinity'::timestamptz) "
         "order by q.rule, q.file_id, q.line_no",
@@ -55,10 +56,10 @@ def quarantined_since(
         Quarantined(
             rule=rule,
             lines=lines,
-            example=_short(example),
+            example=f"{place}: {_short(line)}",
             remedy=remedies.get(rule, "See the line in behavior.quarantine."),
         )
-        for rule, lines, example in sorted(cursor.fetchall(), key=lambda row: (-row[1], row[0]))
+        for rule, lines, place, line in sorted(cursor.fetchall(), key=lambda row: (-row[1], row[0]))
     ]
 
 
@@ -75,5 +76,7 @@ def undated_near(cursor: Cursor, window_key: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in cursor.fetchall()}
 
 
-def _short(text: str, width: int = 700) -> str:
+def _short(line: str, longest: int = 60, width: int = 700) -> str:
+    """A line of JSON without the rest of long values, 309 digits of a number among them."""
+    text = re.sub(rf'([^\s"]{{{longest}}})[^\s"]+', r"\1…", line)
     return text if len(text) <= width else text[: width - 1] + "…"

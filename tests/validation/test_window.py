@@ -277,9 +277,11 @@ def test_what_was_quarantined_is_told_with_rule_line_and_remedy(
     lines = shop_week(WEEKS[0])
     lines[3]["CustomerID"] = ""
     lines[9]["InvoiceDate"] = "1/12/2099 9:00"
+    lines[11]["CustomerID"] = "7" * 300
     source = settings.model_copy(update={"data": write(tmp_path / "one.csv", lines)})
     told = {one["rule"]: one for one in ingest_windows(source)["quarantined"]}
-    assert told.keys() == {"missing_user", "future_timestamp"}
+    assert told.keys() == {"missing_user", "future_timestamp", "malformed_user"}
+    assert "7" * 60 + "…" in told["malformed_user"]["message"]
     assert told["missing_user"]["lines"] == 1
     assert "line 4 of" in told["missing_user"]["message"]
     assert "Check column 'CustomerID'" in told["missing_user"]["message"]
