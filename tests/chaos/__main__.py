@@ -26,7 +26,7 @@ from recloop.errors import RecloopError
 from recloop.home import keep_private
 from tests.chaos.invariants import broken, lost
 from tests.chaos.kills import AT_WORK, VICTIMS, kill
-from tests.chaos.shop import KNOWN, WEEKS, ShopLoop
+from tests.chaos.shop import KNOWN, WEEKS, Asking, ShopLoop
 
 LIMIT = 120.0
 """Seconds in which the loop has to go on, on an idle machine."""
@@ -135,6 +135,21 @@ def _of(function, values: list[float]) -> str:  # type: ignore[no-untyped-def]
     return f"{function(values):.0f}" if values else "–"
 
 
+def write(out: Path, seed: int, minutes: float, asking: Asking, cases: list[Case]) -> None:
+    """The table and all that is known of each case."""
+    found = {
+        "seed": seed,
+        "minutes": minutes,
+        "answers": asking.given,
+        "met no PostgreSQL": asking.away,
+        "failures": asking.failures,
+        "cases": [asdict(case) for case in cases],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "chaos.json").write_text(json.dumps(found, indent=2))
+    (out / "chaos.md").write_text(table(cases) + "\n")
+
+
 def main() -> int:
     """Exit code 0 if the loop went on after every kill, within the limit and without a fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
@@ -168,29 +183,19 @@ def main() -> int:
                 f"decided {case.decided and round(case.decided)} s {case.faults or ''}",
                 flush=True,
             )
+            minutes = round((time.monotonic() - began) / 60, 1)
+            write(given.out, given.seed, minutes, asking, cases)  # whatever comes of the next one
+            shutil.copy(home / "logs" / "supervisor.log", given.out / "supervisor.log")
         asking.stop()
         thread.join(30)
-        found = {
-            "seed": given.seed,
-            "minutes": round((time.monotonic() - began) / 60, 1),
-            "answers": asking.given,
-            "met no PostgreSQL": asking.away,
-            "failures": asking.failures,
-            "cases": [asdict(case) for case in cases],
-        }
-        written = table(cases)
-        given.out.mkdir(parents=True, exist_ok=True)
-        (given.out / "chaos.json").write_text(json.dumps(found, indent=2))
-        (given.out / "chaos.md").write_text(written + "\n")
-        shutil.copy(home / "logs" / "supervisor.log", given.out / "supervisor.log")
     finally:
         if loop is not None:
             loop.stop()
         shutil.rmtree(home, ignore_errors=True)
-    print(written)
+    print(table(cases))
     print(
         f"{asking.given} recommendations, {asking.away} met no PostgreSQL, "
-        f"{len(asking.failures)} failures {asking.failures[:3] or ''}; {found['minutes']} minutes"
+        f"{len(asking.failures)} failures {asking.failures[:3] or ''}; {minutes} minutes"
     )
     slow = [case for case in cases if case.recovered is None or case.recovered > LIMIT]
     for case in slow:
