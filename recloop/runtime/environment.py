@@ -76,7 +76,9 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "LOGGING__BASE_LOG_FOLDER": str(settings.home / "logs" / "airflow"),
         "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
-        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+        # A tenth of a second costs an idle machine 40 % of a core, one second (the default) each
+        # task up to that.
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "86400",  # a GPU queue may be long

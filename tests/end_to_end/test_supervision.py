@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from recloop.errors import RecloopError
+from recloop.features.store import forget_store
 from recloop.runtime import airflow_process, sessions
 from recloop.runtime.components import read_state
 from tests.chaos.kills import kill
@@ -43,6 +44,7 @@ def test_a_killed_idle_executor_and_a_killed_postmaster_do_not_stop_the_loop(loo
     luck = random.Random(7)
     kill(loop.settings, "idle executor", luck)
     kill(loop.settings, "postmaster", luck)
+    forget_store(loop.settings.database_url)  # this process's own connections
     assert wait_for(
         lambda: (
             airflow_process.process_ids(loop.settings).get("scheduler") not in (None, scheduler)

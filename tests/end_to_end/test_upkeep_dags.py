@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from recloop import stages
-from recloop.ingestion import ingest_windows
 from recloop.settings import Settings
 from tests.conftest import LOOP_LAST
 from tests.end_to_end.conftest import Loop
@@ -29,12 +28,15 @@ CLOCKED = ("full_rebuild", "maintain_models", "periodic_update", "shadow_rebuild
 @pytest.fixture
 def another_week(loop: Loop) -> Iterator[str]:
     """A window that waits, the last of those that do, and nobody who takes it but who is told to."""
-    loop.client.pause("incremental_update")
     loop.client.wait_until_idle(["incremental_update"], 300)
     if not stages.undecided(loop.settings):
-        ingest_windows(loop.settings, through=LOOP_LAST)
-    yield stages.undecided(loop.settings)[-1]
-    loop.client.pause("incremental_update", paused=False)
+        stages.validate(LOOP_LAST, loop.settings)  # the file ends with it: nobody else would
+        stages.featurize(LOOP_LAST, loop.settings)
+    loop.client.pause("incremental_update")
+    try:
+        yield stages.undecided(loop.settings)[-1]
+    finally:
+        loop.client.pause("incremental_update", paused=False)
 
 
 @contextmanager
