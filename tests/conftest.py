@@ -29,6 +29,8 @@ hypothesis.settings.load_profile("untimed")
 
 DEAREST = ("challenge", "end_to_end", "validation", "silos")
 """Folders whose files are given out first: what takes long should not begin last."""
+SLOW = ("benchmarks", "challenge", "fuzz", "silos")
+"""Folders that `make check` leaves out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return DEAREST.index(folder) if folder in DEAREST else len(DEAREST)
 
     items.sort(key=place)
+    for item in items:
+        if Path(item.path).parent.name in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.hookimpl(optionalhook=True)

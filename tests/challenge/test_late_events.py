@@ -25,8 +25,6 @@ from tests.challenge import shop_life
 from tests.challenge.shop_life import LATE_WEEKS, late
 from tests.conftest import copy_database
 
-pytestmark = pytest.mark.slow
-
 LATE_PARTS = [f"{week}+1" for week in LATE_WEEKS]
 
 

@@ -19,8 +19,6 @@ from recloop.release.recommend import recommend
 from recloop.settings import PROJECT, Settings
 from recloop.status import read_status
 
-pytestmark = pytest.mark.slow
-
 RUN = "a test"
 
 

@@ -21,8 +21,6 @@ from recloop.update.material import read_assignment, read_material
 from recloop.update.model import restore_model
 from recloop.update.sharding import shard_numbers, shard_of
 
-pytestmark = pytest.mark.slow
-
 FIRST, SECOND = "2011-01-17", "2011-01-24"
 RUN = "a test"
 POLICY = {"policy": "every-window"}

@@ -18,8 +18,6 @@ from recloop.status import read_status
 from recloop.update.model import restore_model
 from tests.conftest import LOOP_WAITING
 
-pytestmark = pytest.mark.slow
-
 RUN = "a test"
 FIRST = "2011-01-17"
 

@@ -18,8 +18,6 @@ from recloop.settings import Settings
 from recloop.status import read_status
 from recloop.update.model import restore_model
 
-pytestmark = pytest.mark.slow
-
 FIRST, SECOND = "2011-01-17", "2011-01-24"
 
 

@@ -18,6 +18,8 @@ from tests.ledger.life import stand_in
 from tests.ledger.oracle import WEEKS
 from tests.ledger.steps import STEPS, Shop, Step
 
+pytestmark = pytest.mark.slow
+
 LIVES = strategies.lists(
     strategies.builds(
         Step,

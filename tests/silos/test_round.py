@@ -24,8 +24,6 @@ from recloop.update.model import restore_model
 from tests.behavior.shop import WEEKS, Line, shop_week, write
 from tests.silos.conftest import NAMES, SECRET, user_of
 
-pytestmark = pytest.mark.slow
-
 Shops = dict[str, Settings]
 Said = Callable[[Path], bytes]
 ITEM_TABLES, DENSE = {"item", "history", "item_bias"}, {"word", "statistics"}

@@ -23,6 +23,8 @@ from recloop.validation.statistics import _compare
 from recloop.validation.thresholds import load_limits
 from tests.behavior.datasets import as_toml
 
+pytestmark = pytest.mark.slow
+
 DAYS = [f"2024-01-{n:02}" for n in range(1, 7)]
 DATASET = {
     "name": "growing",

@@ -19,6 +19,8 @@ from recloop.validation.again import Again, judge_again
 from recloop.validation.window import validate_window
 from tests.behavior.datasets import as_toml
 
+pytestmark = pytest.mark.slow
+
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 DATASET: dict[str, Any] = {

@@ -18,6 +18,8 @@ from tests.validation import poisons
 from tests.validation.conftest import KINDS, Delivery
 from tests.validation.poisons import Poison
 
+pytestmark = pytest.mark.slow
+
 REFUSED: dict[Poison, set[str]] = {
     # 1. half of the item ids shuffled
     poisons.item_ids_shuffled_among_lines: {"changed_text_share"},

@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from recloop.settings import PROJECT, Settings
 from tests.behavior.shop import WEEKS, shop_week, write
+
+pytestmark = pytest.mark.slow
 
 EDITS = {
     "recloop/validation/rows.py": (
