@@ -16,6 +16,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from recloop.features.feast_import import import_feast
+
 log = logging.getLogger(__name__)
 
 GPU_DEVICES = (Path("/dev/nvidia0"), Path("/proc/driver/nvidia"))
@@ -32,6 +34,8 @@ HEAVY = (
     "feast.infra.registry.sql",
     "mlflow",
     "mlflow.tracking",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
     "recloop.stages",
 )
 
@@ -51,6 +55,8 @@ def preload(modules: Sequence[str] = HEAVY) -> dict[str, float]:
     for name in modules:
         started = time.perf_counter()
         try:
+            if name == "feast":
+                import_feast()
             importlib.import_module(name)
         except Exception:
             log.warning("preload: %s could not be imported; its tasks will import it", name)

@@ -213,9 +213,8 @@ def _array(dice: random.Random, arrays: dict[str, np.ndarray]) -> tuple[str, str
     array = arrays[name]
     form = dice.randrange(12)
     if form == 0:
-        arrays[name] = array.astype(
-            dice.choice(("int64", "float64", "complex64", "U8", "bool", ">f8"))
-        )
+        others = ("int64", "float64", "complex64", "U8", "bool", ">f8")
+        arrays[name] = array.astype(dice.choice([kind for kind in others if kind != array.dtype]))
         return f"{name} as {arrays[name].dtype}", "must not"
     if form == 1:
         arrays[name] = array[:-1] if len(array) > 1 else array[None]
