@@ -1,10 +1,10 @@
 """
 ### Wake what waits
 
-When new lines have arrived at the source (a trigger looks every half minute), and every hour as a
-safety net: **ingest** starts `ingest_behavior` for each window with new lines, oldest first;
-**update** starts `incremental_update` if a window waits for a decision and no run is about to take
-it. Needed because events get lost; the ledger and the source do not.
+When new lines have arrived at the source, or an update was killed and left (a trigger looks every
+half minute), and every hour as a safety net: **ingest** starts `ingest_behavior` for each window with
+new lines, oldest first; **update** starts `incremental_update` if a window waits for a decision and
+no run is about to take it. Needed because events get lost; the ledger and the source do not.
 """
 
 from __future__ import annotations

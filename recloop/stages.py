@@ -311,6 +311,13 @@ def arrivals(settings: Settings | None = None) -> list[str]:
     return windows_with_new_lines(settings or current_settings())
 
 
+def abandoned(settings: Settings | None = None) -> list[str]:
+    """Windows whose update lost its holder, a `recloop update` that was killed; cheap as `arrivals`."""
+    settings = settings or current_settings()
+    with transaction(settings.database_url) as cursor:
+        return updates.abandoned(cursor)
+
+
 def roll_back(version: int | None, reason: str, settings: Settings | None = None) -> Json:
     """Make an earlier release champion again (Release); None: the one before."""
     from recloop.release import promotion

@@ -1,4 +1,4 @@
-"""The trigger that fires when new lines of behavior have arrived.
+"""The trigger that fires when new lines of behavior have arrived, or an update lost its holder.
 
 It runs in the triggerer, which also serves all other triggers, so the look at the source happens in
 a thread. It is a wake-up only: which windows to ingest is read again by the run that it starts.
@@ -14,7 +14,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 
 class BehaviorArrival(BaseEventTrigger):
-    """Fires when `stages.arrivals()` names windows that it did not name before.
+    """Fires when `stages` names windows with new lines, or of an abandoned update, that it did not name
+    before.
 
     :param every: seconds between two looks
     """
@@ -45,4 +46,4 @@ class BehaviorArrival(BaseEventTrigger):
 def _look() -> list[str]:
     from recloop import stages
 
-    return list(stages.arrivals())
+    return list(dict.fromkeys([*stages.arrivals(), *stages.abandoned()]))

@@ -104,6 +104,18 @@ def take_over(cursor: Cursor, update_id: int, holder: str) -> Lease:
     return Lease(update_id=update_id, token=_one(cursor)[0], holder=holder)
 
 
+def abandoned(cursor: Cursor) -> list[str]:
+    """Targets of updates that were planned or trained when their holder ceased to renew the lease.
+
+    The next run takes the window over. An evaluated update is none: a person may have to approve it.
+    """
+    cursor.execute(
+        "select target from ledger.update "
+        "where state in ('planned', 'training') and lease_until < now() order by target"
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
 def renew(cursor: Cursor, lease: Lease, seconds: float = LEASE_SECONDS) -> None:
     """Extend the lease.
 

@@ -32,6 +32,21 @@ def test_two_runs_for_one_window_make_one_update(cursor) -> None:
     assert len(updates.all_updates(cursor)) == 1
 
 
+def test_an_update_that_lost_its_holder_is_named_until_another_takes_its_window(cursor) -> None:
+    feature(cursor, 0)
+    made = plan(cursor, 0, "rebuild")
+    updates.begin_update(cursor, made, "a command that is killed")
+    assert updates.abandoned(cursor) == []
+    expire(cursor)
+    assert updates.abandoned(cursor) == [made.target] == releases.undecided(cursor)
+    lease = updates.begin_update(cursor, made, "the next run")
+    assert updates.abandoned(cursor) == []
+    train(cursor, lease, made)
+    judge(cursor, lease, made, passed=True)
+    expire(cursor)
+    assert updates.abandoned(cursor) == [], "a person may have to approve it"
+
+
 def test_two_transactions_at_once_make_one_update(database_url) -> None:
     with transaction(database_url) as cursor:
         feature(cursor, 0)

@@ -45,6 +45,16 @@ def test_keeps_looking_when_the_source_is_away(monkeypatch: pytest.MonkeyPatch) 
     assert fired(monkeypatch, looks, 1) == [{"windows": ["a"]}]
 
 
+def test_a_look_names_new_lines_and_updates_that_lost_their_holder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from recloop import stages
+
+    monkeypatch.setattr(stages, "arrivals", lambda: ["a", "b"])
+    monkeypatch.setattr(stages, "abandoned", lambda: ["b", "c"])
+    assert arrival._look() == ["a", "b", "c"]
+
+
 def test_can_be_rebuilt_in_the_triggerer() -> None:
     from airflow.sdk.module_loading import import_string
 
