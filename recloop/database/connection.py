@@ -1,8 +1,9 @@
 """Connections and transactions on the recloop database, through psycopg2.
 
-One transaction per call, UTC in every session. An unreachable server is always `ServiceAway`, so
-that callers can tell it from bad data; one that recovers from a crash is waited for. No message holds
-a password.
+One transaction per call, UTC in every session. A process keeps the connection of its last transaction
+for the next one: making one costs the server more than most transactions do. An unreachable server is
+always `ServiceAway`, so that callers can tell it from bad data; one that recovers from a crash is
+waited for. No message holds a password.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,19 +126,62 @@ def _names_a_secret(parameter: str) -> bool:
 @contextmanager
 def transaction(url: str) -> Iterator[Cursor]:
     """A cursor in one transaction: committed when the block ends, rolled back when it raises."""
-    connection = connect(url)
+    connection = _kept.take(url) or connect(url)
     try:
         with connection, connection.cursor() as cursor:
             yield cursor
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        if connection.closed:
+    except BaseException as error:
+        lost = connection.closed
+        connection.close()
+        if lost and isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
             raise ServiceAway(
                 f"the connection to {redacted(url)} was lost: "
                 f"{told_safely(error, url)}. The transaction was rolled back; run it again."
             ) from error
         raise
-    finally:
-        connection.close()
+    _kept.put_back(url, connection)
+
+
+class _Kept:
+    """One idle connection a process, whatever its number of threads: what is put back beside it is
+    closed. A child that was forked starts with none; psycopg2 leaves its parent's socket alone."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start with none, in a child whose parent may hold the lock."""
+        self._lock = threading.Lock()
+        self._idle: tuple[str, Connection] | None = None
+
+    def take(self, url: str) -> Connection | None:
+        """The idle connection, if it is one to `url` and its server still answers; it is as new."""
+        with self._lock:
+            if self._idle is None or self._idle[0] != url:
+                return None
+            (_, connection), self._idle = self._idle, None
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("discard all")
+            connection.autocommit = False
+        except psycopg2.Error:  # the server was restarted, or ended the session
+            connection.close()
+            return None
+        return connection
+
+    def put_back(self, url: str, connection: Connection) -> None:
+        """Keep a connection without a transaction; one to another database makes room for it."""
+        with self._lock:
+            if self._idle is None or self._idle[0] != url:
+                before, self._idle = self._idle, (url, connection)
+                connection = before[1] if before else None
+        if connection is not None:
+            connection.close()
+
+
+_kept = _Kept()
+os.register_at_fork(after_in_child=_kept.forget)
 
 
 def copy_rows(

@@ -17,7 +17,7 @@ from recloop.database.locks import Lock
 from recloop.errors import BadInput, LeaseLost, LedgerConflict, PlanOutdated, UpdateInProgress
 from recloop.ledger import parts
 
-LEASE_SECONDS = 90
+LEASE_SECONDS = 60
 APPROVAL_SECONDS = 7 * 24 * 3600
 LIVE = ("planned", "training", "evaluated")
 REBUILD_IN_VAIN = """

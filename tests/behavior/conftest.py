@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 
+from recloop.database import connection
 from recloop.database.connection import transaction
 from recloop.settings import Settings
 from tests.behavior.datasets import customised
@@ -45,14 +45,14 @@ def folder_settings(settings: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry for each connection that is opened from now on."""
-    opened: list[str] = []
-    connect = psycopg2.connect
+def transactions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each transaction that is begun from now on."""
+    begun: list[str] = []
+    take = connection._kept.take
 
-    def counted(*given: Any, **options: Any) -> Any:
-        opened.append(str(given or options))
-        return connect(*given, **options)
+    def counted(url: str) -> Any:
+        begun.append(url)
+        return take(url)
 
-    monkeypatch.setattr(psycopg2, "connect", counted)
-    return opened
+    monkeypatch.setattr(connection._kept, "take", counted)
+    return begun

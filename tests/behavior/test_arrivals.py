@@ -106,17 +106,17 @@ def test_lines_that_do_not_add_up_are_a_crashed_check(folder_settings: Settings)
         count_lines(folder_settings)
 
 
-def test_a_look_costs_two_connections_and_no_file_however_many_are_known(
-    folder_settings: Settings, connections: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_look_costs_two_transactions_and_no_file_however_many_are_known(
+    folder_settings: Settings, transactions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for week in WEEKS:
         arrive(folder_settings, week)
     land(folder_settings)
-    connections.clear()
+    transactions.clear()
     for name in ("read_file", "file_sha256"):
         monkeypatch.setattr(arrivals, name, lambda *_: pytest.fail("a known file was opened"))
     assert windows_with_new_lines(folder_settings) == WEEKS  # landed, and not judged yet
-    assert len(connections) == 2
+    assert len(transactions) == 2
 
 
 def test_a_file_that_waits_is_read_by_one_look_only(

@@ -374,13 +374,13 @@ def test_files_that_are_not_called_as_wanted_are_told(
     assert "the 1 there are such as shop.csv.zip" in caplog.text
 
 
-def test_landing_costs_one_connection_however_many_files_are_known(
-    folder_settings: Settings, connections: list[str]
+def test_landing_costs_one_transaction_however_many_files_are_known(
+    folder_settings: Settings, transactions: list[str]
 ) -> None:
     assert folder_settings.data is not None
     for number, week in enumerate(WEEKS):
         write(folder_settings.data / f"{number}.csv", shop_week(week))
     land(folder_settings)
-    connections.clear()
+    transactions.clear()
     assert land(folder_settings).lines == 0
-    assert len(connections) == 1
+    assert len(transactions) == 1

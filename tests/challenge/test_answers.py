@@ -135,27 +135,28 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    ("damage", "where"),
-    [
-        (Path.unlink, "saved_model.pb"),
-        (flip, "variables/variables.data-00000-of-00001"),
-        (shutil.rmtree, "assets.extra"),
-        (shutil.rmtree, "."),
-    ],
-)
+DAMAGES: list[tuple[Callable[[Path], None], str]] = [
+    (Path.unlink, "saved_model.pb"),
+    (flip, "variables/variables.data-00000-of-00001"),
+    (shutil.rmtree, "assets.extra"),
+    (shutil.rmtree, "."),
+]
+
+
 def test_a_damaged_export_is_told_in_one_sentence_and_written_anew_by_the_remedy(
-    mine: Settings, damage: Callable[[Path], None], where: str
+    mine: Settings,
 ) -> None:
     before = recommend(mine, "nobody ever saw me", 5)
-    promotion_uri = Path(releases_uri(mine))
-    moved = promotion_uri.rename(promotion_uri.with_name("moved"))  # past the cache of `recommend`
-    with transaction(mine.database_url) as cursor:
-        cursor.execute("update ledger.release set uri = %s", (str(moved),))
-    damage(moved / "saved_model" / where)
-    with pytest.raises(ReleaseDamaged) as told:
-        recommend(mine, "nobody ever saw me", 5)
-    assert "`recloop publish --release 1` writes it anew" in str(told.value)
+    whole = Path(releases_uri(mine))
+    for number, (damage, where) in enumerate(DAMAGES):
+        # A folder of its own for each: `recommend` keeps what it read from one.
+        damaged = shutil.copytree(whole, whole.with_name(f"damaged-{number}"))
+        with transaction(mine.database_url) as cursor:
+            cursor.execute("update ledger.release set uri = %s", (str(damaged),))
+        damage(damaged / "saved_model" / where)
+        with pytest.raises(ReleaseDamaged) as told:
+            recommend(mine, "nobody ever saw me", 5)
+        assert "`recloop publish --release 1` writes it anew" in str(told.value)
     assert stages.publish(1, mine)["mended"]
     assert recommend(mine, "nobody ever saw me", 5) == before
     assert not stages.publish(None, mine)["mended"]
