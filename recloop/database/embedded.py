@@ -15,6 +15,7 @@ from pathlib import Path
 from subprocess import CalledProcessError, Popen
 from urllib.parse import quote
 
+import psutil
 import psycopg2
 
 from recloop.database import postgres_process
@@ -145,6 +146,23 @@ def stop(home: Path) -> bool:
         if pid is not None:
             postgres_process.end(pid)
     return pid is not None
+
+
+def takes_up_connections(home: Path) -> bool:
+    """Whether the home's server heeds a new connection, be it to refuse it; a server that hangs lets it
+    wait. Costs ten seconds then."""
+    try:
+        connect(with_database(address(home), "postgres"), patience=0).close()
+    except ServiceAway as error:
+        return "timeout expired" not in str(error)
+    return True
+
+
+def kill(pid: int) -> None:
+    """End a server that hangs. It recovers from that as from a crash."""
+    server = psutil.Process(pid)
+    server.kill()
+    server.wait(10)
 
 
 def end_idle_transactions(url: str, after: str = "60s") -> None:

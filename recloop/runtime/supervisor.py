@@ -43,6 +43,8 @@ EVERY = 3.0
 """Seconds between two looks."""
 ASK_EVERY = 4
 """Looks between two questions to the api-server, whose answer costs it more than a look does."""
+HANGS_AFTER = 2
+"""Connections one after the other that PostgreSQL leaves waiting for ten seconds before it is ended."""
 PATIENCE: Mapping[Kind, float] = {"dead": 0.0, "hangs": 15.0, "silent": 45.0, "stuck": 6.0}
 """Seconds for which a complaint has to stand. A machine that slept wakes up with old heartbeats."""
 FIRST_DELAY = 5.0
@@ -98,15 +100,14 @@ class Watchman:
         self._idle: tuple[int, frozenset[int]] = (0, frozenset())
         self._lost_idle = 0
         self._looks = 0
+        self._unheard = 0
         self._silence = ""
         self._said = ""
 
     def round(self, state: State) -> None:
         """One look, and what follows from it. The caller holds the home's lock."""
-        if self._embedded and embedded.running_pid(self._settings.home) is None:
-            _say("PostgreSQL does not run; starting it")
-            embedded.ensure_running(self._settings.home)
-            _say("PostgreSQL answers")
+        if self._embedded:
+            self._see_to_postgres()
         complaints = self._complaints(state)
         self._tell(complaints)
         due = self._patience.due(complaints, time.monotonic())
@@ -119,6 +120,26 @@ class Watchman:
             self._patience.started(complaint.component, time.monotonic())
             if complaint.component == "scheduler":
                 self._idle, self._lost_idle = (0, frozenset()), 0
+
+    def _see_to_postgres(self) -> None:
+        """Start the embedded server if it does not run, after ending one that hangs: it takes up no
+        connection, while those that it took up before go on as if all were well."""
+        home = self._settings.home
+        pid = embedded.running_pid(home)
+        if pid is not None and (self._unheard or self._looks % ASK_EVERY == 0):
+            if embedded.takes_up_connections(home):
+                self._unheard = 0
+            else:
+                self._unheard += 1
+                _say("PostgreSQL takes up no connection")
+            if self._unheard == HANGS_AFTER:
+                _say("PostgreSQL hangs; ending it")
+                embedded.kill(pid)
+                self._unheard, pid = 0, None
+        if pid is None:
+            _say("PostgreSQL does not run; starting it")
+            embedded.ensure_running(home)
+            _say("PostgreSQL answers")
 
     def _complaints(self, state: State) -> list[Complaint]:
         self._count_lost(state)

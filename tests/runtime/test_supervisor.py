@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from recloop.database import embedded
+from recloop.database.connection import transaction
 from recloop.runtime import sessions, supervisor
 from recloop.runtime.components import read_state, write_state
 from recloop.runtime.health import Complaint
@@ -103,6 +106,31 @@ def wait_for(condition: Any, seconds: float = 20) -> Any:
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def test_a_postgres_that_hangs_is_ended_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped postmaster takes up no connection, and a connection that it took up before works."""
+    url = embedded.ensure_running(tmp_path)
+    hung = embedded.running_pid(tmp_path)
+    assert hung is not None
+    watchman = Watchman(Settings(home=tmp_path))
+    monkeypatch.setattr(watchman, "_complaints", lambda _: [])
+    state: Any = {"port": 0, "processes": {}}
+    try:
+        watchman.round(state)
+        assert embedded.running_pid(tmp_path) == hung
+        with transaction(url) as cursor:
+            os.kill(hung, signal.SIGSTOP)
+            cursor.execute("select 1")
+        watchman.round(state)
+        watchman.round(state)
+        assert embedded.running_pid(tmp_path) not in (None, hung)
+        with transaction(url) as cursor:
+            cursor.execute("select 1")
+    finally:
+        embedded.stop(tmp_path)
 
 
 def test_guardian_and_watchman_replace_each_other_and_stop_when_told(settings: Settings) -> None:
