@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import signal
 import subprocess
@@ -93,7 +92,8 @@ def _throw_away(home: Path) -> None:
 
 def _need_not_survive_a_crash(url: str) -> None:
     """Let the server not wait for the disk: a commit of a test's server need not outlive the machine,
-    and its last checkpoint has thousands of files to write."""
+    and its last checkpoint has thousands of files to write. Nor is it vacuumed: its launcher would
+    visit hundreds of databases by turns, each with a new process."""
     import psycopg2
 
     connection = psycopg2.connect(url.replace("postgresql+psycopg2", "postgresql", 1))
@@ -101,6 +101,7 @@ def _need_not_survive_a_crash(url: str) -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("alter system set fsync = off")
+            cursor.execute("alter system set autovacuum = off")
             cursor.execute("select pg_reload_conf()")
     finally:
         connection.close()
@@ -173,7 +174,7 @@ LOOP_END = datetime(2011, 2, 28)
 
 @pytest.fixture(scope="session")
 def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """The loop on half of the real file's first weeks: a champion that knows 2010-11-29 to 2011-01-10,
+    """The loop on the first weeks of the real file: a champion that knows 2010-11-29 to 2011-01-10,
     four featured windows that wait for a decision, and two more landed, not validated.
 
     The gate's margins are wide: these tests are about the ledger, and early slices are small.
@@ -190,7 +191,7 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         retail_csv.open(encoding="cp1252", newline="") as source,
         data.open("w", encoding="cp1252", newline="") as slice_of_it,
     ):
-        csv.writer(slice_of_it).writerows(_of_every_second_customer(source, LOOP_END))
+        slice_of_it.writelines(_before(source, LOOP_END))
     settings = customised(Settings(home=home, data=data), "online_retail", folder)
     gate = settings.config / "gate.toml"
     margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
@@ -208,14 +209,10 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         _throw_away(home)
 
 
-def _of_every_second_customer(lines: Iterable[str], end: datetime) -> Iterator[list[str]]:
-    """The header and the lines of invoices before `end`, which are in order of time: whole customers,
-    and of what was sold to nobody known, every second invoice."""
-    rows = csv.reader(lines)
-    yield next(rows)
-    for row in rows:
-        invoice, when, customer = row[0], row[4], row[6]
-        if datetime.strptime(when, "%m/%d/%Y %H:%M") >= end:
+def _before(lines: Iterable[str], end: datetime) -> Iterator[str]:
+    """The header and the lines of invoices before `end`; the file is in order of time."""
+    for number, line in enumerate(lines):
+        when = re.search(r",(\d+/\d+/\d{4}) \d+:\d\d,", line)
+        if number and when and datetime.strptime(when[1], "%m/%d/%Y") >= end:
             return
-        if int(re.sub(r"\D", "", customer or invoice)) % 2 == 0:
-            yield row
+        yield line

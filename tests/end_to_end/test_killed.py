@@ -14,19 +14,28 @@ from tests.end_to_end.conftest import Loop, kill
 pytestmark = pytest.mark.airflow
 
 
-def test_killed_training_task_is_taken_over(loop: Loop, asking: Callable[[], Any]) -> None:
+def test_a_killed_training_task_is_taken_over_and_a_second_trigger_finds_nothing_left(
+    loop: Loop, asking: Callable[[], Any]
+) -> None:
     window = loop.oldest_waiting()
     with asking() as answers:
-        run_id = loop.start_update({"plan": "increment", "window": window})
-        pid = loop.wait_for_training(run_id)
+        runs = [loop.start_update({"plan": "increment", "window": window}) for _ in range(2)]
+        pid = loop.wait_for_training(runs[0])
         assert any("airflow" in part for part in psutil.Process(pid).cmdline()), "not a task"
         kill(pid)
-        loop.finish(run_id)
-    tries = {t["task_id"]: t["try_number"] for t in loop.client.tasks("incremental_update", run_id)}
+        loop.finish(runs[0])
+    tasks = loop.client.tasks("incremental_update", runs[0])
+    tries = {task["task_id"]: task["try_number"] for task in tasks}
     assert (tries["plan"], tries["train"], tries["evaluate"]) == (1, 2, 1)
-    loop.assert_trained_once(window)
     assert answers.failures == []
     assert answers.given > 3
+
+    assert loop.client.wait_for_run("incremental_update", runs[1], 240) == "failed"
+    late = loop.client.task_states("incremental_update", runs[1])
+    assert (late["plan"], late["train"]) == ("failed", "upstream_failed"), (
+        "it says that nothing is left"
+    )
+    loop.assert_trained_once(window)
 
 
 def test_killed_scheduler_goes_on_where_it_was(loop: Loop, asking: Callable[[], Any]) -> None:
@@ -41,15 +50,3 @@ def test_killed_scheduler_goes_on_where_it_was(loop: Loop, asking: Callable[[], 
     loop.assert_trained_once(window)
     assert answers.failures == []
     assert answers.given > 3
-
-
-def test_two_triggers_for_one_window_make_one_update(loop: Loop) -> None:
-    window = loop.oldest_waiting()
-    runs = [loop.start_update({"plan": "increment", "window": window}) for _ in range(2)]
-    assert loop.finish(runs[0])["train"] == "success"
-    assert loop.client.wait_for_run("incremental_update", runs[1], 240) == "failed"
-    late = loop.client.task_states("incremental_update", runs[1])
-    assert (late["plan"], late["train"]) == ("failed", "upstream_failed"), (
-        "it says that nothing is left"
-    )
-    loop.assert_trained_once(window)

@@ -24,10 +24,10 @@ BOUND = 20
 
 
 @pytest.fixture(autouse=True)
-def four_workers(loop: Loop) -> Iterator[None]:
-    """As if there were four GPUs."""
+def three_workers(loop: Loop) -> Iterator[None]:
+    """As if there were three GPUs."""
     pool = f"/api/v2/pools/{loop.settings.gpu_pool}"
-    body = {"name": loop.settings.gpu_pool, "slots": 4, "include_deferred": False}
+    body = {"name": loop.settings.gpu_pool, "slots": 3, "include_deferred": False}
     loop.client._send("PATCH", pool, body)
     yield
     loop.client._send("PATCH", pool, body | {"slots": 1})
@@ -44,25 +44,25 @@ def shards_of(loop: Loop, run_id: str) -> list[dict[str, Any]]:
     return sorted(mapped, key=lambda task: int(task["map_index"]))
 
 
-def test_four_mapped_shards_make_the_model_that_one_process_makes(loop: Loop) -> None:
+def test_mapped_shards_make_the_model_that_one_process_makes(loop: Loop) -> None:
     window = loop.oldest_waiting()
     parent = loop.champion()
-    options = {"policy": "every-window", "shards": 4}
+    options = {"policy": "every-window", "shards": 3}
     here = run_update(loop.settings, window, "increment", options)
     assert here["outcome"] == "promoted", here["gate"]
     stages.roll_back(parent, "to learn it on workers", loop.settings)
 
-    run_id = loop.start_update({"plan": "increment", "window": window, "shards": 4})
+    run_id = loop.start_update({"plan": "increment", "window": window, "shards": 3})
     states = loop.finish(run_id)
     assert (states["train"], states["split"], states["merge"]) == ("skipped", "success", "success")
     assert (states["evaluate"], states["promote"]) == ("success", "success")
     mapped = shards_of(loop, run_id)
-    assert [task["map_index"] for task in mapped] == [0, 1, 2, 3]
-    assert [task["state"] for task in mapped] == ["success"] * 4
-    assert len({task["pid"] for task in mapped}) == 4, "each has a process of its own"
-    assert [task["pool"] for task in mapped] == [loop.settings.gpu_pool] * 4
-    reported = "select state from ledger.shard order by update_id desc, number limit 4"
-    assert loop.rows(reported) == [("reported",)] * 4
+    assert [task["map_index"] for task in mapped] == [0, 1, 2]
+    assert [task["state"] for task in mapped] == ["success"] * 3
+    assert len({task["pid"] for task in mapped}) == 3, "each has a process of its own"
+    assert [task["pool"] for task in mapped] == [loop.settings.gpu_pool] * 3
+    reported = "select state from ledger.shard order by update_id desc, number limit 3"
+    assert loop.rows(reported) == [("reported",)] * 3
 
     assert loop.champion() > here["release"]["version"]
     ours, theirs = trained(loop, loop.champion()), trained(loop, here["release"]["version"])
@@ -73,7 +73,7 @@ def test_four_mapped_shards_make_the_model_that_one_process_makes(loop: Loop) ->
 def test_a_hung_and_a_killed_shard_delay_nothing_beyond_the_bound(loop: Loop) -> None:
     window = loop.oldest_waiting()
     before = loop.champion()
-    conf = {"plan": "increment", "window": window, "strategy": {"shards": 4, "shard_wait": BOUND}}
+    conf = {"plan": "increment", "window": window, "strategy": {"shards": 3, "shard_wait": BOUND}}
     run_id = loop.start_update(conf)
 
     def running() -> dict[int, int] | bool:
