@@ -3,8 +3,9 @@
 
 When new lines have arrived at the source, or an update was killed and left (a trigger looks every
 half minute), and every hour as a safety net: **ingest** starts `ingest_behavior` for each window with
-new lines, oldest first; **update** starts `incremental_update` if a window waits for a decision and
-no run is about to take it. Needed because events get lost; the ledger and the source do not.
+new lines, or with lines that a mended setting takes out of the quarantine, oldest first; **update**
+starts `incremental_update` if a window waits for a decision and no run is about to take it. Needed
+because events get lost; the ledger and the source do not.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ with DAG(
     def look() -> list[dict[str, Any]]:
         from recloop import stages
 
+        stages.judge_again()
         return wake_up_calls(stages.arrivals())
 
     ingest = TriggerDagRunOperator.partial(

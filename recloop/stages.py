@@ -56,20 +56,24 @@ def read(
     """Read what is new in the source, and judge again what today's settings judge otherwise."""
     from recloop.behavior.dataset import load_dataset
     from recloop.behavior.landing import land as read_source
-    from recloop.validation.again import judge_again
-
-    def mended() -> Again:
-        found = judge_again(settings, datetime.now(UTC))
-        if found.lines:
-            log.info("%s quarantined lines are judged again by today's settings", found.lines)
-        for sentence in found.stuck:
-            log.info("%s", sentence)
-        return found
 
     if load_dataset(settings).source.kind == "table":  # it forgets, and the source is read again
-        again = mended()
+        again = judge_again(settings)
         return read_source(settings, window, progress), again
-    return read_source(settings, window, progress), mended()
+    return read_source(settings, window, progress), judge_again(settings)
+
+
+def judge_again(settings: Settings | None = None) -> Again:
+    """Let quarantined lines wait again that today's settings, or the clock, judge otherwise: `arrivals`
+    then names their windows."""
+    from recloop.validation import again
+
+    found = again.judge_again(settings or current_settings(), datetime.now(UTC))
+    if found.lines:
+        log.info("%s quarantined lines are judged again by today's settings", found.lines)
+    for sentence in found.stuck:
+        log.info("%s", sentence)
+    return found
 
 
 def validate(window: str, settings: Settings | None = None, word: Acceptance | None = None) -> Json:

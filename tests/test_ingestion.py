@@ -15,6 +15,8 @@ from recloop.ledger import parts
 from recloop.settings import Settings
 from tests.behavior.shop import WEEKS, shop_week, write
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_damaged_training_set_is_built_anew_by_the_command_that_the_message_names(
     settings: Settings, tmp_path: Path

@@ -25,6 +25,8 @@ from tests.features.oracle import (
     store_items,
 )
 
+pytestmark = pytest.mark.slow
+
 USERS = list(range(1, 7))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from recloop.contracts import TrainingSet
 from recloop.database.connection import transaction
@@ -29,6 +30,8 @@ from tests.features.oracle import (
     store_events,
     store_items,
 )
+
+pytestmark = pytest.mark.slow
 
 STATISTICS = ("purchases_7d", "purchases_28d", "spend_28d", "distinct_items_28d", "cancels_28d")
 OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")

@@ -17,6 +17,8 @@ from models.retrieval.recommender import Recommender
 from tests.models.conftest import World
 from tests.models.tiny_cascade import RANKER, TOWERS, loyal, new_model, queries_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def queries(world: World) -> Queries:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from models.factors import rating_memory
 from models.factors.factorisation_config import FactorisationConfig
@@ -14,6 +15,8 @@ from models.ordering import ranking_memory
 from models.ordering.ranker_config import RankerConfig
 from models.ordering.ranking_feed import RankingExamples
 from models.ordering.ranking_recommender import RankingRecommender
+
+pytestmark = pytest.mark.slow
 
 
 def remembering(recipe: Recipe, **settings) -> Recipe:

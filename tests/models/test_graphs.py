@@ -14,6 +14,8 @@ from models.retrieval.two_tower import TwoTower
 from models.state import ModelState
 from tests.models.contract import FAMILIES, RECIPE, WORLD
 
+pytestmark = pytest.mark.slow
+
 TOWERS = FAMILIES["two_tower"]()
 
 

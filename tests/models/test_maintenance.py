@@ -15,6 +15,8 @@ from models.upkeep.packed import packing_of, served_bytes
 from models.upkeep.student import principal_axes, student_of, teach
 from tests.models.tiny_cascade import TOWERS, loyal, queries_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_principal_axes_by_hand() -> None:
     # Rows along (3, 4) and, shorter, along (-4, 3): the first axis is (3, 4) / 5.

@@ -10,6 +10,8 @@ from models.learning.training import fit
 from models.retrieval.recommender import Recommender
 from tests.models.tiny import TinyFeed, tiny_state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=("adagrad", "adam", "momentum", "rmsprop", "sgd"))
 def kind(request) -> str:

@@ -15,6 +15,8 @@ from models.learning.rehearsal import past_of
 from models.retrieval import interaction_memory
 from models.retrieval.recommender import Recommender
 
+pytestmark = pytest.mark.slow
+
 
 def remembering(recipe: Recipe, **settings) -> Recipe:
     settings = {"replay": "uniform", "replay_share": 0.5, "memory_size": 60, **settings}

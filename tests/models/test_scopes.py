@@ -14,6 +14,8 @@ from models.state import ModelState
 from tests.models.conftest import CONFIG
 from tests.models.tiny import ITEMS, USERS, TinyFeed, tiny_state
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"users": USERS + 1, "items": ITEMS + 1}
 RECIPE = Recipe(epochs=2, learning_rate=0.05, batch_size=2)
 

@@ -12,6 +12,8 @@ from models.sequential.sessions import queries_of
 from models.storage.served import Served
 from tests.models.tiny_sessions import CONFIG, RECIPE, WORLD, grown, sessions, trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> SessionRecommender:

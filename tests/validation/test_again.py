@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from recloop import stages
 from recloop.behavior.accounting import count_lines
 from recloop.behavior.landing import land
 from recloop.database.connection import transaction
@@ -168,6 +169,16 @@ def test_what_a_setting_had_quarantined_comes_back_and_is_told(shop: Shop, what:
     assert shop.ingest() == (Again(broken), broken)
     assert (shop.events(), shop.quarantined()) == (80, {})
     assert shop.ingest() == (Again(), 0)
+
+
+def test_the_look_of_every_hour_finds_what_was_mended(shop: Shop) -> None:
+    shop.declare(rules={"user_pattern": "^u[0-3]$"})
+    shop.deliver("a.csv", lines())
+    shop.ingest()
+    shop.declare()
+    assert stages.arrivals(shop.settings) == []
+    assert stages.judge_again(shop.settings) == Again(24)
+    assert stages.arrivals(shop.settings) == ["2024-01-01", "2024-01-02"]
 
 
 def test_a_rule_that_still_catches_a_line_keeps_it_under_its_own_name(shop: Shop) -> None:

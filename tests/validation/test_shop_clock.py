@@ -17,6 +17,8 @@ from recloop.validation.window import validate_window
 from recloop.windows import WindowCalendar
 from tests.validation.test_window import rows
 
+pytestmark = pytest.mark.slow
+
 TOML = """
 name = "made_up"
 [source]

@@ -22,6 +22,8 @@ from recloop.validation.window import validate_window
 from tests.behavior.datasets import customised
 from tests.behavior.shop import WEEKS, Line, shop_week, write
 
+pytestmark = pytest.mark.slow
+
 FIRST = WEEKS[0]
 
 
