@@ -80,7 +80,8 @@ def _csv(dice: random.Random, lines: list[world.Line], days: int) -> Made:
     order = list(world.COLUMNS)
     if header and dice.random() < 0.3:
         dice.shuffle(order)
-    quoting = dice.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    bare = any("\r" in value for line in lines for value in line.values())  # else never quoted
+    quoting = csv.QUOTE_ALL if bare else dice.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator=end, quoting=quoting)
     if header:
