@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 import subprocess
@@ -23,6 +24,9 @@ from recloop.home import keep_private
 from recloop.settings import PROJECT, Settings
 
 keep_private()  # as in every process of the product
+# The libraries' millions of objects live as long as the process. To look through them for garbage as
+# often as Python does by itself is a twentieth of the tests' time.
+gc.set_threshold(100_000, 50, 100)
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

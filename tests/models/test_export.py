@@ -10,6 +10,8 @@ from models.backend import tf
 from models.ids.vocabulary import Vocabulary
 from models.retrieval.recommender import Recommender
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

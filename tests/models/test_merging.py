@@ -14,6 +14,8 @@ from models.state import ModelState
 from models.storage import checkpoint
 from tests.models.tiny import ITEMS, USERS, TinyFeed, tiny_state
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = [(1, 2, 3, 1.0), (2, 1, 4, 0.0), (1, 1, 2, 1.0), (3, 5, 1, 0.5)]
 RECIPE = Recipe(epochs=2, learning_rate=0.1, batch_size=2, seed=5)
 

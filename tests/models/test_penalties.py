@@ -13,6 +13,8 @@ from models.learning.recipes import Recipe
 from models.learning.training import Past, fit
 from tests.models.tiny import ITEMS, USERS, WIDTH, TinyFeed, tiny_state
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(epochs=1, learning_rate=0.1, batch_size=2, optimizer="sgd")
 
 # Two rows that a step touches, their champion and their Fisher information.

@@ -21,6 +21,8 @@ from tests.models.tiny_sessions import (
     vectors,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model() -> SessionRecommender:
