@@ -74,12 +74,20 @@ def start(
         if anew:
             _stop(settings)  # whatever a crash left behind
             state = {**read_state(settings), "port": _choose_port(port, state["port"])}
-        try:
-            return _start(settings, state, timeout)
-        except BaseException:
-            if anew:
-                _stop(settings)
-            raise
+        while True:
+            try:
+                return _start(settings, state, timeout)
+            except BaseException as error:
+                if anew:
+                    _stop(settings)
+                if not anew or port or not isinstance(error, _PortTaken):
+                    raise
+                # Another `up` took the port between our look and our start.
+                state = {**read_state(settings), "port": free_port()}
+
+
+class _PortTaken(ServiceAway):
+    """Somebody else listens where the api-server was to."""
 
 
 def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
@@ -247,7 +255,7 @@ def _wait_until_healthy(
     while True:
         for name, record in state["processes"].items():
             if not sessions.alive(record):
-                raise ServiceAway(_ended(settings, name))
+                raise _ended(settings, name)
         try:
             wrong = [str(c) for c in _look(state, database) if c.component != SUPERVISOR]
             if not wrong:
@@ -266,10 +274,13 @@ def _wait_until_healthy(
         time.sleep(0.5)
 
 
-def _ended(settings: Settings, name: str) -> str:
+def _ended(settings: Settings, name: str) -> ServiceAway:
     path = log_file(settings, name)
     lines = path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
-    return f"Airflow's {name} ended while starting; the end of {path}:\n" + "\n".join(lines)
+    if any("address already in use" in line for line in lines):
+        return _PortTaken("the port is taken by another program; give another with --port.")
+    said = "\n".join(lines)
+    return ServiceAway(f"Airflow's {name} ended while starting; the end of {path}:\n{said}")
 
 
 def _choose_port(wanted: int | None, last: int | None) -> int:
