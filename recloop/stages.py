@@ -65,7 +65,12 @@ def read(
 
 def judge_again(settings: Settings | None = None) -> Again:
     """Let quarantined lines wait again that today's settings, or the clock, judge otherwise: `arrivals`
-    then names their windows."""
+    then names their windows.
+
+    Raises:
+        BadInput: the dataset file cannot be used.
+        ServiceAway: the database cannot be reached.
+    """
     from recloop.validation import again
 
     found = again.judge_again(settings or current_settings(), datetime.now(UTC))

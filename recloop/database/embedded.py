@@ -15,7 +15,6 @@ from pathlib import Path
 from subprocess import CalledProcessError, Popen
 from urllib.parse import quote
 
-import psutil
 import psycopg2
 
 from recloop.database import postgres_process
@@ -156,13 +155,6 @@ def takes_up_connections(home: Path) -> bool:
     except ServiceAway as error:
         return "timeout expired" not in str(error)
     return True
-
-
-def kill(pid: int) -> None:
-    """End a server that hangs. It recovers from that as from a crash."""
-    server = psutil.Process(pid)
-    server.kill()
-    server.wait(10)
 
 
 def end_idle_transactions(url: str, after: str = "60s") -> None:

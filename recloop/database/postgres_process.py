@@ -152,6 +152,14 @@ def end(pid: int, patience: float = 30) -> None:
             process.kill()
 
 
+def kill(pid: int, patience: float = 10) -> None:
+    """End a server that hangs, at once. It recovers from that as from a crash."""
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+        server = psutil.Process(pid)
+        server.kill()
+        server.wait(patience)
+
+
 def last_words(data: Path) -> str:
     """The end of the server's log, on one line: why it does not run."""
     try:

@@ -255,7 +255,7 @@ def _wait_until_healthy(
     while True:
         for name, record in state["processes"].items():
             if not sessions.alive(record):
-                raise _ended(settings, name)
+                raise _ended(settings, state, name)
         try:
             wrong = [str(c) for c in _look(state, database) if c.component != SUPERVISOR]
             if not wrong:
@@ -274,11 +274,11 @@ def _wait_until_healthy(
         time.sleep(0.5)
 
 
-def _ended(settings: Settings, name: str) -> ServiceAway:
+def _ended(settings: Settings, state: State, name: str) -> ServiceAway:
     path = log_file(settings, name)
     lines = path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
     if any("address already in use" in line for line in lines):
-        return _PortTaken("the port is taken by another program; give another with --port.")
+        return _PortTaken(f"port {state['port']} is taken; give another with --port.")
     said = "\n".join(lines)
     return ServiceAway(f"Airflow's {name} ended while starting; the end of {path}:\n{said}")
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 from psycopg2.extensions import connection as Connection
 
-from recloop.database import embedded
+from recloop.database import embedded, postgres_process
 from recloop.database.connection import connect
 from recloop.errors import RecloopError, ServiceAway
 from recloop.home import keep_private, locked_if_free
@@ -134,7 +134,7 @@ class Watchman:
                 _say("PostgreSQL takes up no connection")
             if self._unheard == HANGS_AFTER:
                 _say("PostgreSQL hangs; ending it")
-                embedded.kill(pid)
+                postgres_process.kill(pid)
                 self._unheard, pid = 0, None
         if pid is None:
             _say("PostgreSQL does not run; starting it")

@@ -24,7 +24,7 @@ def tried(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def start(settings: Settings, state: Any, timeout: float) -> str:
         ports.append(state["port"])
         if len(ports) == 1:
-            raise airflow_process._ended(settings, "api-server")
+            raise airflow_process._ended(settings, state, "api-server")
         return "a client"
 
     monkeypatch.setattr(airflow_process, "_start", start)
@@ -43,6 +43,6 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told_in_one_sentence(
     settings: Settings, tried: list[int]
 ) -> None:
     asked = airflow_process.free_port()
-    with pytest.raises(ServiceAway, match="the port is taken by another program; give another"):
+    with pytest.raises(ServiceAway, match=f"port {asked} is taken; give another"):
         airflow_process.start(settings, asked)
     assert tried == [asked]
