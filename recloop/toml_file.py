@@ -22,17 +22,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The file's content.
+    """The file's content. The mark that some editors put before UTF-8 text is no part of it.
 
     Raises:
-        BadInput: no such file, or not TOML.
+        BadInput: no such file, not UTF-8, or not TOML.
     """
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is not UTF-8 text: byte 0x{error.object[error.start]:02x} at position "
+            f"{error.start}. TOML is written in UTF-8; save the file in that encoding."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is not valid TOML: {error}. Correct that line.") from error
 
 
