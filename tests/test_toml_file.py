@@ -33,5 +33,5 @@ def test_another_encoding_is_told_with_the_byte_and_the_remedy(
 def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "shop.toml"
     path.write_text('name = "a"\nlength = day\n')
-    with pytest.raises(BadInput, match="not valid TOML: .*line 2"):
+    with pytest.raises(BadInput, match=r"not valid TOML: .*line 2"):
         read_toml(path)
