@@ -27,7 +27,7 @@ other spin, and are charged for it."""
 
 def one_thread() -> None:
     """The same for this process, before TensorFlow starts: and no GPU."""
-    from models.backend import tf
+    from models.tables.backend import tf
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:

@@ -28,11 +28,11 @@ import numpy as np
 from benchmarks.cost import Meter
 from benchmarks.ctr_features import features_of
 from benchmarks.ctr_ratings import RatingLog
-from models.classification import evaluate
+from models.metrics.classification import evaluate
 from recloop.errors import BadInput
 
 if TYPE_CHECKING:
-    from models.arrays import Items
+    from models.data.queries import Items
 
 LIKED = 4.0
 PROTOCOLS = ("frozen", "online")
@@ -94,7 +94,7 @@ def distinct(keys: np.ndarray) -> np.ndarray:
 
 def items_of(item_keys: np.ndarray) -> Items:
     """Items without content: the file has none."""
-    from models.arrays import Items
+    from models.data.queries import Items
 
     keys = distinct(item_keys)
     return Items(keys, np.zeros((len(keys), 0), np.int32))

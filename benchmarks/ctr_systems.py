@@ -41,8 +41,8 @@ class RankerSystem:
     def __init__(self, seed: int, remembered: int = 1) -> None:
         from benchmarks.ctr_taste import Taste
         from models.learning.recipes import Recipe
-        from models.ordering.ranker_config import RankerConfig
-        from models.ordering.ranking_recommender import RankingRecommender
+        from models.ranker.ranker_config import RankerConfig
+        from models.ranker.ranking_recommender import RankingRecommender
 
         config = RankerConfig(
             feature_width=len(NAMES) + 1, dimension=8, cross_layers=2, hidden=(32,),
@@ -78,14 +78,14 @@ class RankerSystem:
         return complete
 
     def _train(self, parts: list[Clicks], epochs: int = 1) -> None:
-        from models.ordering.ranking_feed import RankingExamples
+        from models.ranker.list_batches import RankingExamples
 
         clicks = Clicks.joined(parts)
         examples = RankingExamples(
             clicks.user_keys, clicks.item_keys, clicks.features, clicks.labels,
             np.ones_like(clicks.labels),
         )  # fmt: skip
-        self._ranker.grow(distinct(clicks.user_keys), distinct(clicks.item_keys))
+        self._ranker.add_ids(distinct(clicks.user_keys), distinct(clicks.item_keys))
         self._ranker.fit(examples, replace(self._recipe, epochs=epochs))
 
     def predict(self, clicks: Clicks) -> np.ndarray:
@@ -113,7 +113,7 @@ class FactorisationSystem:
     def learn(self, clicks: Clicks) -> None:
         from models.factors.ratings import Ratings
 
-        self._model.grow(distinct(clicks.user_keys), items_of(clicks.item_keys))
+        self._model.add_ids(distinct(clicks.user_keys), items_of(clicks.item_keys))
         weights = np.ones(len(clicks), np.float32)
         self._model.fit(
             Ratings(clicks.user_keys, clicks.item_keys, clicks.labels, weights), self._recipe

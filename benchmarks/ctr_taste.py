@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.ctr_features import NAMES, Past
 from benchmarks.ctr_protocol import Clicks, distinct, items_of
-from models.sorted_keys import look_up
+from models.data.ragged import look_up
 
 RIDGE = 0.1
 """lambda, in units of squared surprise."""
@@ -34,7 +34,7 @@ class Taste:
     def __init__(self, seed: int, dimension: int = 16) -> None:
         from models.factors.factorisation_config import FactorisationConfig
         from models.learning.recipes import Recipe
-        from models.state import ModelState
+        from models.tables.state import ModelState
 
         config = FactorisationConfig(dimension=dimension, centre=0.5, l2=0.04, words_per_item=0)
         self._state = ModelState.create(config, seed)
@@ -73,16 +73,16 @@ class Taste:
 
     def learn(self, clicks: Clicks, epochs: int = 1) -> None:
         """Trains the factors on the clicks, by their labels."""
-        from models.factors.rating_feed import RatingFeed
+        from models.factors.rating_recommender import RatingBatches
         from models.factors.ratings import Ratings
-        from models.ids.growth import grow
+        from models.ids.growth import add_ids
         from models.learning.training import fit
 
         recipe = replace(self._recipe, epochs=epochs)
-        grow(self._state, distinct(clicks.user_keys), items_of(clicks.item_keys))
+        add_ids(self._state, distinct(clicks.user_keys), items_of(clicks.item_keys))
         weights = np.ones(len(clicks), np.float32)
         ratings = Ratings(clicks.user_keys, clicks.item_keys, clicks.labels, weights)
-        fit(self._state, RatingFeed(self._state, ratings, recipe), recipe)
+        fit(self._state, RatingBatches(self._state, ratings, recipe), recipe)
 
     def _look(self, clicks: Clicks) -> tuple[np.ndarray, np.ndarray, Past]:
         """Factors [N, d] of the items (0: unknown), surprises [N], and who came before whom."""

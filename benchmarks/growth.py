@@ -101,9 +101,9 @@ def robots_session(settings: Settings, clicks: int) -> Work:
     """The co-occurrences of one session."""
     import numpy as np
 
-    from models.sequential.cooccurrence import Cooccurrence
-    from models.sequential.sessions import Sessions
-    from models.sequential.transformer_config import TransformerConfig
+    from models.data.sessions import Sessions
+    from models.sessions.cooccurrence import Cooccurrence
+    from models.sessions.transformer_config import TransformerConfig
 
     del settings
     session = Sessions(np.array([0, clicks]), np.arange(1, clicks + 1))

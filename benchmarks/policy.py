@@ -31,10 +31,11 @@ from benchmarks.cost import one_thread
 from benchmarks.output import Json, default_path, ended_like_ctrl_c, versions, write_json
 from benchmarks.policy_report import described, draw
 from benchmarks.seeds import seeds_of
+from recloop.config.rules import PolicyRules
 from recloop.errors import BadInput, RecloopError
-from recloop.rules import PolicyRules
-from recloop.update.adaptive import adaptive
-from recloop.update.policies import Decision, Policy, Situation, policy_named
+from recloop.planning.adaptive import adaptive
+from recloop.planning.decisions import Decision, Policy, Situation
+from recloop.planning.policy import policy_named
 
 RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**9)
 STREAMS = ("weekly", "daily", "sessions")
@@ -42,7 +43,8 @@ STREAMS = ("weekly", "daily", "sessions")
 
 @dataclass(frozen=True)
 class Entry:
-    """A policy of the benchmark: a name of `recloop.update.policies`, and what differs in its rules."""
+    """A policy of the benchmark: a name of `recloop.planning.decisions`, and what differs in its
+    rules."""
 
     name: str
     rules: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -76,7 +78,7 @@ def measure_stream(
 def _replayed(stream: Any, names: list[str], seed: int, told: Told) -> dict[str, Any]:
     """The policies side by side, so that what else the machine does falls on all."""
     from benchmarks.policy_run import Replay, in_hindsight
-    from recloop.update.efforts import effort_of
+    from recloop.planning.decisions import effort_of
 
     told(f"{stream.name}, seed {seed}: {len(stream)} windows; learning the warm-up")
     start = stream.begin(seed)
@@ -129,7 +131,7 @@ def streams(
     from benchmarks.policy_sessions import SessionStream
     from benchmarks.reading import keep_dataset
     from benchmarks.retail_protocol import DAYS, Protocol
-    from recloop.behavior.dataset import load_dataset
+    from recloop.config.dataset import load_dataset
     from recloop.settings import Settings
 
     found: list[Any] = []

@@ -19,17 +19,17 @@ import numpy as np
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.policy_stream import Asked, Scores, unchanged
 from benchmarks.retail_features import Known, together
-from benchmarks.retail_ours import grow, parted
+from benchmarks.retail_ours import add_ids, parted
 from benchmarks.retail_protocol import Protocol, measure
 from benchmarks.retail_systems import Csr
-from models.arrays import Interactions, Queries
+from models.data.queries import Interactions, Queries
 from models.learning.recipes import INCREMENT, RANK, REBUILD, Recipe
-from models.ordering.ranker_config import CascadeConfig
-from recloop.features.known import joined_own_items, joined_statistics
-from recloop.update.efforts import recipe_of
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from recloop.features.ranker_inputs import joined_own_items, joined_statistics
+from recloop.planning.decisions import recipe_of
 
 if TYPE_CHECKING:
-    from models.ordering.cascade import Cascade
+    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
 DAY = np.timedelta64(1, "D")
 WEEK = np.timedelta64(7, "D")
@@ -88,10 +88,10 @@ class Retail:
     def statistics(self, index: int) -> np.ndarray:
         return self._windows[index][0].statistics
 
-    def begin(self, seed: int) -> Cascade:
+    def begin(self, seed: int) -> RetrieveAndRank:
         return self._rebuilt(self._weeks, self._catalogues[0], seed)
 
-    def rebuild(self, upto: int, seed: int) -> Cascade:
+    def rebuild(self, upto: int, seed: int) -> RetrieveAndRank:
         """From nothing, on the warm-up and the windows up to `upto`."""
         later = [[n for n in range(upto + 1) if self._week(n) == week]
                  for week in range(self._week(upto) + 1)]  # fmt: skip
@@ -103,18 +103,18 @@ class Retail:
 
     def increment(
         self,
-        model: Cascade,
+        model: RetrieveAndRank,
         windows: Sequence[int],
         recipe: dict[str, Any],
         seed: int,
         rank: bool,
     ) -> None:
         queries, interactions = _joined([self._windows[n] for n in windows])
-        grow(model, queries.user_keys, self._catalogues[max(windows) + 1])
+        add_ids(model, queries.user_keys, self._catalogues[max(windows) + 1])
         taught = replace(self.base, **recipe, seed=seed)
         model.fit(queries, interactions, taught, ranker=RANK if rank else None)
 
-    def measure(self, model: Cascade, index: int) -> Scores:
+    def measure(self, model: RetrieveAndRank, index: int) -> Scores:
         found: Scores = {}
         for request, queries, relevant in self._asked[index]:
             ranked, _ = model.top_k(
@@ -123,17 +123,17 @@ class Retail:
             found[request.purpose] = (request.users, measure(ranked, relevant)[:, :2])
         return found
 
-    def known(self, model: Cascade) -> Int64:
+    def known(self, model: RetrieveAndRank) -> Int64:
         return model.item_keys
 
-    def warmed(self, model: Cascade, seed: int) -> Cascade:
+    def warmed(self, model: RetrieveAndRank, seed: int) -> RetrieveAndRank:
         for effort in ("standard", "light"):
             with unchanged(model.towers), unchanged(model.ranker_state):
                 recipe = replace(self.base, **recipe_of(effort, self.base), seed=seed)
                 model.fit(*self._weeks[-1], recipe)
         return model
 
-    def copy(self, model: Cascade) -> Cascade:
+    def copy(self, model: RetrieveAndRank) -> RetrieveAndRank:
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder) / "copy")
             return type(model).restore(Path(folder) / "copy")
@@ -146,11 +146,11 @@ class Retail:
         self._known.add(events, end)
         return learnt
 
-    def _rebuilt(self, weeks: Sequence[Learnt], catalogue: Catalogue, seed: int) -> Cascade:
-        from models.ordering.cascade import Cascade
+    def _rebuilt(self, weeks: Sequence[Learnt], catalogue: Catalogue, seed: int) -> RetrieveAndRank:
+        from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
-        model = Cascade.create(CascadeConfig(), seed)
-        grow(model, np.unique(np.concatenate([q.user_keys for q, _ in weeks])), catalogue)
+        model = RetrieveAndRank.create(RetrieveAndRankConfig(), seed)
+        add_ids(model, np.unique(np.concatenate([q.user_keys for q, _ in weeks])), catalogue)
         earlier, ranked = parted(list(weeks))
         model.rebuild(
             together(earlier),

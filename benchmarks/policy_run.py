@@ -1,6 +1,6 @@
 """Replaying a stream under a policy: signals, decision, learning, outcome, window by window.
 
-The same policies, signals and models of gain and cost as in the product (`recloop.update`); only the
+The same policies, signals and models of gain and cost as in the product (`recloop.planning`); only the
 ledger is a list here. Two things differ, and are the same for all policies: an outcome's gain is
 measured on the whole next window and not on a held-out slice of this one, and no gate refuses.
 
@@ -18,11 +18,10 @@ import numpy as np
 
 from benchmarks.cost import Meter
 from benchmarks.policy_stream import Scores, Stream
-from recloop.rules import PolicyRules
-from recloop.update.efforts import effort_of
-from recloop.update.outcomes import Outcome
-from recloop.update.policies import Decision, Policy, Situation
-from recloop.update.signals import Observed, Signals, measure_signals
+from recloop.config.rules import PolicyRules
+from recloop.planning.decisions import Decision, Policy, Situation, effort_of
+from recloop.planning.outcomes import Outcome
+from recloop.planning.signals import Observed, Signals, measure_signals
 
 RECENT_DAYS = 28.0
 
@@ -174,7 +173,7 @@ def in_hindsight(every: Replay, price: float) -> Policy:
 
 
 def signals_of(stream: Stream, model: Any, index: int, scores: Scores) -> Signals:
-    """As `recloop.update.planning` measures them: against the windows of the 28 days before."""
+    """As `recloop.planning.planning` measures them: against the windows of the 28 days before."""
     quality = [means(scores.get(part))[1] for part in stream.slices]
     quality = [*quality, quality[0]][:2]
     before = [n for n in _recent(stream, index) if n < index]

@@ -3,7 +3,7 @@
 Each period of the session benchmark (a week, where nothing is known but the order) is cut into
 `parts` windows of equally many sessions, in order. The first half of the periods is learnt at once.
 
-    (a) every item of a session but its first is to be foretold from those before it
+    (a) every item of a session but its first is to be predicted from those before it
     (b) those of them that the session has not shown yet
 
 among the items known before the window; of at most `ASKED` predictions per window, drawn by a fixed
@@ -26,12 +26,12 @@ from benchmarks.events import Int64
 from benchmarks.policy_stream import Scores, unchanged
 from benchmarks.sessions_protocol import HISTORY, read_periods, test_of
 from benchmarks.sessions_systems import FIRST, NEXT, joined
+from models.data.sessions import Sessions, queries_of
 from models.learning.recipes import Recipe
-from models.sequential.sessions import Sessions, queries_of
-from recloop.update.efforts import recipe_of
+from recloop.planning.decisions import recipe_of
 
 if TYPE_CHECKING:
-    from models.sequential.session_recommender import SessionRecommender
+    from models.sessions.session_recommender import SessionRecommender
 
 K = 20
 ASKED = 1000
@@ -129,8 +129,8 @@ class SessionStream:
             return type(model).restore(Path(folder) / "copy")
 
     def _learnt(self, sessions: Sessions, seed: int) -> SessionRecommender:
-        from models.sequential.session_recommender import SessionRecommender
-        from models.sequential.transformer_config import TransformerConfig
+        from models.sessions.session_recommender import SessionRecommender
+        from models.sessions.transformer_config import TransformerConfig
 
         model = SessionRecommender.create(TransformerConfig(), seed)
         model.meet(sessions)

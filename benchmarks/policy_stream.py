@@ -17,7 +17,7 @@ from benchmarks.retail_systems import Request
 from models.learning.recipes import Recipe
 
 if TYPE_CHECKING:
-    from models.state import ModelState
+    from models.tables.state import ModelState
 
 Asked = Request
 Scores = dict[str, tuple[Int64, npt.NDArray[np.float64]]]

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.events import EventLog, Events, in_order
 
 if TYPE_CHECKING:
-    from recloop.behavior.dataset import DatasetSpec
+    from recloop.config.dataset import DatasetSpec
 
 FORM = 1
 """Raised when what is read from a file, or how it is stored, changes."""
@@ -63,9 +63,9 @@ def keep_dataset(dataset: Path, data: Path | None, as_of: datetime, cache: Path)
 
 
 def _located(dataset: Path, data: Path | None) -> tuple[list[Path], DatasetSpec]:
-    from recloop.behavior.dataset import load_dataset
     from recloop.behavior.download import locate
     from recloop.behavior.sources import files_of
+    from recloop.config.dataset import load_dataset
     from recloop.errors import BadInput
     from recloop.settings import Settings
 
@@ -81,10 +81,10 @@ def _located(dataset: Path, data: Path | None) -> tuple[list[Path], DatasetSpec]
 
 
 def _read(files: list[Path], spec: DatasetSpec, as_of: datetime) -> EventLog:
-    from recloop.behavior.landing import parse_chunks
+    from recloop.behavior.loading import parse_chunks
     from recloop.behavior.sources import read_file
     from recloop.errors import BadInput
-    from recloop.features.content import MAX_WORDS, word_ids
+    from recloop.features.daily import MAX_WORDS, word_ids
 
     users, items, texts = _Codes(), _Codes(), _Codes()
     texts.of("")
@@ -141,7 +141,7 @@ def _is_learnt_from(spec: DatasetSpec, user: str, item: str, kind: str, value: s
 
 
 def _text(attributes: str, names: tuple[str, ...]) -> str:
-    """The item's text as `recloop.features.content` makes it of its attributes."""
+    """The item's text as `recloop.features.daily` makes it of its attributes."""
     from recloop.database.connection import NULL
 
     if not names or attributes == NULL:

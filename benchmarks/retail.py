@@ -48,7 +48,7 @@ from recloop.settings import PROJECT, process_environment
 
 MEASURED_BY = (
     "benchmarks/events.py", "benchmarks/reading.py", "benchmarks/retail_protocol.py",
-    "benchmarks/retail_systems.py", "benchmarks/retail_worker.py", "models/ranking.py",
+    "benchmarks/retail_systems.py", "benchmarks/retail_worker.py", "models/metrics/ranking.py",
 )  # fmt: skip
 """A change of these makes every kept result stale."""
 PACKAGES = ("numpy", "scipy", "implicit", "tensorflow", "tensorflow-recommenders")
@@ -236,7 +236,7 @@ def measure(
         BadInput: a system, a seed or the dataset cannot be used.
         RunFailed: systems failed.
     """
-    from recloop.behavior.dataset import load_dataset
+    from recloop.config.dataset import load_dataset
     from recloop.settings import Settings
 
     names, numbers = chosen(systems), seeds_of(seeds)

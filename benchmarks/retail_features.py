@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.events import Events, Float32, Int64
-from models.arrays import Interactions, Queries
-from models.ordering.point_in_time import ItemStatistics, OwnItems
-from models.sorted_keys import look_up
+from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
+from models.data.ragged import look_up
 
 HISTORY_LENGTH = 50
 OWN_ITEMS = 300

@@ -6,7 +6,8 @@
     full + last 4 weeks   the same, then increments on the last four windows once more
 
 A query is a user at the start of a window, as the protocol asks it (the product has one per day).
-Neighbours: `retail_features` knows what a feature store would; `models.ordering.cascade` learns.
+Neighbours: `retail_features` knows what a feature store would;
+`models.retrieve_and_rank.retrieve_and_rank` learns.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import numpy as np
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.retail_features import Known, together
 from benchmarks.retail_systems import Entry, Request, Window
-from models.arrays import Interactions, Items, Queries
+from models.data.queries import Interactions, Items, Queries
 from models.learning.recipes import Recipe
-from models.ordering.ranker_config import CascadeConfig
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 
 if TYPE_CHECKING:
-    from models.ordering.cascade import Cascade
+    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
 Learned = tuple[Queries, Interactions]
 RANKED_WINDOWS = 6
@@ -36,18 +37,18 @@ LAST_DAYS = np.timedelta64(28, "D")
 class Ours:
     """A cascade that is kept fresh in one of the ways."""
 
-    def __init__(self, seed: int, way: str, config: CascadeConfig | None = None) -> None:
+    def __init__(self, seed: int, way: str, config: RetrieveAndRankConfig | None = None) -> None:
         from models.learning.recipes import INCREMENT, REBUILD
 
         self._seed = seed
         self._way = way
-        self._config = config or CascadeConfig()
+        self._config = config or RetrieveAndRankConfig()
         self._rebuild = replace(REBUILD, seed=seed)
         self._increment: Recipe = replace(INCREMENT, seed=seed)
         self._known = Known()
         self._windows: list[Learned] = []
         self._catalogue: Catalogue | None = None
-        self._model: Cascade | None = None
+        self._model: RetrieveAndRank | None = None
 
     def warm_up(
         self,
@@ -73,7 +74,7 @@ class Ours:
             return
         self._take(window.events, window.end)
         if self._way == "increments":
-            self._grow(self._model)
+            self._add_ids(self._model)
             self._model.fit(*self._windows.pop(), self._increment)
         else:
             self._model = self._rebuilt()
@@ -82,7 +83,7 @@ class Ours:
         assert self._model is not None
         model = self._model
         if request.purpose == "new_items":
-            grow(model, np.zeros(0, np.int64), request.catalogue)
+            add_ids(model, np.zeros(0, np.int64), request.catalogue)
         keys, _ = model.top_k(
             self._known.queries(request.users),
             request.k,
@@ -96,11 +97,11 @@ class Ours:
             self._windows.append(self._known.examples(events))
         self._known.add(events, end)
 
-    def _rebuilt(self) -> Cascade:
-        from models.ordering.cascade import Cascade
+    def _rebuilt(self) -> RetrieveAndRank:
+        from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
-        model = Cascade.create(self._config, self._seed)
-        self._grow(model)
+        model = RetrieveAndRank.create(self._config, self._seed)
+        self._add_ids(model)
         windows = self._windows
         earlier, ranked = parted(windows)
         model.rebuild(
@@ -116,10 +117,10 @@ class Ours:
             self._windows = []
         return model
 
-    def _grow(self, model: Cascade) -> None:
+    def _add_ids(self, model: RetrieveAndRank) -> None:
         assert self._catalogue is not None
         users = [queries.user_keys for queries, _ in self._windows]
-        grow(model, np.unique(np.concatenate(users)), self._catalogue)
+        add_ids(model, np.unique(np.concatenate(users)), self._catalogue)
 
 
 def parted(windows: list[Learned]) -> tuple[list[Learned], list[Learned]]:
@@ -128,14 +129,14 @@ def parted(windows: list[Learned]) -> tuple[list[Learned], list[Learned]]:
     return windows[:first], windows[first:]
 
 
-def grow(model: Cascade, users: Int64, catalogue: Catalogue) -> None:
+def add_ids(model: RetrieveAndRank, users: Int64, catalogue: Catalogue) -> None:
     new = ~np.isin(catalogue.item_keys, model.item_keys)
-    model.grow(users, Items(catalogue.item_keys[new], catalogue.words[new]))
+    model.add_ids(users, Items(catalogue.item_keys[new], catalogue.words[new]))
 
 
 def _entry(way: str) -> Entry:
     def make(seed: int) -> Ours:
-        import models.ordering.cascade  # noqa: F401
+        import models.retrieve_and_rank.retrieve_and_rank  # noqa: F401
 
         return Ours(seed, way)
 

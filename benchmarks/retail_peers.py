@@ -16,10 +16,10 @@ import numpy as np
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.retail_systems import Entry, Request, System, Window, best
 from benchmarks.retail_tables import columns_of, counted, looked_up, rows_of
-from recloop.demo.ease import RIDGE, fit_ease
+from recloop.demo.rival import RIDGE, fit_ease
 
 RECENT_WEEKS = 4
-DEPENDS = ("benchmarks/retail_tables.py", "recloop/demo/ease.py")
+DEPENDS = ("benchmarks/retail_tables.py", "recloop/demo/rival.py")
 BLOCK_SCORES = 8_000_000
 """How many scores are held at a time."""
 
@@ -182,14 +182,14 @@ class AlsPartialFit(Als):
         touched_users = np.unique(window.events.user_keys)
         # Users first, in the columns that the item factors have: one more is no error in `implicit`
         # but ruins the model. Then the items, then the users again, who now see the new items.
-        self._grow(*counts.shape)
+        self._add_ids(*counts.shape)
         self.model.partial_fit_users(touched_users, counts[touched_users])
         by_item = counts.T.tocsr()
         self.model.partial_fit_items(touched_items, by_item[touched_items])
         self.model.partial_fit_users(touched_users, counts[touched_users])
         self._take()
 
-    def _grow(self, users: int, items: int) -> None:
+    def _add_ids(self, users: int, items: int) -> None:
         for name, size in (("user_factors", users), ("item_factors", items)):
             table = getattr(self.model, name)
             more = np.zeros((max(0, size - len(table)), table.shape[1]), table.dtype)
@@ -222,7 +222,7 @@ class Bpr(Factors):
 
 
 class Ease(Peer):
-    """A linear autoencoder, the one of the demonstration (`recloop/demo/ease.py`)."""
+    """A linear autoencoder, the one of the demonstration (`recloop/demo/rival.py`)."""
 
     ridge = RIDGE
 

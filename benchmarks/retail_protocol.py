@@ -9,10 +9,10 @@ TOML names. The first `warm_up` of them are learnt at once. Then, for each windo
     for each user known before: rank items known before and items that come new   (new_items)
     learn from the window
 
-Metrics are those of `models/ranking.py` at k = 20, a mean over users, then over windows. Relevant are
-the user's distinct items of the window among the candidates, without excluded pairs; for `new_items`
-only those that come new. A user with nothing relevant is left out. A last window that the data does
-not fill is learnt from by nobody and not tested.
+Metrics are those of `models/metrics/ranking.py` at k = 20, a mean over users, then over windows.
+Relevant are the user's distinct items of the window among the candidates, without excluded pairs;
+for `new_items` only those that come new. A user with nothing relevant is left out. A last window
+that the data does not fill is learnt from by nobody and not tested.
 
 Gama, Sebastião and Rodrigues, On evaluating stream learning algorithms, Machine Learning 90, 2013.
 """
@@ -29,7 +29,7 @@ import numpy.typing as npt
 from benchmarks.cost import Meter, cpu_seconds, peak_megabytes
 from benchmarks.events import Catalogue, EventLog, Int64
 from benchmarks.retail_systems import Csr, Request, System, Window
-from models.ranking import hit_rate_at_k, ndcg_at_k, recall_at_k
+from models.metrics.ranking import hit_rate_at_k, ndcg_at_k, recall_at_k
 from recloop.errors import BadInput
 
 K = 20

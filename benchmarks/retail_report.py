@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.chart import Bars, Lines, Panel, Table, write_chart
 from benchmarks.output import Json
 from benchmarks.retail_protocol import METRICS, SLICES, Result, Rows
-from recloop.update.bootstrap import paired_difference
+from recloop.evaluation.scoring import paired_difference
 
 Runs = Mapping[int, Result]
 """Seed → result of one system."""

@@ -1,7 +1,7 @@
 """Every strategy of a plan as a row of the retail benchmark, helpful or not.
 
 Each row is the default recommender with one thing changed, by the same names that a plan file has
-(`recloop/update/strategy.py`). Rows differ from `default` in nothing else: same seed, same warm-up
+(`recloop/config/strategy.py`). Rows differ from `default` in nothing else: same seed, same warm-up
 but for what the change itself alters there.
 """
 
@@ -16,12 +16,12 @@ import numpy as np
 from benchmarks.events import Catalogue, Events, Int64
 from benchmarks.retail_ours import Ours
 from benchmarks.retail_systems import Entry, Window
-from models.arrays import Interactions, Items, Queries
-from models.learning.recipes import NewIds
-from models.ordering.ranker_config import CascadeConfig
+from models.data.queries import Interactions, Items, Queries
+from models.ids.starts import NewIds
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 
 if TYPE_CHECKING:
-    from models.ordering.cascade import Cascade
+    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
 MICROS_PER_DAY = 86_400_000_000
 
@@ -108,7 +108,7 @@ class Strategy(Ours):
             REBUILD,
         )
 
-        tuned = CascadeConfig()
+        tuned = RetrieveAndRankConfig()
         config = replace(tuned, retrieval=replace(tuned.retrieval, **change.retrieval))
         super().__init__(seed, "increments", config)
         in_batch = config.retrieval.loss == "in_batch"
@@ -120,7 +120,7 @@ class Strategy(Ours):
         self._increment = replace(increment, seed=seed, **change.recipe)
         self._ranker = replace(RANK, seed=seed, **change.ranker)
         self._ids = NewIds(**change.ids)
-        self._kept: deque[Cascade] = deque(maxlen=max(change.average_releases - 1, 1))
+        self._kept: deque[RetrieveAndRank] = deque(maxlen=max(change.average_releases - 1, 1))
 
     def warm_up(
         self,
@@ -132,7 +132,7 @@ class Strategy(Ours):
         self._today, self._days = _day(now), int(length // np.timedelta64(1, "D"))
         super().warm_up(history, catalogue, now, length)
 
-    def _rebuilt(self) -> Cascade:
+    def _rebuilt(self) -> RetrieveAndRank:
         recent = self._windows[-self._last_windows :]
         model = super()._rebuilt()
         # The rebuild's last weeks are the first of a memory, if there is to be one.
@@ -141,16 +141,16 @@ class Strategy(Ours):
         return model
 
     def learn(self, window: Window) -> None:
-        from models.ordering.cascade import Cascade
-        from models.upkeep.maintenance import maintained
+        from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+        from models.retrieve_and_rank.shrinking import maintained
 
         assert self._model is not None
         self._catalogue = window.catalogue
         self._take(window.events, window.end)
         queries, interactions = self._windows.pop()
         if not self._change.warm_start:
-            self._model = Cascade.create(self._config, self._seed)
-            self._grow_all(self._model, window.catalogue)
+            self._model = RetrieveAndRank.create(self._config, self._seed)
+            self._add_all(self._model, window.catalogue)
         model = self._model
         self._make_room(model, queries, interactions, window)
         validate = None
@@ -172,13 +172,15 @@ class Strategy(Ours):
             model = self._averaged(model)
         self._model = maintained(model, self._maintenance(), queries)
 
-    def _fit_in_shards(self, model: Cascade, queries: Queries, interactions: Interactions) -> None:
-        """What `recloop.update.sharding` does with workers, in this process: the CPU seconds are of
+    def _fit_in_shards(
+        self, model: RetrieveAndRank, queries: Queries, interactions: Interactions
+    ) -> None:
+        """What `recloop.training.sharding` does with workers, in this process: the CPU seconds are of
         all shards together."""
-        from models.ordering import cascade_parts
-        from recloop.update.sharding import shard_batch, shard_numbers
+        from models.retrieve_and_rank import two_stage_changes
+        from recloop.training.sharding import shard_batch, shard_numbers
 
-        mark = cascade_parts.mark_of(model)
+        mark = two_stage_changes.mark_of(model)
         owners = shard_numbers(queries.user_keys, self._change.shards)[interactions.query]
         parts = []
         size = shard_batch(self._increment.batch_size, self._change.shards)
@@ -191,9 +193,9 @@ class Strategy(Ours):
             ranker = replace(self._ranker, seed=seed)
             recipe = replace(self._increment, batch_size=size, seed=seed)
             model.fit(asked, own, recipe, ranker=ranker)
-            parts.append(cascade_parts.part_of(model, mark, asked, own))
-            cascade_parts.put_back(model, mark)
-        cascade_parts.merge(model, parts)
+            parts.append(two_stage_changes.part_of(model, mark, asked, own))
+            two_stage_changes.put_back(model, mark)
+        two_stage_changes.merge(model, parts)
 
     def _maintenance(self) -> str:
         """A student takes over once; afterwards it only learns."""
@@ -203,7 +205,7 @@ class Strategy(Ours):
         )
         return "none" if kind == "student" and small else kind
 
-    def _averaged(self, model: Cascade) -> Cascade:
+    def _averaged(self, model: RetrieveAndRank) -> RetrieveAndRank:
         import tempfile
         from pathlib import Path
 
@@ -219,7 +221,7 @@ class Strategy(Ours):
         return mean
 
     def _make_room(
-        self, model: Cascade, queries: Queries, interactions: Interactions, window: Window
+        self, model: RetrieveAndRank, queries: Queries, interactions: Interactions, window: Window
     ) -> None:
         from models.ids.starts import Groups
 
@@ -232,13 +234,13 @@ class Strategy(Ours):
         day = _day(window.end)
         groups = Groups(interactions.query.astype(np.int64), interactions.item_keys)
         counts = (user_events.astype(np.int64), item_events.astype(np.int64))
-        model.grow(users, items, self._ids, counts, groups, day)
+        model.add_ids(users, items, self._ids, counts, groups, day)
         model.note_seen(users, items.item_keys, day)
         if self._ids.expire_after_days:
             model.expire(day - self._ids.expire_after_days)
 
-    def _grow_all(self, model: Cascade, catalogue: Catalogue) -> None:
-        model.grow(np.zeros(0, np.int64), Items(catalogue.item_keys, catalogue.words))
+    def _add_all(self, model: RetrieveAndRank, catalogue: Catalogue) -> None:
+        model.add_ids(np.zeros(0, np.int64), Items(catalogue.item_keys, catalogue.words))
 
 
 def _day(moment: np.datetime64) -> int:
@@ -252,8 +254,8 @@ def _only(interactions: Interactions, chosen: np.ndarray) -> Interactions:
     )
 
 
-def _ndcg(model: Cascade, queries: Queries, held: Interactions) -> float:
-    from models.ranking import ndcg_at_k
+def _ndcg(model: RetrieveAndRank, queries: Queries, held: Interactions) -> float:
+    from models.metrics.ranking import ndcg_at_k
 
     keys, _ = model.top_k(queries, 20)
     order = np.argsort(held.query, kind="stable")
@@ -264,7 +266,7 @@ def _ndcg(model: Cascade, queries: Queries, held: Interactions) -> float:
 
 def _entry(change: Change) -> Entry:
     def make(seed: int) -> Strategy:
-        import models.ordering.cascade  # noqa: F401
+        import models.retrieve_and_rank.retrieve_and_rank  # noqa: F401
 
         return Strategy(seed, change)
 
@@ -277,5 +279,5 @@ DEPENDS = (
     "benchmarks/retail_features.py",
     "benchmarks/retail_ours.py",
     "benchmarks/retail_strategies.py",
-    "recloop/update/sharding.py",
+    "recloop/training/sharding.py",
 )

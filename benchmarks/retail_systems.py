@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from benchmarks.events import Catalogue, Events, Int64
-from models.sorted_keys import look_up
+from models.data.ragged import look_up
 from recloop.errors import BadInput
 
 GROUPS = {

@@ -34,7 +34,7 @@ from benchmarks.output import (
 from benchmarks.seeds import seeds_of
 from benchmarks.sessions_protocol import METRICS, read_periods
 from benchmarks.sessions_systems import SYSTEMS, WITHOUT_MEMORY
-from models.sequential.sessions import Sessions
+from models.data.sessions import Sessions
 from recloop.errors import BadInput, RecloopError
 from recloop.settings import PROJECT, process_environment
 
@@ -257,7 +257,7 @@ def draw(content: Json, page: Path) -> Path:
     for name, entry in content["published"].items():
         rows.append([name, *(f"{100 * entry[metric]:.2f}" for metric in NAMES), "–"])
     notes = [
-        "Learn a period, be tested on the next one; every item but a session's first is foretold among "
+        "Learn a period, be tested on the next one; every item but a session's first is predicted among "
         "all items seen. Means over periods; CPU seconds of training, one thread.",
         *(
             f"{name}: {entry['cpu_s_note']}."

@@ -1,7 +1,7 @@
 """ADER's protocol: learn a period, be tested on the next one, and so on.
 
 Periods 0..T of sessions. For t = 1..T a system learns period t - 1 and is tested on period t: every
-item of a session but its first is to be foretold from those before it, among all items of the periods
+item of a session but its first is to be predicted from those before it, among all items of the periods
 0..t - 1. Items that aren't among these are taken out of the test sessions first, and then sessions of
 fewer than two items. Recall and MRR at k are means over a period's predictions; a system's are means
 over periods.
@@ -24,8 +24,8 @@ from typing import Protocol
 import numpy as np
 
 from benchmarks.cost import Meter
-from models.arrays import Int64Array
-from models.sequential.sessions import Sessions
+from models.data.checks import Int64Array
+from models.data.sessions import Sessions
 from recloop.errors import BadInput
 
 DEPTHS = (20, 10)

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import Int64Array
+from models.data.checks import Int64Array
+from models.data.sessions import Sessions, queries_of
 from models.learning.recipes import Recipe
-from models.sequential.sessions import Sessions, queries_of
 
 K = 20
 WITHOUT_MEMORY = "network alone"
@@ -48,8 +48,8 @@ class Incremental:
     """
 
     def __init__(self, config: dict[str, Any], recipes: tuple[Recipe, Recipe], seed: int) -> None:
-        from models.sequential.session_recommender import SessionRecommender
-        from models.sequential.transformer_config import TransformerConfig
+        from models.sessions.session_recommender import SessionRecommender
+        from models.sessions.transformer_config import TransformerConfig
 
         self._model = SessionRecommender.create(TransformerConfig(**config), seed)
         self._first, self._next = recipes
@@ -78,8 +78,8 @@ class Joint:
         self._periods: list[Sessions] = []
 
     def learn(self, period: Sessions) -> None:
-        from models.sequential.session_recommender import SessionRecommender
-        from models.sequential.transformer_config import TransformerConfig
+        from models.sessions.session_recommender import SessionRecommender
+        from models.sessions.transformer_config import TransformerConfig
 
         self._periods.append(period)
         if len(self._periods) not in self._cycles:
@@ -97,8 +97,8 @@ class MemoryAlone:
     """The default's co-occurrences, without a network."""
 
     def __init__(self, config: dict[str, Any], seed: int) -> None:
-        from models.sequential.cooccurrence import Cooccurrence
-        from models.sequential.transformer_config import TransformerConfig
+        from models.sessions.cooccurrence import Cooccurrence
+        from models.sessions.transformer_config import TransformerConfig
 
         del seed
         self._config = TransformerConfig(**config)

@@ -20,7 +20,7 @@ from benchmarks.sessions_systems import make
 def main(job: str) -> None:
     """Runs the job. The import of TensorFlow and the reading of files are in no figure."""
     wanted = json.loads(job)
-    import models.sequential.session_recommender  # noqa: F401
+    import models.sessions.session_recommender  # noqa: F401
 
     periods = read_periods(Path(wanted["folder"]))
     cycles = [int(cycle) for cycle in wanted["cycles"]]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.arrays import Int64Array, Interactions, Items, Queries
+from models.data.checks import Int64Array
+from models.data.queries import Interactions, Items, Queries
 
 ML1M_EVENTS, ML1M_USERS, ML1M_ITEMS = 1_000_000, 6_040, 3_706
 USER_EXPONENT, ITEM_EXPONENT = 0.6, 0.9

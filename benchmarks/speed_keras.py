@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.retrieval.sampling import sampling_probability
+from models.recommenders.softmax import sampling_probability
 
 if TYPE_CHECKING:
     from benchmarks.speed_data import Ratings
@@ -31,7 +31,7 @@ def tutorial(ratings: Ratings, dimension: int, metrics: bool) -> Callable[[Ratin
     Returns:
         A function that trains one epoch on ratings.
     """
-    from models.backend import tf, tfrs
+    from models.tables.backend import tf, tfrs
 
     def tower(count: int) -> Any:
         names = np.arange(1, count + 1).astype(str)
@@ -86,7 +86,7 @@ def tuned(
     Returns:
         A function that trains one epoch on ratings.
     """
-    from models.backend import tf, tfrs
+    from models.tables.backend import tf, tfrs
 
     layers = tf.keras.layers
     counted, found = sampling_probability(ratings.item_keys, ratings.items, batch)

@@ -21,14 +21,14 @@ def against_factorized_top_k(
     Returns:
         The ratio, and the metric's values by both, which should be equal.
     """
-    from models.backend import tf, tfrs
     from models.learning.recipes import Recipe
-    from models.retrieval.recommender import Recommender
+    from models.tables.backend import tf, tfrs
+    from models.two_tower.tower_recommender import Recommender
 
     ratings: Ratings = make_ratings(20 * users, users, items)
     model = Recommender.create(ids_only(DIMENSION), seed=0)
     queries = ratings.queries()
-    model.grow(queries.user_keys, ratings.catalogue())
+    model.add_ids(queries.user_keys, ratings.catalogue())
     model.fit(queries, ratings.interactions(), Recipe(epochs=1, learning_rate=0.1, batch_size=512))
     rng = np.random.default_rng(0)
     relevant = rng.integers(1, items + 1, users)

@@ -31,11 +31,11 @@ KERAS_EVENTS = 2_048
 def recommender(rows: int) -> Any:
     """A two-tower with so many users and as many items: ids only, as in `speed_throughput`."""
     from benchmarks.speed_throughput import ids_only
-    from models.retrieval.recommender import Recommender
+    from models.two_tower.tower_recommender import Recommender
 
     model = Recommender.create(ids_only(DIMENSION), seed=0)
     ratings = make_ratings(1, rows, rows)
-    model.grow(np.arange(1, rows + 1), ratings.catalogue())
+    model.add_ids(np.arange(1, rows + 1), ratings.catalogue())
     return model
 
 
@@ -46,7 +46,7 @@ def updating(model: Any, rows: int, active: int = ROWS[0]) -> Callable[[], objec
     users and as many items, spread over the whole of it. So the work of a step and the distinct rows
     of the window are the same, and what is left is what the table costs.
     """
-    from models.arrays import Interactions, Queries
+    from models.data.queries import Interactions, Queries
     from models.learning.recipes import Recipe
 
     rng = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def updating(model: Any, rows: int, active: int = ROWS[0]) -> Callable[[], objec
 def keras_adam(rows: int) -> Callable[[], object]:
     """Tuned Keras with its Adam, on tables of so many rows."""
     from benchmarks.speed_keras import tuned
-    from models.backend import tf
+    from models.tables.backend import tf
 
     ratings = make_ratings(KERAS_EVENTS, rows, rows)
     train = tuned(ratings, DIMENSION, BATCH, tf.keras.optimizers.Adam(1e-3))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from benchmarks.speed_data import Ratings
 from benchmarks.speed_keras import TUTORIAL_BATCH, tuned, tutorial
 from benchmarks.speed_timing import Ratio, cpu_seconds, rates
-from models.retrieval.config import ModelConfig
+from models.two_tower.tower_config import ModelConfig
 
 DIMENSION = 32
 DEFAULT_BATCH = 512
@@ -35,11 +35,11 @@ def ids_only(dimension: int, loss: str = "in_batch") -> ModelConfig:
 def ours(ratings: Ratings, batch: int, dimension: int = DIMENSION) -> Callable[[Ratings], None]:
     """A function that trains one epoch on ratings with the two-tower, ids only."""
     from models.learning.recipes import Recipe
-    from models.retrieval.recommender import Recommender
+    from models.two_tower.tower_recommender import Recommender
 
     queries = ratings.queries()
     model = Recommender.create(ids_only(dimension), seed=0)
-    model.grow(queries.user_keys, ratings.catalogue())
+    model.add_ids(queries.user_keys, ratings.catalogue())
     recipe = Recipe(epochs=1, learning_rate=0.1, batch_size=batch)
 
     def train(part: Ratings) -> None:

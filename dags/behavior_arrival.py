@@ -38,10 +38,10 @@ with DAG(
 
     @task
     def look() -> list[dict[str, Any]]:
-        from recloop import stages
+        from recloop.stages import ingest_stages
 
-        stages.judge_again()
-        return wake_up_calls(stages.arrivals())
+        ingest_stages.judge_again()
+        return wake_up_calls(ingest_stages.arrivals())
 
     ingest = TriggerDagRunOperator.partial(
         task_id="ingest",

@@ -22,7 +22,7 @@ from recloop_airflow.notes import note, noted
 from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE
 from recloop_params import window, window_of_run
 
-from recloop.windows import KEY_FORMAT
+from recloop.calendar import KEY_FORMAT
 
 with DAG(
     "ingest_behavior",
@@ -42,17 +42,17 @@ with DAG(
     @task
     @noted
     def land() -> dict[str, Any]:
-        from recloop import stages
+        from recloop.stages import ingest_stages
 
         key = window_of_run()
-        return stages.land(key) | {"window": key}
+        return ingest_stages.land(key) | {"window": key}
 
     @task
     @noted
     def validate() -> dict[str, Any]:
-        from recloop import stages
+        from recloop.stages import ingest_stages
 
-        report = stages.validate(window_of_run())
+        report = ingest_stages.validate(window_of_run())
         kept = f"{report['accepted']:,} of {report['lines']:,} lines accepted"
         note(f"window {report['window']}: {kept}")
         return report
@@ -60,9 +60,9 @@ with DAG(
     @task
     @noted
     def featurize() -> dict[str, Any]:
-        from recloop import stages
+        from recloop.stages import ingest_stages
 
-        return stages.featurize(window_of_run())
+        return ingest_stages.featurize(window_of_run())
 
     @task(outlets=[BEHAVIOR_WINDOW])
     @noted

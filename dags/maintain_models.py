@@ -68,10 +68,10 @@ with DAG(
     @task
     @noted
     def plan() -> Any:
-        from recloop import upkeep
+        from recloop.stages import upkeep_stages
 
         form = asked()
-        made = upkeep.plan_maintenance(
+        made = upkeep_stages.plan_maintenance(
             form["maintain"],
             form["expire_after_days"],
             holder(),
@@ -84,20 +84,20 @@ with DAG(
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     @noted
     def thin() -> Any:
-        from recloop import upkeep
+        from recloop.stages import upkeep_stages
 
         form = asked()
         if form["dry_run"]:
             raise AirflowSkipException("a dry run deletes nothing")
-        done = upkeep.thin(form["keep_releases"])
+        done = upkeep_stages.thin(form["keep_releases"])
         note(f"thinned releases: {', '.join(map(str, done['thinned'])) or 'none'}")
         return done
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     @noted
     def refresh_docs() -> Any:
-        from recloop import upkeep
+        from recloop.stages import upkeep_stages
 
-        return upkeep.refresh_docs()
+        return upkeep_stages.refresh_docs()
 
     carry_out(plan(), thin(), linked(refresh_docs(), DataDocsLink()))

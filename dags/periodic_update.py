@@ -41,11 +41,13 @@ with DAG(
     @task
     @noted
     def plan() -> Any:
-        from recloop import upkeep
+        from recloop.stages import upkeep_stages
 
         form = asked()
         options = {name: form[name] for name in ("reason", "strategy")}
-        made = upkeep.plan_due(holder(), bool(form["approval"]), bool(form["dry_run"]), options)
+        made = upkeep_stages.plan_due(
+            holder(), bool(form["approval"]), bool(form["dry_run"]), options
+        )
         return planned(made)
 
     carry_out(plan(), shards=True)

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable
 from recloop_airflow.retries import RETRIES, StagePolicy
 
-from recloop.runtime.schedule import read_clock, read_schedule
+from recloop.config.rules import read_clock, read_schedule
 from recloop.settings import Settings
 
 SETTINGS = Settings.from_environment()

@@ -57,7 +57,7 @@ def strategy(title: str, example: str) -> Param:
         section="Training",
         title=title,
         description_md=(
-            f"The tables of a plan file, as JSON: `{example}`. `recloop/update/strategy.py` lists them."
+            f"The tables of a plan file, as JSON: `{example}`. `recloop/config/strategy.py` lists them."
         ),
     )
 

@@ -1,8 +1,8 @@
 """The tasks of an update, shared by the DAGs that make one.
 
 Not a DAG file (see `.airflowignore`). Each function below is one task and calls one stage; what a
-stage does, and when it refuses, is in `recloop/stages.py`. Arguments typed `Any` are outputs of other
-tasks where the flow is written down, and plain values where it runs.
+stage does, and when it refuses, is in `recloop/stages/update_stages.py`. Arguments typed `Any` are
+outputs of other tasks where the flow is written down, and plain values where it runs.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def plan(requested: str | None = None) -> Any:
     Raises:
         BadInput: a person named a window on which there is nothing to decide.
     """
-    from recloop import stages
+    from recloop.stages import update_stages
 
     form = asked()
     options = {name: form[name] for name in OPTIONS if name in form}
     approval, dry_run = bool(form["approval"]), bool(form["dry_run"])
     window, kind = form["window"], requested or form["plan"]
-    made = stages.plan(window, kind, holder(), approval, dry_run, options)
+    made = update_stages.plan(window, kind, holder(), approval, dry_run, options)
     if window and made["decision"] == "none":
         raise BadInput(f"window {window} was asked for, and nothing was done: {made['reason']}")
     return planned(made)
@@ -48,16 +48,16 @@ def plan(requested: str | None = None) -> Any:
 @noted
 def train(made: Any) -> Any:
     """The challenger. A retry of this run takes its lease over; another run's orphan loses it."""
-    from recloop import stages
+    from recloop.stages import update_stages
 
-    return stages.train(made["update_id"], holder())
+    return update_stages.train(made["update_id"], holder())
 
 
 @task
 @noted
 def split(made: Any) -> Any:
     """The shards of a large increment, one for each mapped `train_shard`."""
-    from recloop import shard_stages
+    from recloop.stages import shard_stages
 
     return shard_stages.split(made["update_id"], holder())
 
@@ -67,8 +67,8 @@ def train_shard(work: Any) -> Any:
     """One shard, on a worker of its own. One that comes too late has nothing to do, and says so."""
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from recloop import shard_stages
     from recloop.errors import LeaseLost
+    from recloop.stages import shard_stages
 
     try:
         return shard_stages.train_shard(work["update_id"], work["shard"], worker=True)
@@ -81,7 +81,7 @@ def train_shard(work: Any) -> Any:
 def merge(made: Any) -> Any:
     """One challenger of all shards. It asks the ledger, beside the shards and not after them: one that
     died or hangs delays it by no more than the plan's bound."""
-    from recloop import shard_stages
+    from recloop.stages import shard_stages
 
     return shard_stages.merge(made["update_id"], holder())
 
@@ -90,9 +90,9 @@ def merge(made: Any) -> Any:
 @noted
 def evaluate(made: Any) -> Any:
     """Champion against challenger, and the gate. A refusal is a success that skips the rest."""
-    from recloop import stages
+    from recloop.stages import update_stages
 
-    report = stages.evaluate(made["update_id"], holder())
+    report = update_stages.evaluate(made["update_id"], holder())
     if not report["passed"]:
         broken = [
             f"{rule['name']} is {rule['value']}, the limit is {rule['limit']} ({rule['message']})"
@@ -108,9 +108,9 @@ def evaluate(made: Any) -> Any:
 @noted
 def promote(made: Any) -> Any:
     """The challenger becomes champion, in one step."""
-    from recloop import stages
+    from recloop.stages import update_stages
 
-    release = stages.promote(made["update_id"], holder())
+    release = update_stages.promote(made["update_id"], holder())
     note(f"release {release['version']} is champion")
     return release
 
@@ -118,7 +118,7 @@ def promote(made: Any) -> Any:
 def planned(made: Any) -> Any:
     """What a task that plans returns: the plan; without an update to carry out, the rest is skipped,
     and with one, either the training as a whole or that in shards."""
-    from recloop.shard_stages import is_sharded
+    from recloop.stages.shard_stages import is_sharded
 
     context = get_current_context()
     following = context["task"].downstream_task_ids

@@ -40,10 +40,10 @@ with DAG(
     @task
     @noted
     def roll_back() -> dict[str, Any]:
-        from recloop import stages
+        from recloop.stages import update_stages
 
         form = asked()
-        release = stages.roll_back(form["version"], form["reason"])
+        release = update_stages.roll_back(form["version"], form["reason"])
         note(f"release {release['version']} is champion again: {form['reason']}")
         return release
 

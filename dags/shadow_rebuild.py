@@ -44,10 +44,10 @@ with DAG(
     @task
     @noted
     def choose() -> Any:
-        from recloop import upkeep
+        from recloop.stages import upkeep_stages
 
         window = asked()["window"]
-        chosen = upkeep.plan_shadow(window)
+        chosen = upkeep_stages.plan_shadow(window)
         if window and chosen["version"] is None:
             raise BadInput(f"window {window} was asked for, and not compared: {chosen['reason']}")
         if chosen["window"] is None:
@@ -58,9 +58,9 @@ with DAG(
     @task(**GPU)
     @noted
     def retrain(chosen: Any) -> Any:
-        from recloop import upkeep
+        from recloop.stages import upkeep_stages
 
-        report = upkeep.shadow(chosen["window"])
+        report = upkeep_stages.shadow(chosen["window"])
         note(f"window {report['window']}: {report['summary']}")
         return report
 

@@ -6,8 +6,8 @@ address of another host. `plugins/recloop_airflow/reports.py` serves them under 
 the rest.
 
 Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
-room of what it tells (`update/report.py`, `update/shadow_page.py`, `validation/page.py`,
-`overview.py`).
+room of what it tells (`evaluation/gate_page.py`, `evaluation/gate_page.py`, `validation/judging.py`,
+`stages/status.py`).
 """
 
 from __future__ import annotations

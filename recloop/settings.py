@@ -1,7 +1,7 @@
 """The one place where the environment is read. Everything else takes a `Settings`.
 
 Belongs here: names, defaults and checks of settings, and where the files lie that they name. Keep
-out: reading dataset or rule files (see `behavior/dataset.py`, `validation/thresholds.py`, `rules.py`)
+out: reading dataset or rule files (see `config/dataset.py`, `config/limits.py`, `config/rules.py`)
 and starting servers (see `database/embedded.py`).
 """
 

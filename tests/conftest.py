@@ -31,9 +31,9 @@ gc.set_threshold(100_000, 50, 100)
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-DEAREST = ("challenge", "end_to_end", "validation", "silos")
+DEAREST = ("integration", "end_to_end", "validation", "silos")
 """Folders whose files are given out first: what takes long should not begin last."""
-SLOW = ("benchmarks", "challenge", "fuzz", "silos")
+SLOW = ("benchmarks", "integration", "fuzz", "silos")
 """Folders that `make check` leaves out."""
 
 
@@ -156,8 +156,8 @@ def cursor(database_url: str) -> Iterator[object]:
 @pytest.fixture(scope="session")
 def retail_csv() -> Path:
     """The real file: RECLOOP_DATA's, or downloaded once into the project's cache."""
-    from recloop.behavior.dataset import load_dataset
     from recloop.behavior.download import fetch
+    from recloop.config.dataset import load_dataset
 
     settings = Settings.from_environment()
     if settings.data is not None:
@@ -185,8 +185,8 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """
     from recloop.cli.loop import run_update
     from recloop.features.store import forget_store
-    from recloop.ingestion import ingest_windows
-    from tests.behavior.datasets import customised
+    from recloop.stages.ingestion import ingest_windows
+    from tests.recloop.behavior.datasets import customised
 
     folder = tmp_path_factory.mktemp("loop")
     home = Path(tempfile.mkdtemp(prefix="recloop-loop-"))

@@ -21,10 +21,10 @@ References:
 
 import numpy as np
 
-from models.backend import tf
 from models.factors.factorisation_config import FactorisationConfig
-from models.network import Entity, Network
-from models.upkeep.packed import rows_of
+from models.tables.backend import tf
+from models.tables.network import Entity, Network
+from models.tables.packing import rows_of
 
 
 class Factorisation(Network):

@@ -2,12 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from models import bounds
-
-if TYPE_CHECKING:
-    from models.factors.factorisation import Factorisation
+from models.data import checks
 
 
 @dataclass(frozen=True)
@@ -15,6 +12,7 @@ class FactorisationConfig:
     """Configuration of a matrix factorisation, of ratings or of implicit choices."""
 
     family: ClassVar[str] = "factorisation"
+    network: ClassVar[str] = "models.factors.factorisation:Factorisation"
     history_length: ClassVar[int] = 0
     statistics_width: ClassVar[int] = 0
 
@@ -43,9 +41,9 @@ class FactorisationConfig:
     """Adagrad's slots start here, for old rows and new."""
 
     def __post_init__(self) -> None:
-        bounds.integers(self, dimension=1, uniform_negatives=0, word_buckets=2, words_per_item=0)
-        bounds.not_negative(self, "l2", "spread", "zero_weight")
-        bounds.positive(self, "initial_accumulator")
+        checks.integers(self, dimension=1, uniform_negatives=0, word_buckets=2, words_per_item=0)
+        checks.not_negative(self, "l2", "spread", "zero_weight")
+        checks.positive(self, "initial_accumulator")
         low = -math.inf if self.lowest is None else self.lowest
         high = math.inf if self.highest is None else self.highest
         if not low <= self.centre <= high or math.isinf(self.centre):
@@ -57,9 +55,3 @@ class FactorisationConfig:
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `FactorisationConfig(**it)` is equal to this."""
         return asdict(self)
-
-    def build(self, seed: int) -> "Factorisation":
-        """The network, knowing nothing."""
-        from models.factors.factorisation import Factorisation
-
-        return Factorisation(self, seed)

@@ -1,14 +1,14 @@
 """Ratings: what matrix factorisation learns from, as a frozen dataclass that checks itself.
 
-Neighbours: `models.arrays` has what the other families take; `models.factors.rating_feed` turns
-these into batches. NumPy only.
+Neighbours: `models.data.queries` has what the other families take;
+`models.factors.rating_recommender` turns these into batches. NumPy only.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.arrays import Float32Array, Int64Array, check_all, check_array, check_same_length
+from models.data.checks import Float32Array, Int64Array, check_all, check_array, check_same_length
 
 
 @dataclass(frozen=True, eq=False)

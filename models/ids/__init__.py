@@ -1,1 +1,1 @@
-"""Users and items come and go: keys and rows, admission, where rows start, expiry."""
+"""Users and items come and go: admission, expiry, vocabulary growth, where new rows start."""

@@ -11,21 +11,21 @@ Rejected: spare rows at the end of each table, which every reader of a table wou
 
 import numpy as np
 
-from models.arrays import Float32Array, Int64Array, Items
-from models.backend import tf
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import Items
 from models.errors import BadTrainingData
 from models.ids.admission import admit
-from models.ids.rows import append_rows, count_rows
-from models.ids.starts import Blend, Groups, by_groups, by_words
-from models.learning.recipes import NewIds
-from models.network import names_of
-from models.state import ModelState
+from models.ids.starts import Blend, Groups, NewIds, by_groups, by_words
+from models.tables.backend import tf
+from models.tables.network import names_of
+from models.tables.rows import append_rows, count_rows
+from models.tables.state import ModelState
 
 MEAN_ROWS = 4096
 """The mean row is that of so many known ones, evenly spaced: its error is 1/64 of their spread."""
 
 
-def grow(
+def add_ids(
     state: ModelState,
     user_keys: Int64Array,
     items: Items,
@@ -66,11 +66,11 @@ def grow(
     ready = admit(state, "items", items.item_keys, item_counts, least, day)
     new = ready & (state.items.rows(items.item_keys) == 0)
     blends = _starts(state, items.item_keys[new], words[new], new_ids.start, cooccurrence)
-    new_items = state.items.grow(items.item_keys[new])
+    new_items = state.items.extend(items.item_keys[new])
     if len(new_items):
-        _grow_items(state, words[new], blends)
+        _add_items(state, words[new], blends)
     ready = admit(state, "users", user_keys, user_counts, least, day)
-    new_users = state.users.grow(user_keys[ready])
+    new_users = state.users.extend(user_keys[ready])
     if len(new_users):
         for name in names_of(state.network, "users"):
             _append(state, name, _blended(state, name, [None] * len(new_users)))
@@ -129,7 +129,7 @@ def _starts(
     return blends
 
 
-def _grow_items(state: ModelState, words: Int64Array, blends: list[Blend | None]) -> None:
+def _add_items(state: ModelState, words: Int64Array, blends: list[Blend | None]) -> None:
     for name in names_of(state.network, "items"):
         _append(state, name, _blended(state, name, blends))
     for name, content in state.network.content.items():
@@ -175,7 +175,7 @@ def _random_rows(state: ModelState, name: str, count: int) -> Float32Array:
 def _append(state: ModelState, name: str, rows: Float32Array) -> None:
     table = state.network.tables[name]
     append_rows(table, rows)
-    state.optimizer.grow(name, len(rows))
+    state.optimizer.extend(name, len(rows))
     fisher = state.extra.get(f"fisher/{name}")
     if fisher is not None:
         # Of what is new, the past has nothing to lose.

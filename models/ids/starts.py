@@ -12,8 +12,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from models.arrays import Int64Array, check_array, check_same_length
-from models.ids.vocabulary import Vocabulary
+from models.data import checks
+from models.data.checks import Int64Array, check_array, check_same_length
+from models.tables.vocabulary import Vocabulary
 
 Blend = tuple[Int64Array, npt.NDArray[np.float64]]
 """Known rows (int64 [n], distinct, ascending) and their weights (float64 [n], positive); empty
@@ -110,3 +111,24 @@ def by_groups(new_keys: Int64Array, together: Groups, known: Vocabulary) -> list
         found, count = np.unique(np.concatenate([NOTHING[0], *within]), return_counts=True)
         blends.append((found, count.astype(np.float64)))
     return blends
+
+
+STARTS = ("content", "cooccurrence", "mean")
+
+
+@dataclass(frozen=True)
+class NewIds:
+    """How ids come and go."""
+
+    minimum_events: int = 1
+    """Events, over all windows, before a user or an item gets a row of its own; until then it is
+    served as unknown (admission by frequency, as in Monolith, Liu et al., 2022)."""
+    start: str = "content"
+    """Where a new item's rows start: "content" (items with the same words), "cooccurrence" (items
+    chosen together with it) or "mean" (all items)."""
+    expire_after_days: int = 0
+    """Days without an event after which an id's rows are dropped; 0: never."""
+
+    def __post_init__(self) -> None:
+        checks.integers(self, minimum_events=1, expire_after_days=0)
+        checks.one_of(self, start=STARTS)

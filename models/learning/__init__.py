@@ -1,1 +1,1 @@
-"""How weights move: recipes, the loop, optimizers, scopes, penalties, and what is rehearsed."""
+"""How weights move: recipes, the training loop, scopes, penalties, what is remembered and rehearsed."""

@@ -14,8 +14,8 @@ References:
 import math
 from collections.abc import Mapping
 
-from models.backend import tf
-from models.network import Network
+from models.tables.backend import tf
+from models.tables.network import Network
 
 
 def distillation_loss(

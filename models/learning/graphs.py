@@ -11,7 +11,7 @@ of this name does the model have that runs the graph now? A graph that captured 
 packed table's arrays) knows one model only, and is kept with that model alone.
 
 Belongs here: keeping and sharing graphs. Keep out: what is in them (`models.learning.training`,
-`models.learning.fisher`, and the families).
+`models.learning.penalties`, and the families).
 """
 
 import threading
@@ -19,9 +19,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from models.backend import compute_dtype, tf
-from models.learning.distribution import current
-from models.state import ModelState
+from models.tables.backend import compute_dtype, tf
+from models.tables.distribution import current
+from models.tables.state import ModelState
 
 Call = Callable[..., Any]
 LIMIT = 64

@@ -7,12 +7,11 @@ Deciders and reports in `recloop` speak of recipes without paying for TensorFlow
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models import bounds
-from models.retrieval.sampling import SHUFFLES
+from models.data import checks
+from models.learning.epochs import SHUFFLES
 
 OPTIMIZERS = ("adagrad", "adam", "momentum", "rmsprop", "sgd")
 SCHEDULES = ("constant", "linear", "cosine", "warmup")
-STARTS = ("content", "cooccurrence", "mean")
 SCOPES = ("everything", "embeddings", "ids", "users", "items", "touched", "head")
 REPLAYS = ("none", "uniform", "recency", "herding")
 
@@ -40,14 +39,14 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest global norm of a step's gradient; 0 is no clipping (Pascanu et al., ICML 2013)."""
     shuffle: str = "events"
-    """"baskets", "events" or "none": see `models.retrieval.sampling.event_order`. "baskets" keeps the
+    """"baskets", "events" or "none": see `models.learning.epochs.event_order`. "baskets" keeps the
     events of a query together where an example is one event (the in-batch loss); elsewhere an example
     is a whole query, or belongs to none, and "baskets" is "events"."""
     optimizer: str = "adagrad"
     """One of `OPTIMIZERS`. Slots are carried over as long as it stays the same."""
     schedule: str = "constant"
     """One of `SCHEDULES`: how the learning rate moves within the update; see
-    `models.learning.schedules`."""
+    `models.learning.epochs`."""
     scope: str = "everything"
     """One of `SCOPES`: what may change; the rest keeps its bits. See `models.learning.scopes`."""
     weight_decay: float = 0.0
@@ -77,20 +76,20 @@ class Recipe:
     """Days after which an example weighs half as much in a "recency" memory."""
 
     def __post_init__(self) -> None:
-        bounds.integers(self, epochs=1)
+        checks.integers(self, epochs=1)
         if self.batch_size < 2:
             raise ValueError(
                 f"`batch_size` should be at least 2: an event alone has no negatives. "
                 f"Received: {self.batch_size}."
             )
-        bounds.positive(self, "learning_rate")
-        bounds.below_one(self, "dropout", "user_dropout")
-        bounds.not_negative(self, "clip_norm", "weight_decay", "champion_decay", "ewc", "patience")
-        bounds.not_negative(self, "replay_share", "distillation")
-        bounds.positive(self, "memory_size", "memory_half_life", "distillation_temperature")
+        checks.positive(self, "learning_rate")
+        checks.below_one(self, "dropout", "user_dropout")
+        checks.not_negative(self, "clip_norm", "weight_decay", "champion_decay", "ewc", "patience")
+        checks.not_negative(self, "replay_share", "distillation")
+        checks.positive(self, "memory_size", "memory_half_life", "distillation_temperature")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed` should be in [0, 2^31). Received: {self.seed}.")
-        bounds.one_of(
+        checks.one_of(
             self,
             shuffle=SHUFFLES,
             optimizer=OPTIMIZERS,
@@ -106,24 +105,6 @@ class Recipe:
                 f"what to do with them: give both or none. Received: {self.replay!r}, "
                 f"{self.replay_share} and {self.distillation}."
             )
-
-
-@dataclass(frozen=True)
-class NewIds:
-    """How ids come and go."""
-
-    minimum_events: int = 1
-    """Events, over all windows, before a user or an item gets a row of its own; until then it is
-    served as unknown (admission by frequency, as in Monolith, Liu et al., 2022)."""
-    start: str = "content"
-    """Where a new item's rows start: "content" (items with the same words), "cooccurrence" (items
-    chosen together with it) or "mean" (all items)."""
-    expire_after_days: int = 0
-    """Days without an event after which an id's rows are dropped; 0: never."""
-
-    def __post_init__(self) -> None:
-        bounds.integers(self, minimum_events=1, expire_after_days=0)
-        bounds.one_of(self, start=STARTS)
 
 
 REBUILD = Recipe(epochs=10, learning_rate=0.05, batch_size=128, dropout=0.3, user_dropout=0.1)

@@ -1,10 +1,10 @@
 """Rehearsal: what an update takes from the past, and what it leaves to the next one.
 
-    report = learn(state, feed, recipe, feed_of)               # after growing
-    remember(state, examples, recipe, vectors_of, day, feed_of)    # after learning
+    report = learn(state, batches, recipe, batches_of)               # after growing
+    remember(state, examples, recipe, vectors_of, day, batches_of)    # after learning
 
 Belongs here: the memory as part of a state. Keep out: which examples are kept
-(`models.learning.memory`), what a family's examples are (`models.retrieval.interaction_memory` is
+(`models.learning.memory`), what a family's examples are (`models.two_tower.tower_recommender` is
 the two-tower's).
 
 The memory is in `state.extra` under `memory/`, so that it is saved, restored and released with the
@@ -22,33 +22,33 @@ from collections.abc import Callable
 
 import numpy as np
 
-from models.arrays import Float32Array, Int64Array
+from models.data.checks import Float32Array, Int64Array
 from models.learning import memory
+from models.learning.batch_source import BatchSource
 from models.learning.distillation import adaptive_weight
-from models.learning.feed import Feed
-from models.learning.fisher import consolidate, fisher, known_fisher
 from models.learning.memory import Examples, Memory
+from models.learning.penalties import consolidate, fisher, known_fisher
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
 from models.learning.training import Past, fit
-from models.state import ModelState
+from models.tables.state import ModelState
 
 log = logging.getLogger(__name__)
 KNOWN_ITEMS = f"{memory.PREFIX}known_items"
-FeedOf = Callable[[ModelState, Examples, Recipe], Feed]
+BatchesOf = Callable[[ModelState, Examples, Recipe], BatchSource]
 VectorsOf = Callable[[ModelState, Examples], Float32Array]
 
 
 def learn(
     state: ModelState,
-    feed: Feed,
+    batches: BatchSource,
     recipe: Recipe,
-    feed_of: FeedOf,
+    batches_of: BatchesOf,
     progress: ProgressCallback | None = None,
     validate: Callable[[], float] | None = None,
 ) -> TrainingReport:
     """`training.fit`, with what the recipe takes from the past. Call `remember` afterwards."""
-    past = past_of(state, recipe, len(feed), feed_of)
-    return fit(state, feed, recipe, progress, past, validate)
+    past = past_of(state, recipe, len(batches), batches_of)
+    return fit(state, batches, recipe, progress, past, validate)
 
 
 def remembered(state: ModelState) -> Examples:
@@ -63,12 +63,12 @@ def remember(
     recipe: Recipe,
     vectors_of: VectorsOf,
     day: "float | np.ndarray",
-    feed_of: FeedOf,
+    batches_of: BatchesOf,
 ) -> int:
     """Offers an update's examples to the model's memory, in place.
 
     A recipe without replay leaves the memory as it is; if it has `ewc`, the model keeps the
-    examples' Fisher information instead of them (`models.learning.fisher.consolidate`).
+    examples' Fisher information instead of them (`models.learning.penalties.consolidate`).
 
     Args:
         state: after it has learned from them: herding compares what it makes of them now.
@@ -76,7 +76,7 @@ def remember(
         recipe: `replay`, `memory_size`, `memory_half_life` and `seed`.
         vectors_of: what the model sees in examples.
         day: float64 scalar or [n], when they happened, in days since a day that stays the same.
-        feed_of: makes a feed of examples.
+        batches_of: makes a batches of examples.
 
     Returns:
         How many examples the memory has now.
@@ -87,8 +87,8 @@ def remember(
     if recipe.replay == "none":
         if recipe.ewc and sound.any():
             plain = _undisturbed(recipe)
-            feed = feed_of(state, memory.take(examples, sound), plain)
-            consolidate(state, feed, recipe.batch_size, recipe.seed)
+            batches = batches_of(state, memory.take(examples, sound), plain)
+            consolidate(state, batches, recipe.batch_size, recipe.seed)
         return 0
     days = np.broadcast_to(np.asarray(day, np.float64), sound.shape)[sound]
     kept = memory.update(
@@ -112,7 +112,7 @@ def forget(state: ModelState) -> None:
         del state.extra[name]
 
 
-def past_of(state: ModelState, recipe: Recipe, new_count: int, feed_of: FeedOf) -> Past:
+def past_of(state: ModelState, recipe: Recipe, new_count: int, batches_of: BatchesOf) -> Past:
     """What `training.fit` shall take from the past, by the recipe.
 
     With `ewc`, the Fisher information is measured on past examples, on no more of them than there
@@ -122,7 +122,7 @@ def past_of(state: ModelState, recipe: Recipe, new_count: int, feed_of: FeedOf) 
         state: the champion, grown for the new examples and not yet trained on them.
         recipe: which parts of the past count, and how much.
         new_count: how many examples the update has.
-        feed_of: makes a feed of past examples, of the kind of the new ones'.
+        batches_of: makes a batches of past examples, of the kind of the new ones'.
     """
     if recipe.replay == "none":
         return Past(fisher=known_fisher(state) if recipe.ewc else None)
@@ -134,7 +134,7 @@ def past_of(state: ModelState, recipe: Recipe, new_count: int, feed_of: FeedOf) 
             recipe.replay,
         )
         return Past()
-    feed = feed_of(state, examples, recipe)
+    batches = batches_of(state, examples, recipe)
     learned = state.items.rows(state.extra[KNOWN_ITEMS])
     known = np.zeros(len(state.items) + 1, bool)
     known[learned] = True
@@ -143,19 +143,19 @@ def past_of(state: ModelState, recipe: Recipe, new_count: int, feed_of: FeedOf) 
     if recipe.distillation:
         # A family without a row per item has no new ones: one of one.
         old, items = (int(known.sum()), len(state.items)) if len(state.items) else (1, 1)
-        weight = adaptive_weight(recipe.distillation, old, items, len(feed), new_count)
+        weight = adaptive_weight(recipe.distillation, old, items, len(batches), new_count)
     rehearses = recipe.replay_share > 0 or recipe.distillation > 0
     information = None
     if recipe.ewc:
         information = fisher(
             state,
-            feed_of(state, examples, _undisturbed(recipe)),
+            batches_of(state, examples, _undisturbed(recipe)),
             recipe.batch_size,
             recipe.seed,
             max(1, new_count // recipe.batch_size),
         )
     return Past(
-        feed=feed if rehearses else None,
+        batches=batches if rehearses else None,
         fisher=information,
         distillation=weight,
         known=known,

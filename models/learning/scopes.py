@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.errors import BadTrainingData
-from models.learning.feed import Feed
-from models.network import Network, names_of
+from models.learning.batch_source import BatchSource
+from models.tables.network import Network, names_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Scope:
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def scope_of(name: str, network: Network, feed: Feed, sizes: dict[str, int]) -> Scope:
+def scope_of(name: str, network: Network, batches: BatchSource, sizes: dict[str, int]) -> Scope:
     """The scope of this name for an update on these examples.
 
     Args:
@@ -58,7 +58,7 @@ def scope_of(name: str, network: Network, feed: Feed, sizes: dict[str, int]) -> 
     if name == "head":
         return _tables(name, network, network.heads, "of a task-adapter head")
     if name == "touched":
-        return _touched(network, feed, sizes)
+        return _touched(network, batches, sizes)
     raise ValueError(
         "`scope` should be one of everything, embeddings, ids, users, items, touched, "
         f"head. Received: {name!r}."
@@ -74,8 +74,8 @@ def _tables(scope: str, network: Network, names: "tuple[str, ...] | list[str]", 
     return Scope(tuple(name for name in network.tables if name in set(names)))
 
 
-def _touched(network: Network, feed: Feed, sizes: dict[str, int]) -> Scope:
-    touched = feed.touched()
+def _touched(network: Network, batches: BatchSource, sizes: dict[str, int]) -> Scope:
+    touched = batches.touched()
     rows = {}
     for name, entity in network.keyed.items():
         if len(touched.get(entity, ())):
@@ -84,6 +84,6 @@ def _touched(network: Network, feed: Feed, sizes: dict[str, int]) -> Scope:
     if not rows:
         raise BadTrainingData(
             'The examples are about no user and no item that has a row, so `scope` = "touched" '
-            "would train nothing. Grow the model with the window's ids first, or widen the scope."
+            "would train nothing. Add the window's ids first, or widen the scope."
         )
     return Scope(tuple(name for name in network.tables if name in rows), rows)

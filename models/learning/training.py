@@ -2,8 +2,8 @@
 
 The loop is compiled, but gives control back to Python after every chunk of steps, so that a caller
 can beat its heart, log, or stop it. What to train on, and with which recipe, is decided in
-`recloop`; what a batch is, in the family's feed; the parts of a recipe, in
-`models.learning.optimizers`, `models.learning.schedules`, `models.learning.scopes`,
+`recloop`; what a batch is, in the family's batches; the parts of a recipe, in
+`models.tables.optimizers`, `models.learning.epochs`, `models.learning.scopes`,
 `models.learning.penalties`, `models.learning.memory` and `models.learning.distillation`.
 """
 
@@ -13,20 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.backend import tf
 from models.errors import NonFiniteWeights
+from models.learning.batch_source import BatchSource
 from models.learning.distillation import distillation_loss
-from models.learning.distribution import current, take_step
-from models.learning.early_stopping import EarlyStopping
-from models.learning.feed import Feed
+from models.learning.epochs import EarlyStopping, batch_bounds, rates
 from models.learning.graphs import compiled
-from models.learning.optimizers import make_optimizer
 from models.learning.penalties import Anchor, penalty_gradient
 from models.learning.recipes import ProgressCallback, Recipe, TrainingProgress, TrainingReport
-from models.learning.schedules import rates
 from models.learning.scopes import Scope, scope_of
-from models.retrieval.sampling import batch_bounds
-from models.state import ModelState
+from models.tables.backend import tf
+from models.tables.distribution import current, take_step
+from models.tables.optimizers import make_optimizer
+from models.tables.state import ModelState
 
 CHUNK_STEPS = 32
 
@@ -36,15 +34,15 @@ class Past:
     """What an update takes from before it.
 
     Attributes:
-        feed: past examples to see again (replay, distillation), of the same kind as the new ones;
+        batches: past examples to see again (replay, distillation), of the same kind as the new ones;
             None: nothing is rehearsed.
-        fisher: float32 arrays by table, of the tables' shapes (`models.learning.fisher`); empty:
+        fisher: float32 arrays by table, of the tables' shapes (`models.learning.penalties`); empty:
             no elastic weight consolidation.
         distillation: weight of the soft targets, after the adaptive factor.
         known: bool [items + 1], the item rows that the champion can teach; None: all.
     """
 
-    feed: Feed | None = None
+    batches: BatchSource | None = None
     fisher: dict[str, np.ndarray] | None = None
     distillation: float = 0.0
     known: np.ndarray | None = None
@@ -52,7 +50,7 @@ class Past:
 
 def fit(
     state: ModelState,
-    feed: Feed,
+    batches: BatchSource,
     recipe: Recipe,
     progress: ProgressCallback | None = None,
     past: Past | None = None,
@@ -64,7 +62,7 @@ def fit(
 
     Args:
         state: what has been grown to know the ids of the examples.
-        feed: the examples.
+        batches: the examples.
         recipe: how.
         progress: called after each chunk of at most 32 steps; what it raises stops training, and
             the state is then between two steps: sound, but partly trained.
@@ -73,7 +71,7 @@ def fit(
             `patience`. The best epoch's weights and slots are kept.
 
     Raises:
-        BadTrainingData: what the feed or the scope finds wrong. Nothing was trained.
+        BadTrainingData: what the batches or the scope finds wrong. Nothing was trained.
         ValueError: the scope has no table of this model, or there is patience and nothing to
             validate with. Nothing was trained.
         NonFiniteWeights: the loss, a gradient or the held-out score became NaN or infinite. Throw
@@ -87,7 +85,7 @@ def fit(
         )
     past = past or Past()
     sizes = {"users": len(state.users) + 1, "items": len(state.items) + 1}
-    scope = scope_of(recipe.scope, state.network, feed, sizes)
+    scope = scope_of(recipe.scope, state.network, batches, sizes)
     anchor = Anchor.of(state.network, recipe, past.fisher or {}, past.distillation > 0)
     if state.optimizer.kind != recipe.optimizer:
         state.optimizer = make_optimizer(
@@ -95,7 +93,9 @@ def fit(
         )
         state.compiled.clear()
     settled = state.network.settled(scope.tables)
-    run_chunk = _compiled_chunk(state, feed, past, scope, anchor, settled, recipe.replay_share > 0)
+    run_chunk = _compiled_chunk(
+        state, batches, past, scope, anchor, settled, recipe.replay_share > 0
+    )
     keep = {name: tf.constant(rows) for name, rows in scope.rows.items()}
     penalties = [recipe.clip_norm, recipe.weight_decay, recipe.champion_decay, recipe.ewc]
     rehearsal = [recipe.replay_share, past.distillation, recipe.distillation_temperature]
@@ -104,7 +104,7 @@ def fit(
     if known is None:
         # Only distillation looks at it; a mask of all items would be copied at every chunk.
         known = np.ones(sizes["items"] if past.distillation > 0 else 0, bool)
-    bounds = batch_bounds(len(feed), recipe.batch_size)
+    bounds = batch_bounds(len(batches), recipe.batch_size)
     per_epoch = len(bounds) - 1
     total = per_epoch * recipe.epochs
     losses: list[float] = []
@@ -113,18 +113,18 @@ def fit(
     start = state.steps
     for epoch in range(recipe.epochs):
         rng = np.random.default_rng([recipe.seed, start, epoch])
-        order = feed.order(rng)
+        order = batches.order(rng)
         for low in range(0, per_epoch, CHUNK_STEPS):
             edges = bounds[low : low + CHUNK_STEPS + 1]
             examples = order[edges[0] : edges[-1]]
             steps = len(edges) - 1
             taken = state.steps - start
             old_chunk, old_edges = _rehearsal(
-                past.feed, recipe, steps, int(np.diff(edges).max()), rng
+                past.batches, recipe, steps, int(np.diff(edges).max()), rng
             )
             rehearsed += int(old_edges[-1])
             loss_sum, norm_sum = run_chunk(
-                feed.chunk(examples),
+                batches.chunk(examples),
                 edges - edges[0],
                 old_chunk,
                 old_edges,
@@ -137,7 +137,7 @@ def fit(
                 known,
                 settled,
             )
-            loss = float(loss_sum) / max(float(feed.weights[examples].sum()), 1e-12)
+            loss = float(loss_sum) / max(float(batches.weights[examples].sum()), 1e-12)
             state.steps += steps
             done += len(examples)
             losses.append(loss)
@@ -175,20 +175,20 @@ def fit(
 
 
 def _rehearsal(
-    feed: Feed | None, recipe: Recipe, steps: int, batch: int, rng: np.random.Generator
+    batches: BatchSource | None, recipe: Recipe, steps: int, batch: int, rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The past examples of a chunk and the edges of its steps: as many per step as the recipe's
     share of its batch (a whole batch's worth, for distillation alone)."""
-    if feed is None:
+    if batches is None:
         return {}, np.zeros(steps + 1, np.int64)
     each = max(2, round(batch * (recipe.replay_share or 1.0)))
-    drawn = rng.integers(0, len(feed), each * steps)
-    return feed.chunk(drawn), np.arange(steps + 1, dtype=np.int64) * each
+    drawn = rng.integers(0, len(batches), each * steps)
+    return batches.chunk(drawn), np.arange(steps + 1, dtype=np.int64) * each
 
 
 def _compiled_chunk(
     state: ModelState,
-    feed: Feed,
+    batches: BatchSource,
     past: Past,
     scope: Scope,
     anchor: Anchor,
@@ -197,24 +197,34 @@ def _compiled_chunk(
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """The compiled chunk, traced once per kind of training: growing doesn't change a signature."""
     distil = past.distillation > 0
-    old = None if past.feed is None else (past.feed.kind, _shapes(past.feed), replay, distil)
+    old = (
+        None if past.batches is None else (past.batches.kind, _shapes(past.batches), replay, distil)
+    )
     columns = tuple((name, value.dtype, tuple(value.shape[1:])) for name, value in settled.items())
-    key = (feed.kind, _shapes(feed), old, scope.tables, tuple(scope.rows), anchor.key, columns)
+    key = (
+        batches.kind,
+        _shapes(batches),
+        old,
+        scope.tables,
+        tuple(scope.rows),
+        anchor.key,
+        columns,
+    )
     return compiled(
         state,
         key,
-        lambda: _trace_chunk(state, feed, past.feed, scope, anchor, settled, replay, distil),
+        lambda: _trace_chunk(state, batches, past.batches, scope, anchor, settled, replay, distil),
     )
 
 
-def _shapes(feed: Feed) -> tuple[tuple[str, tf.TensorSpec], ...]:
-    return tuple(sorted(feed.signature.items()))
+def _shapes(batches: BatchSource) -> tuple[tuple[str, tf.TensorSpec], ...]:
+    return tuple(sorted(batches.signature.items()))
 
 
 def _trace_chunk(
     state: ModelState,
-    feed: Feed,
-    past: Feed | None,
+    batches: BatchSource,
+    past: BatchSource | None,
     scope: Scope,
     anchor: Anchor,
     settled: dict[str, tf.Tensor],
@@ -227,7 +237,7 @@ def _trace_chunk(
 
     @tf.function(
         input_signature=[
-            feed.signature,
+            batches.signature,
             spec([None], tf.int64),
             past.signature if past is not None else {},
             spec([None], tf.int64),
@@ -253,7 +263,7 @@ def _trace_chunk(
         def one_step(step, total, norms):  # type: ignore[no-untyped-def]
             def differentiate(index, count):  # type: ignore[no-untyped-def]
                 here = tf.stack([seed[0], seed[1] + step])
-                batch = feed.batch(chunk, edges[step], edges[step + 1], here) | settled
+                batch = batches.batch(chunk, edges[step], edges[step + 1], here) | settled
                 mine = network.shard(batch, index, count) if count > 1 else batch
                 with tf.GradientTape() as tape:
                     loss = network.compute_loss(mine, training=True)

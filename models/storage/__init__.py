@@ -1,1 +1,1 @@
-"""Models on disk: saved whole or as deltas, averaged, exported, served."""
+"""Networks on disk: checkpoints, deltas, averages, seals."""

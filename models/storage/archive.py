@@ -10,15 +10,18 @@ Belongs here: files. Keep out: what a model is made of (`models.storage.checkpoi
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, NonFiniteWeights
-from models.storage.publishing import whole_directory
 
 FORMAT_VERSION = 2
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
@@ -102,8 +105,8 @@ def read_arrays(
     name = None
     try:
         # Opened here, so that it is closed when NumPy finds it truncated.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            found = set(archive.files)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
+            found = set(packed.files)
             if found != set(promised):
                 raise CorruptCheckpoint(
                     f"{path} doesn't hold the arrays of its manifest: missing "
@@ -111,7 +114,7 @@ def read_arrays(
                     "Restore the previous release, or save the model again."
                 )
             for name in promised:
-                arrays[name] = archive[name]
+                arrays[name] = packed[name]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         where = f"array {name!r} of {path}" if name else str(path)
         raise CorruptCheckpoint(
@@ -154,3 +157,124 @@ def _check_array(
                 f"Array {name!r} of {path} was altered: its {what} is {actual[what]}, the manifest "
                 f"says {promised.get(what)}. Restore the previous release, or copy it again."
             )
+
+
+Arrays = dict[str, np.ndarray]
+
+
+def read(directory: Path, magnitude_limit: float) -> tuple[dict[str, Any], Arrays]:
+    """The manifest in `directory`, and all arrays of its model, of the whole chain, each checked.
+
+    Raises:
+        RestoreError: an archive of the chain can't be used, or isn't the one that it should be.
+    """
+    manifest = read_manifest(directory)
+    base = base_of(directory, manifest)
+    if base is None:
+        return manifest, read_arrays(directory, manifest, magnitude_limit)
+    _, older = read(base, magnitude_limit)
+    changes = read_arrays(directory, manifest, magnitude_limit)
+    arrays: Arrays = {}
+    for name, part in manifest["parts"].items():
+        try:
+            arrays[name] = _made(name, part, older, changes)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CorruptCheckpoint(
+                f"Array {name!r} can't be made of the delta {directory} and its base ({error!r}). "
+                "Restore the previous release, or save the model again."
+            ) from error
+    return manifest, arrays
+
+
+def base_of(directory: Path, manifest: dict[str, Any]) -> Path | None:
+    """The folder that a delta is based on; None: the manifest isn't a delta's.
+
+    Raises:
+        CorruptCheckpoint: it is gone, or another manifest is there.
+    """
+    if "base" not in manifest:
+        return None
+    try:
+        base = Path(os.path.normpath(directory.resolve() / manifest["base"]["path"]))
+        promised = manifest["base"]["sha256"]
+    except (KeyError, TypeError) as error:
+        raise CorruptCheckpoint(
+            f"The manifest of {directory} doesn't name a base ({error!r}). Restore the previous "
+            "release, or save the model again."
+        ) from error
+    found = digest(base)
+    if found != promised:
+        what = f"a manifest of sha256 {found} is there" if found else "there is none"
+        raise CorruptCheckpoint(
+            f"{directory} is a delta of {base}, whose manifest had sha256 {promised}; now {what}. "
+            "Bring the base back, or restore a release that doesn't need it."
+        )
+    return base
+
+
+def chain(directory: Path) -> list[Path]:
+    """The folders that restoring `directory` reads: itself first, the full checkpoint last. Whoever
+    deletes old releases must keep these.
+
+    Raises:
+        RestoreError: a manifest of the chain can't be read, or isn't the one that it should be.
+    """
+    folders = [directory]
+    while (base := base_of(folders[-1], read_manifest(folders[-1]))) is not None:
+        folders.append(base)
+    return folders
+
+
+def _made(name: str, part: dict[str, Any], older: Arrays, changes: Arrays) -> np.ndarray:
+    """One array of the model. ValueError and the like: the parts don't fit."""
+    how, shape = part["how"], tuple(part["shape"])
+    if how == "same":
+        made = older[name]
+    elif how == "whole":
+        made = changes[name]
+    elif how == "appended":
+        made = np.concatenate([older[name], changes[name]])
+    elif how == "rows":
+        rows, before = changes[part["rows"]], older[name]
+        fresh = np.arange(len(before), shape[0])
+        if (np.diff(rows) <= 0).any() or not np.isin(fresh, rows).all() or (rows < 0).any():
+            raise ValueError("rows repeat, or a new one is missing")
+        made = before
+        if len(fresh):
+            made = np.empty(shape, before.dtype)
+            made[: len(before)] = before
+        made[rows] = changes[name]
+    else:
+        raise ValueError(f"no such part: {how!r}")
+    if made.shape != shape:
+        raise ValueError(f"its shape is {made.shape}, not {shape}")
+    return made
+
+
+# Writing a folder whole or not at all.
+
+
+@contextmanager
+def whole_directory(directory: Path) -> Iterator[Path]:
+    """Gives an empty folder to write in; on success it becomes `directory`, on failure it is gone.
+
+    The folder is made beside the destination, so that the last step is a rename in one file
+    system. A `directory` that exists is replaced: a reader finds the old content, the new, or, for
+    an instant, none; never half. Where that instant matters, write to a new name (releases do).
+
+    >>> with whole_directory(Path("model")) as staging:            # doctest: +SKIP
+    ...     (staging / "manifest.json").write_text("{}")
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        yield staging
+        if directory.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
+            os.rename(directory, old / directory.name)
+            os.rename(staging, directory)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(staging, directory)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

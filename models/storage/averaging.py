@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.families import config_of
-from models.ids.rows import shape_of
-from models.ids.vocabulary import Vocabulary
-from models.network import Config, Entity
-from models.state import ModelState
-from models.storage import checkpoint, delta
+from models.storage import archive, checkpoint
+from models.tables.network import Config, Entity
+from models.tables.rows import shape_of
+from models.tables.state import ModelState, config_of
+from models.tables.vocabulary import Vocabulary
 
 Arrays = dict[str, np.ndarray]
 KEYS: dict[Entity, str] = {"users": "user_keys", "items": "item_keys"}
@@ -80,7 +79,7 @@ def _read(release: ModelState | Path) -> tuple[Config, Arrays]:
     """The configuration and the arrays of a release."""
     if isinstance(release, ModelState):
         return release.config, checkpoint.to_arrays(release)
-    manifest, arrays = delta.read(release, checkpoint.MAGNITUDE_LIMIT)
+    manifest, arrays = archive.read(release, checkpoint.MAGNITUDE_LIMIT)
     return config_of(manifest["family"], manifest["config"]), arrays
 
 

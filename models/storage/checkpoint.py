@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
-from models.families import config_of
-from models.ids.rows import shape_of
-from models.learning.optimizers import make_optimizer
-from models.network import Config
-from models.state import ModelState
 from models.storage import archive, delta
 from models.storage.archive import MANIFEST
+from models.tables.network import Config
+from models.tables.optimizers import make_optimizer
+from models.tables.rows import shape_of
+from models.tables.state import ModelState, config_of
 
 MAGNITUDE_LIMIT = 1e6
 """Largest absolute value of a weight that restore lets through by default. A trained one is of the
@@ -61,7 +60,7 @@ def save(state: ModelState, directory: Path, base: Path | None = None) -> str:
     """
     if base is not None and state.origin:
         delta.check_base(state, base, directory)
-        if len(delta.chain(base)) <= MOST_DELTAS:
+        if len(archive.chain(base)) <= MOST_DELTAS:
             delta.save_delta(state, base, directory)
             return "delta"
     state.saved_as(archive.write(directory, state.header(), to_arrays(state)))
@@ -80,7 +79,7 @@ def restore(directory: Path, magnitude_limit: float = MAGNITUDE_LIMIT) -> ModelS
             the limit; or a delta's base is not the one that it was made from.
         IncompatibleCheckpoint: another format version, or a configuration of another recloop.
     """
-    manifest, arrays = delta.read(directory, magnitude_limit)
+    manifest, arrays = archive.read(directory, magnitude_limit)
     config = _read_config(directory, manifest)
     try:
         state = _assemble(config, manifest, arrays, directory)
@@ -123,7 +122,7 @@ def _assemble(
         (arrays["user_keys"], state.users),
         (arrays["item_keys"], state.items),
     ):
-        if len(vocabulary.grow(keys)) != len(keys):
+        if len(vocabulary.extend(keys)) != len(keys):
             raise ValueError("a vocabulary repeats a key")
     for name, table in tables.items():
         table.assign(arrays[f"table/{name}"])

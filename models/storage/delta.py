@@ -12,7 +12,7 @@ A delta is an archive (`models.storage.archive`) whose header also has
             in this archive; "rows": the base's, lengthened, with these rows replaced; or
             "appended": the base's with more at the end
 
-Where a row has moved (`models.ids.expiry`) or weights were written past the optimizer, the state
+Where a row has moved (`models.ids.admission`) or weights were written past the optimizer, the state
 has no base: the next save is a full one.
 """
 
@@ -23,15 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import Int64Array
-from models.backend import tf
-from models.errors import CorruptCheckpoint, RestoreError, UnusableBase
-from models.ids.rows import read as read_variable
-from models.ids.rows import shape_of
-from models.state import ModelState
+from models.data.checks import Int64Array
+from models.errors import RestoreError, UnusableBase
 from models.storage import archive
-
-Arrays = dict[str, np.ndarray]
+from models.storage.archive import Arrays, chain
+from models.tables.backend import tf
+from models.tables.rows import read as read_variable
+from models.tables.rows import shape_of
+from models.tables.state import ModelState
 
 
 def save_delta(state: ModelState, base: Path, directory: Path) -> None:
@@ -62,69 +61,6 @@ def save_delta(state: ModelState, base: Path, directory: Path) -> None:
     path = os.path.relpath(base.resolve(), directory.resolve())
     header = {"base": {"path": path, "sha256": state.origin}, "parts": delta.parts}
     state.saved_as(archive.write(directory, {**state.header(), **header}, delta.arrays))
-
-
-def read(directory: Path, magnitude_limit: float) -> tuple[dict[str, Any], Arrays]:
-    """The manifest in `directory`, and all arrays of its model, of the whole chain, each checked.
-
-    Raises:
-        RestoreError: an archive of the chain can't be used, or isn't the one that it should be.
-    """
-    manifest = archive.read_manifest(directory)
-    base = base_of(directory, manifest)
-    if base is None:
-        return manifest, archive.read_arrays(directory, manifest, magnitude_limit)
-    _, older = read(base, magnitude_limit)
-    changes = archive.read_arrays(directory, manifest, magnitude_limit)
-    arrays: Arrays = {}
-    for name, part in manifest["parts"].items():
-        try:
-            arrays[name] = _made(name, part, older, changes)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CorruptCheckpoint(
-                f"Array {name!r} can't be made of the delta {directory} and its base ({error!r}). "
-                "Restore the previous release, or save the model again."
-            ) from error
-    return manifest, arrays
-
-
-def base_of(directory: Path, manifest: dict[str, Any]) -> Path | None:
-    """The folder that a delta is based on; None: the manifest isn't a delta's.
-
-    Raises:
-        CorruptCheckpoint: it is gone, or another manifest is there.
-    """
-    if "base" not in manifest:
-        return None
-    try:
-        base = Path(os.path.normpath(directory.resolve() / manifest["base"]["path"]))
-        promised = manifest["base"]["sha256"]
-    except (KeyError, TypeError) as error:
-        raise CorruptCheckpoint(
-            f"The manifest of {directory} doesn't name a base ({error!r}). Restore the previous "
-            "release, or save the model again."
-        ) from error
-    found = archive.digest(base)
-    if found != promised:
-        what = f"a manifest of sha256 {found} is there" if found else "there is none"
-        raise CorruptCheckpoint(
-            f"{directory} is a delta of {base}, whose manifest had sha256 {promised}; now {what}. "
-            "Bring the base back, or restore a release that doesn't need it."
-        )
-    return base
-
-
-def chain(directory: Path) -> list[Path]:
-    """The folders that restoring `directory` reads: itself first, the full checkpoint last. Whoever
-    deletes old releases must keep these.
-
-    Raises:
-        RestoreError: a manifest of the chain can't be read, or isn't the one that it should be.
-    """
-    folders = [directory]
-    while (base := base_of(folders[-1], archive.read_manifest(folders[-1]))) is not None:
-        folders.append(base)
-    return folders
 
 
 def check_base(state: ModelState, base: Path, directory: Path) -> dict[str, Any]:
@@ -243,31 +179,5 @@ def _differing(now: np.ndarray, then: np.ndarray) -> Int64Array | None:
     bits = f"u{now.dtype.itemsize}"
     differ = np.ones(len(now), np.bool_)
     unequal = now[: len(then)].view(bits) != then.view(bits)
-    differ[: len(then)] = unequal.reshape(len(then), -1).any(axis=1)
+    differ[: len(then)] = unequal.any(axis=tuple(range(1, now.ndim)))
     return np.flatnonzero(differ)
-
-
-def _made(name: str, part: dict[str, Any], older: Arrays, changes: Arrays) -> np.ndarray:
-    """One array of the model. ValueError and the like: the parts don't fit."""
-    how, shape = part["how"], tuple(part["shape"])
-    if how == "same":
-        made = older[name]
-    elif how == "whole":
-        made = changes[name]
-    elif how == "appended":
-        made = np.concatenate([older[name], changes[name]])
-    elif how == "rows":
-        rows, before = changes[part["rows"]], older[name]
-        fresh = np.arange(len(before), shape[0])
-        if (np.diff(rows) <= 0).any() or not np.isin(fresh, rows).all() or (rows < 0).any():
-            raise ValueError("rows repeat, or a new one is missing")
-        made = before
-        if len(fresh):
-            made = np.empty(shape, before.dtype)
-            made[: len(before)] = before
-        made[rows] = changes[name]
-    else:
-        raise ValueError(f"no such part: {how!r}")
-    if made.shape != shape:
-        raise ValueError(f"its shape is {made.shape}, not {shape}")
-    return made

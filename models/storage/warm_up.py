@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.backend import tf
+from models.tables.backend import tf
 
 REQUESTS = Path("assets.extra") / "tf_serving_warmup_requests"
 MODEL = "recommender"

@@ -61,9 +61,9 @@ class OptionalApproval(ApprovalOperator):
         if not self.plan["approval"] and not self.report.get("ask"):
             self.log.info("No approval wanted for this run: going on.")
             return None
-        from recloop import approvals
+        from recloop.stages import approval_stages
 
-        terms = approvals.terms()
+        terms = approval_stages.terms()
         self.response_timeout = timedelta(hours=terms["patience_hours"])
         self.subject = f"Promote the challenger of window {self.report.get('window', '?')}?"
         self.body = describe(self.report, self.plan)
@@ -71,9 +71,9 @@ class OptionalApproval(ApprovalOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
         """Record the answer before Airflow goes on, or skips what follows."""
-        from recloop import approvals
+        from recloop.stages import approval_stages
 
-        terms = approvals.terms()
+        terms = approval_stages.terms()
         if event.get("error_type") == "timeout":
             silence = self.APPROVE if terms["unanswered"] == "approve" else self.REJECT
             now = datetime.now(UTC)
@@ -87,7 +87,9 @@ class OptionalApproval(ApprovalOperator):
             why = str((event.get("params_input") or {}).get(WHY) or "").strip()[:LONGEST]
             run = context["dag_run"]
             holder = f"{run.dag_id} {run.run_id}"  # as `recloop_params.holder` says
-            done = approvals.answer(self.plan["update_id"], holder, said, by, "in Airflow", why=why)
+            done = approval_stages.answer(
+                self.plan["update_id"], holder, said, by, "in Airflow", why=why
+            )
             note(f"window {self.report.get('window', '?')}: {done['reason']}")
         return super().execute_complete(context, event)
 

@@ -44,6 +44,6 @@ class BehaviorArrival(BaseEventTrigger):
 
 
 def _look() -> list[str]:
-    from recloop import stages
+    from recloop.stages import ingest_stages, update_stages
 
-    return list(dict.fromkeys([*stages.arrivals(), *stages.abandoned()]))
+    return list(dict.fromkeys([*ingest_stages.arrivals(), *update_stages.abandoned()]))

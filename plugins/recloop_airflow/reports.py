@@ -65,27 +65,27 @@ def create_app() -> FastAPI:
     @app.get("/")
     def first_page() -> HTMLResponse:
         """The champion, what waits, and links to all other pages."""
-        from recloop import stages
-        from recloop.overview import overview
+        from recloop.stages import bookkeeping
+        from recloop.stages.status import overview
 
-        return HTMLResponse(overview(stages.current_settings()))
+        return HTMLResponse(overview(bookkeeping.current_settings()))
 
     @app.get("/gate/{update_id}")
     def gate_report(update_id: int) -> FileResponse:
         """The gate's report on one update, HTML."""
-        from recloop import stages
         from recloop.settings import Settings
+        from recloop.stages import update_stages
 
-        uri = stages.gate_report_uri(update_id) if 0 < update_id <= LARGEST else ""
+        uri = update_stages.gate_report_uri(update_id) if 0 < update_id <= LARGEST else ""
         return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
 
     @app.get("/shadow/{window}")
     def shadow_report(window: str) -> FileResponse:
         """What a full retraining would have given on one window, HTML."""
-        from recloop import upkeep
         from recloop.settings import Settings
+        from recloop.stages import upkeep_stages
 
-        uri = upkeep.shadow_report_uri(_plain(window))
+        uri = upkeep_stages.shadow_report_uri(_plain(window))
         return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
 
     @app.get("/data-docs/{window}")

@@ -32,7 +32,7 @@ class WakeUpdate(TriggerDagRunOperator):
 
     def execute(self, context: Any) -> Any:
         """Ask the ledger, then start the run or skip."""
-        from recloop import stages
+        from recloop.stages import update_stages
 
         if context["params"].get("window"):
             raise AirflowSkipException("this run was started by hand for one window")
@@ -40,7 +40,7 @@ class WakeUpdate(TriggerDagRunOperator):
             self.after["decision"] == "none" or self.after.get("dry_run")
         ):
             raise AirflowSkipException(f"this run decided nothing: {self.after['reason']}")
-        windows = stages.undecided()
+        windows = update_stages.undecided()
         if not windows:
             raise AirflowSkipException("no window waits for a decision")
         if context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued"]):

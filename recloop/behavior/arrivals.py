@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recloop.behavior import source_files
-from recloop.behavior.dataset import DatasetSpec, load_dataset
 from recloop.behavior.download import file_sha256, locate
-from recloop.behavior.refusals import written_out
+from recloop.behavior.source_files import written_out
 from recloop.behavior.sources import files_of, read_file
+from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.database.connection import transaction
 from recloop.errors import SourceRefused
 from recloop.settings import Settings

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recloop.behavior.refusals import in_short, refusal, written_out
+from recloop.behavior.source_files import in_short, refusal, written_out
 
 HEAD = 512
 BLOCK = 1 << 18

@@ -2,7 +2,7 @@
 
 Belongs here: plausible times, the names and remedies of these rules, and the refusal of a file that
 dates nowhere. Keep out: parsing times (see `times.py`), and rules on lines that have a window (see
-`validation/rows.py`).
+`validation/row_rules.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recloop.behavior.chunks import TOLERATED_LINES
-from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.refusals import refusal
+from recloop.behavior.records import TOLERATED_LINES
+from recloop.behavior.source_files import refusal
+from recloop.calendar import Window
+from recloop.config.dataset import DatasetSpec
 from recloop.errors import BadInput
-from recloop.windows import Window
 
 if TYPE_CHECKING:
     import numpy

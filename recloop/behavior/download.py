@@ -12,8 +12,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.source_spec import Wheel
+from recloop.config.dataset import DatasetSpec
+from recloop.config.source_spec import Wheel
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
 

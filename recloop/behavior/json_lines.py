@@ -18,9 +18,9 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any
 
-from recloop.behavior.chunks import TOLERATED_SHARE, Chunk, any_undecodable, tolerated
-from recloop.behavior.dataset import DatasetSpec
-from recloop.behavior.refusals import refusal, undeclared
+from recloop.behavior.records import TOLERATED_SHARE, Chunk, any_undecodable, tolerated
+from recloop.behavior.source_files import refusal, undeclared
+from recloop.config.dataset import DatasetSpec
 
 CHUNK_LINES = 50_000
 SUFFIXES = (".jsonl", ".ndjson")

@@ -6,39 +6,25 @@ formats (`sources.py`, `lines.py`), tables (`table.py`), judging windows (`valid
 
 from __future__ import annotations
 
-import itertools
 import json
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior import source_files
-from recloop.behavior.chunks import Chunk
-from recloop.behavior.dataset import DatasetSpec, load_dataset
 from recloop.behavior.dating import UNDATED, refuse_undated
 from recloop.behavior.download import file_sha256, locate
-from recloop.behavior.lines import LANDING_COLUMNS, Parsed, Rejected, as_csv, parse_lines
-from recloop.behavior.lines import chunk_times as times_of
-from recloop.behavior.refusals import refusal, written_out
+from recloop.behavior.loading import Progress, copy_parsed, log, open_windows, parse_chunks
+from recloop.behavior.source_files import refusal, written_out
 from recloop.behavior.sources import files_of, read_file
+from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.contracts import LandingReport
-from recloop.database.connection import NULL, copy_csv, copy_rows, transaction
-from recloop.database.locks import Lock
+from recloop.database.connection import Lock, transaction
 from recloop.errors import SourceRefused
-from recloop.ledger.windows import note_landed
 from recloop.settings import Settings
-from recloop.windows import Window
-
-log = logging.getLogger(__name__)
-Progress = Callable[[int, int | None], None]
-"""Called with bytes (files) or lines (tables) done, and how many there are if that is known."""
-LONGEST_SILENCE = 60
-"""Windows without a line that are opened between two windows with lines; a longer gap is not."""
 
 
 def land(
@@ -175,80 +161,6 @@ def _copy_file(
             progress(chunk.position, size)
     refuse_undated(path, spec, undated, lines, example)
     return lines, keys
-
-
-def parse_chunks(
-    chunks: Iterator[Chunk], spec: DatasetSpec, as_of: datetime
-) -> Iterator[tuple[Chunk, Parsed]]:
-    """Parse each chunk; if the file is in the order of time, with its neighbours in view."""
-    if not spec.event.ordered:
-        for chunk in chunks:
-            yield chunk, parse_lines(chunk, times_of(chunk, spec), spec, as_of)
-        return
-    from recloop.behavior.times import NEIGHBOURS, misplaced
-
-    current = next(chunks, None)
-    if current is None:
-        return
-    times = times_of(current, spec)
-    past = times.iloc[:0]
-    while current is not None:
-        following = next(chunks, None)
-        following_times = times.iloc[:0] if following is None else times_of(following, spec)
-        wrong = misplaced(past, times, following_times.iloc[:NEIGHBOURS])
-        yield current, parse_lines(current, times, spec, as_of, wrong)
-        past, times, current = times.iloc[-NEIGHBOURS:], following_times, following
-
-
-def copy_parsed(cursor: Cursor, file_id: int, parsed: Parsed) -> None:
-    """Load a chunk into `behavior.landing`, and its windowless lines into the quarantine."""
-    if parsed.rows:
-        copy_csv(cursor, "behavior.landing", LANDING_COLUMNS, as_csv(file_id, parsed.rows))
-    if parsed.rejected:
-        copy_rows(
-            cursor,
-            "behavior.quarantine",
-            ("file_id", "line_no", "event_id", "rule", "rules", "line", "near_window", "due"),
-            [_quarantined(file_id, rejected) for rejected in parsed.rejected],
-        )
-
-
-def _quarantined(file_id: int, rejected: Rejected) -> tuple[object, ...]:
-    number, event_id, rule, line, near, due = rejected
-    return (
-        file_id,
-        number,
-        event_id or NULL,
-        rule,
-        "{" + rule + "}",
-        line,
-        near or NULL,
-        due or NULL,
-    )
-
-
-def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:
-    """Tell the ledger of windows with new lines, and of silent ones between windows with lines.
-
-    A silent window has to be judged too: it may be a week of holidays or a feed that broke.
-    """
-    if not keys:
-        return
-    note_landed(cursor, map(spec.calendar.parse, sorted(keys)))
-    cursor.execute(
-        "update ledger.window set state = 'landed' where state = 'refused' and window_key = any(%s)",
-        (sorted(keys),),
-    )
-    cursor.execute("select window_key, starts, ends from ledger.window order by starts")
-    known = [Window(key=key, start=start, end=end) for key, start, end in cursor.fetchall()]
-    silent: list[Window] = []
-    for earlier, later in itertools.pairwise(known):
-        gap = spec.calendar.between(earlier.end, later.start) if earlier.end < later.start else []
-        if len(gap) <= LONGEST_SILENCE:
-            silent += gap
-        else:
-            log.warning("no lines between %s and %s; windows not opened", earlier.key, later.key)
-    note_landed(cursor, silent)
 
 
 def _warn_of_other_copy(settings: Settings, spec: DatasetSpec, path: Path, sha256: str) -> None:

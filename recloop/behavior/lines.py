@@ -1,7 +1,7 @@
 """From text columns to rows of `behavior.landing`: types, times in UTC, identities, faults.
 
 Belongs here: what one line means. Keep out: reading (see `sources.py`), and whether a line that has a
-window is good (see `validation/rows.py`); only lines that no window can be found for end here.
+window is good (see `validation/row_rules.py`); only lines that no window can be found for end here.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from datetime import datetime
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-from recloop.behavior.chunks import Chunk, has_undecodable, storable
-from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.dating import UNDATED, nearest_windows, time_faults, window_keys
+from recloop.behavior.records import Chunk, has_undecodable, storable
 from recloop.behavior.times import parse_times, utc_texts
+from recloop.config.dataset import DatasetSpec
 from recloop.database.connection import NULL
 
 if TYPE_CHECKING:

@@ -16,13 +16,18 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from recloop.behavior.chunks import TOLERATED_SHARE, Chunk, has_undecodable, tolerated
 from recloop.behavior.containers import opened
-from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.json_lines import is_json, read_objects
 from recloop.behavior.parquet_files import read_parquet
-from recloop.behavior.records import read_records
-from recloop.behavior.refusals import check_columns, refusal, written_out
+from recloop.behavior.records import (
+    TOLERATED_SHARE,
+    Chunk,
+    has_undecodable,
+    read_records,
+    tolerated,
+)
+from recloop.behavior.source_files import check_columns, refusal, written_out
+from recloop.config.dataset import DatasetSpec
 from recloop.errors import BadInput, SourceRefused
 
 log = logging.getLogger(__name__)

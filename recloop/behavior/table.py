@@ -19,17 +19,16 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.chunks import Chunk
-from recloop.behavior.dataset import DatasetSpec
 from recloop.behavior.dating import EARLIEST, floor_of, refuse_undated
-from recloop.behavior.refusals import check_columns
+from recloop.behavior.records import Chunk
+from recloop.behavior.source_files import check_columns
 from recloop.behavior.times import FAR_FUTURE, FAR_PAST
+from recloop.calendar import LAST_DAY, Window
+from recloop.config.dataset import DatasetSpec
 from recloop.contracts import LandingReport
-from recloop.database.connection import connect, redacted, transaction
-from recloop.database.locks import Lock
+from recloop.database.connection import Lock, connect, redacted, transaction
 from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
-from recloop.windows import LAST_DAY, Window
 
 ROWS = 50_000
 NO_TIME = "without a time"
@@ -71,7 +70,7 @@ def land_table(
     as_of: datetime,
 ) -> LandingReport:
     """Land the new lines of one window, or of all windows whose number of rows changed."""
-    from recloop.behavior.landing import open_windows
+    from recloop.behavior.loading import open_windows
     from recloop.behavior.source_files import refuse_table
 
     try:
@@ -147,7 +146,7 @@ def rows_in(spec: DatasetSpec, kind: str, window: Window) -> int:
 def _land_window(
     cursor: Cursor, spec: DatasetSpec, kind: str, key: str, rows: int, as_of: datetime
 ) -> tuple[int, set[str]]:
-    from recloop.behavior.landing import copy_parsed, parse_chunks
+    from recloop.behavior.loading import copy_parsed, parse_chunks
 
     window = None if key == NO_TIME else spec.calendar.parse(key)
     file_id, number = _source_file(cursor, spec, key)

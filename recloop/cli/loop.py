@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from recloop import approvals, stages
 from recloop.cli.output import (
     console,
+    escaped,
     late_lines,
     messages,
     print_json,
@@ -27,9 +27,9 @@ from recloop.cli.output import (
     windows_table,
 )
 from recloop.cli.session import session
-from recloop.cli.terminal import escaped
 from recloop.errors import BadInput
 from recloop.settings import Settings
+from recloop.stages import approval_stages, update_stages
 
 REFUSED = 3
 WHY_NOT = {"refused": REFUSED, "not ready": 5, "busy": 6}
@@ -60,7 +60,7 @@ def accept(
     json: AsJson = False,
 ) -> None:
     """Accept refused windows on your word; without any, list what waits and why."""
-    from recloop.ingestion import accept_windows, refused_windows
+    from recloop.stages.ingestion import accept_windows, refused_windows
 
     with session() as settings:
         if not windows and through is None:
@@ -140,7 +140,7 @@ def ingest_with_progress(
     settings: Settings, window: str | None = None, through: str | None = None
 ) -> Json:
     """`ingest_windows` with two progress bars, lines, then windows; into a file, a line per window."""
-    from recloop.ingestion import ingest_windows
+    from recloop.stages.ingestion import ingest_windows
 
     with progress_bar() as bar:
         reading = bar.add_task("reading lines", total=None)
@@ -199,7 +199,7 @@ def _asked(plan: str, approve: bool) -> tuple[str, Json, bool]:
     """What `--plan` asks for: its kind, its options, and whether a person is asked."""
     if not plan.endswith(".toml"):
         return plan, {}, approve
-    from recloop.update.strategy import read_plan_file
+    from recloop.config.strategy import read_plan_file
 
     request, options = read_plan_file(Path(plan))
     options |= {name: request.get(name, "") for name in ("reason", "policy")}
@@ -216,7 +216,7 @@ def run_update(
 ) -> Json:
     """plan → train → evaluate → promote in this process; what each stage answered."""
     holder = f"command line {socket.gethostname()} {os.getpid()}"
-    planned = stages.plan(window, requested, holder, approve, dry_run, options, settings)
+    planned = update_stages.plan(window, requested, holder, approve, dry_run, options, settings)
     result: Json = {"plan": planned, "outcome": planned["decision"], "gate": None, "release": None}
     update_id = planned["update_id"]
     if update_id is None:
@@ -227,21 +227,21 @@ def run_update(
         def show(state: Any) -> None:
             bar.update(task, completed=state.step, total=state.steps)
 
-        stages.train(update_id, holder, settings, show)
-    result["gate"] = stages.evaluate(update_id, holder, settings)
+        update_stages.train(update_id, holder, settings, show)
+    result["gate"] = update_stages.evaluate(update_id, holder, settings)
     if not result["gate"]["passed"]:
         return result | {"outcome": "rejected"}
     if approve or result["gate"]["ask"]:
         said = _ask(result["gate"], approve)
         where, why = "at the command line", _why(said)
-        approvals.answer(update_id, holder, said, getpass.getuser(), where, settings, why)
+        approval_stages.answer(update_id, holder, said, getpass.getuser(), where, settings, why)
         if said == "rejected":
             return result | {"outcome": "rejected"}
-    result["release"] = stages.promote(update_id, holder, settings)
+    result["release"] = update_stages.promote(update_id, holder, settings)
     return result | {"outcome": "promoted"}
 
 
-def _ask(gate: Json, wanted: bool) -> approvals.Answer:
+def _ask(gate: Json, wanted: bool) -> approval_stages.Answer:
     """What the person at the terminal says. A rule's question with nobody there means no."""
     why = f"{gate['ask']}\n" if gate["ask"] else ""
     if not wanted and not sys.stdin.isatty():
@@ -251,7 +251,7 @@ def _ask(gate: Json, wanted: bool) -> approvals.Answer:
     return "approved" if agreed else "rejected"
 
 
-def _why(said: approvals.Answer) -> str:
+def _why(said: approval_stages.Answer) -> str:
     """The reason of somebody at the terminal who rejected a promotion."""
     if said == "approved" or not sys.stdin.isatty():
         return ""
@@ -307,7 +307,7 @@ def rollback(
 ) -> None:
     """Make an earlier release champion again; the windows learnt since become pending."""
     with session() as settings:
-        release = stages.roll_back(to, reason, settings)
+        release = update_stages.roll_back(to, reason, settings)
     if json:
         print_json(release)
     else:
@@ -320,7 +320,7 @@ def publish(
 ) -> None:
     """Make what is served agree with the ledger; a damaged export is written anew."""
     with session() as settings:
-        found = stages.publish(release, settings)
+        found = update_stages.publish(release, settings)
     if json:
         print_json(found)
         return
@@ -336,8 +336,7 @@ def status(
     json: AsJson = False,
 ) -> None:
     """Windows (newest last), decisions, the champion, rollbacks, and what is pending."""
-    from recloop.behavior.accounting import count_lines
-    from recloop.status import read_status
+    from recloop.stages.status import count_lines, read_status
 
     with session() as settings:
         found = read_status(settings)

@@ -1,4 +1,4 @@
-"""Commands of the machine: up, down, demo, doctor."""
+"""Commands of the machine: up, down, doctor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rich.text import Text
 
 from recloop.cli.output import console, print_json, say
 from recloop.cli.session import session
-from recloop.database import embedded
 from recloop.settings import Settings
 
 
@@ -23,7 +22,7 @@ def up(
     ] = None,
 ) -> None:
     """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is."""
-    from recloop.behavior.dataset import load_dataset
+    from recloop.config.dataset import load_dataset
     from recloop.runtime import airflow_process
     from recloop.runtime.environment import passwords_file
 
@@ -45,39 +44,17 @@ def up(
 
 def down() -> None:
     """Stop Airflow and the embedded PostgreSQL."""
-    stopped = _stop(Settings.from_environment())
+    from recloop.runtime.airflow_process import stop_all
+
+    stopped = stop_all(Settings.from_environment())
     console.print("stopped" if stopped else "nothing was running")
-
-
-def demo(
-    weeks: Annotated[int, typer.Option(min=1, help="Windows to run through Airflow.")] = 8,
-    json: Annotated[bool, typer.Option("--json", help="Print the report for machines.")] = False,
-) -> None:
-    """The whole loop on real data: warm-up, then a real Airflow scheduler runs the next weeks."""
-    from recloop.demo.run import run_demo
-
-    try:
-        with session() as settings:
-            report = run_demo(settings, weeks)
-    finally:
-        _stop(Settings.from_environment())  # also what an earlier, killed demo left running
-    if json:
-        print_json(report)
-
-
-def _stop(settings: Settings) -> bool:
-    """Stop Airflow and the embedded server of these settings. Returns whether any was running."""
-    from recloop.runtime import airflow_process
-
-    stopped = airflow_process.stop(settings)
-    return embedded.stop(settings.home) or stopped
 
 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """What is missing or mis-set, and the remedy. Exit code 1 if anything must be mended."""
-    from recloop.cli.checks import examine
+    from recloop.cli.doctor import examine
 
     findings = examine()
     if json:
@@ -93,4 +70,4 @@ def doctor(
         raise typer.Exit(1)
 
 
-COMMANDS = (up, down, demo, doctor)
+COMMANDS = (up, down, doctor)

@@ -14,8 +14,7 @@ from recloop.database.connection import connect, transaction
 from recloop.database.schema import migrate
 from recloop.errors import BadInput, ServiceAway
 from recloop.home import make_private
-from recloop.runtime.components import read_state
-from recloop.runtime.sessions import alive
+from recloop.runtime.process_sessions import alive, read_state
 from recloop.settings import Settings
 
 PRESENCE = "recloop command"

@@ -42,9 +42,9 @@ def train(
     json: AsJson = False,
 ) -> None:
     """At a silo: learn its own windows from an offer; events and users stay here."""
+    from recloop.config.strategy import read_plan_file, strategy_of
     from recloop.silos.offer import read_offer
-    from recloop.silos.training import train_silo
-    from recloop.update.strategy import read_plan_file, strategy_of
+    from recloop.silos.silo_training import train_silo
 
     strategy = strategy_of(read_plan_file(plan)[1]) if plan else None
     with session() as settings, progress_bar() as bar:

@@ -189,3 +189,14 @@ def _create_database(url: str, name: str, patience: float = RECOVERY_PATIENCE) -
         pass
     finally:
         connection.close()
+
+
+def database_of(settings: Settings) -> str:
+    """The database's URL; starts the embedded server when the settings name none.
+
+    Raises:
+        ServiceAway: the embedded server does not start.
+    """
+    pass
+
+    return resolve(settings).database_url

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.database.connection import transaction
-from recloop.database.locks import Lock
+from recloop.database.connection import Lock, transaction
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 

@@ -45,7 +45,7 @@ th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d8dde
 
 
 def write_chart(report: Json, path: Path) -> Path:
-    """Draw `report` (see `report.py`) to `path`; returns the path."""
+    """Draw `report` (see `demo_report.py`) to `path`; returns the path."""
     rows = [row for row in report["windows"] if row["prequential"]]
     values = [
         row["prequential"][name]["recall@20"]

@@ -1,27 +1,32 @@
 """The champion's rival, refitted for every week of the demonstration: EASE, which a data scientist
 would try first.
 
-Belongs here: the purchases before a week, and EASE's ranking of the week. Keep out: the model itself
-(see `ease.py`).
+The benchmarks fit the same EASE.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
+from recloop.calendar import Window
+from recloop.config.learnable import LEARNABLE, Meaning
 from recloop.contracts import TrainingSet
 from recloop.database.connection import transaction
-from recloop.demo.ease import fit_ease
+from recloop.evaluation.scoring import Rank, Scores, score
 from recloop.features.examples import read_examples
-from recloop.features.meaning import LEARNABLE, Meaning
+from recloop.features.heldout import CSR, HeldOut, Int64, read_heldout
 from recloop.settings import Settings
-from recloop.update.heldout import CSR, HeldOut, Int64, read_heldout
-from recloop.update.scoring import Rank, Scores, score
-from recloop.windows import Window
 
 LARGEST_CATALOGUE = 8_000
 """A dense matrix of items by items is inverted: beyond this many it is left out."""
@@ -93,3 +98,40 @@ def by_ease(bought: Purchases) -> Rank:
         return np.where(np.isneginf(np.take_along_axis(values, best, axis=1)), 0, items[best])
 
     return rank
+
+
+# EASE: a linear autoencoder of users' items with a zero diagonal, in closed form.
+#
+# X holds, for each user and item, 0.93 ** weeks since the user last bought it. (Sums over
+# purchases did better on all pairs and worse on new ones, for which one takes EASE.) With G = X'X
+# + ridge I and P = G^-1: B = I - P / diag(P), scores X B. Steck, Embarrassingly shallow
+# autoencoders for sparse data, WWW 2019.
+
+DECAY_PER_WEEK, RIDGE = 0.93, 300.0
+Float64 = npt.NDArray[np.float64]
+
+
+def fit_ease(
+    users: Int64, items: Int64, weeks: Float64, ridge: float = RIDGE
+) -> tuple[csr_matrix, Float64]:
+    """X (float32, a row per user number and a column per item number) and B (float64, square).
+
+    Args:
+        users, items: [N], one purchase each, in any order; small numbers, for both matrices have a
+            column for every number up to the greatest.
+        weeks: [N], how long ago it was.
+    """
+    from scipy.sparse import coo_matrix
+
+    width = items.max() + 1
+    pairs, place = np.unique(users * width + items, return_inverse=True)
+    youngest = np.full(len(pairs), np.inf)
+    np.minimum.at(youngest, place, weeks)
+    values = (DECAY_PER_WEEK**youngest).astype(np.float32)
+    table = coo_matrix((values, (pairs // width, pairs % width))).tocsr()
+    gram = (table.T @ table).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += ridge
+    inverse = np.linalg.inv(gram)
+    weights = inverse / -np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return table, weights

@@ -8,8 +8,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from recloop import stages
-from recloop.behavior.dataset import DatasetSpec, load_dataset
+from recloop.calendar import Window
 from recloop.cli.loop import ingest_with_progress, run_update
 from recloop.cli.output import (
     console,
@@ -20,14 +19,15 @@ from recloop.cli.output import (
     systems_table,
     windows_table,
 )
+from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.database.connection import transaction
 from recloop.demo.chart import write_chart
-from recloop.demo.report import make_report
+from recloop.demo.demo_report import make_report
 from recloop.errors import BadInput, RecloopError
 from recloop.ledger import releases
 from recloop.release.recommend import recommend
 from recloop.settings import Settings
-from recloop.windows import Window
+from recloop.stages import update_stages
 
 Json = dict[str, Any]
 CUSTOMERS = 3
@@ -159,9 +159,13 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
                         f"nothing moved for {PATIENCE:.0f} s; still waiting for {', '.join(waiting)}. "
                         f"Airflow's logs are in {settings.home / 'logs'}; run it again to go on."
                     )
-                if client.backfill_finished("ingest_behavior") and not stages.undecided(settings):
+                if client.backfill_finished("ingest_behavior") and not update_stages.undecided(
+                    settings
+                ):
                     client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)
-                    if _waiting(settings, keys) == waiting and not stages.undecided(settings):
+                    if _waiting(settings, keys) == waiting and not update_stages.undecided(
+                        settings
+                    ):
                         break  # what still waits has failed; the report says which
                 time.sleep(1)
             client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recloop.calendar import whole
 from recloop.contracts import TrainingSet
 from recloop.errors import BadData
-from recloop.windows import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ TABLES = ("queries", "interactions", "items", "item_days")
 def write_training_set(
     folder: Path, window_key: str, tables: Mapping[str, pa.Table]
 ) -> TrainingSet:
-    """Write the tables of `columns.py` under `folder/<part of a window>/<hash>/`.
+    """Write the tables of `ranker_inputs.py` under `folder/<part of a window>/<hash>/`.
 
     The set appears by one rename. The same tables give the same bytes, hash and folder, so writing
     them again changes nothing.

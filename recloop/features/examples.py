@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.arrays import Interactions, Queries
-from models.ordering.point_in_time import ItemStatistics, OwnItems
+from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
 from recloop.contracts import TrainingSet
 from recloop.features.artefact import read_training_set
-from recloop.features.columns import STATISTICS
-from recloop.features.content import MAX_WORDS
-from recloop.features.daily import HISTORY_LENGTH
-from recloop.features.known import (
+from recloop.features.daily import HISTORY_LENGTH, MAX_WORDS
+from recloop.features.ranker_inputs import (
+    STATISTICS,
     item_statistics,
     joined_own_items,
     joined_statistics,

@@ -1,7 +1,7 @@
 """Statistics of every active item at the start of some days: what a ranker knows of candidates.
 
 Belongs here: the join, for a training set's days and for a release's. Keep out: their form as arrays
-(see `known.py`).
+(see `ranker_inputs.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.ordering.point_in_time import ItemStatistics
+from models.data.queries import ItemStatistics
 from recloop.database.connection import Cursor, transaction
-from recloop.features.columns import ITEM_STATISTICS, schemas
-from recloop.features.known import item_statistics
 from recloop.features.leak_guard import check_not_newer
+from recloop.features.ranker_inputs import ITEM_STATISTICS, item_statistics, schemas
 from recloop.features.store import point_in_time_join
 from recloop.settings import Settings
 
@@ -61,7 +60,7 @@ def join_item_days(settings: Settings, cursor: Cursor, days: str) -> pa.Table:
 
 def item_snapshot(settings: Settings, moment: datetime) -> ItemStatistics:
     """The statistics of active items at one UTC midnight, scaled: one moment."""
-    from recloop.features.address import database_of
+    from recloop.database.embedded import database_of
 
     with transaction(database_of(settings)) as cursor:
         literal = cursor.mogrify("select %s::timestamptz", (moment,)).decode()

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from recloop.config.learnable import LEARNABLE, Meaning
 from recloop.database.connection import Cursor
 from recloop.errors import BadData, CheckCrashed
 from recloop.features.daily import HISTORY_LENGTH
-from recloop.features.meaning import LEARNABLE, Meaning
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,17 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import Queries
+from models.data.queries import Queries
+from recloop.calendar import Window
+from recloop.config.learnable import Meaning, meaning_of
 from recloop.database.connection import transaction
+from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
-from recloop.features.address import database_of
-from recloop.features.columns import OWN_LISTS, OWN_TOTALS, STATISTICS
 from recloop.features.daily import HISTORY_LENGTH
-from recloop.features.known import aged_own_items, scaled_statistics
-from recloop.features.meaning import Meaning, meaning_of
+from recloop.features.item_days import item_snapshot
+from recloop.features.ranker_inputs import (
+    OWN_LISTS,
+    OWN_TOTALS,
+    STATISTICS,
+    aged_own_items,
+    scaled_statistics,
+)
 from recloop.features.store import feature_store, quiet, service_errors
 from recloop.settings import Settings
-from recloop.windows import Window
 
 OVERLAP = timedelta(days=1)
 """How far before the window materialization starts: rows stamped at its very start are the day
@@ -130,3 +136,50 @@ def newest_day(settings: Settings) -> int:
         )
         row = cursor.fetchone()
     return int(row[0]) if row and row[0] is not None else 0
+
+
+# What is known of all users and items when a release is exported: what it answers from by itself.
+
+
+# One look into the primary key for each user: `distinct on` would read every row ever written.
+_LATEST = f"""
+    select account.user_key, {", ".join(f"latest.{name}" for name in (*OWN_LISTS, *OWN_TOTALS))}
+    from behavior.account
+    cross join lateral (
+        select * from features.user_items
+        where user_items.user_key = account.user_key
+        order by event_timestamp desc
+        limit 1
+    ) as latest
+    order by 1
+"""
+
+
+def release_snapshot(settings: Settings, moment: datetime) -> Queries:
+    """Every user with its own items as of the newest computed day, which is what `online.py` says of
+    them, too; and the items' statistics at one UTC midnight.
+
+    The queries have neither history nor statistics of users.
+    """
+    with transaction(database_of(settings)) as cursor:
+        cursor.execute(_LATEST)
+        rows = cursor.fetchall()
+    users = np.array([row[0] for row in rows], np.int64)
+    lists = dict(zip(OWN_LISTS, zip(*(row[1:] for row in rows), strict=True), strict=False))
+    lengths = np.array([len(items) for items in lists.get("items", ())], np.int64)
+    columns = {
+        name: np.array(
+            [value for one in lists.get(name, ()) for value in one],
+            np.float64 if "decayed" in name else np.int64,
+        )
+        for name in OWN_LISTS
+    }
+    totals = np.array([row[-len(OWN_TOTALS) :] for row in rows], np.float32)
+    days = np.full(len(rows), newest_day(settings))
+    return Queries(
+        users,
+        np.zeros((len(rows), 0), np.int64),
+        np.zeros((len(rows), 0), np.float32),
+        aged_own_items(lengths, days, columns, totals.reshape(-1, len(OWN_TOTALS))),
+        item_snapshot(settings, moment),
+    )

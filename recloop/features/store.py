@@ -15,6 +15,7 @@ import importlib.util
 import io
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import version
@@ -23,11 +24,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from recloop.database.connection import Cursor, redacted, transaction
-from recloop.database.locks import Lock
+from recloop.database.connection import Cursor, Lock, redacted, transaction
+from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
-from recloop.features.address import database_of
-from recloop.features.feast_import import import_feast
 from recloop.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
@@ -190,3 +189,34 @@ if __name__ == "__main__":
 
     for name, value in variables(database_of(Settings.from_environment())).items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+# Feast's import, in a third of the time.
+#
+# Feast decorates its classes with typeguard, which reads and rewrites their sources whenever a
+# process imports Feast: two thirds of the seconds that the import takes, in every task and every
+# command. What it would check is how `feature_repo/definitions.py` calls Feast; `feast apply`
+# checks that as well.
+
+_one_at_a_time = threading.Lock()
+
+
+def import_feast() -> None:
+    """Import Feast without typeguard's checks; where it was imported before, nothing happens.
+
+    The decorator is in its place again afterwards: other libraries get what they ask for.
+    """
+    import typeguard
+
+    with _one_at_a_time:
+        typechecked = typeguard.typechecked
+        typeguard.typechecked = _unchanged
+        try:
+            import feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source  # noqa: F401
+        finally:
+            typeguard.typechecked = typechecked
+
+
+def _unchanged(target: Any = None, **_options: Any) -> Any:
+    """`typechecked`, with or without its parentheses."""
+    return _unchanged if target is None else target

@@ -20,24 +20,25 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from recloop.calendar import Window, part_key, part_number, whole
+from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
 from recloop.contracts import TrainingSet
 from recloop.database.connection import Cursor, transaction
-from recloop.errors import CheckCrashed
-from recloop.features.address import database_of
-from recloop.features.artefact import write_training_set
-from recloop.features.columns import (
+from recloop.database.embedded import database_of
+from recloop.errors import BadInput, CheckCrashed
+from recloop.features.artefact import is_intact, write_training_set
+from recloop.features.item_days import join_item_days
+from recloop.features.leak_guard import check_against_events, check_not_newer
+from recloop.features.ranker_inputs import (
     ITEM_STATISTICS,
     OWN_LISTS,
     OWN_TOTALS,
     STATISTICS,
     schemas,
 )
-from recloop.features.item_days import join_item_days
-from recloop.features.leak_guard import check_against_events, check_not_newer
-from recloop.features.meaning import LEARNABLE, Meaning, meaning_of
 from recloop.features.store import point_in_time_join
+from recloop.ledger import parts
 from recloop.settings import Settings
-from recloop.windows import Window, part_key, part_number, whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -226,3 +227,57 @@ def _check_consistent(tables: dict[str, Any]) -> None:
             f"events have {wanted} and {bought}: events changed while they were read, or feature "
             "rows are not unique. Run it again."
         )
+
+
+# Training sets of all parts of a window: built where one is missing, kept where it was learnt
+# from.
+
+
+Known = dict[str, tuple[int, TrainingSet | None]]
+"""Of each part of a window: accepted events, and the training set that it keeps."""
+
+
+def known_parts(settings: Settings, window_key: str) -> Known:
+    """What the ledger says now; to be asked before features are computed.
+
+    Raises:
+        BadInput: no line of the window was validated yet.
+    """
+    with transaction(settings.database_url) as cursor:
+        rows = parts.to_feature(cursor, window_key)
+    if not rows:
+        raise BadInput(
+            f"window {window_key} has no validated lines to make features of; "
+            f"run `recloop ingest --window {window_key}`."
+        )
+    return {key: (accepted, kept) for key, accepted, kept in rows}
+
+
+def build_parts(settings: Settings, window_key: str, known: Known) -> TrainingSet | None:
+    """Build what is missing, record each in the ledger; returns the newest part's training set, or
+    None when events came since `known` was asked: then the window's features lack them.
+
+    Raises:
+        BadData, CheckCrashed, ServiceAway: as `build_training_set`.
+    """
+    newest = None
+    for key, (accepted, kept) in known.items():
+        if kept is not None and is_intact(kept):
+            newest = kept
+            continue
+        try:
+            newest = build_training_set(settings, key)
+        except CheckCrashed:
+            if _accepted(known_parts(settings, window_key)) == _accepted(known):
+                raise
+            return None
+        with transaction(settings.database_url) as cursor:
+            if not parts.note_featured(cursor, newest, accepted):
+                return None
+    with transaction(settings.database_url) as cursor:
+        parts.settle(cursor, window_key)
+    return newest if _accepted(known_parts(settings, window_key)) == _accepted(known) else None
+
+
+def _accepted(known: Known) -> dict[str, int]:
+    return {key: accepted for key, (accepted, _) in known.items()}

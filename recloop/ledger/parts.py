@@ -5,7 +5,7 @@ has learnt from them. What comes later is a late part with a key of its own (`20
 it is learnt once, and no event of the window twice (docs/adr/0009-late-parts.md).
 
 Belongs here: which part new events join, which parts are ready to be learnt from. Keep out: the states
-of windows (`windows.py`), who has learnt what (`releases.py`).
+of windows (`window_states.py`), who has learnt what (`releases.py`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
+from recloop.calendar import part_key, whole
 from recloop.contracts import TrainingSet, UpdatePlan
 from recloop.errors import BadInput, PlanOutdated
-from recloop.windows import part_key, whole
 
 CLOSED = """
 (taught_at is not null or exists (

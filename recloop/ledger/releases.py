@@ -11,12 +11,12 @@ from typing import Any
 from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
+from recloop.calendar import part_number
 from recloop.contracts import Lease, Release, UpdatePlan
 from recloop.errors import LeaseLost, LedgerConflict, ReleaseMissing
 from recloop.ledger import parts
-from recloop.ledger.thinning import require_files
+from recloop.ledger.deletions import require_files
 from recloop.ledger.updates import REBUILD_IN_VAIN, _check_fence, _one, plan_of
-from recloop.windows import part_number
 
 DECIDED = f"state in ('promoted', 'rejected', 'skipped') and not {REBUILD_IN_VAIN}"
 """SQL: whether an update has decided on its windows."""
@@ -170,7 +170,7 @@ def undecided(cursor: Cursor) -> list[str]:
     return [key for key in pending(cursor) if key not in decided and not part_number(key)]
 
 
-def crown(cursor: Cursor, lease: Lease, uri: str) -> Release:
+def promote(cursor: Cursor, lease: Lease, uri: str) -> Release:
     """Promote a live, evaluated update: new release, its lineage, the reign, in this transaction.
 
     Raises:
@@ -273,3 +273,22 @@ def _check_parent(plan: UpdatePlan, reigning: Release | None) -> None:
 def _reign(cursor: Cursor, version: int, reason: str) -> None:
     cursor.execute("update ledger.reign set ended_at = now() where ended_at is null")
     cursor.execute("insert into ledger.reign (version, reason) values (%s, %s)", (version, reason))
+
+
+# Windows that a clock may decide on: what waits, and has not been answered yet.
+
+
+def windows_due(cursor: Cursor) -> list[str]:
+    """Pending windows on which no update was promoted or rejected, oldest first.
+
+    Beside `releases.undecided`: those that a policy skipped are due, too. A late part is not due by
+    itself; the next increment covers it.
+    """
+    answered = f"state in ('promoted', 'rejected') and not {REBUILD_IN_VAIN}"
+    cursor.execute(
+        f"select target from ledger.update where {answered} union "
+        "select window_key from ledger.update_window join ledger.update using (update_id) "
+        f"where {answered}"
+    )
+    keys = {row[0] for row in cursor.fetchall()}
+    return [key for key in pending(cursor) if key not in keys and not part_number(key)]

@@ -5,7 +5,7 @@ merge's. A worker gets a new token when it begins, so that a retry fences off th
 merge gives those that have not reported in time a token that no worker has, and from then on they
 can report nothing.
 
-Neighbours: `updates.py` has the update's own lease; `recloop.update.sharding` does the work.
+Neighbours: `updates.py` has the update's own lease; `recloop.training.sharding` does the work.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Candidate, GateReport, Lease, UpdatePlan
-from recloop.database.locks import Lock
+from recloop.database.connection import Lock
 from recloop.errors import BadInput, LeaseLost, LedgerConflict, PlanOutdated, UpdateInProgress
 from recloop.ledger import parts
 

@@ -12,15 +12,14 @@ from collections.abc import Callable, Sequence
 
 from models.learning.recipes import TrainingProgress
 from recloop.contracts import Candidate, GateReport, Lease, Release, TrainingSet, UpdatePlan
-from recloop.database.connection import transaction
-from recloop.database.locks import Lock
+from recloop.database.connection import Lock, transaction
 from recloop.errors import ReleaseMissing
 from recloop.ledger import releases
-from recloop.ledger.thinning import require_files
-from recloop.release import exports, registry, serving
+from recloop.ledger.deletions import require_files
+from recloop.release import registry, serving
 from recloop.settings import Settings
-from recloop.update.model import CHECKPOINT, restore_model
-from recloop.update.train import hash_folder, top_up
+from recloop.training.candidate import hash_folder, top_up
+from recloop.training.recommender import CHECKPOINT, restore_model
 
 
 def promote(
@@ -33,7 +32,7 @@ def promote(
     learn_held_out: bool,
     progress: Callable[[TrainingProgress], None],
 ) -> Release:
-    """Learn from the held-out slice too, export, register, and crown.
+    """Learn from the held-out slice too, export, register, and promote.
 
     Raises:
         LeaseLost: another attempt took over, or the champion moved; nothing changed.
@@ -48,11 +47,11 @@ def promote(
     shutil.rmtree(folder, ignore_errors=True)
     recommender.save(folder / CHECKPOINT)
     restore_model(folder)  # what cannot be restored must not be promoted
-    exports.write_export(settings, recommender, folder, plan.target)
+    serving.write_export(settings, recommender, folder, plan.target)
     final = candidate.model_copy(update={"uri": str(folder), "sha256": hash_folder(folder)})
     number = registry.register(settings, plan, final, report, target, str(folder))
     with transaction(settings.database_url) as cursor:
-        release = releases.crown(cursor, lease, str(folder))
+        release = releases.promote(cursor, lease, str(folder))
         cursor.execute(
             "update ledger.release set registry_version = %s where version = %s",
             (number, release.version),
@@ -71,7 +70,7 @@ def roll_back(settings: Settings, version: int | None, reason: str) -> Release:
     """
     with transaction(settings.database_url) as cursor:
         target = releases.target_of_rollback(cursor, version)
-    exports.mend_export(settings, target)
+    serving.mend_export(settings, target)
     with transaction(settings.database_url) as cursor:
         release = releases.roll_back(cursor, target.version, reason)
     publish(settings)
@@ -98,7 +97,7 @@ def publish(settings: Settings, version: int | None = None) -> tuple[Release, bo
         if version is not None:
             asked = releases.release_of(cursor, version)
             require_files(cursor, version)
-        mended = exports.mend_export(settings, asked)
+        mended = serving.mend_export(settings, asked)
         if asked.version != champion.version:
             return asked, mended
         serving.publish(settings, reign, champion)

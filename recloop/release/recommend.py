@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recloop.behavior.chunks import storable
-from recloop.behavior.dataset import load_dataset
+from recloop.behavior.records import storable
+from recloop.config.dataset import load_dataset
 from recloop.contracts import Contract, Release
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseDamaged, ReleaseMissing
 from recloop.ledger import releases
-from recloop.ledger.thinning import require_files
+from recloop.ledger.deletions import require_files
 from recloop.release.serving import SAVED_MODEL
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
-    from models.ordering.served_cascade import ServedCascade
+    from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
 
 
 class Recommended(Contract):
@@ -61,7 +61,7 @@ def recommend(
     """The k best items for a user.
 
     Args:
-        user_id: brought into the form that ids of the source have (see `behavior/ids.py`).
+        user_id: brought into the form that ids of the source have (see `config/id_rules.py`).
         version: a release other than the champion.
         include_known: whether items that the user chose before may be shown again.
 
@@ -106,13 +106,13 @@ def recommend(
 
 
 @lru_cache(maxsize=2)
-def _served(directory: str) -> ServedCascade:
-    from models.ordering.served_cascade import ServedCascade
+def _served(directory: str) -> ServedTwoStage:
+    from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
 
-    return ServedCascade(directory)
+    return ServedTwoStage(directory)
 
 
-def _load(release: Release) -> ServedCascade:
+def _load(release: Release) -> ServedTwoStage:
     from models.errors import RestoreError
 
     try:
@@ -139,7 +139,7 @@ def _release(cursor: Any, version: int | None) -> Release:
 
 
 def _asker(cursor: Any, settings: Settings, user_id: str) -> _Asker:
-    from recloop.features.meaning import LEARNABLE, meaning_of
+    from recloop.config.learnable import LEARNABLE, meaning_of
 
     cursor.execute("select user_key from behavior.account where user_id = %s", (user_id,))
     row = cursor.fetchone()

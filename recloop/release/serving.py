@@ -9,14 +9,26 @@ is started with a config file; it never changes.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recloop.config.dataset import load_dataset
+from recloop.contracts import Release
+from recloop.database.connection import transaction
+from recloop.errors import ReleaseDamaged
+from recloop.features.online import release_snapshot
+from recloop.ledger import releases
+from recloop.settings import Settings
+from recloop.training.recommender import restore_model
+
+if TYPE_CHECKING:
+    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+
 import os
 import shutil
-from pathlib import Path
 
 from models.storage import seal
-from models.storage.publishing import whole_directory
-from recloop.contracts import Release
-from recloop.settings import Settings
+from models.storage.archive import whole_directory
 
 SAVED_MODEL = "saved_model"
 MODEL = "recommender"
@@ -82,3 +94,43 @@ def _write_config(path: Path, base: Path) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text)
         temporary.replace(path)
+
+
+# A release's export: the SavedModel that answers, written from the release's checkpoint.
+
+
+def write_export(
+    settings: Settings, recommender: RetrieveAndRank, folder: Path, window: str
+) -> None:
+    """Write the SavedModel below `folder`, with what is known of users now, and of items at the end
+    of `window`, the last that the release learnt."""
+    end = load_dataset(settings).calendar.parse(window).end
+    recommender.export(folder / SAVED_MODEL, release_snapshot(settings, end))
+
+
+def mend_export(settings: Settings, release: Release) -> bool:
+    """Write a damaged or missing export anew; returns whether there was need to.
+
+    Raises:
+        ReleaseDamaged: its checkpoint cannot be used either. Nothing changed.
+    """
+    from models.errors import RestoreError
+    from models.storage import seal
+
+    folder = Path(release.uri)
+    try:
+        seal.check(folder / SAVED_MODEL)
+    except RestoreError as damage:
+        try:
+            recommender = restore_model(folder)
+        except RestoreError as error:
+            raise ReleaseDamaged(
+                f"release {release.version} cannot be served: its export is damaged ({damage}), and "
+                f"so is the checkpoint that it is made from ({error}). Roll back to another release "
+                "with `recloop rollback --to`, or rebuild with `recloop update --plan rebuild`."
+            ) from error
+        with transaction(settings.database_url) as cursor:
+            window = releases.target_of(cursor, release.version)
+        write_export(settings, recommender, folder, window)
+        return True
+    return False

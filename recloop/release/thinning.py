@@ -1,6 +1,6 @@
 """Thinning: deleting the files of releases and candidates that nothing needs any more.
 
-What stays is decided by the ledger (`recloop/ledger/thinning.py`) and by the files themselves: a
+What stays is decided by the ledger (`recloop/ledger/deletions.py`) and by the files themselves: a
 delta checkpoint needs its base, whosever release that is. Killed at any point, it is repeated: what
 was marked is deleted then. Folders are moved aside first, so that nobody reads half a release.
 
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from recloop.contracts import Thinning
 from recloop.database.connection import transaction
-from recloop.ledger.thinning import Keeping, mark
+from recloop.ledger.deletions import Keeping, mark
+from recloop.planning.rematch import is_intact
 from recloop.release import registry
 from recloop.settings import Settings
-from recloop.update.model import CHECKPOINT
-from recloop.update.rematch import is_intact
+from recloop.training.recommender import CHECKPOINT
 
 log = logging.getLogger("recloop")
 ATTEMPT = re.compile(r"(\d+)-\S+")
@@ -70,8 +70,7 @@ def needed_folders(uris: Iterable[str]) -> set[Path]:
     Raises:
         models.errors.RestoreError: a manifest is damaged, or a base is gone.
     """
-    from models.storage.archive import MANIFEST
-    from models.storage.delta import chain
+    from models.storage.archive import MANIFEST, chain
 
     needed: set[Path] = set()
     for uri in uris:

@@ -5,8 +5,8 @@ saves the parent's imports, lets one killed component be started again, and swit
 servers, which listen on all interfaces.
 
 Belongs here: the whole of them, as `recloop up`, `recloop down` and the demonstration need it. Keep
-out: one component (see `components.py`), their environment (see `environment.py`), whether they work
-(see `health.py`) and requests to them (see `airflow_client.py`).
+out: one component (see `process_sessions.py`), their environment (see `environment.py`), whether
+they work (see `health.py`) and requests to them (see `airflow_client.py`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from recloop.database.connection import connect as connect_to_database
 from recloop.database.connection import redacted, transaction
 from recloop.errors import ServiceAway
 from recloop.home import locked
-from recloop.runtime import sessions, supervisor
+from recloop.runtime import process_sessions, supervisor
 from recloop.runtime.airflow_client import AirflowClient
-from recloop.runtime.components import (
+from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, client_password
+from recloop.runtime.health import Complaint, judge, look, silence_of_api
+from recloop.runtime.process_sessions import (
     COMPONENTS,
     DEFAULT_PORT,
     LOCK,
@@ -41,8 +43,6 @@ from recloop.runtime.components import (
     url,
     write_state,
 )
-from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, client_password
-from recloop.runtime.health import Complaint, judge, look, silence_of_api
 from recloop.settings import CLIENT_NAME, Settings
 
 START_TIMEOUT = 400.0
@@ -125,10 +125,12 @@ def _stop(settings: Settings) -> bool:
     state = read_state(settings)
     ended = 0
     if state[SUPERVISOR] is not None:  # first, or it starts again what ends
-        ended += sessions.end([state[SUPERVISOR]], STOP_TIMEOUT)
-    ended += sessions.end([*state["processes"].values(), *state["former"]], STOP_TIMEOUT)
+        ended += process_sessions.end([state[SUPERVISOR]], STOP_TIMEOUT)
+    ended += process_sessions.end([*state["processes"].values(), *state["former"]], STOP_TIMEOUT)
     folder = settings.airflow_home.resolve()
-    ended += sessions.end_processes(lambda: sessions.working_in(folder), 1.0)  # a note got lost
+    ended += process_sessions.end_processes(
+        lambda: process_sessions.working_in(folder), 1.0
+    )  # a note got lost
     if state_file(settings).exists():
         write_state(settings, {**state, "processes": {}, SUPERVISOR: None, "former": []})
     return bool(ended)
@@ -164,7 +166,9 @@ def process_ids(settings: Settings) -> dict[str, int]:
     """`{component: pid}` of the components that are alive, the supervisor among them."""
     state = read_state(settings)
     records = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
-    return {name: record["pid"] for name, record in records.items() if sessions.alive(record)}
+    return {
+        name: record["pid"] for name, record in records.items() if process_sessions.alive(record)
+    }
 
 
 def connect(settings: Settings) -> AirflowClient:
@@ -192,7 +196,7 @@ def free_port() -> int:
 
 
 def _running(state: State) -> bool:
-    return any(sessions.alive(state["processes"].get(name)) for name in COMPONENTS)
+    return any(process_sessions.alive(state["processes"].get(name)) for name in COMPONENTS)
 
 
 def _busy() -> None:
@@ -254,7 +258,7 @@ def _wait_until_healthy(
     wrong: list[str] = []
     while True:
         for name, record in state["processes"].items():
-            if not sessions.alive(record):
+            if not process_sessions.alive(record):
                 raise _ended(settings, state, name)
         try:
             wrong = [str(c) for c in _look(state, database) if c.component != SUPERVISOR]
@@ -300,3 +304,9 @@ def _free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def stop_all(settings: Settings) -> bool:
+    """Stop Airflow and the embedded PostgreSQL of these settings. Returns whether any was running."""
+    stopped = stop(settings)
+    return embedded.stop(settings.home) or stopped

@@ -12,10 +12,13 @@ import contextlib
 import json
 import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path
 
 from recloop.database.embedded import create_database, end_idle_transactions, resolve
+from recloop.database.schema import migrate
+from recloop.errors import BadInput
 from recloop.settings import CLIENT_NAME, PROJECT, TELEMETRY_OFF, Settings, process_environment
 
 DAGS = PROJECT / "dags"
@@ -173,3 +176,39 @@ def _write_private(path: Path, content: dict[str, str]) -> dict[str, str]:
         json.dump(content, file)
     partial.replace(path)
     return content
+
+
+# The init job of `docker-compose.yml`: databases, migrations, the GPU pool.
+#
+# Runs to its end before any other service starts; repeating it changes nothing.
+
+
+def commands(settings: Settings, slots: int = 1) -> list[list[str]]:
+    """Airflow's command lines, in order. DAGs start paused, so the last one wakes recloop's."""
+    airflow = [sys.executable, "-m", "airflow"]
+    return [
+        [*airflow, "db", "migrate"],
+        [*airflow, "pools", "set", settings.gpu_pool, str(slots), "Training: one slot per GPU"],
+        [*airflow, "dags", "reserialize"],
+        [*airflow, "dags", "unpause", "--treat-dag-id-as-regex", "--yes", ".*"],
+    ]
+
+
+def main() -> None:
+    """Prepare the databases that the environment names.
+
+    Raises:
+        BadInput: `RECLOOP_DATABASE_URL` is not set.
+        ServiceAway: the server does not answer.
+    """
+    settings = Settings.from_environment()
+    if not settings.database_url:
+        raise BadInput("RECLOOP_DATABASE_URL is empty; name the server that all services share.")
+    migrate(settings.database_url)
+    end_idle_transactions(create_database(settings.database_url, "airflow"))
+    for command in commands(settings):
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

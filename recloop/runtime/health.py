@@ -21,9 +21,9 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from recloop.errors import ServiceAway
-from recloop.runtime import sessions
-from recloop.runtime.components import COMPONENTS, SUPERVISOR, State
+from recloop.runtime import process_sessions
 from recloop.runtime.environment import HOST, PARALLELISM
+from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State
 
 FRESH = timedelta(seconds=30)
 """Age of a heartbeat from which its component is said to hang. All three beat every 5 s."""
@@ -138,7 +138,7 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
     started = {
         name: datetime.fromtimestamp(record["created"], UTC)
         for name, record in records.items()
-        if sessions.alive(record)
+        if process_sessions.alive(record)
     }
     try:
         beats, tasks, queued_since = _ask_database(connection, started)
@@ -149,7 +149,7 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
         started=started,
         beats=beats,
         silence=silence,
-        executors_at_work=len(sessions.executors(records.get("scheduler")).at_work),
+        executors_at_work=len(process_sessions.executors(records.get("scheduler")).at_work),
         tasks=tasks,
         queued_since=queued_since,
         lost_idle=lost_idle,

@@ -16,13 +16,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from recloop.features.feast_import import import_feast
+from recloop.features.store import import_feast
 
 log = logging.getLogger(__name__)
 
 GPU_DEVICES = (Path("/dev/nvidia0"), Path("/proc/driver/nvidia"))
 HEAVY = (
-    "models.backend",  # sets TF_USE_LEGACY_KERAS before the first import of TensorFlow
+    "models.tables.backend",  # sets TF_USE_LEGACY_KERAS before the first import of TensorFlow
     "tensorflow",
     "tensorflow_recommenders",
     "pandas",
@@ -36,7 +36,7 @@ HEAVY = (
     "mlflow.tracking",
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",
-    "recloop.stages",
+    "recloop.stages.update_stages",
 )
 
 

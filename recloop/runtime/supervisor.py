@@ -6,7 +6,7 @@ again and again is started ever more rarely. It runs as two processes, a guardia
 replace each other, so that one `kill -9` of either costs a second.
 
 Belongs here: the loop and its patience. Keep out: what is wrong (see `health.py`) and how a component
-is started (see `components.py`). Imports stay light: it lives as long as Airflow does.
+is started (see `process_sessions.py`). Imports stay light: it lives as long as Airflow does.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from recloop.database import embedded, postgres_process
 from recloop.database.connection import connect
 from recloop.errors import RecloopError, ServiceAway
 from recloop.home import keep_private, locked_if_free
-from recloop.runtime import sessions
-from recloop.runtime.components import (
+from recloop.runtime import process_sessions
+from recloop.runtime.environment import airflow_environment
+from recloop.runtime.health import Complaint, Kind, judge, look, silence_of_api
+from recloop.runtime.process_sessions import (
     COMPONENTS,
     LOCK,
     SUPERVISOR,
@@ -35,8 +37,6 @@ from recloop.runtime.components import (
     start_again,
     write_state,
 )
-from recloop.runtime.environment import airflow_environment
-from recloop.runtime.health import Complaint, Kind, judge, look, silence_of_api
 from recloop.settings import Settings, process_environment
 
 EVERY = 3.0
@@ -170,8 +170,8 @@ class Watchman:
         if record is None:
             return
         scheduler, idle = self._idle
-        now = sessions.executors(record)
-        if scheduler == record["pid"] and sessions.alive(record):
+        now = process_sessions.executors(record)
+        if scheduler == record["pid"] and process_sessions.alive(record):
             self._lost_idle += len(idle - now.idle - now.at_work)
         else:
             self._lost_idle = 0

@@ -3,11 +3,11 @@
     coordinator  make_offer     the champion without its users, and the items' ids
     silo         train_silo     learns its own windows from the offer; its delta holds item rows and
                                 dense weights, and nothing that is a user's
-    coordinator  stages.plan    an ordinary update whose challenger also has the deltas merged in,
+    coordinator  plan           an ordinary update whose challenger also has the deltas merged in,
                                 with the same gate and promotion
 
-Rooms: `offer.py` what the coordinator gives, `naming.py` the same items under two databases' keys,
-`training.py` a silo's round, `delta.py` what leaves it, `privacy.py` clipping and noise, `claims.py`,
-`archive_headers.py` and `values.py` what a delta is asked, `joining.py` what the coordinator accepts.
-Keep out: the arithmetic of merging (`models.learning.merging`).
+`offer.py` is what the coordinator gives, and the same items under two databases' keys;
+`silo_training.py` a silo's round; `silo_delta.py` what leaves it; `privacy.py` clipping and noise;
+`claims.py` and `archive_headers.py` what a delta is asked; `joining.py` what the coordinator
+accepts. Keep out: the arithmetic of merging (`models.merging.merging`).
 """

@@ -3,10 +3,11 @@
 A delta is input from a stranger. Its manifest says how much it weighs and its archive how large it is;
 so it is held against the champion, the offer and itself, before an array is unpacked, in this order:
 
-    files      two folders with a manifest and an archive each, plain files, and nothing else    (here)
-    manifest   every field of its type and range; both stages say the same of the round          (here)
-    archive    the champion's names, shapes and dtypes, not compressed          (`archive_headers.py`)
-    values     keys of the offer, numbers possible in such a round                       (`values.py`)
+    files      two folders with a manifest and an archive each, plain files, and nothing else
+    (here) manifest   every field of its type and range; both stages say the same of the round
+    (here) archive    the champion's names, shapes and dtypes, not compressed
+    (`archive_headers.py`) values     keys of the offer, numbers possible in such a round
+    (`archive_headers.py`)
 """
 
 from __future__ import annotations
@@ -120,9 +121,9 @@ def read_round(folder: Path) -> tuple[Round, dict[str, Json]]:
 
 def _manifest(path: Path) -> Json:
     """A manifest, each field of its type and within its range."""
-    from models.learning.optimizers import OPTIMIZERS
+    from models.merging.part_files import KIND
     from models.storage.archive import FORMAT_VERSION
-    from models.storage.parts import KIND
+    from models.tables.optimizers import OPTIMIZERS
 
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)

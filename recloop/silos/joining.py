@@ -8,28 +8,39 @@ folders than the accepted ones.
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Release
 from recloop.database.connection import transaction
-from recloop.errors import BadInput, ReleaseMissing
+from recloop.errors import BadInput
 from recloop.ledger import releases
 from recloop.settings import Settings
-from recloop.silos.claims import ARRAYS, MANIFEST, STAGES, check_files
-from recloop.silos.delta import OfferedBy, check_headers, name_of, read_delta
-from recloop.silos.offer import merged_deltas, offered_items
-from recloop.update.model import restore_model
+from recloop.training.candidate import Cost
+from recloop.training.material import Assignment
+from recloop.training.recommender import restore_model
+from recloop.training.sharding import Learned
 
 if TYPE_CHECKING:
-    from models.learning.merging import Part
-    from models.ordering.cascade_parts import CascadePart
+    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.errors import ReleaseMissing
+from recloop.silos.claims import ARRAYS, MANIFEST, STAGES, check_files
+from recloop.silos.offer import merged_deltas, offered_items
+from recloop.silos.silo_delta import OfferedBy, check_headers, name_of, read_delta
+
+if TYPE_CHECKING:
+    from models.merging.merging import Part
+    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
 
 MOST_WEIGHT = 10
 """A silo counts for at most so many times the coordinator's own events of the update."""
@@ -122,7 +133,7 @@ def offered_by(known: Sequence[Release], folder: Path) -> OfferedBy:
     return keys
 
 
-def bounded(part: CascadePart, own_events: int) -> CascadePart:
+def bounded(part: TwoStageChanges, own_events: int) -> TwoStageChanges:
     """The part, counting for no more examples than `MOST_WEIGHT` times the coordinator's own: what a
     silo says of itself cannot be verified, and must not drown the others."""
     most = float(MOST_WEIGHT * max(own_events, 1))
@@ -142,3 +153,33 @@ def _copy(folder: Path, target: Path) -> None:
         (target / stage).mkdir(parents=True)
         for name in (MANIFEST, ARRAYS):
             shutil.copyfile(folder / stage / name, target / stage / name, follow_symlinks=False)
+
+
+def learned_of_silos(work: Assignment, known: Sequence[Release]) -> list[Learned]:
+    """The deltas of the plan's silos. Nobody here could learn their events instead.
+
+    Raises:
+        BadInput: one doesn't fit the champion, or is of a release that is not in `known`.
+        models.errors.RestoreError: one was altered.
+    """
+    from models.merging.merging import discount
+
+    if not work.plan.strategy.silos:
+        return []
+    assert work.champion is not None
+    versions = [release.version for release in known][::-1]
+    champion = restore_model(work.champion.uri)
+    own_events = sum(one.interactions for one in work.training_sets)
+    kind = work.plan.strategy.recipe.get("optimizer", champion.towers.optimizer.kind)
+    learned = []
+    for uri in work.plan.strategy.silos:
+        part, release = read_delta(Path(uri), champion, offered_by(known, Path(uri)))
+        if part.towers.optimizer != kind:
+            raise BadInput(
+                f"the delta {uri} was trained with {part.towers.optimizer}, this update is with {kind}: "
+                "have both take the same optimizer."
+            )
+        old = versions.index(release)
+        part = bounded(part, own_events)
+        learned.append(Learned(part, discount(old, len(versions) - 1), Cost(0, 0.0)))
+    return learned

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from psycopg2.extensions import cursor as Cursor
 
+from models.data.queries import ItemStatistics, OwnItems
+from models.data.ragged import look_up
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing
+from recloop.features.examples import Examples
 from recloop.ledger import releases, updates
 from recloop.settings import Settings
-from recloop.silos.naming import LOCAL, item_ids
-from recloop.update.model import CHECKPOINT, restore_model
+from recloop.training.recommender import CHECKPOINT, restore_model
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import cursor as Cursor
-
     from recloop.contracts import Release
 
 OFFER = "offer.json"
@@ -54,7 +56,7 @@ def make_offer(settings: Settings, folder: Path) -> Offer:
         ReleaseMissing: there is no champion yet.
         BadInput: something else is there.
     """
-    from models.upkeep.strangers import forget_users
+    from models.merging.strangers import forget_users
 
     if folder.exists() and not (folder / OFFER).exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} holds something else than an offer; give a new folder.")
@@ -120,7 +122,7 @@ def offered_items(release: Release) -> np.ndarray:
     Raises:
         BadInput: the release's files are gone.
     """
-    from models.ordering.cascade_files import TOWERS
+    from models.retrieve_and_rank.two_stage_files import TOWERS
     from models.storage.archive import ARRAYS
 
     path = Path(release.uri) / CHECKPOINT / TOWERS / ARRAYS
@@ -141,3 +143,53 @@ def merged_deltas(cursor: Cursor, release: Release) -> list[str]:
         plan = updates.plan_of(cursor, one.update_id)
         found += [Path(uri).name for uri in plan.strategy.silos]
     return found
+
+
+# The same items under two databases' keys.
+#
+# Each database counts its own keys, so that silos agree on items by their *ids*, which are the
+# shops' (`behavior.item.item_id`). An item that the offer doesn't know gets a key beyond all of
+# the offer's: the silo learns it for itself, and it never leaves.
+
+LOCAL = 1 << 40
+"""Keys from here on are a silo's own. A database that counted so far has other problems."""
+
+
+def item_ids(cursor: Cursor, keys: np.ndarray) -> dict[int, str]:
+    """Ids of items by this database's keys."""
+    cursor.execute(
+        "select item_key, item_id from behavior.item where item_key = any(%s)", (keys.tolist(),)
+    )
+    return dict(cursor.fetchall())
+
+
+def renaming(cursor: Cursor, offered: Mapping[str, int]) -> dict[int, int]:
+    """This database's keys to those of the offer (id → key), for every item."""
+    cursor.execute("select item_key, item_id from behavior.item")
+    return {key: offered.get(item_id, LOCAL + key) for key, item_id in cursor.fetchall()}
+
+
+def renamed(examples: Examples, names: Mapping[int, int]) -> Examples:
+    """The same examples with the other keys of items."""
+    old = np.fromiter(sorted(names), np.int64, len(names))
+    new = np.array([names[key] for key in old.tolist()], np.int64)
+
+    def of(keys: np.ndarray) -> np.ndarray:
+        found = np.concatenate([np.zeros(1, np.int64), new])
+        known, place = look_up(old, keys)
+        return found[np.where(known, place + 1, 0)]
+
+    catalogue = of(examples.catalogue)
+    order = np.argsort(catalogue, kind="stable")
+    items = of(examples.items.item_keys)
+    columns = np.argsort(items, kind="stable")
+    own = examples.own
+    return replace(
+        examples,
+        history=of(examples.history),
+        item_keys=of(examples.item_keys),
+        catalogue=catalogue[order],
+        words=examples.words[order],
+        own=OwnItems(own.offsets, of(own.item_keys), own.values, own.totals),
+        items=ItemStatistics(items[columns], examples.items.values[:, columns]),
+    )

@@ -13,12 +13,12 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import DatasetSpec
-from recloop.database.locks import Lock
+from recloop.calendar import Window
+from recloop.config.dataset import DatasetSpec
+from recloop.database.connection import Lock
 from recloop.database.schema import ensure_event_partitions
 from recloop.errors import CheckCrashed
 from recloop.ledger import parts
-from recloop.windows import Window
 
 ACCOUNTS = """
 with seen as (

@@ -25,20 +25,19 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior import source_files
-from recloop.behavior.chunks import Chunk
-from recloop.behavior.dataset import DatasetSpec, load_dataset
 from recloop.behavior.download import file_sha256, locate
-from recloop.behavior.landing import copy_parsed, open_windows, parse_chunks
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed
+from recloop.behavior.loading import copy_parsed, open_windows, parse_chunks
+from recloop.behavior.records import Chunk
 from recloop.behavior.sources import files_of, read_file
-from recloop.database.connection import transaction
-from recloop.database.locks import Lock
+from recloop.config.dataset import DatasetSpec, load_dataset
+from recloop.config.limits import Limits, load_limits
+from recloop.database.connection import Lock, transaction
 from recloop.errors import SourceRefused
-from recloop.ledger import windows as ledger
+from recloop.ledger import window_states as ledger
 from recloop.settings import Settings
 from recloop.validation.checking import SOMEBODY
-from recloop.validation.rows import parameters, row_rules
-from recloop.validation.thresholds import Limits, load_limits
+from recloop.validation.row_rules import parameters, row_rules
 
 BOUNDED = "excess_late_lines"
 """The rule of late lines that were too many. Coming back they are late lines again, and bounded."""

@@ -1,6 +1,6 @@
 """Telling people what was quarantined: the rule, how many lines, one of them, and the remedy.
 
-Belongs here: reading `behavior.quarantine` for messages. Keep out: deciding (see `rows.py`,
+Belongs here: reading `behavior.quarantine` for messages. Keep out: deciding (see `row_rules.py`,
 `behavior/lines.py`) and moving lines (see `accepting.py`).
 """
 
@@ -12,10 +12,10 @@ from datetime import datetime
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior import dating
-from recloop.behavior.dataset import DatasetSpec
+from recloop.config.dataset import DatasetSpec
+from recloop.config.limits import Limits
 from recloop.contracts import Contract
-from recloop.validation.rows import row_rules
-from recloop.validation.thresholds import Limits
+from recloop.validation.row_rules import row_rules
 
 LANDING_REMEDIES = {
     "malformed_line": "Give each line as many fields as [columns] has, and quote separators; a line of "

@@ -1,6 +1,6 @@
 """What is measured of a window, and how it compares with the windows before it.
 
-Belongs here: the numbers that window rules judge. Keep out: limits (`thresholds.py`) and verdicts
+Belongs here: the numbers that window rules judge. Keep out: limits (`config/limits.py`) and verdicts
 (`suite.py`). None is "too little to compare": the rule is not judged.
 """
 
@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import LARGEST, SMALLEST, DatasetSpec
-from recloop.ledger import windows as ledger
+from recloop.calendar import Window
+from recloop.config.dataset import LARGEST, SMALLEST, DatasetSpec
+from recloop.config.limits import WindowLimits
+from recloop.ledger import window_states as ledger
 from recloop.validation.quarantine import undated_near
-from recloop.validation.thresholds import WindowLimits
-from recloop.windows import Window
 
 MEASURE = Path(__file__).with_suffix(".sql").read_text()
 USUAL_LINES = 5

@@ -1,7 +1,7 @@
 """The two suites: expectations on a window's rows, and on the one row of its statistics.
 
 Belongs here: window rules, and turning rules and limits into expectations. Keep out: running them
-(`judging.py`), measuring (`statistics.py`), numbers (`thresholds.py`, `config/validation.toml`).
+(`judging.py`), measuring (`statistics.py`), numbers (`config/limits.py`, `config/validation.toml`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from recloop.behavior.dataset import DatasetSpec
-from recloop.validation.rows import RowRule
-from recloop.validation.thresholds import Limits, WindowLimits
+from recloop.config.dataset import DatasetSpec
+from recloop.config.limits import Limits, WindowLimits
+from recloop.validation.row_rules import RowRule
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Validating one window: check its lines, let Great Expectations judge, accept or refuse.
 
-Belongs here: the order of these steps, and the report. Keep out: rules (`rows.py`, `suite.py`), SQL
+Belongs here: the order of these steps, and the report. Keep out: rules (`row_rules.py`, `suite.py`), SQL
 (`checking.py`, `accepting.py`).
 """
 
@@ -16,19 +16,26 @@ from datetime import datetime
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.dataset import DatasetSpec, load_dataset
 from recloop.behavior.dating import remedies
+from recloop.calendar import Window
+from recloop.config.dataset import DatasetSpec, load_dataset
+from recloop.config.limits import Limits, load_limits, place_of
 from recloop.contracts import Acceptance, RuleResult, ValidationReport
 from recloop.database.connection import connect
 from recloop.errors import BadInput, CheckCrashed, WindowRefused
-from recloop.ledger import windows as ledger
+from recloop.ledger import window_states as ledger
 from recloop.settings import Settings
 from recloop.validation import accepting, checking, statistics
 from recloop.validation.again import BOUNDED, judging
-from recloop.validation.isolating import MOST, OF_THE_DATA, Line, TooMany, uncheckable
-from recloop.validation.judging import Judge, Verdict, crashes_told_apart
-from recloop.validation.page import page_of, write_validation_page
-from recloop.validation.rows import RowRule, row_rules
+from recloop.validation.checking import MOST, OF_THE_DATA, Line, TooMany, uncheckable
+from recloop.validation.judging import (
+    Judge,
+    Verdict,
+    crashes_told_apart,
+    page_of,
+    write_validation_page,
+)
+from recloop.validation.row_rules import RowRule, row_rules
 from recloop.validation.statistics import Statistics
 from recloop.validation.suite import (
     WindowRule,
@@ -38,8 +45,6 @@ from recloop.validation.suite import (
     window_rules,
     window_suite,
 )
-from recloop.validation.thresholds import Limits, load_limits, place_of
-from recloop.windows import Window
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 3

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.policy_stream import Scores
 from models.learning.recipes import INCREMENT, Recipe
-from models.ranking import ndcg_at_k, recall_at_k
+from models.metrics.ranking import ndcg_at_k, recall_at_k
 
 USERS, TASTES, ITEMS, K = 400, 8, 40, 20
 FORGET = 0.7

@@ -15,9 +15,9 @@ import pytest
 from benchmarks import policy, policy_report, policy_run
 from benchmarks.cost import Meter
 from benchmarks.policy_run import Replay, Run, gains_of, in_hindsight, replay
-from recloop.rules import PolicyRules
-from recloop.update.adaptive import adaptive
-from recloop.update.policies import policy_named
+from recloop.config.rules import PolicyRules
+from recloop.planning.adaptive import adaptive
+from recloop.planning.policy import policy_named
 from tests.benchmarks.policy_world import Change, World
 
 RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**6)
@@ -83,7 +83,7 @@ def doubled_season(n: int, world: World) -> None:
         world.liking = world.rng.gamma(0.3, size=world.liking.shape)
 
 
-def frozen_feed(n: int, world: World) -> None:
+def frozen_batches(n: int, world: World) -> None:
     if n >= AT:
         still = world.drawn[-1]
         world.draw = lambda: still  # type: ignore[method-assign]
@@ -94,7 +94,7 @@ def frozen_feed(n: int, world: World) -> None:
     [
         (catalogue_swap, {"increment", "rebuild"}, "cannot score"),
         (doubled_season, {"increment"}, "events in one window|popular moved|NDCG@20 fell"),
-        (frozen_feed, {"skip"}, "looks frozen"),
+        (frozen_batches, {"skip"}, "looks frozen"),
     ],
 )
 def test_a_regime_change_is_met_within_two_windows_and_the_sentence_says_why(

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.policy import measure_stream, streams
 from benchmarks.policy_sessions import SessionStream
 from benchmarks.sessions_systems import joined
-from models.sequential.cooccurrence import Cooccurrence
+from models.sessions.cooccurrence import Cooccurrence
 
 
 @pytest.fixture

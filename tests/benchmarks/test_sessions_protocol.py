@@ -1,4 +1,4 @@
-"""The session protocol: what is dropped, what is foretold, recall and MRR; worked by hand."""
+"""The session protocol: what is dropped, what is predicted, recall and MRR; worked by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import sessions as bench
 from benchmarks.sessions import extrapolated, joint_cycles, measure, ratios, summary
 from benchmarks.sessions_protocol import metrics_of, read_periods, run, test_of
 from benchmarks.sessions_systems import make
-from models.sequential.sessions import Sessions
+from models.data.sessions import Sessions
 from recloop.errors import BadInput
 
 test_of.__test__ = False  # type: ignore[attr-defined]  # pytest: it's not a test
@@ -33,7 +33,7 @@ def test_items_never_seen_are_dropped_and_then_sessions_of_one_item() -> None:
     assert lists_of(kept) == [[1, 2], [3, 3]]
 
 
-def test_every_item_but_the_first_is_foretold_from_those_before_it() -> None:
+def test_every_item_but_the_first_is_predicted_from_those_before_it() -> None:
     history, targets = sessions([5, 6, 7], [8], [9, 5]).prefixes(2)
     assert targets.tolist() == [6, 7, 5]
     assert history.tolist() == [[5, 0], [6, 5], [9, 0]]

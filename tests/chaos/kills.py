@@ -13,8 +13,8 @@ import psutil
 
 from recloop.database import embedded
 from recloop.database.connection import transaction
-from recloop.runtime import sessions
-from recloop.runtime.components import read_state
+from recloop.runtime import process_sessions
+from recloop.runtime.process_sessions import read_state
 from recloop.settings import PROJECT, Settings, process_environment
 
 PATIENCE = 90.0
@@ -47,13 +47,13 @@ def kill(settings: Settings, kind: str, luck: random.Random) -> int:
 def _component(name: str) -> Callable[[Settings, random.Random], int | None]:
     def find(settings: Settings, luck: random.Random) -> int | None:
         record = read_state(settings)["processes"].get(name)
-        return record["pid"] if sessions.alive(record) else None
+        return record["pid"] if process_sessions.alive(record) else None
 
     return find
 
 
-def _executors(settings: Settings) -> sessions.Executors:
-    return sessions.executors(read_state(settings)["processes"].get("scheduler"))
+def _executors(settings: Settings) -> process_sessions.Executors:
+    return process_sessions.executors(read_state(settings)["processes"].get("scheduler"))
 
 
 def _executor_at_work(settings: Settings, luck: random.Random) -> int | None:
@@ -97,7 +97,7 @@ def _backend(settings: Settings, luck: random.Random) -> int | None:
 def _supervisor(settings: Settings, luck: random.Random) -> int | None:
     """The guardian, or the watchman that it guards."""
     record = read_state(settings)["supervisor"]
-    if not sessions.alive(record):
+    if not process_sessions.alive(record):
         return None
     pids = [record["pid"], *(child.pid for child in psutil.Process(record["pid"]).children())]
     return luck.choice(pids)
@@ -106,7 +106,7 @@ def _supervisor(settings: Settings, luck: random.Random) -> int | None:
 def _cli_update(settings: Settings, luck: random.Random) -> int | None:
     """`recloop update`, once it holds the lease of an update."""
     command = subprocess.Popen(
-        [sys.executable, "-m", "recloop.cli.main", "update"],
+        [sys.executable, "-m", "recloop.main", "update"],
         env=process_environment() | settings.environment(),
         cwd=PROJECT,
         stdout=subprocess.DEVNULL,

@@ -13,14 +13,14 @@ from recloop.cli.loop import run_update
 from recloop.database import embedded
 from recloop.database.connection import connect, transaction
 from recloop.errors import RecloopError, ServiceAway
-from recloop.ingestion import ingest_windows
 from recloop.release.recommend import recommend
 from recloop.runtime import airflow_process
 from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
-from tests.behavior.datasets import customised
-from tests.behavior.shop import shop_week, write
-from tests.challenge.shop_life import settings_of
+from recloop.stages.ingestion import ingest_windows
+from tests.integration.shop_life import settings_of
+from tests.recloop.behavior.datasets import customised
+from tests.recloop.behavior.shop import shop_week, write
 
 FIRST = date(2010, 12, 13)
 WEEKS = 51

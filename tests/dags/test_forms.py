@@ -63,7 +63,7 @@ def run(bag: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
     """What each stage was called with; every plan answers that there is nothing to do."""
-    from recloop import stages, upkeep
+    from recloop.stages import ingest_stages, update_stages, upkeep_stages
 
     found: dict[str, tuple[Any, ...]] = {}
 
@@ -75,12 +75,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
         return stage
 
     for module, name in (
-        (stages, "plan"),
-        (stages, "roll_back"),
-        (stages, "land"),
-        (upkeep, "plan_due"),
-        (upkeep, "plan_maintenance"),
-        (upkeep, "thin"),
+        (update_stages, "plan"),
+        (update_stages, "roll_back"),
+        (ingest_stages, "land"),
+        (upkeep_stages, "plan_due"),
+        (upkeep_stages, "plan_maintenance"),
+        (upkeep_stages, "thin"),
     ):
         monkeypatch.setattr(module, name, record(name))
     return found
@@ -155,10 +155,10 @@ def test_a_window_on_which_nothing_can_be_done_fails_its_run(
 def test_a_shadow_window_outside_the_lineage_fails_its_run(
     run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recloop import upkeep
+    from recloop.stages import upkeep_stages
 
     answer = {"window": None, "version": None, "reason": "the champion did not learn it"}
-    monkeypatch.setattr(upkeep, "plan_shadow", lambda window: answer)
+    monkeypatch.setattr(upkeep_stages, "plan_shadow", lambda window: answer)
     with pytest.raises(BadInput, match="did not learn"):
         run("shadow_rebuild", "choose", {"window": "2030-01-07"})
 
@@ -176,10 +176,10 @@ def test_a_form_shows_no_null_and_stars_no_switch(bag: Any, dag_id: str) -> None
 
 
 def test_every_choice_of_a_form_can_be_planned(bag: Any) -> None:
-    from recloop.rules import PolicyRules
-    from recloop.update.policies import POLICIES, Situation
-    from recloop.update.policy import decide_update
-    from recloop.update.strategy import strategy_of
+    from recloop.config.rules import PolicyRules
+    from recloop.config.strategy import strategy_of
+    from recloop.planning.decisions import Situation
+    from recloop.planning.policy import POLICIES, decide_update
 
     dag_id = "incremental_update"
     situation = Situation(
@@ -210,8 +210,8 @@ def test_every_scope_on_offer_has_something_to_train_and_no_other_does(bag: Any)
 
     from models.learning.recipes import SCOPES
     from models.learning.scopes import scope_of
-    from recloop.update.model import new_model
-    from recloop.update.strategy import strategy_of
+    from recloop.config.strategy import strategy_of
+    from recloop.training.recommender import new_model
 
     model = new_model(seed=7)
     touched = SimpleNamespace(touched=lambda: {"users": np.array([1]), "items": np.array([1])})

@@ -116,8 +116,8 @@ def test_a_shard_that_comes_too_late_is_skipped(bag: Any, monkeypatch: pytest.Mo
     import recloop_update
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from recloop import shard_stages
     from recloop.errors import LeaseLost
+    from recloop.stages import shard_stages
 
     def taken(*_: Any, worker: bool) -> Any:
         assert worker, "a worker that hangs must end"

@@ -16,12 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
+from recloop.calendar import part_number
 from recloop.database.connection import transaction
 from recloop.ledger import releases
 from recloop.runtime import airflow_process
 from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
-from recloop.windows import part_number
 from tests.end_to_end.person import PERSON, logged_in
 
 
@@ -39,13 +39,13 @@ class Loop:
     def oldest_waiting(self) -> str:
         """The window that the next update would decide on. Where all is learnt, the last window is
         rolled back: a test must not depend on how many ran before it."""
-        from recloop import stages
+        from recloop.stages import update_stages
 
-        waiting = stages.undecided(self.settings)
+        waiting = update_stages.undecided(self.settings)
         return waiting[0] if waiting else self._roll_back_one()
 
     def _roll_back_one(self) -> str:
-        from recloop import stages
+        from recloop.stages import update_stages
 
         versions = self.rows("select version from ledger.release where thinned_at is null")
         with transaction(self.settings.database_url) as cursor:
@@ -53,7 +53,7 @@ class Loop:
             earlier = [releases.release_of(cursor, version) for (version,) in versions]
         # Not simply the release before: upkeep promotes some that learnt no window.
         parent = max((r for r in earlier if set(r.windows) < now), key=lambda r: len(r.windows))
-        stages.roll_back(parent.version, "a test learns it again", self.settings)
+        update_stages.roll_back(parent.version, "a test learns it again", self.settings)
         return min(key for key in now - set(parent.windows) if not part_number(key))
 
     def start_update(self, conf: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recloop import stages
-from recloop.behavior.accounting import count_lines
+from recloop.stages import update_stages
+from recloop.stages.status import count_lines
 from tests.conftest import LOOP_END, LOOP_LAST
 from tests.conftest import LOOP_NEXT as WEEK
 from tests.end_to_end.conftest import Loop
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.airflow
 
 def test_a_backfilled_window_goes_through_the_whole_loop(loop: Loop) -> None:
     champion = loop.one("select version from ledger.reign where ended_at is null")
-    waiting = stages.undecided(loop.settings)
+    waiting = update_stages.undecided(loop.settings)
     loop.client.backfill("ingest_behavior", WEEK, WEEK)
     loop.client.wait_until(
         lambda: (
-            not stages.undecided(loop.settings)
+            not update_stages.undecided(loop.settings)
             and loop.one(
                 f"select state = 'featured' from ledger.window where window_key = '{WEEK}'"
             )

@@ -14,11 +14,11 @@ import pytest
 
 from recloop.errors import RecloopError
 from recloop.features.store import forget_store
-from recloop.runtime import airflow_process, sessions
-from recloop.runtime.components import read_state
+from recloop.runtime import airflow_process, process_sessions
+from recloop.runtime.process_sessions import read_state
 from tests.chaos.kills import kill
 from tests.end_to_end.conftest import Loop
-from tests.test_home import open_to_others
+from tests.recloop.test_home import open_to_others
 
 pytestmark = pytest.mark.airflow
 RECOVERY = 240.0
@@ -61,7 +61,7 @@ def test_a_killed_supervisor_is_replaced_by_its_other_half(loop: Loop) -> None:
 
     def whole_again() -> bool:
         record = read_state(loop.settings)["supervisor"]
-        if not sessions.alive(record):
+        if not process_sessions.alive(record):
             return False
         pair = {record["pid"], *(child.pid for child in psutil.Process(record["pid"]).children())}
         return len(pair) == 2 and killed not in pair

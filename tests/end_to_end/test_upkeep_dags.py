@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from recloop import stages
 from recloop.settings import Settings
+from recloop.stages import ingest_stages, update_stages
 from tests.conftest import LOOP_LAST
 from tests.end_to_end.conftest import Loop
 from tests.end_to_end.person import PERSON, submit
@@ -29,12 +29,12 @@ CLOCKED = ("full_rebuild", "maintain_models", "periodic_update", "shadow_rebuild
 def another_week(loop: Loop) -> Iterator[str]:
     """A window that waits, the last of those that do, and nobody who takes it but who is told to."""
     loop.client.wait_until_idle(["incremental_update"], 300)
-    if not stages.undecided(loop.settings):
-        stages.validate(LOOP_LAST, loop.settings)  # the file ends with it: nobody else would
-        stages.featurize(LOOP_LAST, loop.settings)
+    if not update_stages.undecided(loop.settings):
+        ingest_stages.validate(LOOP_LAST, loop.settings)  # the file ends with it: nobody else would
+        ingest_stages.featurize(LOOP_LAST, loop.settings)
     loop.client.pause("incremental_update")
     try:
-        yield stages.undecided(loop.settings)[-1]
+        yield update_stages.undecided(loop.settings)[-1]
     finally:
         loop.client.pause("incremental_update", paused=False)
 
@@ -126,7 +126,7 @@ def test_the_clock_starts_what_learns_measures_and_tidies(loop: Loop, another_we
     )
     assert (plan["target"], state) == (another_week, "promoted")
     assert "periodic update" in plan["reason"]
-    assert stages.undecided(loop.settings) == []
+    assert update_stages.undecided(loop.settings) == []
 
     (compared, _), (tidied, states) = by_the_clock(loop, "shadow_rebuild", "maintain_models")
     report = loop.client.xcom("shadow_rebuild", compared, "retrain")

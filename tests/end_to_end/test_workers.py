@@ -1,5 +1,5 @@
 """Shards as mapped tasks of a real Airflow: the same model as in one process, and nobody waits for the
-dead. How good it is beside a window learnt in one piece is asked in `tests/challenge/test_shards.py`.
+dead. How good it is beside a window learnt in one piece is asked in `tests/integration/test_shards.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recloop import stages
 from recloop.cli.loop import run_update
-from recloop.update.model import restore_model
+from recloop.stages import update_stages
+from recloop.training.recommender import restore_model
 from tests.end_to_end.conftest import Loop, kill
 
 pytestmark = pytest.mark.airflow
@@ -50,7 +50,7 @@ def test_mapped_shards_make_the_model_that_one_process_makes(loop: Loop) -> None
     options = {"policy": "every-window", "shards": 3}
     here = run_update(loop.settings, window, "increment", options)
     assert here["outcome"] == "promoted", here["gate"]
-    stages.roll_back(parent, "to learn it on workers", loop.settings)
+    update_stages.roll_back(parent, "to learn it on workers", loop.settings)
 
     run_id = loop.start_update({"plan": "increment", "window": window, "shards": 3})
     states = loop.finish(run_id)

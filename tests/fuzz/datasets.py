@@ -163,11 +163,11 @@ class Datasets:
 
     def _use(self, raw: bytes, number: int) -> None:
         """Reads the file as the stages, the limits and the DAG files do; a sixth of them read lines."""
-        from recloop.behavior.dataset import load_dataset
         from recloop.behavior.landing import land
-        from recloop.runtime.schedule import read_schedule
+        from recloop.config.dataset import load_dataset
+        from recloop.config.limits import load_limits
+        from recloop.config.rules import read_schedule
         from recloop.settings import Settings
-        from recloop.validation.thresholds import load_limits
 
         path = self._world.folder / "fuzzed.toml"
         path.write_bytes(raw)

@@ -71,18 +71,18 @@ class Deltas:
     name, share, batch = "delta", 0.1, 250
 
     def __init__(self, where: world.World) -> None:
-        from models.ordering import cascade_parts
-        from recloop.silos.delta import write_delta
+        from models.retrieve_and_rank import two_stage_changes
+        from recloop.silos.silo_delta import write_delta
         from tests.models.conftest import make_world
-        from tests.models.tiny_cascade import RANKER, TOWERS, loyal, queries_of, trained
+        from tests.models.tiny_two_stage import RANKER, TOWERS, loyal, queries_of, trained
 
         made = make_world()
         self._model = trained(made)
-        mark = cascade_parts.mark_of(self._model)
+        mark = two_stage_changes.mark_of(self._model)
         queries, chosen = queries_of(made), loyal(made)
         once = replace(TOWERS, epochs=1), replace(RANKER, epochs=1)
         self._model.fit(queries, chosen, once[0], ranker=once[1])
-        part = cascade_parts.part_of(self._model, mark, queries, chosen)
+        part = two_stage_changes.part_of(self._model, mark, queries, chosen)
         self._folder = where.folder / "deltas"
         self._honest = {}
         for name, clip, noise in (("plain", 0.0, 0.0), ("clipped", 0.5, 0.0), ("noised", 0.5, 0.1)):
@@ -107,7 +107,7 @@ class Deltas:
             )  # type: ignore[arg-type]
 
     def _read(self, place: Path, verdict: str) -> tuple[str, str]:
-        from recloop.silos.delta import read_delta
+        from recloop.silos.silo_delta import read_delta
 
         try:
             part, _ = read_delta(place, self._model)

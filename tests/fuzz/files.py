@@ -104,7 +104,7 @@ def told_wrong(code: int, out: str, error: str) -> str:
 
 def in_this_process(settings: Settings) -> tuple[int, str, str]:
     """`recloop ingest --json`: exit status, standard output, standard error."""
-    from recloop.cli import main
+    from recloop import main
 
     out, error = io.StringIO(), io.StringIO()
     code: Any = 0
@@ -133,7 +133,7 @@ def in_a_process(settings: Settings) -> tuple[int, str, str]:
     kept = {k: v for k, v in process_environment().items() if not k.startswith("RECLOOP_")}
     try:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "recloop.cli.main", "ingest", "--json"],
+            [sys.executable, "-W", "ignore", "-m", "recloop.main", "ingest", "--json"],
             env=kept | settings.environment(),
             cwd=PROJECT,
             capture_output=True,

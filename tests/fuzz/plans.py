@@ -159,8 +159,8 @@ class Plans:
             yield Outcome(self.name, number, fate, problem, raw.decode(errors="backslashreplace"))  # type: ignore[arg-type]
 
     def _plan(self, settings: Any, path: Any, meant: dict[str, Any] | None) -> None:
-        from recloop import stages
-        from recloop.update.strategy import read_plan_file, strategy_of
+        from recloop.config.strategy import read_plan_file, strategy_of
+        from recloop.stages import update_stages
 
         request, options = read_plan_file(path)
         strategy = strategy_of(options).model_dump()
@@ -171,7 +171,7 @@ class Plans:
                         f"{section}.{name} = {value!r} became {strategy[section].get(name)!r}"
                     )
         asked = options | {name: request.get(name, "") for name in ("reason", "policy")}
-        stages.plan(None, request.get("plan", "auto"), "fuzz", False, True, asked, settings)
+        update_stages.plan(None, request.get("plan", "auto"), "fuzz", False, True, asked, settings)
 
 
 class Wrong(Exception):

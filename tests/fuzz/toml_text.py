@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tests.behavior.datasets import as_toml
+from tests.recloop.behavior.datasets import as_toml
 
 BREAKS = (
     b"\x00",

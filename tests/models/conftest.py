@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.arrays import Interactions, Items, Queries
+from models.data.queries import Interactions, Items, Queries
 from models.learning.recipes import Recipe
-from models.ordering.cascade import Cascade
-from models.retrieval.config import ModelConfig
-from models.retrieval.recommender import Recommender
+from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+from models.two_tower.tower_config import ModelConfig
+from models.two_tower.tower_recommender import Recommender
 
 CONFIG = ModelConfig(
     dimension=8,
@@ -81,7 +81,7 @@ def make_model(world: World) -> Callable[..., Recommender]:
 
     def make(config: ModelConfig = CONFIG, trained: bool = True, seed: int = 7) -> Recommender:
         model = Recommender.create(config, seed)
-        model.grow(world.user_keys, world.items)
+        model.add_ids(world.user_keys, world.items)
         if trained:
             model.fit(world.queries, world.interactions, WARM_UP)
         return model
@@ -94,7 +94,7 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small shop's trained model, saved: restoring is faster than training again."""
     world = make_world()
     model = Recommender.create(CONFIG, seed=7)
-    model.grow(world.user_keys, world.items)
+    model.add_ids(world.user_keys, world.items)
     model.fit(world.queries, world.interactions, WARM_UP)
     folder = tmp_path_factory.mktemp("trained") / "model"
     model.save(folder)
@@ -108,9 +108,9 @@ def model(trained_folder: Path) -> Recommender:
 
 
 @pytest.fixture(scope="session")
-def cascade_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default recommender, trained on the small shop and saved."""
-    from tests.models.tiny_cascade import trained
+    from tests.models.tiny_two_stage import trained
 
     folder = tmp_path_factory.mktemp("cascade") / "saved"
     trained(make_world()).save(folder)
@@ -118,6 +118,6 @@ def cascade_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cascade(cascade_folder: Path) -> Cascade:
+def cascade(model_folder: Path) -> RetrieveAndRank:
     """The small shop's default recommender, a fresh copy for each test."""
-    return Cascade.restore(cascade_folder)
+    return RetrieveAndRank.restore(model_folder)

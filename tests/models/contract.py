@@ -12,31 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import Interactions, Items, Queries
+from models.data.queries import Interactions, Items, OwnItems, Queries
+from models.data.sessions import Sessions
 from models.factors.factorisation_config import FactorisationConfig
-from models.factors.rating_feed import RatingFeed
-from models.factors.rating_recommender import RatingRecommender
+from models.factors.rating_recommender import RatingBatches, RatingRecommender
 from models.factors.ratings import Ratings
-from models.learning.feed import Feed
+from models.learning.batch_source import BatchSource
 from models.learning.recipes import Recipe, TrainingReport
-from models.network import Config
-from models.ordering.cascade import Cascade
-from models.ordering.point_in_time import OwnItems
-from models.ordering.ranker_config import CascadeConfig, RankerConfig
-from models.ordering.ranking_feed import RankingExamples, RankingFeed
-from models.ordering.ranking_recommender import RankingRecommender
-from models.ordering.served_cascade import ServedCascade
-from models.retrieval.basket_feed import tower_feed
-from models.retrieval.interaction_feed import InteractionFeed
-from models.retrieval.recommender import Recommender
-from models.sequential.session_feed import feed_of_sessions
-from models.sequential.session_recommender import SessionRecommender
-from models.sequential.sessions import Sessions
-from models.sequential.transformer_config import TransformerConfig
-from models.state import ModelState
-from models.storage.served import Served
+from models.ranker.list_batches import PairBatches, RankingExamples
+from models.ranker.ranker_config import RankerConfig
+from models.ranker.ranking_recommender import RankingRecommender
+from models.recommenders.export import Served
+from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
+from models.sessions.session_batches import batches_of_sessions
+from models.sessions.session_recommender import SessionRecommender
+from models.sessions.transformer_config import TransformerConfig
+from models.tables.network import Config
+from models.tables.state import ModelState
+from models.two_tower.basket_batches import tower_batches
+from models.two_tower.event_batches import EventBatches
+from models.two_tower.tower_recommender import Recommender
 from tests.models.conftest import CONFIG, make_world
-from tests.models.tiny_cascade import queries_of
+from tests.models.tiny_two_stage import queries_of
 
 WORLD = make_world()
 RECIPE = Recipe(epochs=2, learning_rate=0.1, batch_size=16, seed=3)
@@ -51,7 +50,7 @@ class Family:
         config: small, and otherwise as it is used.
         untouched: rows of the keyed tables that `fit(few=True)` doesn't touch, by entity.
         answers: whether it retrieves: scores every item for a query.
-        one_network: whether all of it is one network with one feed.
+        one_network: whether all of it is one network with one batches.
         served: what answers from what `export` wrote.
     """
 
@@ -65,7 +64,7 @@ class Family:
     def create(self, seed: int = 7) -> Any:
         """The model, grown to know the shop, not trained."""
         model = self.facade.create(self.config, seed)
-        model.grow(WORLD.user_keys, WORLD.items)
+        model.add_ids(WORLD.user_keys, WORLD.items)
         return model
 
     def restore(self, folder: Path) -> Any:
@@ -75,7 +74,7 @@ class Family:
         """All that it consists of, by name."""
         return {"": model._state}
 
-    def feed(self, model: Any, recipe: Recipe) -> Feed:
+    def batches(self, model: Any, recipe: Recipe) -> BatchSource:
         """All examples of the shop."""
         raise NotImplementedError
 
@@ -83,10 +82,10 @@ class Family:
         """Trains on the shop's examples, or on a few of users 1001 and 1003 alone."""
         raise NotImplementedError
 
-    def grow(self, model: Any) -> tuple[int, int]:
+    def add_ids(self, model: Any) -> tuple[int, int]:
         """Two users and three items more, and a known one of each."""
         words = np.array([[1, 3, 0], [2, 0, 0], [0, 0, 0], [1, 3, 0]], np.int32)
-        return model.grow(
+        return model.add_ids(
             np.array([2001, 1001, 2002]), Items(np.array([901, 902, 903, 501]), words)
         )
 
@@ -120,8 +119,8 @@ class TwoTowerFamily(Family):
     # The histories of users 1001 and 1003 are among the first 15 items.
     untouched = {"users": np.array([2, *range(4, 21)]), "items": np.arange(16, 31)}
 
-    def feed(self, model, recipe):  # type: ignore[no-untyped-def]
-        return InteractionFeed(model._state, WORLD.queries, WORLD.interactions, recipe)
+    def batches(self, model, recipe):  # type: ignore[no-untyped-def]
+        return EventBatches(model._state, WORLD.queries, WORLD.interactions, recipe)
 
     def fit(self, model, recipe, few=False):  # type: ignore[no-untyped-def]
         interactions = WORLD.interactions
@@ -153,8 +152,8 @@ class RatingFamily(Family):
             np.ones(2 * len(users), np.float32),
         )
 
-    def feed(self, model, recipe):  # type: ignore[no-untyped-def]
-        return RatingFeed(model._state, self.ratings(), recipe)
+    def batches(self, model, recipe):  # type: ignore[no-untyped-def]
+        return RatingBatches(model._state, self.ratings(), recipe)
 
     def fit(self, model, recipe, few=False):  # type: ignore[no-untyped-def]
         return model.fit(self.ratings(few), recipe)
@@ -182,8 +181,8 @@ class BasketFamily(TwoTowerFamily):
     config = dataclasses.replace(CONFIG, loss="basket")
     untouched = {"users": np.array([2, *range(4, 21)])}
 
-    def feed(self, model, recipe):  # type: ignore[no-untyped-def]
-        return tower_feed(model._state, WORLD.queries, WORLD.interactions, recipe)
+    def batches(self, model, recipe):  # type: ignore[no-untyped-def]
+        return tower_batches(model._state, WORLD.queries, WORLD.interactions, recipe)
 
 
 class TransformerFamily(Family):
@@ -207,8 +206,8 @@ class TransformerFamily(Family):
         model.meet(self.sessions())
         return model
 
-    def feed(self, model, recipe):  # type: ignore[no-untyped-def]
-        return feed_of_sessions(model._state, self.sessions(), recipe)
+    def batches(self, model, recipe):  # type: ignore[no-untyped-def]
+        return batches_of_sessions(model._state, self.sessions(), recipe)
 
     def fit(self, model, recipe, few=False):  # type: ignore[no-untyped-def]
         return model.fit(self.sessions(few), recipe)
@@ -226,11 +225,11 @@ class RankerFamily(Family):
 
     def create(self, seed=7):  # type: ignore[no-untyped-def]
         model = self.facade.create(self.config, seed)
-        model.grow(WORLD.user_keys, WORLD.items.item_keys)
+        model.add_ids(WORLD.user_keys, WORLD.items.item_keys)
         return model
 
-    def grow(self, model):  # type: ignore[no-untyped-def]
-        return model.grow(np.array([2001, 1001, 2002]), np.array([901, 902, 903, 501]))
+    def add_ids(self, model):  # type: ignore[no-untyped-def]
+        return model.add_ids(np.array([2001, 1001, 2002]), np.array([901, 902, 903, 501]))
 
     def examples(self, few: bool = False) -> RankingExamples:
         """What was bought and, for each, what wasn't; the first feature nearly tells."""
@@ -245,8 +244,8 @@ class RankerFamily(Family):
         keys = np.concatenate([users, users]), np.concatenate([bought, other])
         return RankingExamples(*keys, features, labels, np.ones_like(labels), 2 * labels)
 
-    def feed(self, model, recipe):  # type: ignore[no-untyped-def]
-        return RankingFeed(model._state, self.examples(), recipe)
+    def batches(self, model, recipe):  # type: ignore[no-untyped-def]
+        return PairBatches(model._state, self.examples(), recipe)
 
     def fit(self, model, recipe, few=False):  # type: ignore[no-untyped-def]
         return model.fit(self.examples(few), recipe)
@@ -261,11 +260,11 @@ class RankerFamily(Family):
         return model.predict(keys, np.array([77_777, 0]), features)[:, None]
 
 
-class CascadeFamily(Family):
+class RetrieveAndRankFamily(Family):
     """The default recommender. Every item is a candidate, so top_k is the sort of the scores."""
 
-    facade = Cascade
-    config = CascadeConfig(
+    facade = RetrieveAndRank
+    config = RetrieveAndRankConfig(
         retrieval=dataclasses.replace(CONFIG, loss="basket"),
         item_statistics=2,
         retrieved=60,
@@ -273,7 +272,7 @@ class CascadeFamily(Family):
     )
     untouched = {"users": np.array([2, *range(4, 21)])}
     one_network = False
-    served = ServedCascade
+    served = ServedTwoStage
 
     def export(self, model, folder):  # type: ignore[no-untyped-def]
         model.export(folder, self.queries())
@@ -308,5 +307,5 @@ FAMILIES: dict[str, type[Family]] = {
     "implicit": ImplicitFamily,
     "transformer": TransformerFamily,
     "ranker": RankerFamily,
-    "cascade": CascadeFamily,
+    "cascade": RetrieveAndRankFamily,
 }

@@ -11,10 +11,10 @@ import sys
 
 import numpy as np
 
-from models.backend import tf
-from models.learning import distribution
 from models.learning.recipes import Recipe
-from models.retrieval.recommender import Recommender
+from models.tables import distribution
+from models.tables.backend import tf
+from models.two_tower.tower_recommender import Recommender
 from tests.models.conftest import CONFIG, RECIPE, make_world
 
 FIT: Recipe = dataclasses.replace(
@@ -27,9 +27,9 @@ def fit(loss: str) -> dict[str, object]:
     """Trains, lets the tables grow, and trains again."""
     world = make_world()
     model = Recommender.create(dataclasses.replace(CONFIG, loss=loss, uniform_negatives=4), seed=7)
-    model.grow(world.user_keys[:-1], world.items)
+    model.add_ids(world.user_keys[:-1], world.items)
     first = model.fit(world.queries, world.interactions, FIT)
-    model.grow(world.user_keys, world.items)
+    model.add_ids(world.user_keys, world.items)
     second = model.fit(world.queries, world.interactions, FIT)
     tables = model.parameters()
     return {

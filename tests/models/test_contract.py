@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.arrays import Items
-from models.backend import tf
+from models.data.queries import Items
 from models.errors import RestoreError
-from models.families import FAMILIES as REGISTERED
-from models.families import config_of
-from models.retrieval.recommender import Recommender
-from models.state import ModelState
+from models.tables.backend import tf
+from models.tables.state import CONFIGURATIONS as REGISTERED
+from models.tables.state import ModelState, config_of
+from models.two_tower.tower_recommender import Recommender
 from tests.models.contract import FAMILIES, RECIPE, Family
 
 
@@ -92,11 +91,11 @@ def only_state(family: Family, model: Any) -> ModelState:
 
 
 def first_batch(family: Family, model: Any) -> dict[str, tf.Tensor]:
-    feed = family.feed(model, RECIPE)
-    chunk = feed.chunk(np.arange(len(feed)))
+    batches = family.batches(model, RECIPE)
+    chunk = batches.chunk(np.arange(len(batches)))
     tensors = {name: tf.constant(array) for name, array in chunk.items()}
-    return feed.batch(
-        tensors, tf.constant(0, tf.int64), tf.constant(len(feed), tf.int64), tf.constant([3, 0])
+    return batches.batch(
+        tensors, tf.constant(0, tf.int64), tf.constant(len(batches), tf.int64), tf.constant([3, 0])
     )
 
 
@@ -138,17 +137,17 @@ def test_shapes_and_types(family) -> None:
 @networks
 def test_the_feed_is_as_its_signature_says(family) -> None:
     model = family.create()
-    feed = family.feed(model, RECIPE)
-    assert feed.weights.dtype == np.float32
-    assert len(feed.weights) == len(feed)
-    order = feed.order(np.random.default_rng(5))
-    assert np.array_equal(np.sort(order), np.arange(len(feed)))
+    batches = family.batches(model, RECIPE)
+    assert batches.weights.dtype == np.float32
+    assert len(batches.weights) == len(batches)
+    order = batches.order(np.random.default_rng(5))
+    assert np.array_equal(np.sort(order), np.arange(len(batches)))
     for examples in (order[:7], order):
-        chunk = feed.chunk(examples)
-        assert chunk.keys() == feed.signature.keys()
-        for name, spec in feed.signature.items():
+        chunk = batches.chunk(examples)
+        assert chunk.keys() == batches.signature.keys()
+        for name, spec in batches.signature.items():
             assert spec.is_compatible_with(tf.constant(chunk[name])), name
-    touched = feed.touched()
+    touched = batches.touched()
     assert set(touched) <= {"users", "items"}
     lengths = {"users": 21, "items": 31}
     for entity, rows in touched.items():
@@ -202,11 +201,11 @@ def test_rows_without_examples_stay_bit_identical(family, trained) -> None:
 def test_growing_keeps_old_rows_and_slots_bit_identical(family, trained) -> None:
     states = family.states(trained)
     before = arrays_of(states)
-    assert family.grow(trained) == (2, 3)
+    assert family.add_ids(trained) == (2, 3)
     after = arrays_of(states)
     added = {"users": 2, "items": 3, None: 0}
     fresh = family.create()
-    family.grow(fresh)
+    family.add_ids(fresh)
     never_trained = arrays_of(family.states(fresh))
     first = next(iter(states))  # a ranker without ids has content, and nothing to grow
     for name, array in before.items():
@@ -223,9 +222,9 @@ def test_growing_keeps_old_rows_and_slots_bit_identical(family, trained) -> None
 
 @every
 def test_growing_what_is_known_changes_nothing(family, trained) -> None:
-    family.grow(trained)
+    family.add_ids(trained)
     before = arrays_of(family.states(trained))
-    assert family.grow(trained) == (0, 0)
+    assert family.add_ids(trained) == (0, 0)
     assert_same(arrays_of(family.states(trained)), before)
 
 
@@ -234,7 +233,7 @@ def test_growing_and_training_again_don_t_retrace(family) -> None:
     model = family.create()
     family.fit(model, RECIPE)
     (compiled,) = only_state(family, model).compiled.values()
-    family.grow(model)
+    family.add_ids(model)
     family.fit(model, RECIPE)
     assert list(only_state(family, model).compiled.values()) == [compiled]
 
@@ -249,7 +248,7 @@ def test_saved_and_restored_is_the_same_bit_for_bit_and_trains_on(family, tmp_pa
     assert (again.config, again.steps) == (model.config, model.steps)
     assert np.array_equal(family.answer(again), family.answer(model))
     for one in (model, again):
-        family.grow(one)
+        family.add_ids(one)
         family.fit(one, RECIPE)
     assert_same(arrays_of(family.states(again)), arrays_of(family.states(model)))
     assert again.steps == model.steps
@@ -349,7 +348,7 @@ def test_unknown_items_score_minus_infinity_and_new_ones_don_t(family, trained) 
     queries = family.queries()
     scores = trained.score(queries, np.array([501, 901, 0]))
     assert np.isneginf(scores).tolist() == [[False, True, True]] * 20
-    family.grow(trained)
+    family.add_ids(trained)
     scores = trained.score(queries, np.array([501, 901, 902, 903]))
     assert np.isfinite(scores).all()
     assert set(trained.top_k(queries, 3, np.array([901, 902, 903]))[0][0].tolist()) == {
@@ -366,7 +365,7 @@ def test_a_model_that_knows_nothing_answers_with_nothing(family) -> None:
     assert (keys == 0).all()
     assert np.isneginf(best).all()
     assert np.isneginf(fresh.score(family.queries(), np.array([501]))).all()
-    assert fresh.grow(np.zeros(0, np.int64), Items(np.zeros(0, np.int64), np.zeros((0, 3), np.int32))) == (0, 0)  # fmt: skip  # noqa: E501
+    assert fresh.add_ids(np.zeros(0, np.int64), Items(np.zeros(0, np.int64), np.zeros((0, 3), np.int32))) == (0, 0)  # fmt: skip  # noqa: E501
 
 
 @retrievers

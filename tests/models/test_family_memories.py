@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from models.factors import rating_memory
+from models.factors import rating_recommender
 from models.factors.factorisation_config import FactorisationConfig
 from models.factors.rating_recommender import RatingRecommender
 from models.factors.ratings import Ratings
 from models.learning import rehearsal
 from models.learning.recipes import Recipe
-from models.ordering import ranking_memory
-from models.ordering.ranker_config import RankerConfig
-from models.ordering.ranking_feed import RankingExamples
-from models.ordering.ranking_recommender import RankingRecommender
+from models.ranker import list_batches
+from models.ranker.list_batches import RankingExamples
+from models.ranker.ranker_config import RankerConfig
+from models.ranker.ranking_recommender import RankingRecommender
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_ratings_are_remembered_and_rehearsed(world, recipe) -> None:
         np.ones(120, np.float32),
     )
     model = RatingRecommender.create(FactorisationConfig(centre=3.0), seed=1)
-    model.grow(world.user_keys, world.items)
+    model.add_ids(world.user_keys, world.items)
     for kind in ("uniform", "herding"):
         learned = remembering(recipe, replay=kind, distillation=0.5, dropout=0.0)
         model.fit(ratings, learned)
@@ -44,7 +44,7 @@ def test_ratings_are_remembered_and_rehearsed(world, recipe) -> None:
     )
     for user, item, value in zip(kept["user_keys"], kept["item_keys"], kept["values"], strict=True):
         assert given[user, item] == value
-    assert rating_memory.vectors_of(model._state, kept).shape[0] == 60
+    assert rating_recommender.vectors_of(model._state, kept).shape[0] == 60
     assert model.fit(ratings, learned).rehearsed == 24 * 8
 
 
@@ -69,7 +69,7 @@ def test_ranking_examples_are_remembered_and_rehearsed(recipe, tmp_path) -> None
     kept = rehearsal.remembered(model._state)
     at = [int(np.flatnonzero((features == row).all(axis=1))[0]) for row in kept["features"]]
     assert (kept["labels"] == examples.labels[at]).all()
-    again = ranking_memory.feed_of(model._state, kept, learned).chunk(np.arange(40))["values"]
+    again = list_batches.batches_of(model._state, kept, learned).chunk(np.arange(40))["values"]
     np.testing.assert_array_equal(again, values[at])
     model.save(tmp_path / "ranker")
     assert RankingRecommender.restore(tmp_path / "ranker").fit(examples, learned).rehearsed > 0

@@ -32,13 +32,13 @@ print([m for m in ("tensorflow", "tf_keras", "pandas", "airflow") if m in sys.mo
 def test_importing_everything_runs_no_op_and_a_fork_can_train() -> None:
     code = """
 import os, sys
-import models.retrieval.recommender
+import models.two_tower.tower_recommender
 from tensorflow.python.eager import context
 assert not context.context()._initialized, "an op ran at import"
 child = os.fork()
 if child == 0:
-    from models.retrieval.config import ModelConfig
-    model = models.retrieval.recommender.Recommender.create(ModelConfig(dimension=2), seed=0)
+    from models.two_tower.tower_config import ModelConfig
+    model = models.two_tower.tower_recommender.Recommender.create(ModelConfig(dimension=2), seed=0)
     os._exit(0 if model.parameters()["user"].shape == (1, 2) else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -52,7 +52,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "0"
 import tensorflow as tf
 try:
     tf.keras.Model
-    import models.backend
+    import models.tables.backend
 except Exception as error:
     print(type(error).__name__, "TF_USE_LEGACY_KERAS" in str(error))
 """

@@ -13,15 +13,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.arrays import Items
-from models.backend import tf
-from models.ids.admission import waiting
-from models.ids.expiry import expire, note_seen, seen_days
-from models.ids.growth import grow
-from models.learning.recipes import NewIds
-from models.retrieval.config import ModelConfig
-from models.state import ModelState
+from models.data.queries import Items
+from models.ids.admission import expire, note_seen, seen_days, waiting
+from models.ids.growth import add_ids
+from models.ids.starts import NewIds
 from models.storage import checkpoint
+from models.tables.backend import tf
+from models.tables.state import ModelState
+from models.two_tower.tower_config import ModelConfig
 
 CONFIG = ModelConfig(
     dimension=2, history_length=2, statistics_width=1, word_buckets=8, words_per_item=2
@@ -109,7 +108,7 @@ def step_grow(state: ModelState, oracle: Oracle, keys: list[int], least: int) ->
                     new.add(("words", key))
     unique = np.array(list(dict.fromkeys(keys)), np.int64)
     words = np.array([words_of(key) for key in unique], np.int32).reshape(-1, 2)
-    grow(state, np.array(keys, np.int64), Items(unique, words), NewIds(minimum_events=least))
+    add_ids(state, np.array(keys, np.int64), Items(unique, words), NewIds(minimum_events=least))
     accept(state, oracle, new, set())
     for at in new:
         assert at in oracle.rows

@@ -9,21 +9,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.backend import tf
-from models.network import Network
-from models.state import ModelState
+from models.tables.backend import tf
+from models.tables.network import Network
+from models.tables.state import ModelState
 
 USERS, ITEMS, WIDTH = 4, 5, 2
 
 
 class TinyNetwork(Network):
-    def __init__(self, seed: int, head: bool) -> None:
+    def __init__(self, config: "TinyConfig", seed: int) -> None:
         super().__init__(name="tiny")
         rng = np.random.default_rng(seed)
         self.table("user", rng.standard_normal((USERS + 1, WIDTH)), keyed="users")
         self.table("item", rng.standard_normal((ITEMS + 1, WIDTH)), keyed="items")
         self.table("base", np.ones(WIDTH))
-        if head:
+        if config.head:
             self.table("head", np.zeros(WIDTH))
             self.heads = ("head",)
 
@@ -42,14 +42,12 @@ class TinyNetwork(Network):
 @dataclass(frozen=True)
 class TinyConfig:
     family: ClassVar[str] = "tiny"
+    network: ClassVar[str] = f"{__name__}:TinyNetwork"
     initial_accumulator: float = 0.1
     head: bool = True
 
-    def build(self, seed: int) -> TinyNetwork:
-        return TinyNetwork(seed, self.head)
 
-
-class TinyFeed:
+class TinyBatches:
     """Rows and labels, as they are: example n is (user, item, negative, label)."""
 
     kind = "tiny"
@@ -90,6 +88,6 @@ class TinyFeed:
 def tiny_state(seed: int = 0, head: bool = True) -> ModelState:
     """A model whose vocabularies and tables have USERS users and ITEMS items."""
     state = ModelState.create(TinyConfig(head=head), seed)
-    state.users.grow(np.arange(1, USERS + 1) * 10)
-    state.items.grow(np.arange(1, ITEMS + 1) * 100)
+    state.users.extend(np.arange(1, USERS + 1) * 10)
+    state.items.extend(np.arange(1, ITEMS + 1) * 100)
     return state

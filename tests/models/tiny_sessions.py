@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.backend import tf
+from models.data.sessions import Sessions
 from models.learning.recipes import Recipe
-from models.sequential.session_feed import SessionFeed, feed_of_sessions
-from models.sequential.session_recommender import SessionRecommender
-from models.sequential.sessions import Sessions
-from models.sequential.transformer import SequentialTransformer
-from models.sequential.transformer_config import TransformerConfig
+from models.sessions.session_batches import SessionBatches, batches_of_sessions
+from models.sessions.session_recommender import SessionRecommender
+from models.sessions.transformer import SequentialTransformer
+from models.sessions.transformer_config import TransformerConfig
+from models.tables.backend import tf
 
 CONFIG = TransformerConfig(
     dimension=8, history_length=5, heads=2, uniform_negatives=4, coordinate_dropout=0.2,
@@ -52,11 +52,11 @@ def vectors(model: SessionRecommender, *rows: list[int]) -> np.ndarray:
 
 def batch_of(
     made: SessionRecommender, data: Sessions = WORLD, recipe: Recipe = RECIPE
-) -> tuple[SessionFeed, dict[str, tf.Tensor]]:
-    """The feed, and all of it as one batch."""
-    feed = feed_of_sessions(made._state, data, recipe)
-    chunk = feed.chunk(np.arange(len(feed)))
+) -> tuple[SessionBatches, dict[str, tf.Tensor]]:
+    """The batches, and all of it as one batch."""
+    batches = batches_of_sessions(made._state, data, recipe)
+    chunk = batches.chunk(np.arange(len(batches)))
     tensors = {name: tf.constant(array) for name, array in chunk.items()}
-    return feed, feed.batch(
-        tensors, tf.constant(0, tf.int64), tf.constant(len(feed), tf.int64), SEED
+    return batches, batches.batch(
+        tensors, tf.constant(0, tf.int64), tf.constant(len(batches), tf.int64), SEED
     )

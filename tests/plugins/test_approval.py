@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskAwaitingInput
 from recloop_airflow import approval
 from recloop_airflow.approval import OptionalApproval, describe
 
-import recloop
+from recloop import stages
 
 REPORT = {
     "update_id": 7,
@@ -31,7 +31,7 @@ REPORT = {
 
 
 class Approvals:
-    """Stands in for `recloop.approvals`."""
+    """Stands in for `recloop.stages.approval_stages`."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[Any, ...]] = []
@@ -51,9 +51,9 @@ def approvals(monkeypatch: pytest.MonkeyPatch) -> Approvals:
     import sys
 
     fake = Approvals()
-    monkeypatch.setitem(sys.modules, "recloop.approvals", fake)
+    monkeypatch.setitem(sys.modules, "recloop.stages.approval_stages", fake)
     monkeypatch.setattr(approval, "note", fake.notes.append)
-    monkeypatch.setattr(recloop, "approvals", fake, raising=False)
+    monkeypatch.setattr(stages, "approval_stages", fake, raising=False)
     return fake
 
 

@@ -48,10 +48,10 @@ def test_keeps_looking_when_the_source_is_away(monkeypatch: pytest.MonkeyPatch) 
 def test_a_look_names_new_lines_and_updates_that_lost_their_holder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from recloop import stages
+    from recloop.stages import ingest_stages, update_stages
 
-    monkeypatch.setattr(stages, "arrivals", lambda: ["a", "b"])
-    monkeypatch.setattr(stages, "abandoned", lambda: ["b", "c"])
+    monkeypatch.setattr(ingest_stages, "arrivals", lambda: ["a", "b"])
+    monkeypatch.setattr(update_stages, "abandoned", lambda: ["b", "c"])
     assert arrival._look() == ["a", "b", "c"]
 
 

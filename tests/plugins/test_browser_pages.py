@@ -21,16 +21,15 @@ from recloop_airflow import reports
 from recloop_airflow.reports import PREFIX, create_app
 
 from recloop.behavior.landing import land
+from recloop.calendar import WindowCalendar
 from recloop.contracts import Candidate, GateReport, Metrics, RuleResult, ShadowReport, UpdatePlan
 from recloop.database.connection import transaction
-from recloop.ledger import shadows, windows
+from recloop.evaluation.gate_page import write_gate_report, write_shadow_page
+from recloop.ledger import verdicts, window_states
 from recloop.settings import Settings
-from recloop.update.report import write_gate_report
-from recloop.update.shadow_page import write_shadow_page
 from recloop.validation.window import validate_window
-from recloop.windows import WindowCalendar
-from tests.behavior.shop import WEEKS, shop_week, write
 from tests.end_to_end.person import CHROMIUM, FLAGS, SCREENSHOTS
+from tests.recloop.behavior.shop import WEEKS, shop_week, write
 
 pytestmark = pytest.mark.browser
 FIRST = WEEKS[0]
@@ -84,7 +83,7 @@ def prepare(settings: Settings, folder: Path) -> None:
     )  # fmt: skip
     shadow = write_shadow_page(settings, shadow)
     with transaction(settings.database_url) as cursor:
-        windows.note_landed(cursor, [WindowCalendar("week").parse(FIRST)])
+        window_states.note_landed(cursor, [WindowCalendar("week").parse(FIRST)])
         cursor.execute(
             "insert into ledger.update (target, state, holder, token, lease_until, plan, reason, "
             "gate_report) values (%s, 'rejected', 'h', 1, now(), %s, %s, %s) returning update_id",
@@ -94,7 +93,7 @@ def prepare(settings: Settings, folder: Path) -> None:
         cursor.execute(
             "insert into ledger.release (update_id, uri) values (1, '/c') returning version"
         )
-        shadows.note_shadow(cursor, shadow)
+        verdicts.note_shadow(cursor, shadow)
 
 
 @pytest.fixture

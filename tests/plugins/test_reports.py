@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink
 from recloop_airflow.reports import PREFIX, create_app
 
-import recloop
+from recloop import stages
 
 ROUTES = (
     f"{PREFIX}/gate/1",
@@ -24,7 +24,8 @@ ROUTES = (
 
 
 class Stages:
-    """Stands in for `recloop.stages`: update 1 has a report, 2 points outside, 3 was not judged."""
+    """Stands in for `recloop.stages.update_stages`: update 1 has a report, 2 points outside, 3 was
+    not judged."""
 
     def __init__(self, home: Path) -> None:
         self.uris = {1: str(home / "artifacts/gate/1.html"), 2: "/etc/hostname", 3: ""}
@@ -43,12 +44,15 @@ class Stages:
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     monkeypatch.setenv("RECLOOP_HOME", str(tmp_path))
     fake = Stages(tmp_path)
-    monkeypatch.setitem(sys.modules, "recloop.stages", fake)
-    monkeypatch.setattr(recloop, "stages", fake, raising=False)
-    monkeypatch.setitem(sys.modules, "recloop.upkeep", fake)
-    monkeypatch.setattr(recloop, "upkeep", fake, raising=False)
     first = type("Overview", (), {"overview": staticmethod(lambda settings: "<h1>first page</h1>")})
-    monkeypatch.setitem(sys.modules, "recloop.overview", first)
+    for name, stub in {
+        "bookkeeping": fake,
+        "update_stages": fake,
+        "upkeep_stages": fake,
+        "status": first,
+    }.items():
+        monkeypatch.setitem(sys.modules, f"recloop.stages.{name}", stub)
+        monkeypatch.setattr(stages, name, stub, raising=False)
     for name, text in {
         "artifacts/gate/1.html": "<h1>gate of update 1</h1>",
         "artifacts/shadow/1.html": "<h1>shadow rebuild</h1>",

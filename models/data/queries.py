@@ -1,0 +1,283 @@
+"""What goes into a model, as frozen dataclasses of NumPy arrays that check themselves.
+
+    Queries                    who asks: user, history, statistics; and, for a ranker,
+    OwnItems, ItemStatistics   what the feature store knew then of the user's own items and of all items
+    Interactions               which items were chosen
+    Items                      the items' words
+
+Keys are the positive int64 ids that the database gives. Rows are the model's own business
+(`models.tables.vocabulary`). `recloop.features` builds all of them from Feast's rows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.data.checks import (
+    Float32Array,
+    Int32Array,
+    Int64Array,
+    check_all,
+    check_array,
+    check_offsets,
+    check_same_length,
+)
+from models.data.ragged import look_up, owners, picked
+
+OWN_COLUMNS = ("purchases", "days", "first_age", "last_age", "decayed_28d", "decayed_112d")
+"""Columns of `OwnItems.values`: events; distinct days with one; days from the first and from the
+last event to the query; sum over the events of exp(-age in days / 28), and of exp(-age / 112)."""
+TOTAL_COLUMNS = ("purchases", "days")
+"""Columns of `OwnItems.totals`: the user's events, and distinct days with one, over all items."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnItems:
+    """What each of B users had chosen before its query, item by item.
+
+    Attributes:
+        offsets: int64 [B + 1], from 0 to n: which items are of which query (`models.data.ragged`).
+        item_keys: int64 [n], positive; each at most once per query. Any order; a long list may be
+            cut to the latest.
+        values: float32 [n, 6], `OWN_COLUMNS`; finite, not negative, not on a log scale.
+        totals: float32 [B, 2], `TOTAL_COLUMNS`; 0 for a user without events.
+    """
+
+    offsets: Int64Array
+    item_keys: Int64Array
+    values: Float32Array
+    totals: Float32Array
+
+    def __post_init__(self) -> None:
+        check_array("item_keys", self.item_keys, np.int64, 1)
+        check_array("values", self.values, np.float32, 2)
+        check_array("totals", self.totals, np.float32, 2)
+        check_same_length("values", self.values, len(self.item_keys), "item_keys")
+        check_same_length("totals", self.totals, len(self), "offsets[1:]")
+        for name, array, columns in (
+            ("values", self.values, OWN_COLUMNS),
+            ("totals", self.totals, TOTAL_COLUMNS),
+        ):
+            if array.shape[1] != len(columns):
+                raise ValueError(
+                    f"`{name}` should have the columns {', '.join(columns)}. "
+                    f"Received: shape {array.shape}."
+                )
+            fine = np.isfinite(array) & (array >= 0)
+            check_all(name, fine, array, "finite and not negative")
+        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        check_offsets(self.offsets, len(self.item_keys), "item_keys")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def none(cls, queries: int) -> "OwnItems":
+        """Users of whom nothing is known."""
+        return cls(
+            np.zeros(queries + 1, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros((0, len(OWN_COLUMNS)), np.float32),
+            np.zeros((queries, len(TOTAL_COLUMNS)), np.float32),
+        )
+
+    def owners(self) -> Int64Array:
+        """The query of each item: int64 [n]."""
+        return owners(self.offsets)
+
+    def holds(self, query: np.ndarray, item_keys: Int64Array) -> np.ndarray:
+        """Which pairs of a query and an item are known: bool [N], of integers [N] and [N]."""
+        if not len(self.item_keys) or not len(item_keys):
+            return np.zeros(len(item_keys), bool)
+        largest = max(int(self.item_keys.max()), int(item_keys.max())) + 1
+        # Keys beyond what a pair's code could hold are numbered anew.
+        mine, asked = self.item_keys, item_keys
+        if largest * len(self) >= 2**62:
+            _, codes = np.unique(np.concatenate([mine, asked]), return_inverse=True)
+            mine, asked, largest = codes[: len(mine)], codes[len(mine) :], len(codes)
+        query = np.asarray(query, np.int64)
+        return np.isin(query * largest + asked, self.owners() * largest + mine)
+
+    def take(self, index: np.ndarray | slice) -> "OwnItems":
+        """The queries at `index` (integers, booleans or a slice)."""
+        chosen = np.arange(len(self))[index]
+        offsets, places = picked(self.offsets, chosen)
+        return OwnItems(offsets, self.item_keys[places], self.values[places], self.totals[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class ItemStatistics:
+    """Statistics of C items at T moments, shared by the queries of a training set.
+
+    Attributes:
+        item_keys: int64 [C], ascending, positive; an item that isn't here has zeros.
+        values: float32 [T, C, S], already on a log scale (log1p) and finite.
+    """
+
+    item_keys: Int64Array
+    values: Float32Array
+
+    def __post_init__(self) -> None:
+        check_array("item_keys", self.item_keys, np.int64, 1)
+        check_array("values", self.values, np.float32, 3)
+        if self.values.shape[1] != len(self.item_keys) or not self.values.shape[2]:
+            raise ValueError(
+                f"`values` should be [moments, {len(self.item_keys)} items, at least 1 statistic]. "
+                f"Received: shape {self.values.shape}."
+            )
+        if (self.item_keys <= 0).any() or (np.diff(self.item_keys) <= 0).any():
+            raise ValueError(
+                "`item_keys` should be positive, ascending and unique. Sort them (and the columns "
+                "of `values`) with np.unique(..., return_index=True)."
+            )
+        check_all("values", np.isfinite(self.values), self.values, "finite (no NaN, no inf)")
+
+    @property
+    def moments(self) -> int:
+        return len(self.values)
+
+    def of(self, item_keys: Int64Array) -> Float32Array:
+        """Their statistics at every moment: float32 [T, M, S]; zeros for items that aren't here."""
+        known, at = look_up(self.item_keys, item_keys)
+        values = np.zeros((self.moments, len(item_keys), self.values.shape[2]), np.float32)
+        values[:, known] = self.values[:, at[known]]
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Who is asking, and what was known of them then.
+
+    Attributes:
+        user_keys: int64 [B], positive; 0 is an anonymous user.
+        history: int64 [B, H] item keys, most recent first, padded with 0. Only what happened
+            before the query.
+        statistics: float32 [B, S], already on a log scale (log1p) and finite. S may be 0.
+        own: what each of the B users had chosen before; None: not known. The ranker needs it,
+            retrieval doesn't.
+        items: the items' statistics at some moments, shared by the queries; None: not known.
+        moments: int32 [B], which moment of `items` each query sees; None: the first.
+    """
+
+    user_keys: Int64Array
+    history: Int64Array
+    statistics: Float32Array
+    own: "OwnItems | None" = None
+    items: "ItemStatistics | None" = None
+    moments: Int32Array | None = None
+
+    def __post_init__(self) -> None:
+        check_array("user_keys", self.user_keys, np.int64, 1)
+        check_array("history", self.history, np.int64, 2)
+        check_array("statistics", self.statistics, np.float32, 2)
+        check_same_length("history", self.history, len(self), "user_keys")
+        check_same_length("statistics", self.statistics, len(self), "user_keys")
+        check_all(
+            "user_keys", self.user_keys >= 0, self.user_keys, "positive (0 is an anonymous user)"
+        )
+        check_all("history", self.history >= 0, self.history, "positive item keys or 0 (padding)")
+        check_all(
+            "statistics", np.isfinite(self.statistics), self.statistics, "finite (no NaN, no inf)"
+        )
+        if self.own is not None:
+            check_same_length("own", self.own, len(self), "user_keys")
+        if self.moments is not None:
+            check_array("moments", self.moments, np.int32, 1)
+            check_same_length("moments", self.moments, len(self), "user_keys")
+            known = self.items.moments if self.items is not None else 0
+            check_all(
+                "moments",
+                (self.moments >= 0) & (self.moments < known),
+                self.moments,
+                f"in [0, {known}), the moments of `items`",
+            )
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+    def latest(self, width: int) -> Int64Array:
+        """The history as int64 [B, width]: cut, or padded with 0."""
+        latest = np.zeros((len(self), width), np.int64)
+        kept = self.history[:, :width]
+        latest[:, : kept.shape[1]] = kept
+        return latest
+
+    def take(self, index: np.ndarray | slice) -> "Queries":
+        """The queries at `index` (integers, booleans or a slice)."""
+        return Queries(
+            self.user_keys[index],
+            self.history[index],
+            self.statistics[index],
+            None if self.own is None else self.own.take(index),
+            self.items,
+            None if self.moments is None else self.moments[index],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """What was chosen: one row per event, pointing into a `Queries`.
+
+    Attributes:
+        query: int32 [N], index into the queries; the caller's upper bound is checked by `fit`.
+        item_keys: int64 [N], positive.
+        weights: float32 [N], finite and not negative; 1 is an ordinary event.
+    """
+
+    query: Int32Array
+    item_keys: Int64Array
+    weights: Float32Array
+
+    def __post_init__(self) -> None:
+        check_array("query", self.query, np.int32, 1)
+        check_array("item_keys", self.item_keys, np.int64, 1)
+        check_array("weights", self.weights, np.float32, 1)
+        check_same_length("item_keys", self.item_keys, len(self), "query")
+        check_same_length("weights", self.weights, len(self), "query")
+        check_all("query", self.query >= 0, self.query, "an index, 0 or more")
+        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        check_all(
+            "weights",
+            np.isfinite(self.weights) & (self.weights >= 0),
+            self.weights,
+            "finite and not negative",
+        )
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items and their content.
+
+    Attributes:
+        item_keys: int64 [M], positive and unique.
+        words: int32 [M, W], hashed ids of description words in [1, word_buckets), padded with 0;
+            a row of zeros is an item without text. The upper bound is checked by `add_ids`.
+    """
+
+    item_keys: Int64Array
+    words: Int32Array
+
+    def __post_init__(self) -> None:
+        check_array("item_keys", self.item_keys, np.int64, 1)
+        check_array("words", self.words, np.int32, 2)
+        check_same_length("words", self.words, len(self), "item_keys")
+        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        check_all("words", self.words >= 0, self.words, "a word id, or 0 (padding)")
+        keys, counts = np.unique(self.item_keys, return_counts=True)
+        if (counts > 1).any():
+            raise ValueError(
+                f"`item_keys` should be unique. Received: {keys[counts > 1][0]} "
+                f"{counts.max()} times. Keep one row per item."
+            )
+
+    def __len__(self) -> int:
+        return len(self.item_keys)
+
+
+# What the feature store knew when a query was asked: the user's own items, the items' statistics.
+#
+# The ranker's inputs, beside the ids, history and statistics that `models.data.queries.Queries`
+# always carries.

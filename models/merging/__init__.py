@@ -1,0 +1,1 @@
+"""One model from several that learned apart: shards and silos."""

@@ -1,0 +1,1 @@
+"""How good answers are: ranking and classification metrics. NumPy only."""

@@ -1,1 +1,0 @@
-"""The ranker, and the cascade of retrieval and ranker: the default recommender."""

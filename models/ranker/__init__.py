@@ -1,0 +1,1 @@
+"""The ranker over features: its network, lists of candidates, its facade."""

@@ -1,0 +1,112 @@
+"""RetrievalFacade: what every retrieval family's recommender answers; keys in, keys and scores out.
+
+Belongs here: all that needs only a state and the two sides of a dot product. Neighbours: the
+families' own facades, `models.two_tower.tower_recommender`, `models.factors.rating_recommender` and
+`models.sessions.session_recommender`, add how to learn.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import Queries
+from models.metrics.ranking import Relevant
+from models.recommenders import export
+from models.recommenders.facade import Facade, KnowsIds
+from models.recommenders.query_rows import translate
+from models.recommenders.top_k import TopKRequest, best_columns, blocks, padded_rows
+from models.tables.backend import tf
+
+
+class Retriever(Protocol):
+    """A network that answers with logits = query vectors . item vectors / temperature.
+
+    Attributes:
+        temperature: see above.
+        query_tables: names of the tables that `query_vectors` reads.
+    """
+
+    temperature: float
+    query_tables: tuple[str, ...]
+
+    def query_vectors(
+        self, user_rows: tf.Tensor, history_rows: tf.Tensor, statistics: tf.Tensor
+    ) -> tf.Tensor:
+        """int64 [B], int64 [B, H] (most recent first), float32 [B, S] to float32 [B, d]."""
+        ...
+
+    def item_vectors(self, item_rows: tf.Tensor) -> tf.Tensor:
+        """int64 [M] to float32 [M, d]."""
+        ...
+
+
+class RetrievalFacade(Facade, KnowsIds):
+    """A recommender that scores every item it knows, by a `Retriever`."""
+
+    def score(self, queries: Queries, item_keys: Int64Array) -> Float32Array:
+        """Logits of each item for each query: float32 [B, M]; -inf for an unknown item."""
+        rows = self._state.items.rows(np.asarray(item_keys, np.int64))
+        scores = np.empty((len(queries), len(rows)), np.float32)
+        items = self._item_vectors(rows)
+        for block in blocks(len(queries), len(rows)):
+            scores[block] = self._scores(queries.take(block), items).numpy()
+        scores[:, rows == 0] = -np.inf
+        return scores
+
+    def top_k(
+        self,
+        queries: Queries,
+        k: int,
+        candidates: Int64Array | None = None,
+        exclude: Relevant | None = None,
+    ) -> tuple[Int64Array, Float32Array]:
+        """The k best items of each query, best first; ties go to the earlier candidate.
+
+        Args:
+            queries: B of them, scored in blocks: users x items is never held at once.
+            k, candidates, exclude: see `models.recommenders.top_k.TopKRequest`.
+
+        Returns:
+            keys int64 [B, k] and scores float32 [B, k]; where fewer than k items are left, key 0
+            and -inf.
+
+        Raises:
+            ValueError: see `TopKRequest`.
+        """
+        asked = TopKRequest(self._state.items, len(queries), k, candidates, exclude)
+        pool = self.item_keys[asked.rows - 1]
+        # Where each item row stands among the candidates; -1: nowhere.
+        place = np.full(len(self._state.items) + 1, -1, np.int64)
+        place[asked.rows] = np.arange(len(pool))
+        items = self._item_vectors(padded_rows(asked.rows))
+        shown = min(k, len(pool))
+        for block in blocks(len(queries), len(pool)) if shown else ():
+            scores = self._scores(queries.take(block), items)
+            owner, rows = asked.excluded(block)
+            banned = np.stack([owner, place[rows]], axis=1)[place[rows] >= 0]
+            if len(banned):
+                nothing = tf.fill([len(banned)], -np.float32(np.inf))
+                scores = tf.tensor_scatter_nd_update(scores, banned, nothing)
+            values, at = best_columns(scores, shown, len(pool))
+            asked.scores[block, :shown] = values.numpy()
+            none = np.isneginf(values)
+            asked.keys[block, :shown] = np.where(none, 0, pool[np.where(none, 0, at)])
+        return asked.keys, asked.scores
+
+    def export(self, directory: str | Path) -> None:
+        """Writes a SavedModel for serving. See `models.recommenders.export`."""
+        export.export(self._state, Path(directory))
+
+    def _item_vectors(self, rows: Int64Array) -> tf.Tensor:
+        return self._state.network.item_vectors(tf.constant(rows, tf.int64))
+
+    def _scores(self, queries: Queries, items: tf.Tensor) -> tf.Tensor:
+        """Float32 [B, M] logits."""
+        network = self._state.network
+        vectors = network.query_vectors(
+            *(tf.constant(array) for array in translate(self._state, queries))
+        )
+        # Divided before the product: a pass over [B, d], and not over [B, M].
+        return tf.linalg.matmul(vectors / network.temperature, items, transpose_b=True)

@@ -1,1 +1,0 @@
-"""Two-tower retrieval: who could fit. The towers, their losses, their feeds and their facade."""

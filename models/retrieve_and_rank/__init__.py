@@ -1,0 +1,1 @@
+"""Retrieval and ranker as one recommender: the default family."""

@@ -1,0 +1,294 @@
+"""RetrieveAndRank: the default recommender. Retrieval finds candidates, the ranker orders them.
+
+    queries -> two towers -> logits of all items -> candidates -> features -> ranker -> the k best
+
+Learning is *test, then train*: the features of a window's candidates are computed with towers that
+haven't learned from the window, as they will be when the ranker is asked; then both learn. A ranker
+trained on scores of towers that had seen the answers would trust them too much.
+
+Neighbours: `models.retrieve_and_rank.two_stages` finds and describes candidates,
+`models.ranker.ranker` scores them, `models.retrieve_and_rank.two_stages` is both stages in order;
+`models.two_tower.tower_recommender` is retrieval alone; `models.retrieve_and_rank.two_stage_files`
+saves, restores and exports.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import Interactions, Queries
+from models.ids.admission import admitted
+from models.learning import rehearsal, training
+from models.learning.batch_source import BatchSource
+from models.learning.recipes import RANK, RANK_REBUILD, ProgressCallback, Recipe, TrainingReport
+from models.metrics.ranking import Relevant
+from models.ranker.list_batches import ListBatches
+from models.recommenders.facade import KnowsIds
+from models.recommenders.top_k import TopKRequest, blocks
+from models.retrieve_and_rank import two_stage_files
+from models.retrieve_and_rank import two_stages as stages
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from models.storage import averaging, checkpoint
+from models.tables.backend import prepare_devices
+from models.tables.state import ModelState
+from models.two_tower import tower_recommender
+from models.two_tower.basket_batches import tower_batches
+from models.two_tower.tower_recommender import Recommender
+
+Learned = tuple[Queries, Interactions]
+"""What was asked and what was chosen."""
+
+
+class RetrieveAndRank(KnowsIds):
+    """Retrieval and ranker that grow and learn in place, as one.
+
+    >>> model = RetrieveAndRank.create(RetrieveAndRankConfig(), seed=1)            # doctest: +SKIP
+    >>> model.add_ids(user_keys, items)                               # doctest: +SKIP
+    >>> model.rebuild(history, last_windows, REBUILD, INCREMENT)   # doctest: +SKIP
+    >>> model.fit(queries, interactions, INCREMENT)                # doctest: +SKIP
+    >>> keys, scores = model.top_k(queries, k=20)                  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, config: RetrieveAndRankConfig, towers: ModelState, ranker: ModelState
+    ) -> None:
+        """Wraps both states; use `create` or `restore`. It is the towers that know the ids."""
+        self._config = config
+        self._state = towers
+        self._ranker = ranker
+
+    @classmethod
+    def create(cls, config: RetrieveAndRankConfig, seed: int) -> "RetrieveAndRank":
+        """A recommender that knows no user and no item."""
+        prepare_devices()
+        towers = ModelState.create(config.retrieval, seed)
+        return cls(config, towers, ModelState.create(config.ranker, seed))
+
+    @classmethod
+    def restore(
+        cls, directory: str | Path, magnitude_limit: float = checkpoint.MAGNITUDE_LIMIT
+    ) -> "RetrieveAndRank":
+        """The recommender saved in `directory`, slots and all.
+
+        Raises:
+            RestoreError: what is there can't be used; the message names the array and the remedy.
+        """
+        prepare_devices()
+        return cls(*two_stage_files.restore(Path(directory), magnitude_limit))
+
+    @property
+    def config(self) -> RetrieveAndRankConfig:
+        return self._config
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that the towers have taken in the model's life."""
+        return self.towers.steps
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the ranker has learned anything; until then, retrieval's order stands."""
+        return self._ranker.steps > 0
+
+    @property
+    def towers(self) -> ModelState:
+        """Retrieval's state: what maintenance works on."""
+        return self._state
+
+    @property
+    def ranker_state(self) -> ModelState:
+        """The ranker's state, likewise."""
+        return self._ranker
+
+    def fit(
+        self,
+        queries: Queries,
+        interactions: Interactions,
+        recipe: Recipe,
+        progress: ProgressCallback | None = None,
+        ranker: Recipe | None = RANK,
+        validate: Callable[[], float] | None = None,
+    ) -> TrainingReport:
+        """Learns from a window, in place: an increment.
+
+        Args:
+            queries: with `own` and `items`, if the ranker is to learn.
+            interactions: the window's events; those on items that wait for admission are left out.
+            recipe: of the towers.
+            progress: of the towers' training; see `training.fit`.
+            ranker: its recipe; None: it stays as it is. It does, too, when `queries.own` is None,
+                when the towers knew nothing before, or when none of the candidates was chosen.
+            validate: of the towers' training; see `training.fit`.
+
+        Returns:
+            The towers' report; its CPU seconds are those of both.
+
+        Raises:
+            BadTrainingData, NonFiniteWeights: see `training.fit`.
+        """
+        started = time.process_time()
+        interactions = admitted(self.towers, interactions)
+        seen = None
+        if ranker is not None and self.steps and queries.own is not None:
+            seen = stages.tested(self._config, self.towers, queries, interactions)
+        batches = self._tower_batches(queries, interactions, recipe)
+        report = rehearsal.learn(
+            self.towers, batches, recipe, tower_recommender.batches_of, progress, validate
+        )
+        if seen is not None and ranker is not None:
+            self._train_ranker([seen], ranker)
+        return replace(report, cpu_seconds=time.process_time() - started)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the towers have past examples to rehearse."""
+        return bool(rehearsal.remembered(self.towers))
+
+    def remember(
+        self,
+        queries: Queries,
+        interactions: Interactions,
+        recipe: Recipe,
+        day: float | np.ndarray,
+    ) -> int:
+        """Offers what was learned to the towers' memory, which the next `fit` rehearses. See
+        `Recommender.remember`."""
+        return Recommender(self.towers).remember(queries, interactions, recipe, day)
+
+    def rebuild(
+        self,
+        history: Learned,
+        windows: Sequence[Learned],
+        recipe: Recipe,
+        increment: Recipe,
+        progress: ProgressCallback | None = None,
+        ranker: Recipe = RANK_REBUILD,
+    ) -> TrainingReport:
+        """Learns from nothing: the history at once, then the last windows one by one.
+
+        The ranker learns at the end, from all of `windows` together, each seen with the towers as
+        they were before it.
+
+        Args:
+            history: everything but the last windows.
+            windows: the last windows, oldest first.
+            recipe: of the towers, on the history.
+            increment: of the towers, on each window.
+            progress: of the training on the history.
+            ranker: its recipe.
+
+        Returns:
+            The report of the training on the history.
+        """
+        started = time.process_time()
+        queries, interactions = history
+        known = admitted(self.towers, interactions)
+        report = training.fit(
+            self.towers, self._tower_batches(queries, known, recipe), recipe, progress
+        )
+        learned = []
+        for queries, interactions in windows:
+            known = admitted(self.towers, interactions)
+            if queries.own is not None:
+                learned.append(stages.tested(self._config, self.towers, queries, known))
+            batches = self._tower_batches(queries, known, increment)
+            training.fit(self.towers, batches, increment)
+        self._train_ranker(learned, ranker)
+        return replace(report, cpu_seconds=time.process_time() - started)
+
+    def score(self, queries: Queries, item_keys: Int64Array) -> Float32Array:
+        """Scores of each item for each query: float32 [B, M]; -inf for an unknown item."""
+        item_keys = np.asarray(item_keys, np.int64)
+        rows = self.towers.items.rows(item_keys)
+        scores = np.full((len(queries), len(rows)), -np.inf, np.float32)
+        asked = np.zeros(len(self.towers.items), bool)
+        asked[rows[rows > 0] - 1] = True
+        wide = int(asked.sum()) * self._ranker.config.feature_width
+        for block in blocks(len(queries), wide + len(asked)) if asked.any() else ():
+            part = queries.take(block)
+            shown = np.broadcast_to(asked, (len(part), len(asked)))
+            lists = stages.candidates_of(self._config, self.towers, part, shown, len(asked))
+            by_row = np.full((len(part), len(asked) + 1), -np.inf, np.float32)
+            places = self.towers.items.rows(lists.item_keys)
+            by_row[lists.owners(), places] = stages.ranked_scores(self._ranker, lists)
+            scores[block] = by_row[:, rows]
+        return scores
+
+    def top_k(
+        self,
+        queries: Queries,
+        k: int,
+        candidates: Int64Array | None = None,
+        exclude: Relevant | None = None,
+    ) -> tuple[Int64Array, Float32Array]:
+        """The k best items of each query, best first; ties go to the item that is known longer.
+
+        Arguments, answer and errors are those of `models.recommenders.retriever.RetrievalFacade.top_k`.
+        """
+        asked = TopKRequest(self.towers.items, len(queries), k, candidates, exclude)
+        pool = np.zeros(len(self.towers.items), bool)
+        pool[asked.rows - 1] = True
+        for block in blocks(len(queries), len(pool)) if pool.any() else ():
+            part = queries.take(block)
+            shown = np.tile(pool, (len(part), 1))
+            owner, rows = asked.excluded(block)
+            shown[owner, rows - 1] = False
+            retrieved = max(k, self._config.retrieved)
+            lists = stages.candidates_of(self._config, self.towers, part, shown, retrieved)
+            scores = stages.ranked_scores(self._ranker, lists)
+            asked.keys[block], asked.scores[block] = stages.best_of_lists(lists, scores, k)
+        return asked.keys, asked.scores
+
+    def averaged(self, directories: Sequence[str | Path]) -> "RetrieveAndRank":
+        """The mean of this one's weights and of those saved in these folders, oldest first. See
+        `averaging.average`."""
+        towers, ranker = (
+            averaging.average([*(Path(folder) / stage for folder in directories), state])
+            for stage, state in (
+                (two_stage_files.TOWERS, self.towers),
+                (two_stage_files.RANKER, self._ranker),
+            )
+        )
+        return RetrieveAndRank(self._config, towers, ranker)
+
+    def save(self, directory: str | Path, base: str | Path | None = None) -> None:
+        """Writes all of it, slots included, to `directory` (new, or replaced as a whole); with
+        `base`, the folder that it was restored from, only what changed since."""
+        two_stage_files.save(
+            self._config,
+            self.towers,
+            self._ranker,
+            Path(directory),
+            None if base is None else Path(base),
+        )
+
+    def export(self, directory: str | Path, known: Queries | None = None) -> None:
+        """Writes a SavedModel for serving, which answers from what is `known` of users and items as
+        of now. See `models.retrieve_and_rank.two_stage_files` and `two_stage_serving`."""
+        two_stage_files.export(self._config, self.towers, self._ranker, Path(directory), known)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of the trained tables (float32): the towers' by name, the ranker's with
+        `ranker/` before it."""
+        ranker = {f"ranker/{name}": table for name, table in self._ranker.parameters().items()}
+        return {**self.towers.parameters(), **ranker}
+
+    def _tower_batches(
+        self, queries: Queries, interactions: Interactions, recipe: Recipe
+    ) -> BatchSource:
+        learned = stages.for_retrieval(self._config, queries, interactions)
+        return tower_batches(self.towers, queries, learned, recipe)
+
+    def _train_ranker(self, learned: list[stages.Tested], recipe: Recipe) -> None:
+        """Empties `learned`: the lists are large, and go as soon as the batches has its copy."""
+        if not any(labels.any() for _, labels in learned):
+            return
+        labels = np.concatenate([labels for _, labels in learned])
+        parts = [lists for lists, _ in learned]
+        learned.clear()
+        batches = ListBatches(self._ranker, stages.joined(parts), labels, recipe)
+        training.fit(self._ranker, batches, recipe)

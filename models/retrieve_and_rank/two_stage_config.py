@@ -1,0 +1,71 @@
+"""What is fixed when a recommender of two stages is created. No TensorFlow."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from models.data import checks
+from models.ranker.ranker_config import RankerConfig, feature_width
+from models.two_tower.tower_config import ModelConfig
+
+
+@dataclass(frozen=True)
+class RetrieveAndRankConfig:
+    """Configuration of the default recommender: retrieval, then a ranker over its candidates.
+
+    Defaults were tuned on UCI Online Retail, weeks 20 to 25 (prequential, NDCG@20 of all pairs and
+    of new ones).
+    """
+
+    family: ClassVar[str] = "cascade"
+
+    retrieval: ModelConfig = field(
+        default_factory=lambda: ModelConfig(loss="basket", dimension=96, statistics_width=5)
+    )
+    """Of the two towers."""
+    item_statistics: int = 5
+    """How many statistics of items a query carries (see `point_in_time.ItemStatistics`)."""
+    retrieved: int = 100
+    """How many of the best by retrieval are candidates."""
+    popular: int = 50
+    """How many of the most popular of late are candidates."""
+    popularity_column: int = 1
+    """Which of the statistics of items says how popular one is; -1: none."""
+    repeat_weight: float = 0.5
+    """Weight in the towers' training of events on pairs that the query's own items hold: the ranker
+    knows these without retrieval, whose work is to find the others."""
+    cross_layers: int = 1
+    hidden: tuple[int, ...] = (32,)
+    discovery_weight: float = 1.0
+    basket_power: float = 0.5
+    """The last four: see `RankerConfig`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))
+        checks.integers(self, item_statistics=0, retrieved=1, popular=0, popularity_column=-1)
+        checks.not_negative(self, "repeat_weight")
+        _ = self.ranker  # which checks the last four
+
+    @property
+    def ranker(self) -> RankerConfig:
+        """The ranker's own configuration."""
+        return RankerConfig(
+            feature_width=feature_width(self.retrieval.statistics_width, self.item_statistics),
+            cross_layers=self.cross_layers,
+            hidden=self.hidden,
+            discovery_weight=self.discovery_weight,
+            basket_power=self.basket_power,
+            start_feature=0,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain values; `RetrieveAndRankConfig.of(it)` is equal to this."""
+        return {
+            **asdict(self),
+            "retrieval": self.retrieval.to_json(),
+            "hidden": list(self.hidden),
+        }
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "RetrieveAndRankConfig":
+        """The configuration that `to_json` gave."""
+        return cls(**{**values, "retrieval": ModelConfig(**values["retrieval"])})

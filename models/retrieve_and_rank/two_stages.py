@@ -1,0 +1,270 @@
+"""The two stages as functions of their states: logits, candidates, features, scores, the best.
+
+A query's candidates are the items that its user chose before, the best of retrieval and the most
+popular of late. Each has one row of features, all of them known before the query: the retrieval score
+(by a model that hasn't learned from the query yet: test, then train), the user's own purchases of the
+item, the user's and the item's statistics. `models.retrieve_and_rank.retrieve_and_rank` is the facade.
+"""
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import OWN_COLUMNS, Interactions, ItemStatistics, OwnItems, Queries
+from models.learning.graphs import compiled
+from models.ranker.list_batches import labels_of
+from models.ranker.ranker_config import LEAST_RETRIEVAL, PAIR_FEATURES, CandidateLists
+from models.ranker.ranking_recommender import pair_scores
+from models.recommenders.query_rows import translate
+from models.recommenders.top_k import blocks
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from models.tables.backend import tf
+from models.tables.state import ModelState
+from models.tables.vocabulary import Vocabulary
+
+Tested = tuple[CandidateLists, Float32Array]
+"""Candidates as the towers saw them before they learned, and the weight with which each was
+chosen."""
+
+
+def retrieval_logits(towers: ModelState, queries: Queries) -> Float32Array:
+    """The towers' logits of every item known, in row order: float32 [B, items]."""
+    network, config = towers.network, towers.config
+
+    def trace() -> Any:
+        spec = tf.TensorSpec
+
+        @tf.function(
+            autograph=False,
+            input_signature=[
+                spec([None], tf.int64),
+                spec([None, config.history_length], tf.int64),
+                spec([None, config.statistics_width], tf.float32),
+                spec([], tf.int64),
+            ],
+        )
+        def logits(users, history, statistics, items):  # type: ignore[no-untyped-def]
+            vectors = network.query_vectors(users, history, statistics)
+            table = network.item_vectors(tf.range(1, items + 1))
+            return tf.linalg.matmul(vectors, table, transpose_b=True) / network.temperature
+
+        return logits.get_concrete_function()
+
+    result: Float32Array = compiled(towers, "logits", trace)(
+        *translate(towers, queries), np.int64(len(towers.items))
+    ).numpy()
+    return result
+
+
+def candidates_of(
+    config: RetrieveAndRankConfig,
+    towers: ModelState,
+    queries: Queries,
+    shown: np.ndarray,
+    retrieved: int,
+) -> CandidateLists:
+    """Candidates of one block of queries; shown bool [B, items], in row order."""
+    return candidate_lists(
+        queries,
+        towers.items.keys,
+        retrieval_logits(towers, queries),
+        shown,
+        retrieved,
+        config.popular,
+        config.popularity_column,
+        config.item_statistics,
+    )
+
+
+def tested(
+    config: RetrieveAndRankConfig, towers: ModelState, queries: Queries, interactions: Interactions
+) -> Tested:
+    """A window's candidates, by towers that are about to learn from it."""
+    items = len(towers.items)
+    parts = [
+        candidates_of(
+            config,
+            towers,
+            queries.take(block),
+            np.broadcast_to(np.True_, (block.stop - block.start, items)),
+            config.retrieved,
+        )
+        for block in blocks(len(queries), items)
+    ]
+    lists = joined(parts)
+    return lists, labels_of(lists, interactions)
+
+
+def for_retrieval(
+    config: RetrieveAndRankConfig, queries: Queries, interactions: Interactions
+) -> Interactions:
+    """The interactions as the towers learn them: repeats weigh less."""
+    if queries.own is None or config.repeat_weight == 1.0:
+        return interactions
+    repeated = queries.own.holds(interactions.query, interactions.item_keys)
+    if not config.repeat_weight and repeated.all():
+        return interactions
+    scale = np.where(repeated, np.float32(config.repeat_weight), np.float32(1.0))
+    return replace(interactions, weights=interactions.weights * scale)
+
+
+def ranked_scores(ranker: ModelState, lists: CandidateLists) -> Float32Array:
+    """float32 [N]; those of retrieval, until the ranker has learned something."""
+    if not ranker.steps:
+        return lists.features[:, 0]
+    return pair_scores(ranker, lists.features)
+
+
+def best_of_lists(
+    lists: CandidateLists, scores: Float32Array, k: int
+) -> tuple[Int64Array, Float32Array]:
+    """The k best of each list: keys int64 [B, k] and scores float32 [B, k], 0 and -inf after its
+    end. Ties go to the earlier candidate."""
+    owners = lists.owners()
+    order = np.lexsort((-scores, owners))
+    rank = np.arange(len(order)) - lists.offsets[owners]
+    kept, place = order[rank < k], rank[rank < k]
+    keys = np.zeros((len(lists), k), np.int64)
+    best = np.full((len(lists), k), -np.inf, np.float32)
+    keys[owners[kept], place] = lists.item_keys[kept]
+    best[owners[kept], place] = scores[kept]
+    return keys, best
+
+
+def joined(parts: list[CandidateLists]) -> CandidateLists:
+    """The lists of all parts, in order; at least one part.
+
+    Each part is taken out of `parts` as soon as it is copied: the features are large.
+    """
+    if len(parts) == 1:
+        return parts.pop()
+    starts = np.cumsum([0, *(len(part.item_keys) for part in parts)])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+    keys = np.empty(starts[-1], np.int64)
+    features = np.empty((starts[-1], parts[0].features.shape[1]), np.float32)
+    for low, high in itertools.pairwise(starts.tolist()):
+        part = parts.pop(0)
+        keys[low:high], features[low:high] = part.item_keys, part.features
+    return CandidateLists(np.concatenate([*offsets, starts[-1:]]), keys, features)
+
+
+def candidate_lists(
+    queries: Queries,
+    pool: Int64Array,
+    scores: Float32Array,
+    shown: np.ndarray,
+    retrieved: int,
+    popular: int,
+    popularity_column: int,
+    item_statistics: int,
+) -> CandidateLists:
+    """The candidates of each query, in the pool's order, with their features.
+
+    Args:
+        queries: B of them. Without `own` their users are taken to be new; without `items` the
+            items' statistics are 0.
+        pool: int64 [M], unique item keys.
+        scores: float32 [B, M], retrieval logits of the pool; overwritten.
+        shown: bool [B, M], which of the pool may be shown at all.
+        retrieved: how many of the best by retrieval are candidates. At least as many as will be
+            shown, so that whatever is excluded, enough are left.
+        popular: how many of the most popular are candidates.
+        popularity_column: the statistic of items that says so; -1: none does.
+        item_statistics: how many statistics of items the ranker takes.
+
+    Raises:
+        ValueError: `queries.items` has another number of statistics.
+    """
+    own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+    statistics, moments = _item_statistics(queries, pool, item_statistics)
+    place = Vocabulary(pool).rows(own.item_keys) - 1
+    owner = own.owners()
+    in_pool = place >= 0
+    # Where each pair stands among the user's own items; -1: the user never chose the item.
+    position = np.full(scores.shape, -1, np.int32)
+    position[owner[in_pool], place[in_pool]] = np.flatnonzero(in_pool)
+
+    largest = scores.max(axis=1, keepdims=True)
+    normaliser = np.log(np.exp(scores - largest).sum(axis=1, keepdims=True)) + largest
+    scores -= normaliser
+
+    chosen = position >= 0
+    _mark_best(chosen, np.where(shown, scores, -np.inf), retrieved)
+    if popular and 0 <= popularity_column < item_statistics:
+        chosen |= most_popular(statistics[:, :, popularity_column], popular)[moments]
+    row, column = np.nonzero(chosen & shown)
+    pair = _pair_features(own, scores[row, column], position[row, column], row)
+    user = _user_features(own)
+    features = np.concatenate(
+        [pair, user[row], queries.statistics[row], statistics[moments[row], column]], axis=1
+    )
+    offsets = np.searchsorted(row, np.arange(len(queries) + 1))
+    return CandidateLists(offsets, pool[column], features.astype(np.float32, copy=False))
+
+
+def most_popular(popularity: Float32Array, count: int) -> np.ndarray:
+    """Which items are among the `count` most popular, and popular at all: bool, of shape [T, M]."""
+    best = np.zeros(popularity.shape, bool)
+    _mark_best(best, np.where(popularity > 0, popularity, -np.inf), count)
+    return best
+
+
+def _mark_best(marks: np.ndarray, scores: np.ndarray, count: int) -> None:
+    """Sets the marks of each row's `count` best scores above -inf; ties at the edge are all in."""
+    if count < scores.shape[1]:
+        edge = np.partition(scores, scores.shape[1] - count, axis=1)[:, scores.shape[1] - count]
+        marks |= (scores >= edge[:, None]) & (scores > -np.inf)
+    else:
+        marks |= scores > -np.inf
+
+
+def _item_statistics(
+    queries: Queries, pool: Int64Array, width: int
+) -> tuple[Float32Array, np.ndarray]:
+    """Statistics of the pool at each moment, [T, M, S], and the moment of each query, [B]."""
+    known = queries.items
+    if known is None:
+        known = ItemStatistics(np.zeros(0, np.int64), np.zeros((1, 0, max(width, 1)), np.float32))
+    elif known.values.shape[2] != width:
+        raise ValueError(
+            f"The ranker takes {width} statistics of items. Received: {known.values.shape[2]}. "
+            "Select the same features, or rebuild the model."
+        )
+    moments = queries.moments
+    if moments is None:
+        moments = np.zeros(len(queries), np.int32)
+    return known.of(pool)[:, :, :width] if width else known.of(pool)[:, :, :0], moments
+
+
+def _pair_features(
+    own: OwnItems, retrieval: Float32Array, position: np.ndarray, row: np.ndarray
+) -> Float32Array:
+    """[N, len(PAIR_FEATURES)]; of a pair that isn't known, all but the retrieval score are 0."""
+    features = np.zeros((len(row), len(PAIR_FEATURES)), np.float32)
+    features[:, 0] = np.maximum(retrieval, LEAST_RETRIEVAL)
+    known = np.flatnonzero(position >= 0)
+    values = own.values[position[known]]
+    by_name = dict(zip(OWN_COLUMNS, values.T, strict=True))
+    days = np.maximum(own.totals[row[known], 1], 1.0)
+    features[known, 1] = 1.0
+    for column, name in enumerate(PAIR_FEATURES[2:8], 2):
+        features[known, column] = np.log1p(by_name[name.removeprefix("own_")])
+    features[known, 8] = by_name["days"] / days
+    features[known, 9] = by_name["last_age"] <= _last_ages(own)[row[known]]
+    return features
+
+
+def _user_features(own: OwnItems) -> Float32Array:
+    """[B, len(USER_FEATURES)]."""
+    raw = np.column_stack([own.totals, _last_ages(own)])
+    return np.log1p(raw).astype(np.float32)
+
+
+def _last_ages(own: OwnItems) -> np.ndarray:
+    """Days from each user's latest event to the query: [B]; 0 for a user without any."""
+    ages = np.full(len(own), np.inf, np.float32)
+    np.minimum.at(ages, own.owners(), own.values[:, OWN_COLUMNS.index("last_age")])
+    return np.where(np.isfinite(ages), ages, 0.0)

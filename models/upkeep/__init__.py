@@ -1,1 +1,0 @@
-"""The same model, smaller: packed tables, students."""

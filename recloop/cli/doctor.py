@@ -1,0 +1,206 @@
+"""`recloop doctor`: each check looks at one thing that can be missing or mis-set.
+
+A check never changes anything and never starts a server.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from recloop.config.rules import load_gate_rules, load_update_rules
+from recloop.contracts import Contract
+from recloop.database import embedded
+from recloop.database.connection import redacted, transaction
+from recloop.errors import RecloopError, ServiceAway
+from recloop.ledger import releases
+from recloop.settings import PROJECT, Settings
+
+FREE_BYTES = 2 * 1024**3
+
+
+class Finding(Contract):
+    """What one check found."""
+
+    name: str
+    state: Literal["ok", "warning", "failed"]
+    detail: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Run all checks, in order; one that raises is a finding itself."""
+    try:
+        settings = Settings.from_environment()
+    except RecloopError as error:
+        return [Finding(name="settings", state="failed", detail=str(error), remedy="correct it")]
+    findings = []
+    for check in CHECKS:
+        name = check.__name__.strip("_").replace("_", " ")
+        try:
+            findings.append(check(settings))
+        except RecloopError as error:
+            findings.append(_failed(name, f"{type(error).__name__}: {error}", "see the message"))
+        except Exception as error:
+            findings.append(_failed(name, f"the check crashed: {error!r}", "report this"))
+    return findings
+
+
+def _python(settings: Settings) -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return _failed(
+            "python", version, "use Python 3.11, 3.12 or 3.13: rm -r .venv && make install"
+        )
+    return _ok("python", version)
+
+
+def _packages(settings: Settings) -> Finding:
+    wrong = []
+    for line in (PROJECT / "requirements.txt").read_text().splitlines():
+        name, separator, pinned = line.split(";")[0].strip().partition("==")
+        if not separator or line.startswith((" ", "#")):
+            continue
+        try:
+            found = metadata.version(name.partition("[")[0])
+        except metadata.PackageNotFoundError:
+            found = "missing"
+        if found != pinned:
+            wrong.append(f"{name} {found}, pinned {pinned}")
+    if wrong:
+        return _failed("packages", "; ".join(wrong[:5]), "make install")
+    return _ok("packages", "as pinned in requirements.txt")
+
+
+def _bytecode(settings: Settings) -> Finding:
+    spec = find_spec("tensorflow")  # finds the package without importing it
+    if (
+        spec is None
+        or spec.origin is None
+        or not Path(spec.origin).with_name("__pycache__").exists()
+    ):
+        return _warning(
+            "bytecode", "libraries are not compiled, so every task starts slowly", "make install"
+        )
+    return _ok("bytecode", "compiled")
+
+
+def _database(settings: Settings) -> Finding:
+    if not settings.database_url and embedded.running_pid(settings.home) is None:
+        return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
+    url = settings.database_url or embedded.address(settings.home)
+    with transaction(url) as cursor:
+        cursor.execute("select version(), to_regclass('ledger.window') is not null")
+        row = cursor.fetchone()
+    assert row is not None
+    if not row[1]:
+        return _warning("database", f"{redacted(url)} has no tables yet", "any command makes them")
+    return _ok("database", str(row[0]).split(" on ")[0])
+
+
+def _dataset(settings: Settings) -> Finding:
+    from recloop.config.dataset import load_dataset
+
+    spec = load_dataset(settings)
+    if settings.data is not None and not settings.data.exists():
+        return _failed(
+            "dataset", f"RECLOOP_DATA = {settings.data} does not exist", "correct the path"
+        )
+    return _ok("dataset", f"{spec.name}, one window a {spec.window.length}")
+
+
+def _rule_files(settings: Settings) -> Finding:
+    from recloop.config.dataset import load_dataset
+    from recloop.config.limits import load_limits
+
+    load_update_rules(settings)
+    load_gate_rules(settings)
+    load_limits(settings, load_dataset(settings))
+    return _ok("rule files", f"validation.toml, update.toml, gate.toml in {settings.config}")
+
+
+def _disk(settings: Settings) -> Finding:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.home).free
+    detail = f"{free / 1024**3:.1f} GiB free under {settings.home}"
+    if free < FREE_BYTES:
+        return _failed("disk", detail, "free some, or set RECLOOP_HOME to a larger disk")
+    return _ok("disk", detail)
+
+
+def _airflow(settings: Settings) -> Finding:
+    from recloop.runtime import airflow_process
+
+    if not airflow_process.was_started(settings):
+        return _ok("airflow", "not running; `recloop up` starts it")
+    log = airflow_process.log_file(settings, "supervisor")
+    try:
+        wrong = airflow_process.complaints(settings)
+    except ServiceAway as error:
+        return _failed("airflow", f"its database is away: {error}", f"`recloop up`; see {log}")
+    if wrong and all(complaint.kind == "starting" for complaint in wrong):
+        return _warning("airflow", "; ".join(map(str, wrong)), f"wait; {log.parent} has its logs")
+    if wrong:
+        said = "; ".join(map(str, wrong))
+        return _failed("airflow", said, f"`recloop up` starts it again; {log} says what was tried")
+    client = airflow_process.connect(settings)
+    errors = client.import_errors()
+    if errors:
+        name, trace = next(iter(errors.items()))
+        return _failed("airflow", f"{name} cannot be imported: {trace.splitlines()[-1]}", "mend it")
+    return _ok("airflow", f"running at {client.url}")
+
+
+def _champion(settings: Settings) -> Finding:
+    if not settings.database_url and embedded.running_pid(settings.home) is None:
+        return _ok("champion", "unknown while the embedded database is not running")
+    url = settings.database_url or embedded.address(settings.home)
+    with transaction(url) as cursor:
+        cursor.execute("select to_regclass('ledger.reign') is not null")
+        champion = releases.champion(cursor) if cursor.fetchone() == (True,) else None
+    if champion is None:
+        return _warning("champion", "none yet", "recloop ingest, then recloop update")
+    if not Path(champion.uri).is_dir():
+        return _failed(
+            "champion",
+            f"release {champion.version}'s files are not at {champion.uri}",
+            "restore that folder, or `recloop rollback`",
+        )
+    return _ok("champion", f"release {champion.version}, {len(champion.windows)} windows learnt")
+
+
+def _gpu(settings: Settings) -> Finding:
+    if Path("/dev/nvidia0").exists():
+        return _ok("gpu", "present: training uses it, with mixed precision")
+    return _ok("gpu", "none: training runs on the CPU")
+
+
+CHECKS: tuple[Callable[[Settings], Finding], ...] = (
+    _python,
+    _packages,
+    _bytecode,
+    _disk,
+    _dataset,
+    _rule_files,
+    _database,
+    _champion,
+    _airflow,
+    _gpu,
+)
+
+
+def _ok(name: str, detail: str) -> Finding:
+    return Finding(name=name, state="ok", detail=detail)
+
+
+def _warning(name: str, detail: str, remedy: str) -> Finding:
+    return Finding(name=name, state="warning", detail=detail, remedy=remedy)
+
+
+def _failed(name: str, detail: str, remedy: str) -> Finding:
+    return Finding(name=name, state="failed", detail=detail, remedy=remedy)

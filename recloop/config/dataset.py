@@ -1,0 +1,275 @@
+"""What a dataset file declares: where lines come from and how their columns become events.
+
+Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: reading any data (see
+`sources.py`, `table.py`) and limits of validation (see `config/limits.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from hashlib import md5
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator, model_validator
+
+from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
+from recloop.config.id_rules import Ids
+from recloop.config.source_spec import Source, portable_expression, usable_expression, usable_format
+from recloop.config.toml_file import Section, read_toml, to_model
+from recloop.settings import Settings
+
+ColumnType = Literal["text", "number", "time", "ignore"]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: tuple[Weekday, ...] = (
+    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
+)  # fmt: skip
+
+
+SMALLEST, LARGEST = 1e-9, 1e12
+"""Sizes of numbers other than 0. Between them ratios, products, squares and sums stay finite."""
+
+
+class WindowSection(Section):
+    length: Length = "week"
+    warm_up: int = Field(default=26, ge=1)
+    """Windows that `recloop demo` and the benchmarks learn at once, before they take those that follow
+    one by one. The loop itself has no warm-up: its first model learns from every window that is ready.
+    """
+
+
+class Period(Section):
+    """Lines outside `[start, end)` are quarantined. No `end`: the dataset is live."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    closed_weekdays: tuple[Weekday, ...] = ()
+    """These, and `closed_days`, are days in `event.timezone`."""
+    closed_days: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _aware_and_ordered(self) -> Period:
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            if moment is None:
+                continue
+            if moment.tzinfo is None:
+                raise ValueError(f"`{name}` = {moment} needs a zone; write {moment.isoformat()}Z.")
+            if not FIRST_DAY.year < moment.year < LAST_DAY.year:
+                raise ValueError(
+                    f"`{name}` = {moment} is not a moment of the years {FIRST_DAY.year + 1} to "
+                    f"{LAST_DAY.year - 1}; leave `{name}` out if there is none."
+                )
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"`start` {self.start} is not before `end` {self.end}.")
+        return self
+
+    @property
+    def calendar_known(self) -> bool:
+        """Whether the file says which days are closed, so that every other day must have lines."""
+        return bool(self.closed_weekdays or self.closed_days)
+
+    def is_open(self, day: date, zone: ZoneInfo) -> bool:
+        """Whether lines are due on that day, as the shop in `zone` has it."""
+        begins = datetime(day.year, day.month, day.day, tzinfo=zone)
+        return (
+            (self.start is None or day >= self.start.astimezone(zone).date())
+            and (self.end is None or begins < self.end)
+            and WEEKDAYS[day.weekday()] not in self.closed_weekdays
+            and day not in self.closed_days
+        )
+
+
+class TypeWhen(Section):
+    """Lines whose `column` matches the pattern are events of another `type`."""
+
+    column: str
+    matches: str
+    type: str
+
+    _pattern = field_validator("matches")(usable_expression)
+
+
+class LearnFrom(Section):
+    """Which events are positives for the model."""
+
+    types: tuple[str, ...]
+    minimum_value: float | None = Field(default=None, allow_inf_nan=False)
+
+
+class Event(Section):
+    """How columns become an event."""
+
+    id: tuple[str, ...] = ("*",)
+    """Columns that identify a line; `*`: all columns but ignored ones."""
+    user_id: str
+    item_id: str
+    timestamp: str
+    timestamp_format: str = "iso"
+    """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
+    timezone: str = "UTC"
+    """The shop's: zone of times that carry no offset, and of the days and hours that it is open."""
+    ordered: bool = False
+    """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
+    value: str | None = None
+    price: str | None = None
+    type: str = "event"
+    type_column: str | None = None
+    """Column that holds the event's type; `type` where it is empty."""
+    type_when: tuple[TypeWhen, ...] = ()
+    learn_from: LearnFrom | None = None
+
+    _format = field_validator("timestamp_format")(usable_format)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"{name!r} is not a time zone; write it like 'Europe/London'."
+            ) from None
+        return name
+
+    @property
+    def positives(self) -> LearnFrom:
+        return self.learn_from or LearnFrom(types=(self.type,))
+
+
+class ItemAttributes(Section):
+    name: str | None = None
+    text: tuple[str, ...] = ()
+    """Columns whose words are the item's content."""
+    columns: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every column kept of an item, once."""
+        names = ([self.name] if self.name else []) + [*self.text, *self.columns]
+        return tuple(dict.fromkeys(names))
+
+
+class UserAttributes(Section):
+    columns: tuple[str, ...] = ()
+
+
+class Rules(Section):
+    """Row rules of this dataset, beside those of every dataset (`validation/row_rules.py`)."""
+
+    item_pattern: str | None = None
+    user_pattern: str | None = None
+    text_pattern: str | None = None
+    """Every text must match; others were read in a wrong encoding."""
+    positive_price: bool = False
+    positive_value_for: tuple[str, ...] = ()
+    value_between: tuple[float, float] = (-1e9, 1e9)
+    price_between: tuple[float, float] = (0.0, 1e9)
+    """Of prices above zero; a price below (where `positive_price` allows one) by its distance from 0."""
+
+    _patterns = field_validator("item_pattern", "user_pattern", "text_pattern")(portable_expression)
+
+    @field_validator("value_between", "price_between")
+    @classmethod
+    def _computable(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        low, high = bounds
+        if not -LARGEST <= low < high <= LARGEST:  # so that NaN is refused, too
+            raise ValueError(
+                f"{list(bounds)} should be [lowest, highest] within {-LARGEST:g} and {LARGEST:g}, where "
+                "sums and products of numbers stay finite; use another unit."
+            )
+        return bounds
+
+
+class DatasetSpec(Section):
+    """One dataset file."""
+
+    name: str
+    source: Source
+    window: WindowSection = WindowSection()
+    period: Period = Period()
+    columns: dict[str, ColumnType]
+    event: Event
+    item_attributes: ItemAttributes = ItemAttributes()
+    user_attributes: UserAttributes = UserAttributes()
+    ids: Ids = Ids()
+    rules: Rules = Rules()
+    limits: dict[str, Any] = Field(default_factory=dict)
+    """Overrides of `validation.toml`'s [window] for this dataset."""
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> DatasetSpec:
+        event = self.event
+        uses: list[tuple[str, str | None]] = [
+            ("event.user_id", event.user_id),
+            ("event.item_id", event.item_id),
+            ("event.timestamp", event.timestamp),
+            ("event.value", event.value),
+            ("event.price", event.price),
+            ("event.type_column", event.type_column),
+            *(("event.id", c) for c in event.id if c != "*"),
+            *(("event.type_when.column", w.column) for w in event.type_when),
+            *(("item_attributes", c) for c in self.item_attributes.all),
+            *(("user_attributes.columns", c) for c in self.user_attributes.columns),
+        ]
+        used = [name for name, kind in self.columns.items() if kind != "ignore"]
+        for key, column in uses:
+            if column is not None and column not in used:
+                raise ValueError(
+                    f"`{key}` = {column!r} is not a column of [columns] that is read; "
+                    f"those are {', '.join(used)}. Correct the name or list the column."
+                )
+        for key, column in uses[3:5]:
+            if column is not None and self.columns[column] != "number":
+                raise ValueError(
+                    f'`{key}` = {column!r} should be a column of type "number", '
+                    f'not "{self.columns[column]}"; change [columns].'
+                )
+        return self
+
+    @property
+    def live(self) -> bool:
+        return self.period.end is None
+
+    @property
+    def read_columns(self) -> tuple[str, ...]:
+        """Columns that are read, in the order of [columns]."""
+        return tuple(name for name, kind in self.columns.items() if kind != "ignore")
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Columns whose texts make the event's id."""
+        return self.read_columns if "*" in self.event.id else self.event.id
+
+    @property
+    def reading(self) -> str:
+        """A fingerprint of all that decides what a line means and in which window it is. Lines that were
+        read under another are read again (`validation/again.py`)."""
+        judged_later: Any = {
+            "name": True,
+            "rules": True,
+            "limits": True,
+            "source": {"path", "pattern", "url", "wheel", "sha256", "late_days"},
+            "window": {"warm_up"},
+            "period": {"closed_weekdays", "closed_days"},
+            "event": {"learn_from"},
+            "ids": {"nobody", "longest"},
+        }
+        said = self.model_dump(mode="json", exclude=judged_later, exclude_defaults=True)
+        text = json.dumps(said, sort_keys=True)
+        return md5(text.encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def calendar(self) -> WindowCalendar:
+        return WindowCalendar(self.window.length)
+
+
+def load_dataset(settings: Settings) -> DatasetSpec:
+    """The dataset that the settings name.
+
+    Raises:
+        BadInput: no such file, or a key or value in it that cannot be used.
+    """
+    path = settings.dataset_file
+    return to_model(DatasetSpec, read_toml(path), path)

@@ -1,0 +1,63 @@
+"""What the dataset's columns mean to features: which events are learnt from, which text is content.
+
+Belongs here: the few facts of a dataset file that this folder needs. Keep out: reading the file
+(see `config/dataset.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recloop.calendar import Length, Window, WindowCalendar
+from recloop.settings import Settings
+
+LEARNABLE = (
+    "(event_type = any(%(types)s) "
+    "and (%(minimum)s::float8 is null or value >= %(minimum)s::float8))"
+)
+"""SQL: whether a row of `behavior.event` is learnt from. Takes `Meaning.parameters()`."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Parameters of every feature query; the defaults suit a shop's weekly purchases."""
+
+    learn_from: tuple[str, ...] = ("purchase",)
+    """Event types that a model learns from. Features call such events purchases."""
+    minimum_value: float | None = None
+    """Events of a lower `value` are not learnt from (a rating of 2 of 5); None: no limit."""
+    name: str | None = None
+    """Item attribute that is the item's name; None: `behavior.item.name`."""
+    text: tuple[str, ...] = ()
+    """Item attributes whose words are the item's content."""
+    window_length: Length = "week"
+
+    def parameters(self) -> dict[str, object]:
+        """Values for `LEARNABLE`."""
+        return {"types": list(self.learn_from), "minimum": self.minimum_value}
+
+    def window(self, key: str) -> Window:
+        """The window of a key.
+
+        Raises:
+            BadInput: not the first day of a window.
+        """
+        return WindowCalendar(self.window_length).parse(key)
+
+
+def meaning_of(settings: Settings) -> Meaning:
+    """Read the meaning from the dataset file that the settings name.
+
+    Raises:
+        BadInput: no such file, or it cannot be used.
+    """
+    from recloop.config.dataset import load_dataset
+
+    dataset = load_dataset(settings)
+    return Meaning(
+        learn_from=dataset.event.positives.types,
+        minimum_value=dataset.event.positives.minimum_value,
+        name=dataset.item_attributes.name,
+        text=dataset.item_attributes.text,
+        window_length=dataset.window.length,
+    )

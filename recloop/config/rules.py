@@ -1,0 +1,185 @@
+"""The rule files `config/update.toml` and `config/gate.toml`, and when the DAGs that they time are due.
+
+Belongs here: shapes and bounds of limits, and the few lines of a dataset file that DAG files need, no
+more of it, because the dag-processor parses DAG files again and again. Keep out: applying limits
+(`planning/policy.py`, `evaluation/gate.py`), those of validation (`limits.py`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from recloop.calendar import Length, WindowCalendar
+from recloop.config.toml_file import Section, read_toml, to_model
+from recloop.errors import BadInput
+from recloop.settings import Settings
+
+
+class AdaptiveRules(Section):
+    """What the adaptive policy goes by; `config/update.toml` says what each means."""
+
+    price: float = Field(default=0.02, gt=0, le=1)
+    longest_wait: int = Field(default=8, ge=1)
+    explore: int = Field(default=20, ge=1)
+    budget_cpu_s: float = Field(default=0.0, ge=0)
+    unscorable: float = Field(default=0.3, gt=0, le=1)
+    gap: float = Field(default=0.02, gt=0)
+    frozen: float = Field(default=0.9, gt=0, le=1)
+    surge: float = Field(default=2.5, gt=1)
+
+
+class PolicyRules(Section):
+    name: Literal["every-window", "every-n-windows", "volume", "never", "adaptive"] = "adaptive"
+    minimum_events: int = Field(ge=0)
+    every: int = Field(default=2, ge=1)
+    volume: int = Field(default=5000, ge=1)
+    rebuild_after_windows: int = Field(ge=1)
+    adaptive: AdaptiveRules = AdaptiveRules()
+
+
+class HoldoutRules(Section):
+    share: float = Field(gt=0, lt=1)
+    top_up: bool
+
+
+class RebuildRules(Section):
+    recent_days: int = Field(ge=0)
+
+
+class BaselineRules(Section):
+    popularity_days: int = Field(ge=1)
+
+
+class MaintenanceRules(Section):
+    keep_releases: int = Field(default=5, ge=2)
+
+
+class ScheduleRules(Section):
+    """A cron line (UTC) for each DAG that runs by the clock; empty: from its form only."""
+
+    periodic_update: str = "30 4 * * 1"
+    full_rebuild: str = "0 3 1 * *"
+    shadow_rebuild: str = "0 5 15 * *"
+    maintain_models: str = "30 5 1 * *"
+
+
+class UpdateRules(Section):
+    """`config/update.toml`."""
+
+    policy: PolicyRules
+    holdout: HoldoutRules
+    rebuild: RebuildRules
+    baseline: BaselineRules
+    maintenance: MaintenanceRules = MaintenanceRules()
+    schedules: ScheduleRules = ScheduleRules()
+
+
+class BootstrapRules(Section):
+    samples: int = Field(ge=100)
+    confidence: float = Field(gt=0.5, lt=1)
+
+
+class GateLimits(Section):
+    """Limits of the gate; the file's comments say what each means."""
+
+    minimum_users: int = Field(ge=1)
+    largest_weight: float = Field(gt=0)
+    catalogue_share: float = Field(ge=0)
+    coverage_ratio: float = Field(ge=0)
+    recall_difference: float
+    ndcg_difference: float
+    all_pairs_ndcg_difference: float
+    difference_high: float
+    new_users_difference: float
+    new_items_difference: float
+    minimum_slice_users: int = Field(ge=1)
+
+
+class ApprovalRules(Section):
+    """When a person is asked before promotion, beside the form, and what silence means."""
+
+    rebuild: bool = False
+    grey_zone: float = Field(default=0.0, ge=0)
+    patience_hours: float = Field(default=72.0, gt=0, le=160)
+    unanswered: Literal["reject", "approve"] = "reject"
+
+
+class GateRules(Section):
+    """`config/gate.toml`."""
+
+    bootstrap: BootstrapRules
+    rules: GateLimits
+    approval: ApprovalRules = ApprovalRules()
+
+
+def load_update_rules(settings: Settings) -> UpdateRules:
+    """Read `update.toml`. Raises BadInput naming the key, the value and the remedy."""
+    path = settings.config / "update.toml"
+    return to_model(UpdateRules, read_toml(path), path)
+
+
+def load_gate_rules(settings: Settings) -> GateRules:
+    """Read `gate.toml`. Raises BadInput naming the key, the value and the remedy."""
+    path = settings.config / "gate.toml"
+    return to_model(GateRules, read_toml(path), path)
+
+
+CRON: dict[str, str] = {"day": "0 0 * * *", "week": "0 0 * * 1"}
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Schedule(BaseModel):
+    """One run per window, at the window's end, in UTC.
+
+    `start` is the start of the first window; `end` is None while data keeps coming, else the end of
+    the last window, after which nothing is scheduled (backfills still are).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    length: Length
+    cron: str
+    start: datetime
+    end: datetime | None
+
+
+def read_schedule(settings: Settings) -> Schedule:
+    """The schedule of the dataset that `settings` names.
+
+    Raises:
+        BadInput: the dataset file is missing, is not TOML, or lacks `window.length`.
+    """
+    path = settings.dataset_file
+    document = read_toml(path)
+    length = document.get("window", {}).get("length")
+    if length not in CRON:
+        raise BadInput(f"{path}: window.length should be 'day' or 'week'. Received: {length!r}.")
+    calendar = WindowCalendar(length)
+    period = document.get("period", {})
+    start, end = period.get("start", EPOCH), period.get("end")
+    try:
+        return Schedule(
+            length=length,
+            cron=CRON[length],
+            start=calendar.at(start).start,
+            end=calendar.at(end - timedelta(microseconds=1)).end if end else None,
+        )
+    except (AttributeError, TypeError) as error:
+        raise BadInput(
+            f"{path}: period.start and period.end should be times of the form "
+            f"2010-12-01T00:00:00Z. Received: {start!r} and {end!r}."
+        ) from error
+
+
+def read_clock(settings: Settings) -> ScheduleRules:
+    """When each DAG that runs by the clock does: `[schedules]` of `config/update.toml`, and no more of
+    that file, so that a mistake elsewhere in it does not take the DAGs out of the UI.
+
+    Raises:
+        BadInput: the file is missing or is not TOML, or the table has a key that is no such DAG.
+    """
+    path = settings.config / "update.toml"
+    return to_model(ScheduleRules, read_toml(path).get("schedules", {}), path)

@@ -1,0 +1,119 @@
+"""The report's numbers, from the ledger and the prequential scores that every plan leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recloop.config.dataset import load_dataset
+from recloop.config.learnable import meaning_of
+from recloop.config.rules import load_gate_rules, load_update_rules
+from recloop.database.connection import transaction
+from recloop.demo.rival import ease_scores
+from recloop.evaluation.scoring import paired_difference
+from recloop.ledger import parts
+from recloop.settings import Settings
+from recloop.stages.status import count_lines, read_status
+
+Json = dict[str, Any]
+SYSTEMS = ("champion", "static", "popularity", "own_counts", "ease")
+"""What each week is ranked by, before anything learns from it."""
+AGAINST = (("static", "b"), ("popularity", "b"), ("own_counts", "a"), ("ease", "b"))
+
+
+def make_report(settings: Settings, keys: list[str]) -> Json:
+    """`lines`, `windows` and `summary`. Metrics are on user-item pairs never seen before.
+
+    `windows[].champion` and `challenger` are on the gate's held-out slice; `windows[].prequential`
+    and `summary` are on whole windows, each before anything learnt from it.
+    """
+    status = read_status(settings)
+    rows = [row for row in status["windows"] if row["window"] in keys]
+    return {
+        "lines": count_lines(settings),
+        "windows": [_readable(row) for row in rows],
+        "summary": _summary(settings, rows),
+        "champion": status["champion"],
+    }
+
+
+def _readable(row: Json) -> Json:
+    signals = row["prequential"]
+    return {
+        **row,
+        "prequential": {
+            system: {
+                "recall@20": signals[f"{system}_recall@20"],
+                "ndcg@20": signals[f"{system}_ndcg@20"],
+            }
+            for system in SYSTEMS
+            if f"{system}_recall@20" in signals
+        },
+    }
+
+
+def _summary(settings: Settings, rows: list[Json]) -> Json:
+    """Means over weeks of means over users, and paired bootstrap intervals over users.
+
+    The metrics directly under a system are on pairs never seen before; `all_pairs` says the rest.
+    """
+    weeks = [week for row in rows if (week := _scores_of(settings, row)) is not None]
+    if not weeks:
+        return {}
+    rules = load_gate_rules(settings).bootstrap
+    users = np.concatenate([week["user_keys"] for week in weeks])
+    known = [name for name in SYSTEMS if all(f"{name}/ndcg" in week for week in weeks)]
+    found = np.concatenate([week["champion/recall_new"] for week in weeks])
+    summary: Json = {"weeks": len(weeks), "user_weeks": int(np.isfinite(found).sum())}
+    for system in known:
+        summary[system] = _means(weeks, system, "_new") | {"all_pairs": _means(weeks, system, "")}
+    for other, pairs in AGAINST:
+        if other not in known:
+            continue
+        label, suffix = ("", "_new") if pairs == "b" else ("_all_pairs", "")
+        differences: Json = {}
+        for metric in ("recall", "ndcg"):
+            ours, theirs = (
+                np.concatenate([week[f"{name}/{metric}{suffix}"] for week in weeks])
+                for name in ("champion", other)
+            )
+            difference = paired_difference(
+                ours, theirs, rules.samples, rules.confidence, settings.seed, users
+            )
+            differences[f"{metric}@20"] = round(difference.mean, 6)
+            low, high = round(difference.low, 6), round(difference.high, 6)
+            prefix = "" if metric == "recall" else "ndcg_"
+            differences |= {f"{prefix}low": low, f"{prefix}high": high}
+        summary[f"champion_minus_{other}{label}"] = differences
+    return summary
+
+
+def _means(weeks: list[Json], system: str, suffix: str) -> Json:
+    return {
+        f"{metric}@20": round(
+            float(np.mean([np.nanmean(week[f"{system}/{metric}{suffix}"]) for week in weeks])), 6
+        )
+        for metric in ("recall", "ndcg")
+    }
+
+
+def _scores_of(settings: Settings, row: Json) -> Json | None:
+    """Per-user scores of a week by `<system>/<metric>`, EASE's among them."""
+    path = Path(row["prequential"].get("scores") or "/nowhere")
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        week: Json = {name: arrays[name] for name in arrays.files}
+    with transaction(settings.database_url) as cursor:
+        target = parts.training_set_of(cursor, row["window"])
+    ease = ease_scores(
+        settings,
+        target,
+        load_dataset(settings).calendar.parse(row["window"]),
+        meaning_of(settings),
+        load_update_rules(settings).baseline.popularity_days,
+        path.with_name("ease.npz"),
+    )
+    return week | {f"ease/{name}": values for name, values in ease.items()}

@@ -1,0 +1,189 @@
+"""Shadow rebuilds: what would a full retraining have given? Measured, never promoted.
+
+For the newest window that the champion's lineage learnt by itself, the release that was champion until
+then had been scored on it before anything learnt from it (`challenge.evaluate_prequentially`). Here a
+new model learns everything before that window from scratch and is scored on the same users. Their
+paired difference is the incremental gap: above zero, retraining would have been better.
+
+Keep out: choosing when (see `dags/shadow_rebuild.py`), the page (see `gate_page.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recloop.calendar import part_number, whole
+from recloop.config.dataset import load_dataset
+from recloop.config.learnable import meaning_of
+from recloop.config.rules import BootstrapRules, load_gate_rules, load_update_rules
+from recloop.contracts import Gap, Release, ShadowReport, UpdatePlan
+from recloop.database.connection import transaction
+from recloop.evaluation.scoring import by_model, paired_difference, score
+from recloop.features.examples import read_examples
+from recloop.features.heldout import read_heldout
+from recloop.ledger import parts, releases, verdicts
+from recloop.settings import Settings
+from recloop.training.fitting import rebuild, seed_of
+from recloop.training.recommender import new_model
+
+METRICS = {
+    "recall@20": "recall_new",
+    "ndcg@20": "ndcg_new",
+    "all_pairs_recall@20": "recall",
+    "all_pairs_ndcg@20": "ndcg",
+}
+"""Names in reports: those of recorded scores."""
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What to compare: a window, who was champion until then, what a retraining would have learnt.
+
+    Attributes:
+        cost: CPU seconds of the update that had made that champion, if they were recorded.
+        windows: keys of the windows and late parts before `window`, oldest first.
+        scores: the champion's recorded scores.
+    """
+
+    window: str
+    version: int
+    cost: float | None
+    windows: tuple[str, ...]
+    scores: Path
+
+
+def choose(settings: Settings, window: str | None = None) -> tuple[Chosen | None, str]:
+    """The newest comparison that is possible (or that on `window`), or None and why there is none.
+
+    Raises:
+        BadInput: the window's key is malformed.
+    """
+    wanted = load_dataset(settings).calendar.parse(window).key if window else None
+    with transaction(settings.database_url) as cursor:
+        champion = releases.champion(cursor)
+        if champion is None:
+            return None, "there is no champion yet, so nothing to compare with"
+        for key, version, cost in verdicts.scored_windows(cursor, champion.version):
+            if wanted is not None and key != wanted:
+                continue
+            scores = scores_of(settings, key, version)
+            before = _before(champion, releases.release_of(cursor, version), key)
+            if scores.exists() and before:
+                return Chosen(key, version, cost, before, scores), ""
+    which = f"window {wanted}" if wanted else "no window of the champion's lineage"
+    return None, f"{which} {'has' if not wanted else 'lacks'} scores from before it was learnt"
+
+
+def scores_of(settings: Settings, window: str, version: int) -> Path:
+    """Where the scores of a release on a window that it had not learnt are kept."""
+    return settings.artifacts / "prequential" / window / f"{version}.npz"
+
+
+def _before(champion: Release, then: Release, window: str) -> tuple[str, ...]:
+    """Windows of the champion before `window`; of late parts those that had come by then."""
+    return tuple(
+        key
+        for key in champion.windows
+        if whole(key) < window and (not part_number(key) or key in then.windows)
+    )
+
+
+def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None]) -> ShadowReport:
+    """Train from scratch, score on the chosen window, hold against the recorded scores.
+
+    Raises:
+        models.errors.NonFiniteWeights: the loss exploded.
+    """
+    rules = load_update_rules(settings)
+    window = load_dataset(settings).calendar.parse(chosen.window)
+    with transaction(settings.database_url) as cursor:
+        learnt = [parts.training_set_of(cursor, key) for key in chosen.windows]
+        target = parts.training_set_of(cursor, chosen.window)
+        heldout = read_heldout(
+            cursor,
+            read_examples([target]),
+            cut=window.start,
+            window_start=window.start,
+            meaning=meaning_of(settings),
+            popularity_days=rules.baseline.popularity_days,
+        )
+    plan = UpdatePlan(
+        decision="rebuild",
+        target=whole(chosen.windows[-1]),
+        windows=chosen.windows,
+        parent_release=None,
+        decided_by="shadow",
+        reason=f"what would a retraining before {chosen.window} have given?",
+    )
+    model = new_model(seed_of(settings.seed, "create"))
+    recent = timedelta(days=rules.rebuild.recent_days)
+    trained = rebuild(
+        model, read_examples(learnt), window.start, recent, plan, settings.seed, progress
+    )
+    scores = score(by_model(model), heldout)
+    with np.load(chosen.scores) as recorded:
+        both, ours, theirs = np.intersect1d(
+            heldout.queries.user_keys, recorded["user_keys"], return_indices=True
+        )
+        retrained = {name: getattr(scores, key)[ours] for name, key in METRICS.items()}
+        champion = {name: recorded[f"champion/{key}"][theirs] for name, key in METRICS.items()}
+    gaps = measure_gaps(
+        retrained, champion, load_gate_rules(settings).bootstrap, seed_of(settings.seed, window.key)
+    )
+    return ShadowReport(
+        window=chosen.window,
+        version=chosen.version,
+        windows=len(chosen.windows),
+        champion={name: _mean(values) for name, values in champion.items()},
+        retrained={name: _mean(values) for name, values in retrained.items()},
+        gaps=gaps,
+        cpu_seconds=round(trained.cpu_seconds, 3),
+        champion_cpu_seconds=chosen.cost,
+        summary=summarise(chosen, gaps, trained.cpu_seconds, len(both)),
+    )
+
+
+def measure_gaps(
+    retrained: dict[str, Float64], champion: dict[str, Float64], rules: BootstrapRules, seed: int
+) -> tuple[Gap, ...]:
+    """Retrained minus champion for each metric, paired by user."""
+    return tuple(
+        paired_difference(values, champion[name], rules.samples, rules.confidence, seed).to_gap(
+            name
+        )
+        for name, values in retrained.items()
+    )
+
+
+def summarise(chosen: Chosen, gaps: tuple[Gap, ...], cpu_seconds: float, users: int) -> str:
+    """One sentence that a person can read."""
+    found = {gap.name: gap for gap in gaps}["ndcg@20"]
+    if found.mean is None or found.low is None or found.high is None:
+        return f"none of the {users} users of window {chosen.window} chose anything new"
+    if found.low > 0:
+        verdict = "retraining would have been better"
+    elif found.high < 0:
+        verdict = "increments were better"
+    else:
+        verdict = "no difference beyond chance"
+    cost = (
+        "" if chosen.cost is None else f", where that release's own update took {chosen.cost:.1f}"
+    )
+    return (
+        f"{verdict}: a retraining on {len(chosen.windows)} windows would have had NDCG@20 "
+        f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}] against release {chosen.version} "
+        f"on new pairs of window {chosen.window}, for {cpu_seconds:.1f} CPU s{cost}"
+    )
+
+
+def _mean(values: Float64) -> float:
+    kept = values[np.isfinite(values)]
+    return round(float(kept.mean()), 6) if len(kept) else 0.0

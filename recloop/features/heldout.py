@@ -1,0 +1,116 @@
+"""Held-out events: what a model must predict, without having seen them.
+
+Used twice: a whole window before anything learns from it (prequential evaluation), and the newest
+slice of a window, which judges a challenger against the champion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+from psycopg2.extensions import cursor as Cursor
+
+from models.data.queries import Queries
+from recloop.config.learnable import LEARNABLE, Meaning
+from recloop.features.examples import Examples
+
+Int64 = npt.NDArray[np.int64]
+CSR = tuple[Int64, Int64]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out events, one row per user, in order of `user_key`.
+
+    Attributes:
+        queries: U users as they were at their first held-out event's day.
+        relevant: CSR (offsets int64 [U + 1], item keys), what each chose, once each.
+        known: CSR, what each had chosen before the cut.
+        catalogue: int64 [C], items seen before the cut, ascending: the candidates of every model.
+        new_users: bool [U], nothing chosen before `window_start`.
+        new_items: int64, items of the catalogue first seen at or after `window_start`.
+        popular: int64, catalogue items by events in the days before the cut, most first.
+        popular_events: int64, how many events each of them had.
+    """
+
+    queries: Queries
+    relevant: CSR
+    known: CSR
+    catalogue: Int64
+    new_users: npt.NDArray[np.bool_]
+    new_items: Int64
+    popular: Int64
+    popular_events: Int64
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def cut_holdout(times: npt.NDArray[np.datetime64], share: float) -> datetime:
+    """Where the newest slice begins: the latest day start (UTC) with at least `share` of the events
+    at or after it, or, when one day holds all of them, the matching moment within it.
+
+    Args:
+        times: datetime64 [N], N > 0, UTC.
+    """
+    ordered = np.sort(times)
+    at = ordered[len(ordered) - int(np.ceil(len(ordered) * share - 1e-9))]
+    day = at.astype("datetime64[D]")
+    cut = at if day <= ordered[0] else day
+    return datetime.fromtimestamp(int(cut.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
+
+
+def read_heldout(
+    cursor: Cursor,
+    examples: Examples,
+    *,
+    cut: datetime,
+    window_start: datetime,
+    meaning: Meaning,
+    popularity_days: int,
+) -> HeldOut:
+    """Arrange `examples` (all at or after `cut`) per user, with what was known before the cut."""
+    owners = examples.user_keys[examples.query]
+    users, first = np.unique(examples.user_keys, return_index=True)
+    queries = examples.queries().take(first)
+    pairs = np.unique(np.stack([owners, examples.item_keys], axis=1), axis=0)
+    cursor.execute(
+        "select user_key, item_key, min(event_timestamp) from behavior.event "
+        f"where user_key = any(%(users)s) and event_timestamp < %(cut)s and {LEARNABLE} "
+        "group by 1, 2 order by 1, 2",
+        {"users": users.tolist(), "cut": cut} | meaning.parameters(),
+    )
+    rows = cursor.fetchall()
+    before = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
+    old = np.unique([row[0] for row in rows if row[2] < window_start])
+    cursor.execute(
+        "select item_key, min(event_timestamp) >= %(start)s, "
+        "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s)) "
+        f"from behavior.event where event_timestamp < %(cut)s and {LEARNABLE} "
+        "group by 1 order by 1",
+        {"start": window_start, "cut": cut, "days": popularity_days} | meaning.parameters(),
+    )
+    items = np.array(cursor.fetchall(), np.int64).reshape(-1, 3)
+    recent = items[items[:, 2] > 0]
+    recent = recent[np.lexsort((recent[:, 0], -recent[:, 2]))]
+    return HeldOut(
+        queries=queries,
+        relevant=_csr(users, pairs),
+        known=_csr(users, before),
+        catalogue=items[:, 0],
+        new_users=~np.isin(users, old),
+        new_items=items[items[:, 1] == 1, 0],
+        popular=recent[:, 0],
+        popular_events=recent[:, 2],
+    )
+
+
+def _csr(users: Int64, pairs: Int64) -> CSR:
+    """Pairs (user, item), sorted by user, as a CSR over `users` (ascending)."""
+    counts = np.zeros(len(users), np.int64)
+    place = np.searchsorted(users, pairs[:, 0])
+    np.add.at(counts, place, 1)
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]), pairs[:, 1].copy()

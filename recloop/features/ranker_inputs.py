@@ -1,0 +1,170 @@
+"""What was known when a query was asked, as a ranker takes it: own items and item statistics.
+
+Belongs here: columns of a training set to `models.data.queries`, one scaling for training and
+serving. Keep out: files (see `artefact.py`), slices of time (see `examples.py`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.data.queries import OWN_COLUMNS, ItemStatistics, OwnItems
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def scaled_statistics(raw: np.ndarray) -> np.ndarray:
+    """sign(x) * log1p(|x|), in float32; NaN becomes 0. The one scaling of training and serving."""
+    known = np.nan_to_num(np.asarray(raw, np.float64))
+    return (np.sign(known) * np.log1p(np.abs(known))).astype(np.float32)
+
+
+def own_items(queries: pa.Table, days: np.ndarray) -> OwnItems:
+    """The columns `own_…` and the totals of a table of queries, aged to their days.
+
+    Args:
+        days: int64 [Q], days since 1970-01-01 of the queries.
+    """
+    lists = queries["own_items"].combine_chunks()
+    lengths = np.asarray(lists.value_lengths().to_numpy(zero_copy_only=False), np.int64)
+
+    def flat(name: str) -> np.ndarray:
+        column = queries[f"own_{name}"].combine_chunks().flatten()
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+
+    totals = [np.asarray(queries[name].to_numpy(), np.float32) for name in OWN_TOTALS]
+    return aged_own_items(
+        lengths,
+        days,
+        {name: flat(name) for name in ("items", "purchases", "days", "first_day", "last_day")}
+        | {name: flat(name) for name in ("decayed_28d", "decayed_112d")},
+        np.stack(totals, axis=1),
+    )
+
+
+def aged_own_items(
+    lengths: np.ndarray, days: np.ndarray, columns: dict[str, np.ndarray], totals: np.ndarray
+) -> OwnItems:
+    """Rows of the view `user_items` as of other days: ages from days, decayed counts decayed on.
+
+    Args:
+        lengths: int64 [Q], items of each query.
+        days: int64 [Q], the queries' days since 1970-01-01.
+        columns: the view's lists, one after the other, by name.
+        totals: float32 [Q, 2]: all_purchases, all_days.
+    """
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    today = days[owner]
+    # Decayed counts are as of the day after the user's last purchase, which the list begins with.
+    stamp = columns["last_day"][offsets[:-1][owner]] + 1 if len(owner) else today
+    values = {
+        "purchases": columns["purchases"],
+        "days": columns["days"],
+        "first_age": today - columns["first_day"],
+        "last_age": today - columns["last_day"],
+        "decayed_28d": columns["decayed_28d"] * np.exp((stamp - today) / 28.0),
+        "decayed_112d": columns["decayed_112d"] * np.exp((stamp - today) / 112.0),
+    }
+    return OwnItems(
+        offsets,
+        np.asarray(columns["items"], np.int64),
+        np.stack([np.asarray(values[name], np.float32) for name in OWN_COLUMNS], axis=1),
+        totals,
+    )
+
+
+def item_statistics(item_days: pa.Table, days: np.ndarray) -> tuple[np.ndarray, ItemStatistics]:
+    """The table `item_days` as snapshots of these days (int64, ascending), and the days."""
+    day = np.asarray(item_days["day"].to_numpy(), np.int64)
+    keys, place = np.unique(
+        np.asarray(item_days["item_key"].to_numpy(), np.int64), return_inverse=True
+    )
+    values = np.zeros((len(days), len(keys), len(ITEM_STATISTICS)), np.float32)
+    if len(day):
+        raw = [np.asarray(item_days[name].to_numpy(), np.float64) for name in ITEM_STATISTICS]
+        values[np.searchsorted(days, day), place] = scaled_statistics(np.stack(raw, axis=1))
+    return days, ItemStatistics(keys, values)
+
+
+def joined_own_items(parts: Sequence[OwnItems]) -> OwnItems:
+    """The queries of all parts, one part after the other."""
+    if not parts:
+        return OwnItems.none(0)
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    return OwnItems(
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([part.item_keys for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.totals for part in parts]),
+    )
+
+
+def joined_statistics(parts: Sequence[ItemStatistics]) -> ItemStatistics:
+    """The moments of all parts, one part after the other; an item that a part lacks has zeros."""
+    keys = np.unique(np.concatenate([part.item_keys for part in parts] or [np.zeros(0, np.int64)]))
+    none = np.zeros((0, len(keys), len(ITEM_STATISTICS)), np.float32)
+    return ItemStatistics(keys, np.concatenate([none, *(part.of(keys) for part in parts)]))
+
+
+# Columns of a training set: names, types, order. What they mean is in `training_set.py`.
+
+STATISTICS = ("purchases_7d", "purchases_28d", "spend_28d", "distinct_items_28d", "cancels_28d")
+"""User statistics in the order of `Examples.statistics`' columns."""
+ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "cancels_28d")
+OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")
+"""Lists of `user_items`, of one length for each user; `own_…` in the queries."""
+OWN_TOTALS = ("all_purchases", "all_days")
+
+
+def schemas() -> dict[str, pa.Schema]:
+    """Columns and types of the four tables. Times are UTC."""
+    import pyarrow as pa
+
+    time = pa.timestamp("us", tz="UTC")
+    own = {name: pa.float64() if "decayed" in name else pa.int64() for name in OWN_LISTS}
+    return {
+        "queries": pa.schema(
+            [
+                ("query_id", pa.int64()),
+                ("user_key", pa.int64()),
+                ("event_timestamp", time),
+                ("history", pa.list_(pa.int64())),
+                *((name, pa.float64()) for name in STATISTICS),
+                *((f"own_{name}", pa.list_(kind)) for name, kind in own.items()),
+                *((name, pa.int64()) for name in OWN_TOTALS),
+            ]
+        ),
+        "interactions": pa.schema(
+            [
+                ("query_id", pa.int64()),
+                ("item_key", pa.int64()),
+                ("event_timestamp", time),
+                ("weight", pa.float32()),
+            ]
+        ),
+        "items": pa.schema(
+            [
+                ("item_key", pa.int64()),
+                ("name", pa.string()),
+                ("words", pa.list_(pa.int64())),
+                *((name, pa.float64()) for name in ITEM_STATISTICS),
+            ]
+        ),
+        "item_days": pa.schema(
+            [
+                ("day", pa.int64()),
+                ("item_key", pa.int64()),
+                *((name, pa.float64()) for name in ITEM_STATISTICS),
+            ]
+        ),
+    }

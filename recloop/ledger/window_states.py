@@ -1,0 +1,214 @@
+"""The states of windows: landed → refused or validated → featured.
+
+Late events send a window from `featured` back to `validated`, so that its features are built again;
+late lines without a new event do not. What is learnt of a window, and its training sets, are its parts
+(see `parts.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.calendar import Window
+from recloop.contracts import ValidationReport
+from recloop.errors import BadInput
+
+
+def note_landed(cursor: Cursor, windows: Iterable[Window]) -> None:
+    """Open a ledger row for each window that has none."""
+    for window in windows:
+        cursor.execute(
+            "insert into ledger.window (window_key, starts, ends, state) values (%s, %s, %s, 'landed') "
+            "on conflict (window_key) do nothing",
+            (window.key, window.start, window.end),
+        )
+
+
+def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
+    """Record a passed validation. Counts add up over repeated ingestions of late lines."""
+    cursor.execute(
+        """
+        update ledger.window w set
+            state = case when %(accepted)s = 0 and w.state = 'featured' then w.state
+                         else 'validated' end,
+            lines = w.lines + %(lines)s,
+            accepted = w.accepted + %(accepted)s,
+            duplicates = w.duplicates + %(duplicates)s,
+            quarantined = (
+                select coalesce(jsonb_object_agg(rule, n), '{}') from (
+                    select rule, sum(n) as n from (
+                        select key as rule, value::bigint as n from jsonb_each_text(w.quarantined)
+                        union all
+                        select key, value::bigint from jsonb_each_text(%(quarantined)s::jsonb)
+                    ) both_counts group by rule
+                ) summed
+            ),
+            data_hash = %(data_hash)s,
+            validation = %(report)s,
+            acceptance = coalesce(%(acceptance)s, w.acceptance),
+            changed_at = now()
+        where window_key = %(window)s
+        """,
+        {
+            "window": report.window,
+            "lines": report.lines,
+            "accepted": report.accepted,
+            "duplicates": report.duplicates,
+            "quarantined": json.dumps(report.quarantined),
+            "data_hash": report.data_hash,
+            "report": report.model_dump_json(),
+            "acceptance": report.acceptance and report.acceptance.model_dump_json(),
+        },
+    )
+    _must_touch_one(cursor, report.window)
+
+
+def accepted(cursor: Cursor) -> int:
+    """How many events all windows have."""
+    cursor.execute("select coalesce(sum(accepted), 0) from ledger.window")
+    (count,) = cursor.fetchone() or (0,)
+    return int(count)
+
+
+def note_left(cursor: Cursor, left: Mapping[str, int]) -> None:
+    """So many lines of each window have left the quarantine, or changed the rule they are counted under.
+
+    They are lines of the window again when it is validated.
+    """
+    for key, lines in left.items():
+        cursor.execute(
+            """
+            update ledger.window w set lines = w.lines - %s, quarantined = (
+                select coalesce(jsonb_object_agg(rule, n), '{}') from (
+                    select rule, count(*) as n from behavior.quarantine q
+                    where q.window_key = w.window_key group by rule
+                ) counted
+            ) where window_key = %s
+            """,
+            (lines, key),
+        )
+
+
+def forget_emptied(cursor: Cursor, keys: Iterable[str]) -> None:
+    """Close those of these windows that no line is in any more, and the silent windows that had been
+    opened only to reach them: their lines were dated anew.
+    """
+    cursor.execute(
+        """
+        with empty as (
+            select window_key, starts from ledger.window w where state in ('landed', 'refused')
+                and not exists (select from behavior.landing l where l.window_key = w.window_key)
+                and not exists (select from behavior.quarantine q where q.window_key = w.window_key)
+                and not exists (select from ledger.part p where p.window_key = w.window_key)
+        ), whole as (
+            select min(starts) as first, max(starts) as last from ledger.window
+            where window_key not in (select window_key from empty)
+        )
+        delete from ledger.window w using empty, whole
+        where w.window_key = empty.window_key and (w.window_key = any(%s)
+            or whole.first is null or w.starts not between whole.first and whole.last)
+        """,
+        (list(keys),),
+    )
+
+
+def note_refused(cursor: Cursor, report: ValidationReport) -> None:
+    """Record a refusal. The window's lines stay in `behavior.landing`, so nothing is lost."""
+    cursor.execute(
+        "update ledger.window set state = 'refused', validation = %s, changed_at = now() "
+        "where window_key = %s",
+        (report.model_dump_json(), report.window),
+    )
+    _must_touch_one(cursor, report.window)
+
+
+def note_seconds(cursor: Cursor, window_key: str, stage: str, seconds: float) -> None:
+    """Record a stage's wall seconds; the last run of the stage counts."""
+    cursor.execute(
+        "update ledger.window set seconds = seconds || jsonb_build_object(%s, %s::float8) "
+        "where window_key = %s",
+        (stage, round(seconds, 3), window_key),
+    )
+
+
+def state_of(cursor: Cursor, window_key: str) -> str | None:
+    """`landed`, `refused`, `validated`, `featured`, or None for a window never seen."""
+    cursor.execute("select state from ledger.window where window_key = %s", (window_key,))
+    row = cursor.fetchone()
+    return str(row[0]) if row else None
+
+
+def validation_of(cursor: Cursor, window_key: str) -> ValidationReport | None:
+    """The window's last validation report."""
+    cursor.execute("select validation from ledger.window where window_key = %s", (window_key,))
+    row = cursor.fetchone()
+    return ValidationReport.model_validate(row[0]) if row and row[0] else None
+
+
+def refused(cursor: Cursor) -> list[ValidationReport]:
+    """The last report of each window that waits for a person, oldest first."""
+    cursor.execute("select validation from ledger.window where state = 'refused' order by starts")
+    return [ValidationReport.model_validate(report) for (report,) in cursor.fetchall()]
+
+
+def overruled(cursor: Cursor, keys: list[str]) -> dict[str, list[str]]:
+    """Rule name to those of these windows that broke it and were accepted by a person."""
+    cursor.execute(
+        "select rule, array_agg(window_key) from ledger.window, "
+        "jsonb_array_elements_text(acceptance -> 'rules') rule where window_key = any(%s) group by 1",
+        (keys,),
+    )
+    return dict(cursor.fetchall())
+
+
+def trailing(cursor: Cursor, before: Window, count: int) -> list[str]:
+    """Keys of the last `count` accepted windows with events that end by `before.start`, newest first."""
+    cursor.execute(
+        "select window_key from ledger.window where ends <= %s and accepted > 0 "
+        "and state in ('validated', 'featured') order by starts desc limit %s",
+        (before.start, count),
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def all_windows(cursor: Cursor) -> list[dict[str, Any]]:
+    """Every window's row, oldest first."""
+    cursor.execute(
+        "select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, "
+        "validation, acceptance, seconds from ledger.window order by starts"
+    )
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _must_touch_one(cursor: Cursor, window_key: str) -> None:
+    if cursor.rowcount != 1:
+        raise BadInput(
+            f"the ledger has no window {window_key!r} in the right state; "
+            f"run `recloop ingest --window {window_key}` first."
+        )
+
+
+# The signals of windows, kept with them: measured once, before anything learnt from the window.
+
+
+def note_signals(cursor: Cursor, window_key: str, signals: dict[str, Any]) -> None:
+    """Keep a window's signals; measured anew (a rollback, a person's wish), the newest stay."""
+    cursor.execute(
+        "update ledger.window set signals = %s where window_key = %s",
+        (json.dumps(signals), window_key),
+    )
+
+
+def signals_before(cursor: Cursor, window_key: str, count: int) -> list[dict[str, Any]]:
+    """The signals of the last `count` windows before this one that have any, oldest first."""
+    cursor.execute(
+        "select signals from ledger.window where signals is not null and starts < "
+        "(select starts from ledger.window where window_key = %s) order by starts desc limit %s",
+        (window_key, count),
+    )
+    return [row[0] for row in cursor.fetchall()][::-1]

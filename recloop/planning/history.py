@@ -1,0 +1,175 @@
+"""From the ledger to what a policy learns from: signals of a window, outcomes of earlier updates.
+
+Keep out: what follows from them (`adaptive.py`), the arithmetic (`signals.py`, `outcomes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from recloop.calendar import Window, WindowCalendar, whole
+from recloop.config.learnable import Meaning
+from recloop.config.rules import UpdateRules
+from recloop.contracts import GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
+from recloop.evaluation.challenge import evaluate_prequentially
+from recloop.evaluation.gate import could_judge
+from recloop.features.examples import read_examples
+from recloop.planning.decisions import effort_of
+from recloop.planning.outcomes import Outcome
+from recloop.planning.signals import Observed, Signals, measure_signals
+from recloop.settings import Settings
+
+RECENT = timedelta(days=28)
+Scores = dict[str, float | str | None]
+CONCLUDED = ("promoted", "rejected")
+QUALITY = (
+    ("all_pairs_ndcg@20", "quality_all"),
+    ("ndcg@20", "quality_new"),
+)
+"""A gate report's difference, and the signal that says what it is a difference from."""
+UNJUDGED: tuple[float | None, ...] = (None, None)
+NORMAL_95 = 1.959964
+
+
+def measured(
+    settings: Settings,
+    champion: Release,
+    base: Release,
+    target: TrainingSet,
+    before: Sequence[TrainingSet],
+    window: Window,
+    meaning: Meaning,
+    rules: UpdateRules,
+) -> tuple[Signals, Scores]:
+    """The signals of a window, and what it was scored with (`challenge.evaluate_prequentially`).
+
+    Args:
+        base: the release from scratch that the champion's lineage began with.
+        before: training sets of the windows of the 28 days before, oldest first.
+    """
+    scores, known_items = evaluate_prequentially(
+        settings, champion, base, target, window, meaning, rules
+    )
+    quality = [scores.get(name) for name in ("champion_all_pairs_ndcg@20", "champion_ndcg@20")]
+    everything, new = (float(q) if isinstance(q, int | float) else None for q in quality)
+    earlier = [_observed(training_set) for training_set in before]
+    return measure_signals(_observed(target), earlier, known_items, None, (everything, new)), scores
+
+
+def recent_keys(ready: Sequence[str], window: Window, calendar: WindowCalendar) -> list[str]:
+    """Of these keys, the windows that start in the 28 days before a window; late parts are left out."""
+    return [
+        key
+        for key in ready
+        if key == whole(key) and window.start - RECENT <= calendar.parse(key).start < window.start
+    ]
+
+
+def usual_events(counts: Sequence[int], days: float) -> float:
+    """Events of 28 days, from windows that span so many."""
+    return sum(counts) * max(RECENT.days / days, 1.0) if counts and days > 0 else 0.0
+
+
+def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, ...]:
+    """What became of the updates that say something of the policy's next one, oldest first: those that
+    were promoted, and those that the gate refused.
+
+    What a person asked for and was refused says nothing of it, if it was a rebuild or had a recipe of
+    its own; nor does what passed the gate and was rejected by a person.
+
+    Args:
+        rows: of `ledger.updates.all_updates`.
+        usual: events of a usual 28 days.
+    """
+    found = []
+    for row in rows:
+        if row["state"] not in CONCLUDED or row["candidate"] is None:
+            continue
+        plan = UpdatePlan.model_validate(row["plan"])
+        if plan.decision not in ("increment", "rebuild"):
+            continue
+        report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
+        if row["state"] == "rejected" and (_is_a_persons(plan) or not report or report.passed):
+            continue
+        signals = Signals.of_json(plan.signals)
+        gains, noise = _gains(report, signals) if report else (UNJUDGED, (1.0, 1.0))
+        events = int(row["candidate"]["examples"])
+        found.append(
+            Outcome(
+                target=plan.target,
+                decision=plan.decision,
+                effort=effort_of(plan.strategy.recipe),
+                events=events,
+                share=events / max(usual, 1.0),
+                gains=gains,
+                noise=noise,
+                cost=float(row["cost_cpu_s"] or 0.0),
+                promoted=row["state"] == "promoted",
+                signals=signals,
+                rank=plan.strategy.rank or plan.decision == "rebuild",
+                judged=not report or could_judge(report.rules),
+            )
+        )
+    return tuple(found)
+
+
+def _is_a_persons(plan: UpdatePlan) -> bool:
+    """Whether nobody but a person would have made the challenger."""
+    asked = plan.decided_by == "person" and plan.decision == "rebuild"
+    return asked or effort_of(plan.strategy.recipe) == "custom"
+
+
+def spent(rows: Sequence[dict[str, Any]], window: Window, calendar: WindowCalendar) -> float:
+    """CPU seconds of training of the updates whose target starts in the 28 days before a window's
+    end."""
+    return sum(
+        float(row["cost_cpu_s"] or 0.0)
+        for row in rows
+        if window.end - RECENT <= calendar.parse(row["target"]).start < window.end
+    )
+
+
+def gap_of(shadows: Sequence[ShadowReport], base: Release) -> float | None:
+    """By how much, relatively, the latest shadow rebuild in a lineage ranked better for sure: the
+    larger lower end of the two slices' intervals, over the champion's NDCG@20. None: there is none.
+
+    Args:
+        shadows: of `ledger.shadows.all_shadows`.
+        base: the release from scratch that the lineage began with.
+    """
+    since = [s for s in shadows if s.window > max(map(whole, base.windows), default="")]
+    if not since:
+        return None
+    latest = since[-1]
+    found = [
+        gap.low / latest.champion[gap.name]
+        for gap in latest.gaps
+        if gap.name in dict(QUALITY) and gap.low is not None and latest.champion.get(gap.name)
+    ]
+    return max(found, default=None)
+
+
+def _gains(
+    report: GateReport, signals: Signals
+) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
+    """Relative gains in NDCG@20 by slice of `outcomes.SLICES`, and their standard errors."""
+    gains: list[float | None] = []
+    errors = []
+    measured = {gap.name: gap for gap in report.differences}
+    for name, level in QUALITY:
+        gap, quality = measured.get(name), getattr(signals, level)
+        if gap is None or gap.mean is None or not quality:
+            gains.append(None)
+            errors.append(1.0)
+            continue
+        gains.append(gap.mean / quality)
+        width = (gap.high or 0.0) - (gap.low or 0.0)
+        errors.append(width / (2 * NORMAL_95) / quality)
+    return tuple(gains), tuple(errors)
+
+
+def _observed(training_set: TrainingSet) -> Observed:
+    examples = read_examples([training_set])
+    return Observed(examples.user_keys[examples.query], examples.item_keys, examples.statistics)

@@ -1,0 +1,267 @@
+"""From the ledger to a plan: gather the situation, measure the signals, ask the policy.
+
+At the end, two plans' special cases: a person asked to make the champion smaller; an update takes the
+catalogue over a bound at which its loss becomes another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recloop.calendar import part_number, whole
+from recloop.config.dataset import load_dataset
+from recloop.config.learnable import meaning_of
+from recloop.config.rules import load_gate_rules, load_update_rules
+from recloop.config.strategy import strategy_of
+from recloop.contracts import Release, TrainingSet, UpdatePlan
+from recloop.database.connection import transaction
+from recloop.errors import BadInput
+from recloop.ledger import parts, releases, updates, window_states
+from recloop.ledger.verdicts import all_shadows
+from recloop.ledger.window_states import note_signals, signals_before
+from recloop.planning.decisions import Situation
+from recloop.planning.history import gap_of, measured, outcomes_of, recent_keys, spent, usual_events
+from recloop.planning.policy import POLICIES, REQUESTS, decide_update
+from recloop.planning.rematch import judged_fairly, last_lesson
+from recloop.planning.signals import LONGEST_HISTORY, Signals
+from recloop.planning.targets import NoPlan, doubts, next_target, why_not_late
+from recloop.settings import Settings
+from recloop.silos.joining import check_accepted
+from recloop.training.recommender import CHECKPOINT
+
+
+def make_plan(
+    settings: Settings, window: str | None, requested: str, options: dict[str, Any]
+) -> UpdatePlan | NoPlan:
+    """The plan for `window` (None: the oldest undecided), or why there is none.
+
+    Args:
+        options: those of `strategy.strategy_of`; `reason`, a person's note; `policy`, the name of one
+            to ask instead of the one in `config/update.toml`.
+
+    Raises:
+        BadInput: the window is malformed, or an option is unknown.
+    """
+    options = dict(options)
+    note = str(options.pop("reason", None) or "").strip()
+    name = options.pop("policy", None) or None
+    tables = options.pop("strategy", None) or {}
+    if not isinstance(tables, dict):
+        raise BadInput(f"`strategy` should be an object of a plan's tables. Received: {tables!r}.")
+    strategy = strategy_of(tables | {k: v for k, v in options.items() if v not in (None, "")})
+    if strategy.silos and requested != "increment":
+        raise BadInput(
+            f"`silos` are merged by plan `increment`, and by no other. Received: plan {requested!r}."
+        )
+    if requested not in REQUESTS:
+        raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
+    spec = load_dataset(settings)
+    rules, limits = load_update_rules(settings), load_gate_rules(settings).rules
+    policy = rules.policy
+    if name is not None:
+        if name not in POLICIES:
+            raise BadInput(f"policy {name!r} is not known; choose one of {', '.join(POLICIES)}.")
+        policy = policy.model_copy(update={"name": name})
+    target = spec.calendar.parse(window).key if window else None
+    with transaction(settings.database_url) as cursor:
+        pending = releases.pending(cursor)
+        champion = releases.champion(cursor)
+        check_accepted(cursor, settings, strategy.silos, champion)
+        ready = parts.ready(cursor)
+        sets = {key: parts.training_set_of(cursor, key) for key in ready}
+        doubt = doubts(pending, sets, rules.holdout.share, limits.minimum_users)
+        if target is None:
+            wanted = requested if champion else "rebuild"
+            found = next_target(wanted, ready, releases.undecided(cursor), pending, doubt)
+        else:
+            found = (
+                _why_not(cursor, target, requested, pending, ready)
+                or why_not_late(requested, target, pending, doubt)
+                or target
+            )
+        if isinstance(found, NoPlan):
+            return found
+        target = found
+        newest_known = whole(max(champion.windows, default="")) if champion else ""
+        base = releases.base_of(cursor, champion.version) if champion else None
+        concluded = updates.all_updates(cursor)
+        gap = gap_of(all_shadows(cursor), base) if base else None
+        earlier = tuple(map(Signals.of_json, signals_before(cursor, target, LONGEST_HISTORY)))
+    window_of = spec.calendar.parse
+    near = recent_keys(ready, window_of(target), spec.calendar)
+    days = (window_of(target).start - window_of(near[0]).start).days if near else 0
+    usual = usual_events([sets[key].interactions for key in near], days)
+    situation = Situation(
+        target=target,
+        pending=tuple((key, sets[key].interactions) for key in pending if whole(key) <= target),
+        available=tuple(key for key in ready if whole(key) <= max(target, newest_known)),
+        champion=champion.version if champion else None,
+        lineage_windows=_whole(champion) - _whole(base) if champion and base else 0,
+        outcomes=outcomes_of(concluded, usual),
+        usual_events=usual,
+        spent=spent(concluded, window_of(target), spec.calendar),
+        gap=gap,
+        earlier=earlier,
+    )
+    if champion and base and target in pending:
+        signals, scores = measured(
+            settings,
+            champion,
+            base,
+            sets[target],
+            [sets[key] for key in near],
+            window_of(target),
+            meaning_of(settings),
+            rules,
+        )
+        with transaction(settings.database_url) as cursor:
+            note_signals(cursor, target, signals.to_json())
+        situation = replace(situation, signals=signals, scores=scores)
+    plan = decide_update(situation, policy, requested, strategy)
+    if plan.decision == "rebuild" and champion:
+        with transaction(settings.database_url) as cursor:
+            lesson = last_lesson(cursor, champion)
+        fair = judged_fairly(plan, champion, lesson, pending, doubt)
+        if isinstance(fair, NoPlan):
+            return fair
+        plan = fair
+    if champion and plan.decision in ("increment", "rebuild"):
+        learnt = [sets[key] for key in plan.windows]
+        changed = loss_change(champion, learnt, plan.decision == "rebuild")
+        plan = plan.model_copy(update={"reason": f"{plan.reason}; {changed}"}) if changed else plan
+    return plan.model_copy(update={"reason": f"{plan.reason} ({note})"}) if note else plan
+
+
+def _whole(release: Release) -> int:
+    """How many windows a release has learnt from, late parts not counted."""
+    return sum(key == whole(key) for key in release.windows)
+
+
+def _why_not(
+    cursor: Any, target: str, requested: str, pending: list[str], ready: list[str]
+) -> NoPlan | None:
+    """Why a window that was named cannot be a target, if so."""
+    if target not in map(whole, ready):
+        state = window_states.state_of(cursor, target)
+        if state == "refused":
+            report = window_states.validation_of(cursor, target)
+            broken = [r.message for r in report.rules if not r.passed] if report else []
+            return NoPlan(
+                "refused", f"window {target} was refused by validation: {'; '.join(broken)}"
+            )
+        return NoPlan(
+            "not ready",
+            f"window {target} is not ready (its state is {state or 'unknown'}) or has no events; "
+            f"run `recloop ingest --window {target}` first",
+        )
+    if requested != "rebuild" and target not in map(whole, pending):
+        champion = releases.champion(cursor)
+        version = champion.version if champion else None
+        return NoPlan(
+            "nothing to do",
+            f"window {target} is already trained in the lineage of release {version}",
+        )
+    return None
+
+
+def maintenance_plan(
+    settings: Settings, kind: str | None, expire_after_days: int | None, note: str = ""
+) -> tuple[UpdatePlan | None, str]:
+    """The plan to maintain the champion, or None with the reason why there is none.
+
+    Args:
+        kind: of maintenance, one of `contracts.MAINTENANCE`; None: `none`.
+        expire_after_days: users and items without an event for so long lose their rows; None: none do.
+
+    Raises:
+        BadInput: there is no such kind, or the days are not a positive whole number.
+    """
+    strategy = strategy_of({"maintain": kind, "ids": {"expire_after_days": expire_after_days}})
+    days = strategy.ids.get("expire_after_days")
+    wanted: list[str] = [] if strategy.maintain == "none" else [strategy.maintain]
+    wanted += [f"expire ids unseen for {days} days"] if days else []
+    if not wanted:
+        return None, "no maintenance of the model was asked for"
+    with transaction(settings.database_url) as cursor:
+        champion = releases.champion(cursor)
+    if champion is None:
+        return None, "there is no champion to maintain yet"
+    target = max(key for key in champion.windows if not part_number(key))
+    reason = f"maintain release {champion.version}: {', '.join(wanted)}"
+    return UpdatePlan(
+        decision="maintain",
+        target=target,
+        windows=(),
+        parent_release=champion.version,
+        strategy=strategy,
+        decided_by="person",
+        reason=f"{reason} ({note})" if note else reason,
+    ), ""
+
+
+# Whether an update takes the model's catalogue over a bound at which its loss becomes another
+# one.
+#
+# The basket loss looks at every item while there are few (`ModelConfig.whole_catalogue`), and at
+# a sample of them beyond: cheaper steps, another gradient, other costs than the policy has
+# learnt. A person who reads the plan is told.
+
+
+def loss_change(champion: Release, sets: Sequence[TrainingSet], anew: bool) -> str:
+    """What a plan's reason says of it; empty: the loss stays as it is.
+
+    Args:
+        sets: what the update learns from.
+        anew: from scratch, so that the champion's other items are not known any more.
+    """
+    from models.errors import RestoreError
+    from models.retrieve_and_rank.two_stage_files import TOWERS
+    from models.storage.archive import read_manifest
+
+    towers = Path(champion.uri) / CHECKPOINT / TOWERS
+    try:
+        manifest = read_manifest(towers)
+    except RestoreError:
+        return ""  # whoever restores it says what is damaged
+    config, arrays = manifest["config"], manifest["arrays"]
+    if config.get("loss") != "basket":
+        return ""
+    limit = int(config["whole_catalogue"])
+    before = int(arrays["item_keys"]["shape"][0])
+    kept = 0 if anew else before
+    if before <= limit and kept + sum(one.items for one in sets) <= limit:
+        return ""
+    keys = _learnt(sets)
+    after = len(keys) if anew else len(np.union1d(keys, _items_of(towers)))
+    if (before <= limit) == (after <= limit):
+        return ""
+    looks = "a sample of the items, no longer at all" if after > limit else "all items again"
+    return (
+        f"the catalogue goes from {before:,} items to {after:,}, past the {limit:,} of "
+        f"`whole_catalogue`: the towers' loss looks at {looks}, which changes what a step costs and "
+        "teaches"
+    )
+
+
+def _learnt(sets: Sequence[TrainingSet]) -> np.ndarray:
+    """int64, the items that have events in these training sets, ascending."""
+    import pyarrow.parquet as pq
+
+    found = [np.zeros(0, np.int64)]
+    for one in sets:
+        table = pq.read_table(Path(one.uri) / "interactions.parquet", columns=["item_key"])
+        found.append(np.unique(table["item_key"].to_numpy()))
+    return np.unique(np.concatenate(found))
+
+
+def _items_of(towers: Path) -> np.ndarray:
+    """int64, the items that a checkpoint knows."""
+    from models.storage.archive import ARRAYS
+
+    with np.load(towers / ARRAYS, allow_pickle=False) as archive:
+        return np.asarray(archive["item_keys"])

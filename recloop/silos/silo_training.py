@@ -1,0 +1,156 @@
+"""A silo's round: learn its own windows from an offer, keep what is its users', write what may leave.
+
+The silo is an ordinary recloop home with its own database; its events are ingested, validated and
+featured as anywhere. What it learned of its users stays in `artifacts/silo/<delta>`, where the next
+round finds it, beside `rounds.json`, which says what each round taught. A round whose delta the
+offer's lineage has not merged is as if it had not been: its windows are taught again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recloop.calendar import whole
+from recloop.contracts import Strategy, UpdatePlan
+from recloop.database.connection import transaction
+from recloop.errors import BadData
+from recloop.features.examples import read_examples
+from recloop.ledger import parts
+from recloop.settings import Settings
+from recloop.silos import privacy
+from recloop.silos.offer import Offer, renamed, renaming
+from recloop.silos.silo_delta import write_delta
+from recloop.training.fitting import ids_of, make_room, take_in
+from recloop.training.recommender import CHECKPOINT, restore_model
+
+if TYPE_CHECKING:
+    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+
+Json = dict[str, Any]
+log = logging.getLogger("recloop")
+DELTA = 1e-5
+"""The delta of the (epsilon, delta) that a round reports."""
+
+
+def train_silo(
+    settings: Settings,
+    offer: Offer,
+    out: Path,
+    clip: float = 0.0,
+    noise: float = 0.0,
+    strategy: Strategy | None = None,
+    rng: np.random.Generator | None = None,
+    progress: Callable[[Any], None] | None = None,
+) -> Json:
+    """Learn what the offer's lineage has not learned from this silo yet, and write the delta to `out`.
+
+    Args:
+        clip, noise: see `privacy`; 0 is off.
+        strategy: recipes, as in a plan file.
+        rng: of the noise; None: unpredictable, as it should be.
+
+    Returns:
+        `delta` (its name), `release`, `windows`, `examples`, `norm` (of the change, before clipping),
+        `epsilon` (of all this silo's rounds so far, at delta 1e-5; None: nothing is promised, because
+        one had no noise, or next to none).
+
+    Raises:
+        BadInput: noise without clip.
+        BadData: no window waits.
+        models.errors.RestoreError: the offer's model cannot be used.
+    """
+    from models.retrieve_and_rank import two_stage_changes
+
+    privacy.check(clip, noise)
+    home = settings.artifacts / "silo"
+    rounds = _read_rounds(home)
+    merged = [one for one in rounds if one["delta"] in offer.merged]
+    taught = {key for one in merged for key in one["windows"]}
+    with transaction(settings.database_url) as cursor:
+        windows = tuple(key for key in parts.ready(cursor) if key not in taught)
+        sets = [parts.training_set_of(cursor, key) for key in windows]
+        names = renaming(cursor, offer.items)
+        if not windows:
+            raise BadData(
+                "this silo has no window that the offer does not know; ingest the next first."
+            )
+        # What comes later for these windows is taught as a part of its own, in a later round.
+        parts.close(cursor, windows)
+    examples = renamed(read_examples(sets), names)
+    plan = UpdatePlan(
+        decision="increment",
+        target=whole(windows[-1]),
+        windows=windows,
+        parent_release=offer.release,
+        strategy=strategy or Strategy(),
+        reason="a silo's round",
+    )
+    model = restore_model(offer.folder)
+    offered = np.array(model.item_keys)
+    if merged:
+        _bring_users_back(model, home / merged[-1]["delta"])
+    make_room(model, examples, ids_of(plan))
+    mark = two_stage_changes.mark_of(model)
+    report = take_in(model, examples, plan, settings.seed, progress or (lambda _: None), "/silo")
+    part = two_stage_changes.part_of(model, mark, examples.queries(), examples.interactions())
+    name = write_delta(
+        model, part, offered, out, offer.release, clip, noise, rng or privacy.unpredictable()
+    )
+    model.save(home / name / CHECKPOINT)
+    rounds.append(
+        {
+            "delta": name,
+            "windows": list(windows),
+            "noise": noise,
+            "at": f"{datetime.now(UTC):%FT%TZ}",
+        }
+    )
+    (home / "rounds.json").write_text(json.dumps(rounds, indent=1) + "\n", encoding="utf-8")
+    # What left counts, be it merged or not.
+    spent = privacy.epsilon([one["noise"] for one in rounds], DELTA)
+    return {
+        "delta": name,
+        "release": offer.release,
+        "windows": list(windows),
+        "examples": report.examples,
+        "norm": round(privacy.norm_of(_public(model, part)), 6),
+        "epsilon": spent if math.isfinite(spent) else None,
+    }
+
+
+def _public(model: RetrieveAndRank, part: Any) -> dict[str, np.ndarray]:
+    """The changes that could leave, by stage and table."""
+    found = {}
+    for stage, state, one in (
+        ("towers", model.towers, part.towers),
+        ("ranker", model.ranker_state, part.ranker),
+    ):
+        for name, array in one.tables.items():
+            if state.network.keyed.get(name) != "users":
+                found[f"{stage}/{name}"] = array
+    return found
+
+
+def _bring_users_back(model: RetrieveAndRank, kept: Path) -> None:
+    """The rows that this silo's users had after a round, if the model is still of one make."""
+    from models.errors import RestoreError
+    from models.merging.strangers import take_users_from
+
+    try:
+        take_users_from(model.towers, restore_model(kept).towers)
+    except (RestoreError, ValueError) as error:
+        log.warning("this silo's users are learned anew: %s", error)
+
+
+def _read_rounds(home: Path) -> list[Json]:
+    path = home / "rounds.json"
+    rounds: list[Json] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return rounds

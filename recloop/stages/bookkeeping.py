@@ -1,0 +1,125 @@
+"""What every stage does around its work: the lease it holds, the seconds it took, what it put aside.
+
+Neighbour: `update_stages.py`, which says what the work is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from recloop.calendar import Window, WindowCalendar
+from recloop.contracts import Lease
+from recloop.database import embedded
+from recloop.database.connection import transaction
+from recloop.ledger import shards, updates, window_states
+from recloop.ledger.lease import kept, watched
+from recloop.settings import Settings
+
+log = logging.getLogger("recloop")
+
+
+@contextmanager
+def timed_window(settings: Settings, window: str, stage: str) -> Iterator[None]:
+    """Record the block's wall seconds as a stage of a window, if it succeeds."""
+    began = time.monotonic()
+    yield
+    with transaction(settings.database_url) as cursor:
+        window_states.note_seconds(cursor, window, stage, time.monotonic() - began)
+
+
+@contextmanager
+def leased(
+    settings: Settings, update_id: int, holder: str, stage: str
+) -> Iterator[tuple[Lease, Callable[[], None]]]:
+    """Take the update's lease, keep it alive for the block, record the stage's seconds."""
+    began = time.monotonic()
+    with transaction(settings.database_url) as cursor:
+        lease = updates.take_over(cursor, update_id, holder)
+    with kept(settings.database_url, lease) as keeper:
+        yield lease, keeper.check
+    with transaction(settings.database_url) as cursor:
+        updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
+
+
+@contextmanager
+def shard_held(
+    settings: Settings, update_id: int, number: int, worker: bool = False
+) -> Iterator[tuple[int | None, Callable[[], None]]]:
+    """Begin a shard of an update and watch over it for the block: (fencing token, check).
+
+    The token is None when the shard has reported already.
+
+    Args:
+        worker: this process does nothing else, and is ended if it goes on when the shard is no longer
+            its own.
+
+    Raises:
+        LeaseLost: the merge took the shard over.
+    """
+    with transaction(settings.database_url) as cursor:
+        token = shards.begin_shard(cursor, update_id, number)
+    if token is None:
+        yield None, lambda: None
+        return
+    with watched(settings.database_url, update_id, number, token, worker) as watch:
+        yield token, watch.check
+
+
+def both(
+    check: Callable[[], None], progress: Callable[[Any], None] | None
+) -> Callable[[Any], None]:
+    """A progress callback that first checks the lease, then tells whoever listens."""
+
+    def call(state: Any) -> None:
+        check()
+        if progress is not None:
+            progress(state)
+
+    return call
+
+
+def log_quarantined(settings: Settings, seconds: float) -> None:
+    """Say in the task's log which rules quarantined lines in the last `seconds`."""
+    from recloop.config.dataset import load_dataset
+    from recloop.config.limits import load_limits
+    from recloop.validation.quarantine import quarantined_since
+
+    spec = load_dataset(settings)
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select now() - make_interval(secs => %s)", (seconds + 1,))
+        (since,) = cursor.fetchone() or (None,)
+        for broken in quarantined_since(cursor, since, spec, load_limits(settings, spec)):
+            log.info("quarantined: %s", broken)
+
+
+Json = dict[str, Any]
+
+
+def current_settings() -> Settings:
+    """Settings of this process's environment, on a database that answers and has its tables."""
+    settings = Settings.from_environment()
+    return settings if settings.database_url else embedded.resolve(settings)
+
+
+def named_window(settings: Settings, key: str) -> Window:
+    """The window that a person or a schedule named.
+
+    Raises:
+        BadInput: no line can be in it, now or ever (see `behavior/dating.py`).
+    """
+    from recloop.behavior import dating
+    from recloop.config.dataset import load_dataset
+
+    return dating.named_window(load_dataset(settings), key, datetime.now(UTC))
+
+
+def calendar(settings: Settings) -> WindowCalendar:
+    """The calendar of the dataset's windows."""
+    from recloop.config.dataset import load_dataset
+
+    return load_dataset(settings).calendar

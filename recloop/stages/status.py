@@ -1,0 +1,239 @@
+"""What happened so far, read from the ledger: rows of windows and releases, counts of lines, and the
+first page under /recloop. Read at each view, so that nothing is out of date."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from recloop.config.dataset import load_dataset
+from recloop.database.connection import transaction
+from recloop.errors import CheckCrashed
+from recloop.ledger import parts, releases, updates, verdicts, window_states
+from recloop.page import template
+from recloop.settings import Settings
+from recloop.validation.judging import page_of
+
+Json = dict[str, Any]
+
+
+def read_status(settings: Settings) -> Json:
+    """Windows (oldest first) with the last update that was decided on each and their late events, the
+    champion, what is pending, releases and rollbacks; how the champion was maintained, which rebuilds
+    were refused, and what full retrainings would have given."""
+    with transaction(settings.database_url) as cursor:
+        rows = window_states.all_windows(cursor)
+        made = updates.all_updates(cursor)
+        champion = releases.champion(cursor)
+        waiting = set(releases.pending(cursor))
+        compared = verdicts.all_shadows(cursor)
+        every_part = parts.all_parts(cursor)
+        versions = releases.all_releases(cursor)
+        rolled_back = releases.rollbacks(cursor)
+    late = [part for part in every_part if part["number"]]
+    by_version = {update["version"]: update for update in made if update["version"]}
+    learnt = {part["part_key"]: by_version.get(part["version"]) for part in every_part}
+    own: dict[str, Json] = {}
+    refused: list[Json] = []
+    for update in made:
+        if update["state"] == "abandoned" or update["plan"]["decision"] == "maintain":
+            continue
+        # The window's row stays what it was: that it was learnt, and how.
+        if update["target"] in own and _in_vain(update):
+            refused.append(update)
+        else:
+            own[update["target"]] = update
+    return {
+        "champion": champion.to_json() if champion else None,
+        "pending": sorted(waiting),
+        "releases": [{**row, "champion_from": _time(row["champion_from"])} for row in versions],
+        "rollbacks": [{**row, "at": _time(row["at"])} for row in rolled_back],
+        "refused_rebuilds": [_beside(row) for row in refused],
+        "maintained": [_beside(row) for row in made if row["plan"]["decision"] == "maintain"],
+        "shadows": [report.to_json() for report in compared],
+        "windows": [
+            _window(row, own.get(row["window_key"]), learnt.get(row["window_key"]), waiting)
+            | {"late": [_late(part) for part in late if part["window_key"] == row["window_key"]]}
+            for row in rows
+        ],
+    }
+
+
+def _in_vain(update: Json) -> bool:
+    """Whether an update was a rebuild that was not promoted."""
+    return bool(update["plan"]["decision"] == "rebuild" and update["state"] == "rejected")
+
+
+def _beside(update: Json) -> Json:
+    """An update that is no window's row: maintenance, or a rebuild in vain."""
+    return {name: update[name] for name in ("update_id", "state", "reason", "approval", "version")}
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%FT%TZ}"
+
+
+def _late(part: Json) -> Json:
+    """Events that came after their window was learnt: `accepted` (features are not written yet),
+    `pending` (the next update learns from them), or `trained` in the champion's lineage."""
+    state = "trained" if part["version"] else "pending" if part["ready"] else "accepted"
+    return {
+        "part": part["part_key"],
+        "events": part["accepted"],
+        "state": state,
+        "release": part["version"],
+    }
+
+
+def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[str]) -> Json:
+    """A window with the last update that was decided on it, and the release of the champion's lineage
+    that learnt from it."""
+    key = row["window_key"]
+    validation = row["validation"] or {}
+    broken = [rule for rule in validation.get("rules", ()) if not rule["passed"]]
+    answer: Json = {
+        "window": key,
+        "state": row["state"],
+        "events": row["accepted"],
+        "lines": row["lines"],
+        "quarantined": sum(row["quarantined"].values()),
+        "duplicates": row["duplicates"],
+        "pending": key in pending,
+        "decision": "none",
+        "reason": "; ".join(rule["message"] for rule in broken),
+        "acceptance": row["acceptance"],
+        "gate": None,
+        "champion": None,
+        "challenger": None,
+        "prequential": {},
+        "release": None,
+        "seconds": dict(row["seconds"]),
+    }
+    if row["state"] == "refused":
+        answer["decision"] = "refused"
+    elif row["accepted"] == 0 and row["state"] in ("validated", "featured"):
+        answer["reason"] = "no events in this window"
+    if learnt is not None:
+        answer["release"] = learnt["version"]
+        if update is None:
+            answer["decision"] = learnt["plan"]["decision"]
+            answer["reason"] = f"learnt with window {learnt['target']}"
+    if update is None:
+        return answer
+    answer["decision"] = update["plan"]["decision"]
+    answer["decided_by"] = update["plan"]["decided_by"]
+    answer["outcome"] = update["state"]
+    answer["approval"] = update["approval"]
+    answer["reason"] = update["reason"]
+    if learnt is not None and learnt["target"] != key:
+        answer["reason"] += f"; learnt later, with window {learnt['target']}"
+    report = update["gate_report"]
+    if report:
+        answer["gate"] = {
+            "passed": report["passed"],
+            "rules": [
+                {name: rule[name] for name in ("name", "value", "limit", "passed", "message")}
+                for rule in report["rules"]
+            ],
+        }
+        for name in ("champion", "challenger"):
+            if report[name]:
+                answer[name] = {
+                    "recall@20": report[name]["recall"],
+                    "ndcg@20": report[name]["ndcg"],
+                }
+    answer["prequential"] = update["plan"]["signals"]
+    answer["seconds"].update(update["seconds"])
+    return answer
+
+
+COUNTS = """
+select
+    (select coalesce(sum(lines - superseded), 0) from behavior.source_file
+        where state <> 'refused' and dataset = %(dataset)s),
+    (select count(*) from behavior.event),
+    (select coalesce(sum(duplicates), 0) from ledger.window),
+    (select count(*) from behavior.landing join ledger.window using (window_key)
+        where state = 'refused'),
+    (select count(*) from behavior.landing left join ledger.window using (window_key)
+        where state is distinct from 'refused')
+"""
+
+
+def count_lines(settings: Settings) -> dict[str, Any]:
+    """`total`, `accepted`, `duplicates`, `quarantined` {rule: lines} and `pending`.
+
+    Lines of refused windows are quarantined as `window_refused`. Lines of refused files, and of file
+    versions that a newer one replaced before they were decided on, are in no count.
+
+    Raises:
+        CheckCrashed: they do not add up; the message has the numbers.
+    """
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("set transaction isolation level repeatable read")
+        cursor.execute(COUNTS, {"dataset": load_dataset(settings).name})
+        total, accepted, duplicates, refused, pending = map(int, cursor.fetchone() or ())
+        cursor.execute("select rule, count(*) from behavior.quarantine group by rule order by rule")
+        quarantined = {rule: int(n) for rule, n in cursor.fetchall()}
+    if refused:
+        quarantined["window_refused"] = refused
+    counts = {
+        "total": total,
+        "accepted": accepted,
+        "duplicates": duplicates,
+        "quarantined": quarantined,
+        "pending": pending,
+    }
+    found = accepted + duplicates + sum(quarantined.values()) + pending
+    if found != total:
+        raise CheckCrashed(
+            f"lines do not add up: {total} were read, {found} are accounted for: {counts}. "
+            "Somebody changed tables of schema `behavior` or `ledger` by hand, or this is a bug."
+        )
+    return counts
+
+
+NEWEST = 60
+"""Rows of each table."""
+
+PAGE = template("""
+{% block title %}recloop{% endblock %}
+{% block body %}
+<h1>recloop</h1>
+<p class="summary">{% if champion %}Release {{ champion.version }} is champion; it has learnt {{ champion.windows | length }} windows.{% else %}There is no champion yet.{% endif %} Windows that wait for a decision: {{ undecided | join(', ') or 'none' }}.
+{% if pending %} Pending, for the next update: {{ pending | join(', ') }}.{% endif %}
+{% if refused %} Refused by validation: {{ refused | join(', ') }}.{% endif %}</p>
+<h2>Windows, newest first</h2>
+<div class="wide"><table><tr><th>window</th><th>state</th><th>lines</th><th>events</th><th>quarantined</th></tr>
+{% for row in windows %}<tr class="{{ 'broken' if row.state == 'refused' else '' }}"><td class="number">{% if row.page %}<a href="data-docs/{{ row.window_key }}">{{ row.window_key }}</a>{% else %}{{ row.window_key }}{% endif %}</td><td>{{ row.state }}</td><td class="number">{{ row.lines | readable }}</td><td class="number">{{ row.accepted | readable }}</td><td class="number">{{ row.quarantined.values() | sum | readable }}</td></tr>
+{% endfor %}</table></div>
+<h2>Updates, newest first</h2>
+<div class="wide"><table><tr><th>update</th><th>window</th><th>plan</th><th>became</th><th>release</th><th>why</th></tr>
+{% for row in updates %}<tr class="{{ 'broken' if row.state == 'rejected' else '' }}"><td>{% if row.gate_report %}<a href="gate/{{ row.update_id }}">{{ row.update_id }}</a>{% else %}{{ row.update_id }}{% endif %}</td><td class="number">{{ row.target }}</td><td>{{ row.plan.decision }}</td><td>{{ row.state }}</td><td class="number">{{ row.version | readable }}</td><td class="long">{{ row.reason }}</td></tr>
+{% endfor %}</table></div>
+{% if shadows %}<h2>Shadow rebuilds</h2>
+<ul>{% for report in shadows %}<li><a href="shadow/{{ report.window }}">{{ report.window }}</a>: {{ report.summary }}</li>{% endfor %}</ul>{% endif %}
+{% endblock %}
+""")
+
+
+def overview(settings: Settings) -> str:
+    """The page, HTML. Its links are relative to the folder of the plugin's pages."""
+    with transaction(settings.database_url) as cursor:
+        rows = window_states.all_windows(cursor)
+        made = updates.all_updates(cursor)
+        compared = verdicts.all_shadows(cursor)
+        champion = releases.champion(cursor)
+        undecided, pending = releases.undecided(cursor), releases.pending(cursor)
+    newest = rows[: -NEWEST - 1 : -1]
+    for row in newest:
+        row["page"] = page_of(settings, row["window_key"]).exists()
+    return PAGE.render(
+        champion=champion,
+        undecided=undecided,
+        pending=[key for key in pending if key not in undecided],
+        refused=[row["window_key"] for row in rows if row["state"] == "refused"],
+        windows=newest,
+        updates=made[: -NEWEST - 1 : -1],
+        shadows=compared[: -NEWEST - 1 : -1],
+    )

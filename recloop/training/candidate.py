@@ -1,0 +1,131 @@
+"""Making a challenger: warm start from the champion (or from nothing), learn, save.
+
+The newest slice of the target window is held out from training, for the gate; `top_up` learns from
+it after the gate has passed. Everything is seeded, so that on CPU the same events give the same
+weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recloop.config.rules import UpdateRules
+from recloop.contracts import Candidate, Lease, TrainingSet, UpdatePlan
+from recloop.features.examples import read_examples
+from recloop.settings import Settings
+from recloop.training.fitting import Progress, learn, rebuild, seed_of
+from recloop.training.material import FOREVER, Assignment, Material, read_material, warm_start
+from recloop.training.recommender import CHECKPOINT, new_model, restore_model
+
+if TYPE_CHECKING:
+    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+
+
+def train_candidate(
+    settings: Settings,
+    lease: Lease,
+    assignment: Assignment,
+    rules: UpdateRules,
+    progress: Progress,
+) -> Candidate:
+    """Train the challenger that the plan asks for and save it under `artifacts/candidates`.
+
+    Args:
+        progress: called between steps; what it raises stops training.
+
+    Raises:
+        BadData: there is nothing to learn from.
+        models.errors.RestoreError: the champion's checkpoint is damaged.
+        models.errors.NonFiniteWeights: the loss exploded.
+    """
+    plan, seed = assignment.plan, settings.seed
+    material = read_material(assignment, rules)
+    if plan.decision == "increment":
+        recommender = warm_start(assignment, seed)
+        held_out = material.held_out
+        report = learn(recommender, material.seen, plan, seed, progress, held_out=held_out)
+    else:
+        recommender = new_model(seed_of(seed, "create"))
+        days = timedelta(days=rules.rebuild.recent_days)
+        report = rebuild(recommender, material.seen, material.end, days, plan, seed, progress)
+    cost = Cost(report.examples, report.cpu_seconds)
+    return finish_candidate(settings, lease, assignment, material, recommender, cost)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What training took: events looked at, each time counted, and CPU seconds."""
+
+    examples: int
+    cpu_seconds: float
+
+
+def finish_candidate(
+    settings: Settings,
+    lease: Lease,
+    assignment: Assignment,
+    material: Material,
+    recommender: RetrieveAndRank,
+    cost: Cost,
+) -> Candidate:
+    """What a plan asks for after learning (averaging, maintenance), then save it."""
+    from models.retrieve_and_rank.shrinking import maintained
+
+    plan, champion = assignment.plan, assignment.champion
+    if assignment.averaged:
+        folders = [Path(release.uri) / CHECKPOINT for release in assignment.averaged]
+        recommender = recommender.averaged(folders)
+    recommender = maintained(recommender, plan.strategy.maintain, material.seen.queries())
+    folder = candidate_folder(settings, lease)
+    shutil.rmtree(folder, ignore_errors=True)
+    # Where the champion's rows are, only those that moved are written (`models.storage.delta`).
+    warm = plan.decision == "increment" and champion is not None
+    base = Path(champion.uri) / CHECKPOINT if champion is not None and warm else None
+    recommender.save(folder / CHECKPOINT, base=base)
+    return Candidate(
+        update_id=lease.update_id,
+        uri=str(folder),
+        parent_release=plan.parent_release,
+        windows=plan.windows,
+        holdout_from=material.cut,
+        examples=cost.examples,
+        cpu_seconds=round(cost.cpu_seconds, 3),
+        sha256=hash_folder(folder),
+    )
+
+
+def top_up(
+    settings: Settings,
+    plan: UpdatePlan,
+    candidate: Candidate,
+    target: Sequence[TrainingSet],
+    progress: Progress,
+) -> RetrieveAndRank:
+    """The candidate, after it has also learnt from the slice of `target` that it was judged on."""
+    from models.retrieve_and_rank.shrinking import maintained
+
+    recommender = restore_model(candidate.uri)
+    held_out = read_examples(target).between(candidate.holdout_from, FOREVER)
+    learn(recommender, held_out, plan, settings.seed, progress, "/top-up")
+    # Learning leaves the grid of a packed table; it is put back, not maintained anew.
+    return maintained(recommender, "none", held_out.queries())
+
+
+def candidate_folder(settings: Settings, lease: Lease) -> Path:
+    """One folder per attempt: an orphan of an earlier attempt writes beside it, never into it."""
+    return settings.artifacts / "candidates" / f"{lease.update_id}-{lease.token}"
+
+
+def hash_folder(folder: Path) -> str:
+    """sha256 over the names and bytes of a folder's files, in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,251 @@
+"""An increment in shards: each worker learns its users' events, the merge makes one model of them.
+
+Every worker, and the merge, starts from the champion grown for *all* of the plan's events, so that
+rows agree; that is a function of the plan and the champion, so nothing has to be handed around but
+what was learned. A shard's part lies under `artifacts/shards`, one folder per attempt.
+
+Belongs here: which events are a shard's, learning them, waiting, merging. Keep out: fencing tokens
+(`recloop.ledger.shards`), the arithmetic (`models.merging.merging`).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.learning.recipes import INCREMENT
+from recloop.config.rules import UpdateRules
+from recloop.contracts import Candidate, Lease, Release, ShardReport, UpdatePlan
+from recloop.database.connection import transaction
+from recloop.features.examples import Examples
+from recloop.ledger import releases, shards
+from recloop.settings import Settings
+from recloop.training.candidate import Cost, finish_candidate
+from recloop.training.fitting import Progress, ids_of, make_room, recipe_of, remember, take_in
+from recloop.training.material import Assignment, read_assignment, read_material, warm_start
+
+if TYPE_CHECKING:
+    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
+
+log = logging.getLogger("recloop")
+POLL_SECONDS = 0.5
+SMALLER = 4
+"""The most by which a shard's batches are smaller."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a shard or a silo learned, as the merge takes it.
+
+    Attributes:
+        part: what it changed.
+        discount: of its staleness, 1 for none.
+        cost: what it took; nothing, where a silo paid for it.
+    """
+
+    part: TwoStageChanges
+    discount: float
+    cost: Cost
+
+
+LearnedElsewhere = Callable[[Assignment, Sequence[Release]], list[Learned]]
+"""What others than the shards learned for an update, from one of these releases."""
+
+
+def in_shard(plan: UpdatePlan) -> UpdatePlan:
+    """The plan as a shard trains it: with smaller batches."""
+    size = plan.strategy.recipe.get("batch_size", INCREMENT.batch_size)
+    recipe = {**plan.strategy.recipe, "batch_size": shard_batch(size, plan.strategy.shards)}
+    strategy = plan.strategy.model_copy(update={"recipe": recipe})
+    return plan.model_copy(update={"strategy": strategy})
+
+
+def shard_batch(batch_size: int, shards: int) -> int:
+    """Examples per step of one shard of so many: smaller by their number, so that each takes as many
+    steps as one process would; by no more than `SMALLER`, or steps would be all overhead."""
+    return max(2, round(batch_size / min(shards, SMALLER)))
+
+
+def shard_numbers(user_keys: np.ndarray, count: int) -> np.ndarray:
+    """int64 [n]: the shard of each user, the same in every process and for as long as the key lives.
+
+    The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), because keys are counted up and
+    their remainders would follow whatever pattern their users came in.
+    """
+    mixed = np.asarray(user_keys, np.int64).astype(np.uint64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed % np.uint64(count)).astype(np.int64)
+
+
+def shard_of(examples: Examples, number: int, count: int) -> Examples:
+    """The events of one shard's users."""
+    owners = shard_numbers(examples.user_keys, count)
+    return examples.where(owners[examples.query] == number)
+
+
+def learn_shard(
+    settings: Settings,
+    work: Assignment,
+    update_id: int,
+    number: int,
+    token: int,
+    rules: UpdateRules,
+    progress: Progress,
+) -> ShardReport:
+    """Learn one shard's events, starting from the champion, and put what changed on disk.
+
+    Raises:
+        LeaseLost: from `progress`: the shard is somebody else's.
+        models.errors.NonFiniteWeights: the loss exploded.
+    """
+    from models.retrieve_and_rank import two_stage_changes
+
+    plan, seed, champion = work.plan, settings.seed, work.champion
+    assert champion is not None
+    began = time.process_time()
+    material = read_material(work, rules)
+    own = shard_of(material.seen, number, plan.strategy.shards)
+    uri, examples = "", 0
+    if len(own.item_keys):
+        model = warm_start(work, seed)
+        make_room(model, material.seen, ids_of(plan))
+        mark = two_stage_changes.mark_of(model)
+        judged = shard_of(material.held_out, number, plan.strategy.shards)
+        report = take_in(model, own, in_shard(plan), seed, progress, _purpose(number), judged)
+        examples = report.examples
+        part = two_stage_changes.part_of(model, mark, own.queries(), own.interactions())
+        folder = settings.artifacts / "shards" / f"{update_id}-{number}-{token}"
+        shutil.rmtree(folder, ignore_errors=True)
+        two_stage_changes.save(part, folder, {"release": champion.version, "shard": number})
+        uri = str(folder)
+    return ShardReport(
+        update_id=update_id,
+        number=number,
+        uri=uri,
+        parent_release=champion.version,
+        examples=examples,
+        cpu_seconds=round(time.process_time() - began, 3),
+    )
+
+
+def gather_shards(
+    settings: Settings, lease: Lease, check: Callable[[], None], of_silos: LearnedElsewhere
+) -> tuple[Assignment, list[Learned], list[int]]:
+    """Wait until all shards have reported, or the plan's bound has passed since they were opened.
+
+    From then on the shards that have not reported, or that reported what can't be used, are the
+    caller's: whatever their workers report later is discarded.
+
+    Returns:
+        What the update learns from, what was learned, and the numbers of the shards to learn.
+
+    Raises:
+        LeaseLost: another attempt took the update over.
+    """
+    with transaction(settings.database_url) as cursor:
+        wait = read_assignment(cursor, lease.update_id).plan.strategy.shard_wait
+    while True:
+        check()
+        with transaction(settings.database_url) as cursor:
+            found = shards.shards_of(cursor, lease.update_id)
+            done = all(shard.state == "reported" for shard in found)
+            if done or any(shard.age >= wait for shard in found):
+                missing = shards.take_shards(cursor, lease)
+                work = read_assignment(cursor, lease.update_id)
+                bound = work.plan.strategy.shard_staleness
+                known = releases.lineage(cursor, work.champion, bound + 1)
+                found = shards.shards_of(cursor, lease.update_id)
+                break
+        time.sleep(POLL_SECONDS)
+    if missing:
+        log.warning("shards %s have not reported in %.0f s: learnt here", missing, wait)
+    learned, unusable = _load([s.report for s in found if s.report], known)
+    if unusable:
+        with transaction(settings.database_url) as cursor:
+            missing = shards.take_shards(cursor, lease, tuple(unusable))
+    return work, learned + of_silos(work, known), missing
+
+
+def merge_shards(
+    settings: Settings,
+    lease: Lease,
+    work: Assignment,
+    learned: Sequence[Learned],
+    missing: Sequence[int],
+    rules: UpdateRules,
+    progress: Progress,
+) -> Candidate:
+    """The challenger: the champion with what the shards learned, and then the events of those that
+    are missing.
+
+    Raises:
+        models.errors.NonFiniteWeights: the loss exploded.
+    """
+    from models.retrieve_and_rank import two_stage_changes
+
+    plan, seed = work.plan, settings.seed
+    began = time.process_time()
+    material = read_material(work, rules)
+    model = warm_start(work, seed)
+    make_room(model, material.seen, ids_of(plan))
+    two_stage_changes.merge(model, [one.part for one in learned], [one.discount for one in learned])
+    examples = sum(one.cost.examples for one in learned)
+    for number in missing:
+        own = shard_of(material.seen, number, plan.strategy.shards)
+        if len(own.item_keys):
+            judged = shard_of(material.held_out, number, plan.strategy.shards)
+            report = take_in(model, own, in_shard(plan), seed, progress, _purpose(number), judged)
+            examples += report.examples
+    remember(model, material.seen, recipe_of(plan, seed, INCREMENT))
+    elsewhere = sum(one.cost.cpu_seconds for one in learned)
+    cost = Cost(examples, time.process_time() - began + elsewhere)
+    return finish_candidate(settings, lease, work, material, model, cost)
+
+
+def discard_parts(settings: Settings, update_id: int) -> None:
+    """Deletes what the shards of a merged update wrote. A merge that is repeated learns them itself."""
+    for folder in (settings.artifacts / "shards").glob(f"{update_id}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(
+    reports: Sequence[ShardReport], known: Sequence[Release]
+) -> tuple[list[Learned], list[int]]:
+    """What can be merged, and the numbers of those that can't: too stale, or damaged.
+
+    Args:
+        known: releases that a shard may have been trained from, the champion last.
+    """
+    from models.errors import RestoreError
+    from models.merging.merging import discount
+    from models.retrieve_and_rank import two_stage_changes
+
+    versions = [release.version for release in known][::-1]
+    learned: list[Learned] = []
+    unusable: list[int] = []
+    for report in reports:
+        if not report.uri:
+            continue
+        try:
+            old = versions.index(report.parent_release)  # type: ignore[arg-type]
+            part, _ = two_stage_changes.restore(Path(report.uri))
+            cost = Cost(report.examples, report.cpu_seconds)
+            learned.append(Learned(part, discount(old, len(versions) - 1), cost))
+        except (ValueError, RestoreError) as error:
+            log.warning("shard %s can't be merged: %s", report.number, error)
+            unusable.append(report.number)
+    return learned, unusable
+
+
+def _purpose(number: int) -> str:
+    """Names a shard's own random numbers."""
+    return f"/shard {number}"

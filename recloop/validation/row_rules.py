@@ -1,0 +1,241 @@
+"""Row rules: what makes one line unfit, in the order in which a line is blamed.
+
+Each rule is a SQL predicate over `judged` lines (see `checking.py`), a remedy for people, and the
+expectation that documents it. A line is counted under its first broken rule. Lines without a usable
+timestamp never come here: they were quarantined at landing (see `behavior/lines.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from recloop.config.dataset import SMALLEST, DatasetSpec
+from recloop.config.id_rules import LONGEST_INDEXED
+from recloop.config.limits import Limits
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """One row rule.
+
+    `predicate` is true for a broken line; `kind` and `arguments` are the Great Expectations
+    expectation that says the same (None: the flag column `breaks_<name>`, which must be false).
+    """
+
+    name: str
+    predicate: str
+    meaning: str
+    remedy: str
+    kind: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
+    """The rules of this dataset. Predicates take the values of `parameters`."""
+    rules, event = spec.rules, spec.event
+    pattern = "expect_column_values_to_match_regex"
+    between = "expect_column_values_to_be_between"
+    not_null = "expect_column_values_to_not_be_null"
+    table = [
+        RowRule(
+            "undecodable_text",
+            "faults @> '{undecodable_text}'",
+            f"text is readable as {spec.source.encoding}",
+            "Save the source in that encoding, or correct source.encoding.",
+        ),
+        RowRule(
+            "unparseable_number",
+            "faults @> '{unparseable_number}'",
+            "numbers are numbers, with a decimal point",
+            "Check decimal signs and units in the source.",
+        ),
+    ]
+    if rules.text_pattern is not None:
+        table.append(
+            RowRule(
+                "unexpected_characters",
+                "concat(user_id, item_id, event_type, user_attributes, item_attributes) "
+                "!~ %(text_pattern)s",
+                f"text has only characters of {rules.text_pattern}",
+                "Check source.encoding; if the characters are right, widen rules.text_pattern.",
+            )
+        )
+    table += [
+        RowRule(
+            "missing_item",
+            "item_id is null",
+            "each line has an item",
+            f"Check column {event.item_id!r} of the source. Texts that stand for no item are "
+            "ids.nobody of the dataset file.",
+            not_null,
+            {"column": "item_id"},
+        ),
+        RowRule(
+            "missing_user",
+            "user_id is null",
+            "each line has a user",
+            f"Check column {event.user_id!r} of the source; lines without one teach nothing. Texts "
+            "that stand for nobody are ids.nobody of the dataset file.",
+            not_null,
+            {"column": "user_id"},
+        ),
+        *_id_rules("item", event.item_id, spec),
+        *_id_rules("user", event.user_id, spec),
+    ]
+    if rules.user_pattern is not None:
+        table.append(
+            RowRule(
+                "malformed_user",
+                "user_id !~ %(user_pattern)s",
+                f"user ids match {rules.user_pattern}",
+                f"Check column {event.user_id!r}, or correct rules.user_pattern.",
+                pattern,
+                {"column": "user_id", "regex": rules.user_pattern},
+            )
+        )
+    if rules.item_pattern is not None:
+        table.append(
+            RowRule(
+                "non_product_item",
+                "item_id !~ %(item_pattern)s",
+                f"item ids are products: they match {rules.item_pattern}",
+                f"Check column {event.item_id!r}, or correct rules.item_pattern.",
+                pattern,
+                {"column": "item_id", "regex": rules.item_pattern},
+            )
+        )
+    if event.value is not None:
+        table.append(
+            RowRule(
+                "missing_value",
+                "value is null and not faults @> '{unparseable_number}'",
+                f"each line has a {event.value}",
+                f"Check column {event.value!r} of the source.",
+                not_null,
+                {"column": "value"},
+            )
+        )
+    if event.price is not None and rules.positive_price:
+        table += [
+            RowRule(
+                "missing_price",
+                "price is null and not faults @> '{unparseable_number}'",
+                f"each line has a {event.price}",
+                f"Check column {event.price!r} of the source.",
+                not_null,
+                {"column": "price"},
+            ),
+            RowRule(
+                "non_positive_price",
+                "price <= 0",
+                "prices are above zero",
+                f"Check column {event.price!r}; adjustments are no purchases.",
+                between,
+                {"column": "price", "min_value": 0, "strict_min": True},
+            ),
+        ]
+    if rules.positive_value_for:
+        table.append(
+            RowRule(
+                "non_positive_value",
+                "value <= 0 and event_type = any(%(positive_value_for)s)",
+                f"{event.value} is above zero for {', '.join(rules.positive_value_for)}",
+                f"Check column {event.value!r} and event.type_when.",
+            )
+        )
+    if event.value is not None:
+        low, high = rules.value_between
+        table.append(
+            RowRule(
+                "value_out_of_range",
+                f"value not between %(value_low)s and %(value_high)s or {_vanishes('value')}",
+                f"{event.value} lies between {low:g} and {high:g}, and is 0 or at least {SMALLEST:g}",
+                "Check the unit, or correct rules.value_between in the dataset file.",
+            )
+        )
+    if event.price is not None:
+        ratio = limits.rows.price_ratio
+        low, high = rules.price_between
+        size = "abs(price)" if low >= 0 else "price"
+        table.append(
+            RowRule(
+                "price_out_of_range",
+                f"price <> 0 and {size} not between %(price_low)s and %(price_high)s "
+                f"or {_vanishes('price')}",
+                f"prices lie between {max(low, SMALLEST):g} and {high:g}",
+                "Check the unit of prices, or correct rules.price_between in the dataset file.",
+            )
+        )
+        table.append(
+            RowRule(
+                "implausible_price",
+                "price_ratio not between 1 / %(price_ratio)s and %(price_ratio)s",
+                f"a price is within {ratio:g} times the item's usual one, up or down",
+                "Check the unit of prices, or raise rows.price_ratio in validation.toml.",
+                between,
+                {"column": "price_ratio", "min_value": 1 / ratio, "max_value": ratio},
+            )
+        )
+    table += [CONFLICT, UNCHECKABLE]
+    return table
+
+
+def _id_rules(whose: str, column: str, spec: DatasetSpec) -> list[RowRule]:
+    """Texts that cannot be an id: too long for an index, or a number that lost its last digits."""
+    return [
+        RowRule(
+            f"overlong_{whose}",
+            f"octet_length({whose}_id) > %(longest_id)s",
+            f"{whose} ids have at most {spec.ids.longest} bytes",
+            f"Check column {column!r} and the quotes of the source, or raise ids.longest in the "
+            f"dataset file (at most {LONGEST_INDEXED}).",
+        ),
+        RowRule(
+            f"rounded_{whose}",
+            f"{whose}_id ~* '^-?[0-9]([.][0-9]+)?e[+][0-9]+$' "
+            f"or {whose}_id ~ '^-?[0-9]{{16,}}[.]0+$'",
+            f"{whose} ids have all their digits, unlike 1.7e+18 or 9007199254740993.0",
+            f"Export column {column!r} as text: a spreadsheet or a program has made a rounded number "
+            "of it, for which several ids may have stood.",
+        ),
+    ]
+
+
+def _vanishes(column: str) -> str:
+    return f"{column} <> 0 and abs({column}) < {SMALLEST}"
+
+
+CONFLICT = RowRule(
+    "conflicting_event_id",
+    "false",  # needs the other lines: `checking.py` finds it after all other rules
+    "one event id means one line",
+    "The first line was kept. Make the columns of event.id unique in the source.",
+)
+
+
+UNCHECKABLE = RowRule(
+    "uncheckable_line",
+    "false",  # `checking.py` finds it when a statement fails
+    "everything can be computed on a line",
+    "The quarantine keeps the line, and under `why` what the database says; check its values.",
+)
+
+
+def parameters(spec: DatasetSpec, limits: Limits) -> dict[str, Any]:
+    """Values for the predicates."""
+    rules = spec.rules
+    value_low, value_high = rules.value_between
+    price_low, price_high = rules.price_between
+    return {
+        "longest_id": spec.ids.longest,
+        "text_pattern": rules.text_pattern,
+        "user_pattern": rules.user_pattern,
+        "item_pattern": rules.item_pattern,
+        "positive_value_for": list(rules.positive_value_for),
+        "value_low": value_low,
+        "value_high": value_high,
+        "price_low": price_low,
+        "price_high": price_high,
+        "price_ratio": limits.rows.price_ratio,
+    }

@@ -1,0 +1,70 @@
+"""The schedule that a dataset file asks for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from recloop.config.rules import ScheduleRules, read_clock, read_schedule
+from recloop.errors import BadInput
+from recloop.settings import Settings
+
+
+def settings_with(tmp_path: Path, toml: str) -> Settings:
+    path = tmp_path / "shop.toml"
+    path.write_text(toml)
+    return Settings(home=tmp_path, dataset=str(path))
+
+
+def test_online_retail_is_weekly_and_ends_with_its_last_window() -> None:
+    schedule = read_schedule(Settings())
+    assert schedule.cron == "0 0 * * 1"
+    assert schedule.start == datetime(2010, 11, 29, tzinfo=UTC)  # a Monday; data from Wednesday on
+    assert schedule.end == datetime(2011, 12, 12, tzinfo=UTC)
+
+
+def test_daily_feed_without_an_end_goes_on(tmp_path: Path) -> None:
+    text = '[window]\nlength = "day"\n[period]\nstart = 2026-02-03T05:00:00Z\n'
+    schedule = read_schedule(settings_with(tmp_path, text))
+    assert (schedule.cron, schedule.end) == ("0 0 * * *", None)
+    assert schedule.start == datetime(2026, 2, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[window]\nlength = "month"\n', "'month'"),
+        ("", "window.length"),
+        ("[window\n", "not valid TOML"),
+        ('[window]\nlength = "day"\n[period]\nstart = "soon"\n', "'soon'"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        read_schedule(settings_with(tmp_path, text))
+
+
+def clock_of(tmp_path: Path, toml: str) -> ScheduleRules:
+    (tmp_path / "update.toml").write_text(toml)
+    return read_clock(Settings(config=tmp_path))
+
+
+def test_the_clock_is_read_without_the_rest_of_the_file(tmp_path: Path) -> None:
+    given = (
+        '[policy]\nnonsense = 1\n[schedules]\nperiodic_update = "15 2 * * 1"\nfull_rebuild = ""\n'
+    )
+    clock = clock_of(tmp_path, given)
+    assert (clock.periodic_update, clock.full_rebuild) == ("15 2 * * 1", "")
+    assert clock.maintain_models == read_clock(Settings()).maintain_models
+
+
+def test_a_dag_that_the_clock_does_not_know_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="did you mean `periodic_update`"):
+        clock_of(tmp_path, '[schedules]\nperiodic_updates = "0 0 * * *"\n')
+
+
+def test_missing_dataset_names_the_place(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="config/datasets"):
+        read_schedule(Settings(home=tmp_path, dataset="nowhere"))

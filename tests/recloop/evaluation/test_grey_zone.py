@@ -1,0 +1,61 @@
+"""When a rule wants a person: a rebuild, or a difference that passes narrowly."""
+
+from __future__ import annotations
+
+import pytest
+
+from recloop.config.rules import ApprovalRules, load_gate_rules
+from recloop.contracts import UpdatePlan
+from recloop.evaluation.gate import Differences, why_ask
+from recloop.evaluation.scoring import Difference
+from recloop.settings import Settings
+
+SHIPPED = load_gate_rules(Settings())
+NOBODY = Difference(float("nan"), float("nan"), float("nan"), 0)
+
+
+def asked(decision: str = "increment", ndcg: float = 0.01, **rules: object) -> str:
+    """Why somebody is asked; the gate's limit of NDCG on new pairs is -0.005."""
+    fine = Difference(0.01, 0.0, 0.02, 40)
+    measured = Differences(fine, Difference(ndcg, -0.02, 0.02, 40), fine, NOBODY, NOBODY)
+    plan = UpdatePlan(
+        decision=decision, target="2011-06-06", windows=(), parent_release=3, reason="test"
+    )
+    limits = SHIPPED.model_copy(update={"approval": ApprovalRules(**rules)})
+    return why_ask(plan, measured, limits)
+
+
+def test_as_shipped_no_rule_asks() -> None:
+    assert SHIPPED.approval == ApprovalRules()
+    assert asked("rebuild", ndcg=-0.0049) == ""
+
+
+def test_a_rebuild_is_shown_to_a_person_where_the_rule_says_so() -> None:
+    assert "rebuild" in asked("rebuild", rebuild=True)
+    assert asked("increment", rebuild=True) == ""
+
+
+@pytest.mark.parametrize(("ndcg", "wanted"), [(-0.0031, True), (-0.0029, False), (0.1, False)])
+def test_a_narrow_pass_is_shown_to_a_person(ndcg: float, wanted: bool) -> None:
+    """Within 0.002 above the limit of -0.005: below -0.003."""
+    reason = asked(ndcg=ndcg, grey_zone=0.002)
+    assert bool(reason) is wanted
+    if wanted:
+        assert "NDCG@20 on new pairs differs by -0.0031" in reason
+
+
+def test_nobody_to_compare_is_no_narrow_pass() -> None:
+    measured = Differences(NOBODY, NOBODY, NOBODY, NOBODY, NOBODY)
+    plan = UpdatePlan(
+        decision="increment", target="2011-06-06", windows=(), parent_release=3, reason="test"
+    )
+    rules = SHIPPED.model_copy(update={"approval": ApprovalRules(grey_zone=1.0)})
+    assert why_ask(plan, measured, rules) == ""
+
+
+def test_differences_are_reported_without_nan() -> None:
+    fine = Difference(0.0123456789, 0.01, 0.02, 40)
+    gaps = {gap.name: gap for gap in Differences(fine, fine, NOBODY, fine, fine).reported()}
+    assert list(gaps) == ["recall@20", "ndcg@20", "all_pairs_ndcg@20"]
+    assert (gaps["recall@20"].mean, gaps["recall@20"].users) == (0.012346, 40)
+    assert (gaps["all_pairs_ndcg@20"].mean, gaps["all_pairs_ndcg@20"].users) == (None, 0)

@@ -1,0 +1,59 @@
+"""Ingesting windows in order: what stops, what goes on, what is built again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from recloop.database.connection import transaction
+from recloop.errors import BadData, CheckCrashed
+from recloop.features.artefact import read_training_set
+from recloop.ledger import parts
+from recloop.settings import Settings
+from recloop.stages import ingest_stages, ingestion
+from recloop.stages.ingestion import ingest_windows
+from tests.recloop.behavior.shop import WEEKS, shop_week, write
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_damaged_training_set_is_built_anew_by_the_command_that_the_message_names(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = settings.model_copy(update={"data": write(tmp_path / "a.csv", shop_week(WEEKS[0]))})
+    assert ingest_windows(source)["done"] == [WEEKS[0]]
+
+    def training_set():
+        with transaction(settings.database_url) as cursor:
+            return parts.training_set_of(cursor, WEEKS[0])
+
+    whole = read_training_set(training_set())
+    for damage in (lambda p: p.write_bytes(p.read_bytes()[:-9] + b"damaged!!"), Path.unlink):
+        path = Path(training_set().uri) / "interactions.parquet"
+        path.chmod(0o644)
+        damage(path)
+        with pytest.raises(BadData, match=f"`recloop ingest --window {WEEKS[0]}`"):
+            read_training_set(training_set())
+        assert ingest_windows(source, window=WEEKS[0])["done"] == [WEEKS[0]]
+        assert read_training_set(training_set()) == whole
+
+
+def test_a_window_that_a_check_crashes_on_does_not_stop_the_later_ones(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = shop_week(WEEKS[0]) + shop_week(WEEKS[1])
+    source = settings.model_copy(update={"data": write(tmp_path / "a.csv", lines)})
+    validate = ingest_stages.validate
+
+    def crash(key: str, *rest: object) -> object:
+        if key == WEEKS[0]:
+            raise CheckCrashed("a rule divides by zero")
+        return validate(key, *rest)
+
+    monkeypatch.setattr(ingestion.ingest_stages, "validate", crash)
+    report = ingest_windows(source)
+    assert report["done"] == [WEEKS[1]]
+    assert report["crashed"] == [{"window": WEEKS[0], "message": "a rule divides by zero"}]
+    monkeypatch.undo()
+    assert ingest_windows(source)["done"] == [WEEKS[0]]

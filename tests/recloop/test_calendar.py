@@ -1,0 +1,94 @@
+"""Keys of windows: what cannot be one is refused before anything is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from recloop.behavior.dating import named_window
+from recloop.calendar import WindowCalendar
+from recloop.config.dataset import load_dataset
+from recloop.database.connection import transaction
+from recloop.database.schema import migrate
+from recloop.errors import BadInput
+from recloop.settings import Settings
+from recloop.stages import ingest_stages, update_stages
+from recloop.stages.ingestion import ingest_windows
+from tests.recloop.behavior.datasets import customised
+from tests.recloop.behavior.shop import WEEKS, shop_week, write
+
+NO_KEYS = (
+    "1-01-01", "2011-1-10", "20110110", "2011-13-40", "2011-02-30", "0000-01-03", "-0044-03-15",
+    "10000-01-03", "2011-W02", "2011-01-10T00:00", "٢٠١١-٠١-١٠", "", "today", "2011-01-10+1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+def test_what_is_no_date_of_ten_characters_is_no_key(key: str) -> None:
+    with pytest.raises(BadInput, match="is not a date of the form"):
+        WindowCalendar("week").parse(key)
+
+
+def test_the_last_days_of_the_calendar_are_in_no_window() -> None:
+    for key in ("9999-12-27", "0001-01-01"):
+        with pytest.raises(BadInput, match="no window holds"):
+            WindowCalendar("week").parse(key)
+    with pytest.raises(BadInput, match="no window holds"):
+        WindowCalendar("day").at(datetime(9999, 12, 31, 23, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("0001-01-01", "no window holds"),
+        ("2010-11-22", "ends before period.start"),
+        ("2011-12-12", "begins after period.end"),
+        ("2030-01-07", "begins after period.end"),
+        ("2011-01-11", "did you mean '2011-01-10'"),
+        ("9999-12-27", "no window holds"),
+        ("2011-13-40", "is not a date"),
+    ],
+)
+def test_a_window_that_no_line_can_be_in_leaves_no_trace(
+    settings: Settings, tmp_path: Path, key: str, why: str
+) -> None:
+    settings = settings.model_copy(update={"data": write(tmp_path / "a.csv", shop_week(WEEKS[0]))})
+    for named in (
+        lambda: ingest_windows(settings, window=key),
+        lambda: update_stages.plan(key, settings=settings),
+        lambda: ingest_stages.land(key, settings),
+    ):
+        with pytest.raises(BadInput, match=why):
+            named()
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select window_key from ledger.window where window_key <> %s", (WEEKS[0],))
+        assert cursor.fetchall() == []
+
+
+def test_a_live_dataset_has_no_window_that_has_not_begun_and_none_before_1990(
+    settings: Settings, tmp_path: Path
+) -> None:
+    live = customised(settings, "online_retail", tmp_path, period={"end": None, "start": None})
+    spec, now = load_dataset(live), datetime(2026, 3, 4, 12, tzinfo=UTC)
+    assert named_window(spec, "2026-03-02", now).key == "2026-03-02"
+    assert named_window(spec, "1990-01-01", now).key == "1990-01-01"
+    with pytest.raises(BadInput, match="has not begun; it is 2026-03-04 12:00 UTC"):
+        named_window(spec, "2026-03-09", now)
+    with pytest.raises(BadInput, match="lies before 1990-01-01"):
+        named_window(spec, "1989-12-25", now)
+
+
+def test_a_window_that_an_earlier_version_should_not_have_noted_does_not_stop_ingesting(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("alter table ledger.window drop constraint window_key_is_a_date")
+        cursor.execute(
+            "insert into ledger.window (window_key, starts, ends, state) "
+            "values ('1-01-01', '0001-01-01+00', '0001-01-08+00', 'landed')"
+        )
+    migrate(settings.database_url)
+    source = settings.model_copy(update={"data": write(tmp_path / "a.csv", shop_week(WEEKS[0]))})
+    assert ingest_windows(source)["done"] == [WEEKS[0]]
