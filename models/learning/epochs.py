@@ -15,11 +15,15 @@ No step has a rate of 0, which would cost as much as another and teach nothing. 
 of the recipe, also those that early stopping (Prechelt, Early stopping, but when?, 1998) leaves out.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from models.data.checks import Float32Array, Int32Array, Int64Array
 from models.errors import NonFiniteWeights
-from models.tables.state import ModelState
+
+if TYPE_CHECKING:
+    from models.tables.state import ModelState
 
 SHUFFLES = ("baskets", "events", "none")
 
@@ -90,7 +94,7 @@ class EarlyStopping:
     update go on from where this one was given up.
     """
 
-    def __init__(self, state: ModelState, patience: int) -> None:
+    def __init__(self, state: "ModelState", patience: int) -> None:
         """`patience` is how many epochs in a row may fail to be better."""
         self._state = state
         self._patience = patience
