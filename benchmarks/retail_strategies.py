@@ -177,10 +177,10 @@ class Strategy(Ours):
     ) -> None:
         """What `recloop.training.sharding` does with workers, in this process: the CPU seconds are of
         all shards together."""
-        from models.retrieve_and_rank import two_stage_changes
+        from models.merging import changes
         from recloop.training.sharding import shard_batch, shard_numbers
 
-        mark = two_stage_changes.mark_of(model)
+        mark = changes.marks_of(model.states)
         owners = shard_numbers(queries.user_keys, self._change.shards)[interactions.query]
         parts = []
         size = shard_batch(self._increment.batch_size, self._change.shards)
@@ -193,9 +193,9 @@ class Strategy(Ours):
             ranker = replace(self._ranker, seed=seed)
             recipe = replace(self._increment, batch_size=size, seed=seed)
             model.fit(asked, own, recipe, ranker=ranker)
-            parts.append(two_stage_changes.part_of(model, mark, asked, own))
-            two_stage_changes.put_back(model, mark)
-        two_stage_changes.merge(model, parts)
+            parts.append(changes.changes_of(model.states, mark, model.touched_by(asked, own)))
+            changes.put_back(model.states, mark)
+        changes.merge(model.states, parts, model.merging)
 
     def _maintenance(self) -> str:
         """A student takes over once; afterwards it only learns."""

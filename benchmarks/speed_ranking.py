@@ -23,10 +23,10 @@ def against_factorized_top_k(
     """
     from models.learning.recipes import Recipe
     from models.tables.backend import tf, tfrs
-    from models.two_tower.tower_recommender import Recommender
+    from models.two_tower.tower_recommender import TwoTowerRecommender
 
     ratings: Ratings = make_ratings(20 * users, users, items)
-    model = Recommender.create(ids_only(DIMENSION), seed=0)
+    model = TwoTowerRecommender.create(ids_only(DIMENSION), seed=0)
     queries = ratings.queries()
     model.add_ids(queries.user_keys, ratings.catalogue())
     model.fit(queries, ratings.interactions(), Recipe(epochs=1, learning_rate=0.1, batch_size=512))

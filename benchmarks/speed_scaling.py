@@ -31,9 +31,9 @@ KERAS_EVENTS = 2_048
 def recommender(rows: int) -> Any:
     """A two-tower with so many users and as many items: ids only, as in `speed_throughput`."""
     from benchmarks.speed_throughput import ids_only
-    from models.two_tower.tower_recommender import Recommender
+    from models.two_tower.tower_recommender import TwoTowerRecommender
 
-    model = Recommender.create(ids_only(DIMENSION), seed=0)
+    model = TwoTowerRecommender.create(ids_only(DIMENSION), seed=0)
     ratings = make_ratings(1, rows, rows)
     model.add_ids(np.arange(1, rows + 1), ratings.catalogue())
     return model

@@ -35,10 +35,10 @@ def ids_only(dimension: int, loss: str = "in_batch") -> ModelConfig:
 def ours(ratings: Ratings, batch: int, dimension: int = DIMENSION) -> Callable[[Ratings], None]:
     """A function that trains one epoch on ratings with the two-tower, ids only."""
     from models.learning.recipes import Recipe
-    from models.two_tower.tower_recommender import Recommender
+    from models.two_tower.tower_recommender import TwoTowerRecommender
 
     queries = ratings.queries()
-    model = Recommender.create(ids_only(dimension), seed=0)
+    model = TwoTowerRecommender.create(ids_only(dimension), seed=0)
     model.add_ids(queries.user_keys, ratings.catalogue())
     recipe = Recipe(epochs=1, learning_rate=0.1, batch_size=batch)
 

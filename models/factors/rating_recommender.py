@@ -43,7 +43,7 @@ class RatingRecommender(RetrievalFacade):
 
     def remember(self, ratings: Ratings, recipe: Recipe, day: float | np.ndarray) -> int:
         """Offers what was learned to the memory that the next `fit` rehearses. See
-        `Recommender.remember`."""
+        `TwoTowerRecommender.remember`."""
         examples = examples_of(ratings)
         return rehearsal.remember(self._state, examples, recipe, vectors_of, day, batches_of)
 

@@ -132,6 +132,18 @@ RANK_REBUILD = Recipe(epochs=5, learning_rate=0.03, batch_size=64)
 
 
 @dataclass(frozen=True)
+class Training:
+    """The recipes of one training."""
+
+    recipe: Recipe
+    """Of the network; of the one that retrieves, where there are two stages."""
+    ranker: Recipe | None = None
+    """Of the second stage; None: it rests, or there is none."""
+    recent: Recipe | None = None
+    """Of the newest events, in a training from nothing."""
+
+
+@dataclass(frozen=True)
 class TrainingProgress:
     """Where training is, at the end of a chunk. `loss` is the chunk's mean, per unit of weight."""
 

@@ -64,7 +64,7 @@ class RankingRecommender(Facade):
 
     def remember(self, examples: RankingExamples, recipe: Recipe, day: float | np.ndarray) -> int:
         """Offers what was learned to the memory that the next `fit` rehearses. See
-        `Recommender.remember`."""
+        `TwoTowerRecommender.remember`."""
         return rehearsal.remember(
             self._state,
             list_batches.examples_of(examples),

@@ -11,42 +11,29 @@ it learns the champion's softmax over the catalogue (Hinton et al., 2015; Tang a
 distillation, KDD 2018, for retrieval).
 """
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from models.data.checks import Float32Array
 from models.data.queries import Queries
 from models.learning.recipes import Recipe
+from models.recommenders.learner import PACKING_OF
 from models.recommenders.query_rows import translate
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.tables.backend import tf
-from models.tables.packing import served_bytes, settle
+from models.tables.packing import settle
 from models.tables.state import ModelState
 from models.tables.vocabulary import Vocabulary
 
-PACKING_OF = {"prune": "pruned", "float16": "float16", "int8": "int8", "float32": "float32"}
 KINDS = ("none", *PACKING_OF, "student")
+Model = TypeVar("Model", bound=RetrieveAndRank)
 TEACH = Recipe(epochs=5, learning_rate=0.05, batch_size=32)
 """Of a student, on the update's queries."""
-LATENCY_QUERIES = 32
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """What a model costs to serve.
-
-    Attributes:
-        bytes: of the trained tables, as served.
-        milliseconds: wall time per query of a top-20 on this machine, in a batch of 32.
-    """
-
-    bytes: int
-    milliseconds: float
-
-
-def maintained(model: RetrieveAndRank, kind: str, queries: Queries) -> RetrieveAndRank:
+def maintained(model: Model, kind: str, queries: Queries) -> Model:
     """The model after maintenance; `model` itself, changed in place, unless a student takes over.
 
     Args:
@@ -64,24 +51,12 @@ def maintained(model: RetrieveAndRank, kind: str, queries: Queries) -> RetrieveA
     return model
 
 
-def footprint(model: RetrieveAndRank, queries: Queries) -> Footprint:
-    """Size and latency, measured on the first queries (all users, if there are fewer than 32)."""
-    size = served_bytes(model.towers) + served_bytes(model.ranker_state)
-    asked = queries.take(slice(0, LATENCY_QUERIES))
-    if not len(asked) or not len(model.item_keys):
-        return Footprint(size, 0.0)
-    model.top_k(asked, 20)  # traces
-    began = time.perf_counter()
-    model.top_k(asked, 20)
-    return Footprint(size, 1000 * (time.perf_counter() - began) / len(asked))
-
-
-def _student(model: RetrieveAndRank, queries: Queries) -> RetrieveAndRank:
+def _student(model: Model, queries: Queries) -> Model:
     teacher = model.towers
     student = student_of(teacher, max(1, teacher.config.dimension // 2))
     teach(student, teacher, queries, replace(TEACH, seed=teacher.seed))
     config = replace(model.config, retrieval=student.config)
-    return RetrieveAndRank(config, student, model.ranker_state)
+    return type(model)(config, student, model.ranker_state)
 
 
 ITEMS_PER_STEP = 4096

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from models.data import checks
+from models.learning.recipes import INCREMENT, RANK, RANK_REBUILD, REBUILD
 from models.ranker.ranker_config import RankerConfig, feature_width
+from models.recommenders.family import PACKINGS, Family
 from models.two_tower.tower_config import ModelConfig
 
 
@@ -16,7 +18,7 @@ class RetrieveAndRankConfig:
     of new ones).
     """
 
-    family: ClassVar[str] = "cascade"
+    family: ClassVar[str] = "retrieve_and_rank"
 
     retrieval: ModelConfig = field(
         default_factory=lambda: ModelConfig(loss="basket", dimension=96, statistics_width=5)
@@ -69,3 +71,20 @@ class RetrieveAndRankConfig:
     def of(cls, values: dict[str, Any]) -> "RetrieveAndRankConfig":
         """The configuration that `to_json` gave."""
         return cls(**{**values, "retrieval": ModelConfig(**values["retrieval"])})
+
+
+FAMILY = Family(
+    name="retrieve_and_rank",
+    summary="two towers find candidates, a ranker over the feature store's answers orders them: shops",
+    recommender="models.retrieve_and_rank.two_stage_learner:TwoStageLearner",
+    shape="models.retrieve_and_rank.two_stage_config:RetrieveAndRankConfig",
+    inputs=("history", "own_items", "statistics", "content"),
+    judged_by="ranking",
+    increment=INCREMENT,
+    rebuild=REBUILD,
+    ranker=RANK,
+    ranker_rebuild=RANK_REBUILD,
+    ranker_scopes=("everything", "head"),
+    maintenance=(*PACKINGS, "student"),
+    states=("towers", "ranker"),
+)

@@ -1,7 +1,7 @@
-"""A cascade on disk: saved with its slots, or exported for serving.
+"""Both stages on disk: saved with their slots, or exported for serving.
 
     saved/                      exported/
-    ├── cascade.json            ├── cascade.json
+    ├── model.json              ├── model.json
     ├── towers/                 └── saved_model.pb, variables/, assets.extra/
     └── ranker/
         as `models.storage.checkpoint`         as `models.recommenders.export`
@@ -9,40 +9,30 @@
 The SavedModel's signatures answer with both stages: `models.retrieve_and_rank.two_stage_serving`.
 """
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from models.data.queries import Queries
-from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, RestoreError
+from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.recommenders import export as towers_export
-from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from models.recommenders import recommender_files
+from models.retrieve_and_rank.two_stage_config import FAMILY, RetrieveAndRankConfig
 from models.retrieve_and_rank.two_stage_serving import TwoStageServing
-from models.storage import checkpoint, seal
+from models.storage import seal
 from models.storage.archive import whole_directory
 from models.tables.state import ModelState
 
-CONFIG = "cascade.json"
-TOWERS, RANKER = "towers", "ranker"
+TOWERS, RANKER = FAMILY.states
 
 
 def save(
     config: RetrieveAndRankConfig,
-    towers: ModelState,
-    ranker: ModelState,
+    states: Mapping[str, ModelState],
     directory: Path,
     base: Path | None = None,
 ) -> None:
-    """Writes both models to `directory`, whole or not at all, replacing one that is there.
-
-    Args:
-        directory: a new folder, or one to replace.
-        base: the cascade that the two were restored from: only what changed since is written, where
-            that is less (`models.storage.delta`).
-    """
-    with whole_directory(directory) as staging:
-        _write_config(config, staging)
-        for name, state in ((TOWERS, towers), (RANKER, ranker)):
-            checkpoint.save(state, staging / name, None if base is None else base / name)
+    """Writes both states. See `models.recommenders.recommender_files.save`."""
+    recommender_files.save(FAMILY.name, config.to_json(), states, directory, base)
 
 
 def restore(
@@ -54,38 +44,28 @@ def restore(
         RestoreError: what is there can't be used; the message names the file and the remedy.
     """
     config = read_config(directory)
-    towers = checkpoint.restore(directory / TOWERS, magnitude_limit)
-    ranker = checkpoint.restore(directory / RANKER, magnitude_limit)
-    for name, state, wanted in (
-        (TOWERS, towers, config.retrieval),
-        (RANKER, ranker, config.ranker),
-    ):
-        if state.config != wanted:
+    states = recommender_files.restore_states(directory, (TOWERS, RANKER), magnitude_limit)
+    for name, wanted in ((TOWERS, config.retrieval), (RANKER, config.ranker)):
+        if states[name].config != wanted:
             raise CorruptCheckpoint(
-                f"The {name} in {directory} are not those of its {CONFIG}: the files were mixed. "
-                "Restore the previous release, or copy the model again."
+                f"The {name} in {directory} are not those of its {recommender_files.HEADER}: the files "
+                "were mixed. Restore the previous release, or copy the model again."
             )
-    return config, towers, ranker
+    return config, states[TOWERS], states[RANKER]
 
 
 def read_config(directory: Path) -> RetrieveAndRankConfig:
-    """The configuration of the cascade in `directory`.
+    """The configuration of the recommender in `directory`.
 
     Raises:
         RestoreError: there is none, or it isn't one of this recloop.
     """
-    path = directory / CONFIG
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RestoreError(
-            f"No cascade in {directory}: {error}. Roll back to another release."
-        ) from error
+    _, values = recommender_files.read_header(directory)
     try:
         return RetrieveAndRankConfig.of(values)
     except (KeyError, TypeError, ValueError) as error:
         raise IncompatibleCheckpoint(
-            f"The configuration in {path} isn't one of this recloop ({error}). "
+            f"The configuration in {directory} isn't one of this recloop ({error}). "
             "Restore it with the recloop that wrote it, or rebuild the model."
         ) from error
 
@@ -105,9 +85,5 @@ def export(
     module = TwoStageServing(config, towers, ranker, known)
     with whole_directory(directory) as staging:
         towers_export.write(module, towers, staging)
-        _write_config(config, staging)
+        recommender_files.write_header(FAMILY.name, config.to_json(), staging)
         seal.close(staging)
-
-
-def _write_config(config: RetrieveAndRankConfig, directory: Path) -> None:
-    (directory / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Recommender: the two-tower's facade, keys in, keys and scores out.
+"""TwoTowerRecommender: the two-tower's facade, keys in, keys and scores out.
 
 Neighbours: `recloop` builds the arrays and decides; `models.recommenders.retriever` has what all
 families answer; `models.learning.training` trains, `models.learning.rehearsal` brings the past in.
@@ -24,10 +24,10 @@ from models.two_tower.basket_batches import tower_batches
 from models.two_tower.tower_config import ModelConfig
 
 
-class Recommender(RetrievalFacade):
+class TwoTowerRecommender(RetrievalFacade):
     """A recommender that grows and learns in place.
 
-    >>> model = Recommender.create(ModelConfig(), seed=1)          # doctest: +SKIP
+    >>> model = TwoTowerRecommender.create(ModelConfig(), seed=1)          # doctest: +SKIP
     >>> model.add_ids(user_keys, items)                               # doctest: +SKIP
     >>> model.fit(queries, interactions, REBUILD)                  # doctest: +SKIP
     >>> keys, scores = model.top_k(queries, k=20)                  # doctest: +SKIP

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from models.recommenders.family import DEFAULT, Family, family_named
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
 from recloop.config.id_rules import Ids
 from recloop.config.source_spec import Source, portable_expression, usable_expression, usable_format
@@ -182,6 +183,34 @@ class Rules(Section):
         return bounds
 
 
+class ModelSection(Section):
+    """Which recommender learns from the events."""
+
+    family: str = DEFAULT
+    """One of `models.recommenders.family.FAMILIES`, or `package.module:NAME` of a family of one's
+    own."""
+    shape: dict[str, Any] = Field(default_factory=dict)
+    """What differs from the family's default shape: widths, depths, temperatures."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> ModelSection:
+        try:
+            _ = self.known_shape
+        except TypeError as error:
+            raise ValueError(
+                f"`shape` = {self.shape} does not suit family {self.family!r}: {error}."
+            ) from error
+        return self
+
+    @property
+    def known_family(self) -> Family:
+        return family_named(self.family)
+
+    @property
+    def known_shape(self) -> Any:
+        return self.known_family.shaped(self.shape)
+
+
 class DatasetSpec(Section):
     """One dataset file."""
 
@@ -195,6 +224,7 @@ class DatasetSpec(Section):
     user_attributes: UserAttributes = UserAttributes()
     ids: Ids = Ids()
     rules: Rules = Rules()
+    model: ModelSection = Field(default_factory=ModelSection)
     limits: dict[str, Any] = Field(default_factory=dict)
     """Overrides of `validation.toml`'s [window] for this dataset."""
 
@@ -255,6 +285,7 @@ class DatasetSpec(Section):
             "period": {"closed_weekdays", "closed_days"},
             "event": {"learn_from"},
             "ids": {"nobody", "longest"},
+            "model": True,
         }
         said = self.model_dump(mode="json", exclude=judged_later, exclude_defaults=True)
         text = json.dumps(said, sort_keys=True)

@@ -8,10 +8,10 @@ algorithms, Machine Learning 90, 2013.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.recommenders.family import Recommender
 from recloop.calendar import Window
 from recloop.config.learnable import Meaning
 from recloop.config.rules import GateRules, UpdateRules
@@ -22,12 +22,9 @@ from recloop.evaluation.scoring import Scores, by_model, by_own_counts, by_popul
 from recloop.features.examples import read_examples
 from recloop.features.heldout import HeldOut, read_heldout
 from recloop.settings import Settings
-from recloop.training.candidate import FOREVER
 from recloop.training.fitting import seed_of
+from recloop.training.material import FOREVER
 from recloop.training.recommender import restore_model
-
-if TYPE_CHECKING:
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
 
 def challenge(
@@ -171,8 +168,8 @@ def evaluate_prequentially(
     return signals, np.array(reigning.item_keys)
 
 
-def _served(model: RetrieveAndRank, heldout: HeldOut) -> Served:
-    from models.retrieve_and_rank.shrinking import footprint
+def _served(model: Recommender, heldout: HeldOut) -> Served:
+    from models.recommenders.learner import footprint
 
     cost = footprint(model, heldout.queries)
     return Served(bytes=cost.bytes, milliseconds=round(cost.milliseconds, 3))

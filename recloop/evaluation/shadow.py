@@ -30,8 +30,8 @@ from recloop.features.examples import read_examples
 from recloop.features.heldout import read_heldout
 from recloop.ledger import parts, releases, verdicts
 from recloop.settings import Settings
-from recloop.training.fitting import rebuild, seed_of
-from recloop.training.recommender import new_model
+from recloop.training.fitting import Recipes, rebuild, seed_of
+from recloop.training.recommender import family_of, new_model
 
 METRICS = {
     "recall@20": "recall_new",
@@ -123,11 +123,10 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
         decided_by="shadow",
         reason=f"what would a retraining before {chosen.window} have given?",
     )
-    model = new_model(seed_of(settings.seed, "create"))
+    model = new_model(settings, seed_of(settings.seed, "create"))
     recent = timedelta(days=rules.rebuild.recent_days)
-    trained = rebuild(
-        model, read_examples(learnt), window.start, recent, plan, settings.seed, progress
-    )
+    recipes = Recipes(family_of(settings), plan, settings.seed)
+    trained = rebuild(model, read_examples(learnt), window.start, recent, recipes, progress)
     scores = score(by_model(model), heldout)
     with np.load(chosen.scores) as recorded:
         both, ours, theirs = np.intersect1d(

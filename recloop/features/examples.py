@@ -7,13 +7,12 @@ training sets (see `training_set.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
+from models.data.events import Events
+from models.data.queries import OwnItems
 from recloop.contracts import TrainingSet
 from recloop.features.artefact import read_training_set
 from recloop.features.daily import HISTORY_LENGTH, MAX_WORDS
@@ -30,77 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Arrays over one or more windows, in the windows' order. Q queries, N interactions, M items.
-
-    Keys are at least 1; 0 is padding. Times are UTC.
-    """
-
-    user_keys: np.ndarray
-    """int64 [Q]"""
-    query_times: np.ndarray
-    """datetime64[us] [Q]: the first event of the user's day."""
-    history: np.ndarray
-    """int64 [Q, 50]: item keys before the query's day, most recent first, 0-padded."""
-    statistics: np.ndarray
-    """float32 [Q, len(STATISTICS)]: log1p; 0 where nothing is known."""
-    query: np.ndarray
-    """int32 [N]: the interaction's row in the query arrays."""
-    item_keys: np.ndarray
-    """int64 [N]"""
-    times: np.ndarray
-    """datetime64[us] [N]"""
-    weights: np.ndarray
-    """float32 [N]"""
-    catalogue: np.ndarray
-    """int64 [M]: distinct item keys, ascending."""
-    words: np.ndarray
-    """int32 [M, 16]: hashed words of the catalogue, 0-padded; those of the latest window count."""
-    own: OwnItems
-    """What the users of the Q queries had purchased before the query's day."""
-    items: ItemStatistics
-    """Statistics of active items at the start of each day with a query, scaled as `statistics`."""
-    moments: np.ndarray
-    """int32 [Q]: which moment of `items` is the query's day."""
-
-    def queries(self) -> Queries:
-        """The Q queries as a model takes them."""
-        return Queries(
-            self.user_keys, self.history, self.statistics, self.own, self.items, self.moments
-        )
-
-    def interactions(self) -> Interactions:
-        """The N interactions as a model takes them."""
-        return Interactions(self.query, self.item_keys, self.weights)
-
-    def between(self, start: datetime, end: datetime) -> Examples:
-        """The interactions in `[start, end)` (aware), and only their queries. Items stay."""
-        return self.where(self.since(start) & ~self.since(end))
-
-    def since(self, start: datetime) -> np.ndarray:
-        """bool [N]: which interactions are at or after `start` (aware)."""
-        return self.times >= _us(start)
-
-    def where(self, chosen: np.ndarray) -> Examples:
-        """These interactions (bool [N]), and only their queries. Items stay."""
-        rows, query = np.unique(self.query[chosen], return_inverse=True)
-        return replace(
-            self,
-            user_keys=self.user_keys[rows],
-            query_times=self.query_times[rows],
-            history=self.history[rows],
-            statistics=self.statistics[rows],
-            own=self.own.take(rows),
-            moments=self.moments[rows],
-            query=query.astype(np.int32),
-            item_keys=self.item_keys[chosen],
-            times=self.times[chosen],
-            weights=self.weights[chosen],
-        )
-
-
-def read_examples(training_sets: Sequence[TrainingSet]) -> Examples:
+def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
     """Read and concatenate training sets, in the given order.
 
     Raises:
@@ -118,7 +47,7 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Examples:
     names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
     snapshots = np.cumsum([0, *(part.items.moments for part in parts)])
     moments = [part.moments + at for part, at in zip(parts, snapshots, strict=False)]
-    return Examples(
+    return Events(
         **{name: joined(name, getattr(none, name)) for name in names},
         query=np.concatenate(shifted or [none.query]).astype(np.int32),
         catalogue=catalogue,
@@ -129,13 +58,13 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Examples:
     )
 
 
-def _arrays(tables: dict[str, pa.Table]) -> Examples:
+def _arrays(tables: dict[str, pa.Table]) -> Events:
     queries, interactions, items = (tables[n] for n in ("queries", "interactions", "items"))
     query_times = _times(queries)
     days = query_times.astype("datetime64[D]").astype(np.int64)
     moments, statistics = item_statistics(tables["item_days"], np.unique(days))
     raw = [_column(queries, name, np.float64) for name in STATISTICS]
-    return Examples(
+    return Events(
         user_keys=_column(queries, "user_key", np.int64),
         query_times=query_times,
         history=_padded(queries, "history", HISTORY_LENGTH, np.int64),
@@ -152,7 +81,7 @@ def _arrays(tables: dict[str, pa.Table]) -> Examples:
     )
 
 
-def _latest_words(parts: Sequence[Examples]) -> tuple[np.ndarray, np.ndarray]:
+def _latest_words(parts: Sequence[Events]) -> tuple[np.ndarray, np.ndarray]:
     """The union of the parts' items, ascending, each with the words of its last part."""
     if not parts:
         return _empty().catalogue, _empty().words
@@ -183,11 +112,11 @@ def _padded(table: pa.Table, name: str, width: int, dtype: type) -> np.ndarray:
     return result
 
 
-def _empty() -> Examples:
+def _empty() -> Events:
     def none(dtype: object, *width: int) -> np.ndarray:
         return np.zeros((0, *width), dtype)  # type: ignore[call-overload]
 
-    return Examples(
+    return Events(
         user_keys=none(np.int64),
         query_times=none("datetime64[us]"),
         history=none(np.int64, HISTORY_LENGTH),
@@ -202,8 +131,3 @@ def _empty() -> Examples:
         items=joined_statistics([]),
         moments=none(np.int32),
     )
-
-
-def _us(moment: datetime) -> np.datetime64:
-    """An aware time as NumPy's naive UTC."""
-    return np.datetime64(round(moment.timestamp() * 1_000_000), "us")

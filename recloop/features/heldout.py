@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from psycopg2.extensions import cursor as Cursor
 
+from models.data.events import Events
 from models.data.queries import Queries
 from recloop.config.learnable import LEARNABLE, Meaning
-from recloop.features.examples import Examples
 
 Int64 = npt.NDArray[np.int64]
 CSR = tuple[Int64, Int64]
@@ -65,7 +65,7 @@ def cut_holdout(times: npt.NDArray[np.datetime64], share: float) -> datetime:
 
 def read_heldout(
     cursor: Cursor,
-    examples: Examples,
+    examples: Events,
     *,
     cut: datetime,
     window_start: datetime,

@@ -119,7 +119,7 @@ def joined_statistics(parts: Sequence[ItemStatistics]) -> ItemStatistics:
 # Columns of a training set: names, types, order. What they mean is in `training_set.py`.
 
 STATISTICS = ("purchases_7d", "purchases_28d", "spend_28d", "distinct_items_28d", "cancels_28d")
-"""User statistics in the order of `Examples.statistics`' columns."""
+"""User statistics in the order of `Events.statistics`' columns."""
 ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "cancels_28d")
 OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")
 """Lists of `user_items`, of one length for each user; `own_…` in the queries."""

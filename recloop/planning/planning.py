@@ -32,7 +32,7 @@ from recloop.planning.signals import LONGEST_HISTORY, Signals
 from recloop.planning.targets import NoPlan, doubts, next_target, why_not_late
 from recloop.settings import Settings
 from recloop.silos.joining import check_accepted
-from recloop.training.recommender import CHECKPOINT
+from recloop.training.recommender import CHECKPOINT, family_of_release
 
 
 def make_plan(
@@ -204,48 +204,22 @@ def maintenance_plan(
     ), ""
 
 
-# Whether an update takes the model's catalogue over a bound at which its loss becomes another
-# one.
-#
-# The basket loss looks at every item while there are few (`ModelConfig.whole_catalogue`), and at
-# a sample of them beyond: cheaper steps, another gradient, other costs than the policy has
-# learnt. A person who reads the plan is told.
-
-
 def loss_change(champion: Release, sets: Sequence[TrainingSet], anew: bool) -> str:
-    """What a plan's reason says of it; empty: the loss stays as it is.
+    """What a plan's reason says of an update that trains by another loss than the champion was;
+    empty: the loss stays as it is.
 
     Args:
         sets: what the update learns from.
         anew: from scratch, so that the champion's other items are not known any more.
     """
     from models.errors import RestoreError
-    from models.retrieve_and_rank.two_stage_files import TOWERS
-    from models.storage.archive import read_manifest
 
-    towers = Path(champion.uri) / CHECKPOINT / TOWERS
     try:
-        manifest = read_manifest(towers)
+        model = family_of_release(champion).load()
+        checkpoint, at_most = Path(champion.uri) / CHECKPOINT, sum(one.items for one in sets)
+        return model.loss_change(checkpoint, at_most, lambda: _learnt(sets), anew)
     except RestoreError:
         return ""  # whoever restores it says what is damaged
-    config, arrays = manifest["config"], manifest["arrays"]
-    if config.get("loss") != "basket":
-        return ""
-    limit = int(config["whole_catalogue"])
-    before = int(arrays["item_keys"]["shape"][0])
-    kept = 0 if anew else before
-    if before <= limit and kept + sum(one.items for one in sets) <= limit:
-        return ""
-    keys = _learnt(sets)
-    after = len(keys) if anew else len(np.union1d(keys, _items_of(towers)))
-    if (before <= limit) == (after <= limit):
-        return ""
-    looks = "a sample of the items, no longer at all" if after > limit else "all items again"
-    return (
-        f"the catalogue goes from {before:,} items to {after:,}, past the {limit:,} of "
-        f"`whole_catalogue`: the towers' loss looks at {looks}, which changes what a step costs and "
-        "teaches"
-    )
 
 
 def _learnt(sets: Sequence[TrainingSet]) -> np.ndarray:
@@ -257,11 +231,3 @@ def _learnt(sets: Sequence[TrainingSet]) -> np.ndarray:
         table = pq.read_table(Path(one.uri) / "interactions.parquet", columns=["item_key"])
         found.append(np.unique(table["item_key"].to_numpy()))
     return np.unique(np.concatenate(found))
-
-
-def _items_of(towers: Path) -> np.ndarray:
-    """int64, the items that a checkpoint knows."""
-    from models.storage.archive import ARRAYS
-
-    with np.load(towers / ARRAYS, allow_pickle=False) as archive:
-        return np.asarray(archive["item_keys"])

@@ -24,7 +24,7 @@ from recloop.release.serving import SAVED_MODEL
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
-    from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
+    from models.recommenders.family import Answers
 
 
 class Recommended(Contract):
@@ -106,13 +106,13 @@ def recommend(
 
 
 @lru_cache(maxsize=2)
-def _served(directory: str) -> ServedTwoStage:
-    from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
+def _served(directory: str) -> Answers:
+    from models.recommenders.recommender_files import family_in
 
-    return ServedTwoStage(directory)
+    return family_in(Path(directory)).load().served(directory)
 
 
-def _load(release: Release) -> ServedTwoStage:
+def _load(release: Release) -> Answers:
     from models.errors import RestoreError
 
     try:

@@ -9,9 +9,13 @@ is started with a config file; it never changes.
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from models.recommenders.family import Recommender
+from models.storage import seal
+from models.storage.archive import whole_directory
 from recloop.config.dataset import load_dataset
 from recloop.contracts import Release
 from recloop.database.connection import transaction
@@ -20,15 +24,6 @@ from recloop.features.online import release_snapshot
 from recloop.ledger import releases
 from recloop.settings import Settings
 from recloop.training.recommender import restore_model
-
-if TYPE_CHECKING:
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-
-import os
-import shutil
-
-from models.storage import seal
-from models.storage.archive import whole_directory
 
 SAVED_MODEL = "saved_model"
 MODEL = "recommender"
@@ -99,9 +94,7 @@ def _write_config(path: Path, base: Path) -> None:
 # A release's export: the SavedModel that answers, written from the release's checkpoint.
 
 
-def write_export(
-    settings: Settings, recommender: RetrieveAndRank, folder: Path, window: str
-) -> None:
+def write_export(settings: Settings, recommender: Recommender, folder: Path, window: str) -> None:
     """Write the SavedModel below `folder`, with what is known of users now, and of items at the end
     of `window`, the last that the release learnt."""
     end = load_dataset(settings).calendar.parse(window).end
@@ -115,7 +108,6 @@ def mend_export(settings: Settings, release: Release) -> bool:
         ReleaseDamaged: its checkpoint cannot be used either. Nothing changed.
     """
     from models.errors import RestoreError
-    from models.storage import seal
 
     folder = Path(release.uri)
     try:

@@ -36,6 +36,7 @@ HEAVY = (
     "mlflow.tracking",
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",
+    "recloop.stages.ingest_stages",
     "recloop.stages.update_stages",
 )
 

@@ -3,11 +3,10 @@
 A delta is input from a stranger. Its manifest says how much it weighs and its archive how large it is;
 so it is held against the champion, the offer and itself, before an array is unpacked, in this order:
 
-    files      two folders with a manifest and an archive each, plain files, and nothing else
-    (here) manifest   every field of its type and range; both stages say the same of the round
-    (here) archive    the champion's names, shapes and dtypes, not compressed
-    (`archive_headers.py`) values     keys of the offer, numbers possible in such a round
-    (`archive_headers.py`)
+    files      a manifest and an archive for each state of the model, plain files, nothing else  (here)
+    manifest   every field of its type and range; all say the same of the round                  (here)
+    archive    the champion's names, shapes and dtypes, not compressed             (`archive_headers.py`)
+    values     keys of the offer, numbers possible in such a round                 (`archive_headers.py`)
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from recloop.errors import BadInput
 from recloop.silos import privacy
 
 Json = dict[str, Any]
-STAGES = ("towers", "ranker")
 MANIFEST, ARRAYS = "manifest.json", "arrays.npz"
 LARGEST_MANIFEST = 1 << 20
 """Bytes. One of 20 arrays has 5,000."""
@@ -41,8 +40,8 @@ class Round:
     Attributes:
         release: version that it was trained from.
         clip, noise: see `privacy`; 0 is off.
-        examples, steps: by stage.
-        optimizer: by stage, its kind.
+        examples, steps: by state.
+        optimizer: by state, its kind.
     """
 
     release: int
@@ -53,8 +52,8 @@ class Round:
     optimizer: dict[str, str]
 
 
-def check_files(folder: Path) -> None:
-    """Check that the folder holds a delta's four files, and nothing else.
+def check_files(folder: Path, states: Sequence[str]) -> None:
+    """Check that the folder holds a manifest and an archive for each of these states, and nothing else.
 
     Raises:
         BadInput: there is no such folder, or something is missing or too much.
@@ -69,7 +68,7 @@ def check_files(folder: Path) -> None:
         for path in folder.rglob("*")
         if path.is_symlink() or not path.is_dir()
     }
-    expected = {f"{stage}/{name}" for stage in STAGES for name in (MANIFEST, ARRAYS)}
+    expected = {f"{stage}/{name}" for stage in states for name in (MANIFEST, ARRAYS)}
     if found != expected:
         missing = ", ".join(sorted(expected - found)) or "nothing"
         more = ", ".join(sorted(map(repr, found - expected))[:5]) or "nothing"
@@ -87,21 +86,21 @@ def check_files(folder: Path) -> None:
             )
 
 
-def read_round(folder: Path) -> tuple[Round, dict[str, Json]]:
+def read_round(folder: Path, states: Sequence[str]) -> tuple[Round, dict[str, Json]]:
     """What the manifests say of the round, and what they promise of each array, by stage.
 
     Raises:
         BadInput: a field is missing, too much, of another type or out of its range.
     """
-    manifests = {stage: _manifest(folder / stage / MANIFEST) for stage in STAGES}
+    manifests = {stage: _manifest(folder / stage / MANIFEST) for stage in states}
     shared = {}
     for name in ("release", "clip", "noise"):
-        values = {stage: manifests[stage][name] for stage in STAGES}
-        if values["towers"] != values["ranker"]:
+        values = {stage: manifests[stage][name] for stage in states}
+        if len(set(values.values())) > 1:
             raise BadInput(
-                f"{folder}: `{name}` should be the same in both manifests. Received: {values}."
+                f"{folder}: `{name}` should be the same in all manifests. Received: {values}."
             )
-        shared[name] = values["towers"]
+        shared[name] = values[states[0]]
     said = Round(
         release=shared["release"],
         clip=float(shared["clip"]),
@@ -114,8 +113,8 @@ def read_round(folder: Path) -> tuple[Round, dict[str, Json]]:
         privacy.check(said.clip, said.noise)
     except BadInput as error:
         raise BadInput(f"{folder}: {error}") from error
-    for stage in STAGES:
-        _check_counts(folder / stage / MANIFEST, said, stage)
+    for stage in states:
+        _check_counts(folder / stage / MANIFEST, said, stage, states[0])
     return said, {stage: one["arrays"] for stage, one in manifests.items()}
 
 
@@ -172,7 +171,7 @@ def _manifest(path: Path) -> Json:
     return found
 
 
-def _check_counts(path: Path, said: Round, stage: str) -> None:
+def _check_counts(path: Path, said: Round, stage: str, first: str) -> None:
     examples, steps = said.examples[stage], said.steps[stage]
     if said.noise:
         fits = steps == 1 and examples == 2.0 ** round(math.log2(max(examples, 1.0)))
@@ -182,10 +181,10 @@ def _check_counts(path: Path, said: Round, stage: str) -> None:
         rule = f"`steps` is at most {MOST_EPOCHS:,} times `examples`: a step is of one or more"
     if not fits:
         raise BadInput(f"{path}: {rule}. Received: examples {examples:g}, steps {steps}.")
-    if stage == "ranker" and examples > said.examples["towers"] and not said.noise:
+    if stage != first and examples > said.examples[first] and not said.noise:
         raise BadInput(
-            f"{path}: `examples` should be at most the towers' {said.examples['towers']:g}, for its "
-            f"lists are of the same events. Received: {examples:g}."
+            f"{path}: `examples` should be at most those of {first}, {said.examples[first]:g}, for they "
+            f"are of the same events. Received: {examples:g}."
         )
 
 

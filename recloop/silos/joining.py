@@ -8,39 +8,31 @@ folders than the accepted ones.
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Release
 from recloop.database.connection import transaction
-from recloop.errors import BadInput
+from recloop.errors import BadInput, ReleaseMissing
 from recloop.ledger import releases
 from recloop.settings import Settings
+from recloop.silos.claims import ARRAYS, MANIFEST, check_files
+from recloop.silos.offer import merged_deltas, offered_items
+from recloop.silos.silo_delta import OfferedBy, check_headers, name_of, read_delta
 from recloop.training.candidate import Cost
 from recloop.training.material import Assignment
-from recloop.training.recommender import restore_model
+from recloop.training.recommender import family_of, restore_model
 from recloop.training.sharding import Learned
 
 if TYPE_CHECKING:
-    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
-
-import uuid
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from psycopg2.extensions import cursor as Cursor
-
-from recloop.errors import ReleaseMissing
-from recloop.silos.claims import ARRAYS, MANIFEST, STAGES, check_files
-from recloop.silos.offer import merged_deltas, offered_items
-from recloop.silos.silo_delta import OfferedBy, check_headers, name_of, read_delta
-
-if TYPE_CHECKING:
+    from models.merging.changes import Changes
     from models.merging.merging import Part
-    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
 
 MOST_WEIGHT = 10
 """A silo counts for at most so many times the coordinator's own events of the update."""
@@ -57,8 +49,9 @@ def accept(settings: Settings, folders: Sequence[Path], staleness: int) -> list[
         ReleaseMissing: there is no champion.
         models.errors.RestoreError: one was altered, or isn't one.
     """
+    states = family_of(settings).states
     for folder in folders:
-        check_files(folder)
+        check_files(folder, states)
     with transaction(settings.database_url) as cursor:
         champion = releases.champion(cursor)
         if champion is None:
@@ -72,7 +65,7 @@ def accept(settings: Settings, folders: Sequence[Path], staleness: int) -> list[
         # Checked again where nobody else writes: what was checked is what is merged.
         copy = settings.artifacts / "silos" / f".incoming-{uuid.uuid4().hex}"
         try:
-            _copy(folder, copy)
+            _copy(folder, copy, states)
             read_delta(copy, model, offered_by(near, folder))
             name = name_of(copy)
             if name in merged or name in accepted:
@@ -106,7 +99,7 @@ def check_accepted(
                 f"`silos` takes deltas that `recloop silo merge` has accepted, folders in {home}. "
                 f"Received: {silo!r}. Merge it by that command."
             )
-        check_files(folder)
+        check_files(folder, family_of(settings).states)
         if name_of(folder) != folder.name:
             raise BadInput(f"delta {folder.name} was altered since it was accepted; merge it anew.")
         if folder.name in (*merged, *seen):
@@ -133,7 +126,7 @@ def offered_by(known: Sequence[Release], folder: Path) -> OfferedBy:
     return keys
 
 
-def bounded(part: TwoStageChanges, own_events: int) -> TwoStageChanges:
+def bounded(part: Changes, own_events: int) -> Changes:
     """The part, counting for no more examples than `MOST_WEIGHT` times the coordinator's own: what a
     silo says of itself cannot be verified, and must not drown the others."""
     most = float(MOST_WEIGHT * max(own_events, 1))
@@ -145,11 +138,11 @@ def bounded(part: TwoStageChanges, own_events: int) -> TwoStageChanges:
         times = {name: array * share for name, array in stage.times.items()}
         return replace(stage, examples=most, times=times)
 
-    return replace(part, towers=one(part.towers), ranker=one(part.ranker))
+    return {name: one(stage) for name, stage in part.items()}
 
 
-def _copy(folder: Path, target: Path) -> None:
-    for stage in STAGES:
+def _copy(folder: Path, target: Path, states: Sequence[str]) -> None:
+    for stage in states:
         (target / stage).mkdir(parents=True)
         for name in (MANIFEST, ARRAYS):
             shutil.copyfile(folder / stage / name, target / stage / name, follow_symlinks=False)
@@ -170,13 +163,14 @@ def learned_of_silos(work: Assignment, known: Sequence[Release]) -> list[Learned
     versions = [release.version for release in known][::-1]
     champion = restore_model(work.champion.uri)
     own_events = sum(one.interactions for one in work.training_sets)
-    kind = work.plan.strategy.recipe.get("optimizer", champion.towers.optimizer.kind)
+    first = next(iter(champion.states))
+    kind = work.plan.strategy.recipe.get("optimizer", champion.states[first].optimizer.kind)
     learned = []
     for uri in work.plan.strategy.silos:
         part, release = read_delta(Path(uri), champion, offered_by(known, Path(uri)))
-        if part.towers.optimizer != kind:
+        if part[first].optimizer != kind:
             raise BadInput(
-                f"the delta {uri} was trained with {part.towers.optimizer}, this update is with {kind}: "
+                f"the delta {uri} was trained with {part[first].optimizer}, this update is with {kind}: "
                 "have both take the same optimizer."
             )
         old = versions.index(release)

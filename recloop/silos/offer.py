@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
+from models.data.events import Events
 from models.data.queries import ItemStatistics, OwnItems
 from models.data.ragged import look_up
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseMissing
-from recloop.features.examples import Examples
 from recloop.ledger import releases, updates
 from recloop.settings import Settings
-from recloop.training.recommender import CHECKPOINT, restore_model
+from recloop.training.recommender import CHECKPOINT, family_of_release, restore_model
 
 if TYPE_CHECKING:
     from recloop.contracts import Release
@@ -68,7 +68,7 @@ def make_offer(settings: Settings, folder: Path) -> Offer:
     model = restore_model(champion.uri)
     with transaction(settings.database_url) as cursor:
         ids = item_ids(cursor, model.item_keys)
-    for state in (model.towers, model.ranker_state):
+    for state in model.states.values():
         forget_users(state)
     shutil.rmtree(folder, ignore_errors=True)
     model.save(folder / CHECKPOINT)
@@ -122,14 +122,14 @@ def offered_items(release: Release) -> np.ndarray:
     Raises:
         BadInput: the release's files are gone.
     """
-    from models.retrieve_and_rank.two_stage_files import TOWERS
+    from models.errors import RestoreError
     from models.storage.archive import ARRAYS
 
-    path = Path(release.uri) / CHECKPOINT / TOWERS / ARRAYS
     try:
+        path = Path(release.uri) / CHECKPOINT / family_of_release(release).states[0] / ARRAYS
         with np.load(path, allow_pickle=False) as stored:
             return np.asarray(stored["item_keys"], np.int64)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RestoreError) as error:
         raise BadInput(
             f"the items of release {release.version} cannot be read ({error}), so no delta of it can "
             "be checked; have the silo train from a new offer."
@@ -169,7 +169,7 @@ def renaming(cursor: Cursor, offered: Mapping[str, int]) -> dict[int, int]:
     return {key: offered.get(item_id, LOCAL + key) for key, item_id in cursor.fetchall()}
 
 
-def renamed(examples: Examples, names: Mapping[int, int]) -> Examples:
+def renamed(examples: Events, names: Mapping[int, int]) -> Events:
     """The same examples with the other keys of items."""
     old = np.fromiter(sorted(names), np.int64, len(names))
     new = np.array([names[key] for key in old.tolist()], np.int64)

@@ -1,6 +1,6 @@
 """What leaves a silo, and what a coordinator takes: the same allow-list on both sides.
 
-A delta is a part (`models.merging.part_files`) of each stage with
+A delta is a part (`models.merging.part_files`) of each state with
 
     keys/items            the offer's items, all of them, whether touched or not, and 0 for the unknown
     table/<table>         change of every table that is not keyed by users
@@ -26,13 +26,13 @@ from models.data.ragged import look_up
 from recloop.errors import BadInput
 from recloop.silos import privacy
 from recloop.silos.archive_headers import check_archive, check_values
-from recloop.silos.claims import STAGES, Round, check_files, read_round
+from recloop.silos.claims import MANIFEST, Round, check_files, read_round
 
 if TYPE_CHECKING:
     from models.data.checks import Int64Array
+    from models.merging.changes import Changes
     from models.merging.merging import Part
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
+    from models.recommenders.family import Recommender
     from models.tables.network import Entity
     from models.tables.state import ModelState
 
@@ -41,8 +41,8 @@ OfferedBy = Callable[[int], np.ndarray]
 
 
 def write_delta(
-    model: RetrieveAndRank,
-    part: TwoStageChanges,
+    model: Recommender,
+    part: Changes,
     offered: np.ndarray,
     folder: Path,
     release: int,
@@ -65,14 +65,11 @@ def write_delta(
         BadInput: noise without clip.
         models.errors.NonFiniteWeights: a weight exploded. Nothing was written.
     """
-    from models.retrieve_and_rank import two_stage_changes
+    from models.merging import changes
 
     privacy.check(clip, noise)
     keys = np.concatenate([np.zeros(1, np.int64), np.asarray(offered, np.int64)])
-    stages = {
-        "towers": _shareable(model.towers, part.towers, keys),
-        "ranker": _shareable(model.ranker_state, part.ranker, keys),
-    }
+    stages = {name: _shareable(state, part[name], keys) for name, state in model.states.items()}
     if clip:
         flat = {
             f"{stage}/{name}": array
@@ -92,14 +89,13 @@ def write_delta(
                 examples=_power_of_two(one.examples) if noise else one.examples,
                 steps=1 if noise else one.steps,
             )
-    safe = two_stage_changes.TwoStageChanges(stages["towers"], stages["ranker"])
-    two_stage_changes.save(safe, folder, {"release": release, "clip": clip, "noise": noise})
+    changes.save(stages, folder, {"release": release, "clip": clip, "noise": noise})
     return name_of(folder)
 
 
 def read_delta(
-    folder: Path, champion: RetrieveAndRank, offered_by: OfferedBy | None = None
-) -> tuple[TwoStageChanges, int]:
+    folder: Path, champion: Recommender, offered_by: OfferedBy | None = None
+) -> tuple[Changes, int]:
     """The delta in `folder` and the release that it was trained from, if it is what it should be.
 
     Args:
@@ -110,32 +106,31 @@ def read_delta(
             or says of itself what cannot be; in one sentence, with file, field and value.
     """
     from models.errors import RestoreError
-    from models.retrieve_and_rank import two_stage_changes
+    from models.merging import changes
 
     said, offered = check_headers(folder, champion, offered_by)
     try:
-        part, _ = two_stage_changes.restore(folder)
+        part, _ = changes.restore(folder, champion.states)
     except RestoreError as error:  # its remedy is for a release that was damaged
         what = str(error).partition(" Restore the previous release")[0]
         raise BadInput(f"{what} Have the silo make it anew, or send it again.") from error
-    history = champion.config.retrieval.history_length
-    parts = {"towers": part.towers, "ranker": part.ranker}
-    check_values(folder, parts, said, offered, history)
+    history = max(state.config.history_length for state in champion.states.values())
+    check_values(folder, part, said, offered, history)
     return part, said.release
 
 
 def check_headers(
-    folder: Path, champion: RetrieveAndRank, offered_by: OfferedBy | None = None
+    folder: Path, champion: Recommender, offered_by: OfferedBy | None = None
 ) -> tuple[Round, np.ndarray]:
     """Check all of a delta that can be checked without unpacking an array. See `read_delta`.
 
     Returns:
         What it says of its round, and the item keys (int64) of the offer that it was trained from.
     """
-    check_files(folder)
-    said, promised = read_round(folder)
+    check_files(folder, list(champion.states))
+    said, promised = read_round(folder, list(champion.states))
     offered = np.array(champion.item_keys) if offered_by is None else offered_by(said.release)
-    for stage, state in (("towers", champion.towers), ("ranker", champion.ranker_state)):
+    for stage, state in champion.states.items():
         check_archive(
             folder / stage,
             state,
@@ -152,9 +147,10 @@ def name_of(folder: Path) -> str:
     that the same change has one name."""
     from models.storage import archive
 
-    arrays = {stage: archive.read_manifest(folder / stage)["arrays"] for stage in STAGES}
     hashes = [
-        f"{stage}/{name} {one['sha256']}" for stage in STAGES for name, one in arrays[stage].items()
+        f"{path.parent.name}/{name} {one['sha256']}"
+        for path in folder.glob(f"*/{MANIFEST}")
+        for name, one in archive.read_manifest(path.parent)["arrays"].items()
     ]
     return hashlib.sha256("\n".join(sorted(hashes)).encode()).hexdigest()[:16]
 

@@ -28,11 +28,12 @@ from recloop.settings import Settings
 from recloop.silos import privacy
 from recloop.silos.offer import Offer, renamed, renaming
 from recloop.silos.silo_delta import write_delta
-from recloop.training.fitting import ids_of, make_room, take_in
-from recloop.training.recommender import CHECKPOINT, restore_model
+from recloop.training.fitting import Recipes
+from recloop.training.recommender import CHECKPOINT, family_of, restore_model
 
 if TYPE_CHECKING:
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+    from models.merging.changes import Changes
+    from models.recommenders.family import Recommender
 
 Json = dict[str, Any]
 log = logging.getLogger("recloop")
@@ -67,7 +68,7 @@ def train_silo(
         BadData: no window waits.
         models.errors.RestoreError: the offer's model cannot be used.
     """
-    from models.retrieve_and_rank import two_stage_changes
+    from models.merging import changes
 
     privacy.check(clip, noise)
     home = settings.artifacts / "silo"
@@ -97,10 +98,11 @@ def train_silo(
     offered = np.array(model.item_keys)
     if merged:
         _bring_users_back(model, home / merged[-1]["delta"])
-    make_room(model, examples, ids_of(plan))
-    mark = two_stage_changes.mark_of(model)
-    report = take_in(model, examples, plan, settings.seed, progress or (lambda _: None), "/silo")
-    part = two_stage_changes.part_of(model, mark, examples.queries(), examples.interactions())
+    recipes = Recipes(family_of(settings), plan, settings.seed, "/silo")
+    model.make_room(examples, recipes.ids())
+    marks = changes.marks_of(model.states)
+    report = model.learn(examples, recipes.increment(), progress)
+    part = changes.changes_of(model.states, marks, model.touched(examples))
     name = write_delta(
         model, part, offered, out, offer.release, clip, noise, rng or privacy.unpredictable()
     )
@@ -126,26 +128,26 @@ def train_silo(
     }
 
 
-def _public(model: RetrieveAndRank, part: Any) -> dict[str, np.ndarray]:
+def _public(model: Recommender, part: Changes) -> dict[str, np.ndarray]:
     """The changes that could leave, by stage and table."""
     found = {}
-    for stage, state, one in (
-        ("towers", model.towers, part.towers),
-        ("ranker", model.ranker_state, part.ranker),
-    ):
-        for name, array in one.tables.items():
+    for stage, state in model.states.items():
+        for name, array in part[stage].tables.items():
             if state.network.keyed.get(name) != "users":
                 found[f"{stage}/{name}"] = array
     return found
 
 
-def _bring_users_back(model: RetrieveAndRank, kept: Path) -> None:
+def _bring_users_back(model: Recommender, kept: Path) -> None:
     """The rows that this silo's users had after a round, if the model is still of one make."""
     from models.errors import RestoreError
     from models.merging.strangers import take_users_from
 
     try:
-        take_users_from(model.towers, restore_model(kept).towers)
+        before = restore_model(kept).states
+        for name, state in model.states.items():
+            if "users" in state.network.keyed.values():
+                take_users_from(state, before[name])
     except (RestoreError, ValueError) as error:
         log.warning("this silo's users are learned anew: %s", error)
 

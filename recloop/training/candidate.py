@@ -13,18 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from models.recommenders.family import Recommender
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Candidate, Lease, TrainingSet, UpdatePlan
 from recloop.features.examples import read_examples
 from recloop.settings import Settings
-from recloop.training.fitting import Progress, learn, rebuild, seed_of
+from recloop.training.fitting import Progress, Recipes, learn, rebuild, seed_of
 from recloop.training.material import FOREVER, Assignment, Material, read_material, warm_start
-from recloop.training.recommender import CHECKPOINT, new_model, restore_model
-
-if TYPE_CHECKING:
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+from recloop.training.recommender import CHECKPOINT, family_of, new_model, restore_model
 
 
 def train_candidate(
@@ -46,14 +43,14 @@ def train_candidate(
     """
     plan, seed = assignment.plan, settings.seed
     material = read_material(assignment, rules)
+    recipes = Recipes(family_of(settings), plan, seed)
     if plan.decision == "increment":
-        recommender = warm_start(assignment, seed)
-        held_out = material.held_out
-        report = learn(recommender, material.seen, plan, seed, progress, held_out=held_out)
+        recommender = warm_start(assignment, recipes)
+        report = learn(recommender, material.seen, recipes, progress, material.held_out)
     else:
-        recommender = new_model(seed_of(seed, "create"))
+        recommender = new_model(settings, seed_of(seed, "create"))
         days = timedelta(days=rules.rebuild.recent_days)
-        report = rebuild(recommender, material.seen, material.end, days, plan, seed, progress)
+        report = rebuild(recommender, material.seen, material.end, days, recipes, progress)
     cost = Cost(report.examples, report.cpu_seconds)
     return finish_candidate(settings, lease, assignment, material, recommender, cost)
 
@@ -71,17 +68,15 @@ def finish_candidate(
     lease: Lease,
     assignment: Assignment,
     material: Material,
-    recommender: RetrieveAndRank,
+    recommender: Recommender,
     cost: Cost,
 ) -> Candidate:
     """What a plan asks for after learning (averaging, maintenance), then save it."""
-    from models.retrieve_and_rank.shrinking import maintained
-
     plan, champion = assignment.plan, assignment.champion
     if assignment.averaged:
         folders = [Path(release.uri) / CHECKPOINT for release in assignment.averaged]
         recommender = recommender.averaged(folders)
-    recommender = maintained(recommender, plan.strategy.maintain, material.seen.queries())
+    recommender = recommender.maintained(plan.strategy.maintain, material.seen.queries())
     folder = candidate_folder(settings, lease)
     shutil.rmtree(folder, ignore_errors=True)
     # Where the champion's rows are, only those that moved are written (`models.storage.delta`).
@@ -106,15 +101,14 @@ def top_up(
     candidate: Candidate,
     target: Sequence[TrainingSet],
     progress: Progress,
-) -> RetrieveAndRank:
+) -> Recommender:
     """The candidate, after it has also learnt from the slice of `target` that it was judged on."""
-    from models.retrieve_and_rank.shrinking import maintained
-
     recommender = restore_model(candidate.uri)
     held_out = read_examples(target).between(candidate.holdout_from, FOREVER)
-    learn(recommender, held_out, plan, settings.seed, progress, "/top-up")
+    recipes = Recipes(family_of(settings), plan, settings.seed, "/top-up")
+    learn(recommender, held_out, recipes, progress)
     # Learning leaves the grid of a packed table; it is put back, not maintained anew.
-    return maintained(recommender, "none", held_out.queries())
+    return recommender.maintained("none", held_out.queries())
 
 
 def candidate_folder(settings: Settings, lease: Lease) -> Path:

@@ -4,7 +4,7 @@ The maintained champion goes through the same gate as any challenger, against th
 newest window that it has learnt. Both have seen those events, so that the comparison asks one thing:
 what did becoming smaller cost?
 
-Neighbour: `models/retrieve_and_rank/shrinking.py`, which does it to a model in memory.
+Neighbour: `Recommender.maintained`, which does it to a model in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recloop.features.examples import read_examples
 from recloop.features.heldout import cut_holdout
 from recloop.settings import Settings
 from recloop.training.candidate import candidate_folder, hash_folder
-from recloop.training.fitting import BEGINNING
+from recloop.training.material import BEGINNING
 from recloop.training.recommender import CHECKPOINT, restore_model
 
 
@@ -42,8 +42,6 @@ def maintain_champion(
         BadData: the window has no events to judge by.
         models.errors.RestoreError: the champion's checkpoint is damaged.
     """
-    from models.retrieve_and_rank.shrinking import maintained
-
     began = time.process_time()
     examples = read_examples(target)
     if not len(examples.item_keys):
@@ -58,7 +56,7 @@ def maintain_champion(
     if days:
         newest = examples.times.max().astype("datetime64[D]").astype(int)
         model.expire(int(newest) - int(days))
-    model = maintained(model, plan.strategy.maintain, taught.queries())
+    model = model.maintained(plan.strategy.maintain, taught.queries())
     folder = candidate_folder(settings, lease)
     shutil.rmtree(folder, ignore_errors=True)
     model.save(folder / CHECKPOINT)  # whole: nearly every row is another one

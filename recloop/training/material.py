@@ -8,26 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
-from models.learning.recipes import INCREMENT
+from models.data.events import Events
+from models.recommenders.family import Recommender
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Release, TrainingSet, UpdatePlan
 from recloop.errors import BadData
-from recloop.features.examples import Examples, read_examples
+from recloop.features.examples import read_examples
 from recloop.features.heldout import cut_holdout
 from recloop.ledger import parts, releases, updates
 from recloop.ledger.deletions import with_files
-from recloop.training.fitting import BEGINNING, recipe_of, remember
+from recloop.training.fitting import Recipes
 from recloop.training.recommender import restore_model
 
-if TYPE_CHECKING:
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-
-FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+BEGINNING, FOREVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 REMEMBERED_WINDOWS = 8
 """Windows of the champion that a plan with replay looks back on when the model remembers nothing."""
 
@@ -81,8 +78,8 @@ def read_assignment(cursor: Cursor, update_id: int) -> Assignment:
 class Material:
     """The events of an update: those to learn from; the newest, from `cut` on, which judge."""
 
-    seen: Examples
-    held_out: Examples
+    seen: Events
+    held_out: Events
     cut: datetime
 
     @property
@@ -120,7 +117,7 @@ def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
     return Material(seen, target.between(cut, FOREVER), cut)
 
 
-def warm_start(assignment: Assignment, seed: int) -> RetrieveAndRank:
+def warm_start(assignment: Assignment, recipes: Recipes) -> Recommender:
     """The champion, ready to learn an increment; with a memory, if the plan has replay.
 
     Raises:
@@ -129,6 +126,6 @@ def warm_start(assignment: Assignment, seed: int) -> RetrieveAndRank:
     assert assignment.champion is not None
     recommender = restore_model(assignment.champion.uri)
     if assignment.earlier and not recommender.remembers:
-        recipe = recipe_of(assignment.plan, seed, INCREMENT)
-        remember(recommender, read_examples(assignment.earlier), recipe)
+        earlier = read_examples(assignment.earlier)
+        recommender.remember_events(earlier, recipes.increment().recipe)
     return recommender

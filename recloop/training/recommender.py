@@ -1,49 +1,63 @@
-"""Which model recloop keeps fresh, and where a release's is.
+"""Which recommender recloop keeps fresh, and where a release's is.
 
-Belongs here: the configuration of the default recommender. Keep out: training it (`fitting.py`).
+Belongs here: the family that the dataset file names, its models made and restored. Keep out:
+training them (`fitting.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.recommenders.family import Family, Recommender, Widths
+from recloop.config.dataset import load_dataset
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.ranker_inputs import ITEM_STATISTICS, STATISTICS
+from recloop.settings import Settings
 
 if TYPE_CHECKING:
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+    from recloop.contracts import Release
 
 CHECKPOINT = "checkpoint"
+WIDTHS = Widths(
+    history=HISTORY_LENGTH,
+    statistics=len(STATISTICS),
+    item_statistics=len(ITEM_STATISTICS),
+    popularity_column=ITEM_STATISTICS.index("purchases_28d"),
+)
 
 
-def new_model(seed: int) -> RetrieveAndRank:
-    """The default recommender, knowing nothing."""
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-    from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-
-    tuned = RetrieveAndRankConfig()
-    towers = replace(
-        tuned.retrieval, statistics_width=len(STATISTICS), history_length=HISTORY_LENGTH
-    )
-    config = replace(
-        tuned,
-        retrieval=towers,
-        item_statistics=len(ITEM_STATISTICS),
-        popularity_column=ITEM_STATISTICS.index("purchases_28d"),
-    )
-    return RetrieveAndRank.create(config, seed)
+def family_of(settings: Settings) -> Family:
+    """The family that the dataset file names."""
+    return load_dataset(settings).model.known_family
 
 
-def restore_model(uri: str | Path, magnitude_limit: float | None = None) -> RetrieveAndRank:
-    """The model of a candidate or a release.
+def new_model(settings: Settings, seed: int) -> Recommender:
+    """A recommender of the dataset's family and shape, knowing nothing."""
+    model = load_dataset(settings).model
+    return model.known_family.load().new(model.known_shape, WIDTHS, seed)
+
+
+def family_of_release(release: Release) -> Family:
+    """The family that a release is of.
+
+    Raises:
+        models.errors.RestoreError: its files say none.
+    """
+    from models.recommenders.recommender_files import family_in
+
+    return family_in(Path(release.uri) / CHECKPOINT)
+
+
+def restore_model(uri: str | Path, magnitude_limit: float | None = None) -> Recommender:
+    """The model of a candidate or a release, of whatever family it is.
 
     Raises:
         models.errors.RestoreError: it cannot be used.
     """
-    from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+    from models.recommenders.recommender_files import family_in
     from models.storage.checkpoint import MAGNITUDE_LIMIT
 
     limit = MAGNITUDE_LIMIT if magnitude_limit is None else magnitude_limit
-    return RetrieveAndRank.restore(Path(uri) / CHECKPOINT, limit)
+    folder = Path(uri) / CHECKPOINT
+    return family_in(folder).load().restore(folder, limit)

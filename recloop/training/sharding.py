@@ -14,25 +14,26 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.learning.recipes import INCREMENT
+from models.data.events import Events
+from models.recommenders.family import Family
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Candidate, Lease, Release, ShardReport, UpdatePlan
 from recloop.database.connection import transaction
-from recloop.features.examples import Examples
 from recloop.ledger import releases, shards
 from recloop.settings import Settings
 from recloop.training.candidate import Cost, finish_candidate
-from recloop.training.fitting import Progress, ids_of, make_room, recipe_of, remember, take_in
+from recloop.training.fitting import Progress, Recipes
 from recloop.training.material import Assignment, read_assignment, read_material, warm_start
+from recloop.training.recommender import family_of
 
 if TYPE_CHECKING:
-    from models.retrieve_and_rank.two_stage_changes import TwoStageChanges
+    from models.merging.changes import Changes
 
 log = logging.getLogger("recloop")
 POLL_SECONDS = 0.5
@@ -50,7 +51,7 @@ class Learned:
         cost: what it took; nothing, where a silo paid for it.
     """
 
-    part: TwoStageChanges
+    part: Changes
     discount: float
     cost: Cost
 
@@ -59,16 +60,16 @@ LearnedElsewhere = Callable[[Assignment, Sequence[Release]], list[Learned]]
 """What others than the shards learned for an update, from one of these releases."""
 
 
-def in_shard(plan: UpdatePlan) -> UpdatePlan:
+def in_shard(plan: UpdatePlan, family: Family) -> UpdatePlan:
     """The plan as a shard trains it: with smaller batches."""
-    size = plan.strategy.recipe.get("batch_size", INCREMENT.batch_size)
+    size = plan.strategy.recipe.get("batch_size", family.increment.batch_size)
     recipe = {**plan.strategy.recipe, "batch_size": shard_batch(size, plan.strategy.shards)}
     strategy = plan.strategy.model_copy(update={"recipe": recipe})
     return plan.model_copy(update={"strategy": strategy})
 
 
 def shard_batch(batch_size: int, shards: int) -> int:
-    """Examples per step of one shard of so many: smaller by their number, so that each takes as many
+    """Events per step of one shard of so many: smaller by their number, so that each takes as many
     steps as one process would; by no more than `SMALLER`, or steps would be all overhead."""
     return max(2, round(batch_size / min(shards, SMALLER)))
 
@@ -86,7 +87,7 @@ def shard_numbers(user_keys: np.ndarray, count: int) -> np.ndarray:
     return (mixed % np.uint64(count)).astype(np.int64)
 
 
-def shard_of(examples: Examples, number: int, count: int) -> Examples:
+def shard_of(examples: Events, number: int, count: int) -> Events:
     """The events of one shard's users."""
     owners = shard_numbers(examples.user_keys, count)
     return examples.where(owners[examples.query] == number)
@@ -107,7 +108,7 @@ def learn_shard(
         LeaseLost: from `progress`: the shard is somebody else's.
         models.errors.NonFiniteWeights: the loss exploded.
     """
-    from models.retrieve_and_rank import two_stage_changes
+    from models.merging import changes
 
     plan, seed, champion = work.plan, settings.seed, work.champion
     assert champion is not None
@@ -116,16 +117,17 @@ def learn_shard(
     own = shard_of(material.seen, number, plan.strategy.shards)
     uri, examples = "", 0
     if len(own.item_keys):
-        model = warm_start(work, seed)
-        make_room(model, material.seen, ids_of(plan))
-        mark = two_stage_changes.mark_of(model)
+        recipes = Recipes(family_of(settings), plan, seed)
+        model = warm_start(work, recipes)
+        model.make_room(material.seen, recipes.ids())
+        marks = changes.marks_of(model.states)
         judged = shard_of(material.held_out, number, plan.strategy.shards)
-        report = take_in(model, own, in_shard(plan), seed, progress, _purpose(number), judged)
+        report = model.learn(own, _recipes_of(recipes, number).increment(), progress, judged)
         examples = report.examples
-        part = two_stage_changes.part_of(model, mark, own.queries(), own.interactions())
+        part = changes.changes_of(model.states, marks, model.touched(own))
         folder = settings.artifacts / "shards" / f"{update_id}-{number}-{token}"
         shutil.rmtree(folder, ignore_errors=True)
-        two_stage_changes.save(part, folder, {"release": champion.version, "shard": number})
+        changes.save(part, folder, {"release": champion.version, "shard": number})
         uri = str(folder)
     return ShardReport(
         update_id=update_id,
@@ -168,7 +170,8 @@ def gather_shards(
         time.sleep(POLL_SECONDS)
     if missing:
         log.warning("shards %s have not reported in %.0f s: learnt here", missing, wait)
-    learned, unusable = _load([s.report for s in found if s.report], known)
+    states = family_of(settings).states
+    learned, unusable = _load([s.report for s in found if s.report], known, states)
     if unusable:
         with transaction(settings.database_url) as cursor:
             missing = shards.take_shards(cursor, lease, tuple(unusable))
@@ -190,22 +193,24 @@ def merge_shards(
     Raises:
         models.errors.NonFiniteWeights: the loss exploded.
     """
-    from models.retrieve_and_rank import two_stage_changes
+    from models.merging import changes
 
     plan, seed = work.plan, settings.seed
     began = time.process_time()
     material = read_material(work, rules)
-    model = warm_start(work, seed)
-    make_room(model, material.seen, ids_of(plan))
-    two_stage_changes.merge(model, [one.part for one in learned], [one.discount for one in learned])
+    recipes = Recipes(family_of(settings), plan, seed)
+    model = warm_start(work, recipes)
+    model.make_room(material.seen, recipes.ids())
+    discounts = [one.discount for one in learned]
+    changes.merge(model.states, [one.part for one in learned], model.merging, discounts)
     examples = sum(one.cost.examples for one in learned)
     for number in missing:
         own = shard_of(material.seen, number, plan.strategy.shards)
         if len(own.item_keys):
             judged = shard_of(material.held_out, number, plan.strategy.shards)
-            report = take_in(model, own, in_shard(plan), seed, progress, _purpose(number), judged)
+            report = model.learn(own, _recipes_of(recipes, number).increment(), progress, judged)
             examples += report.examples
-    remember(model, material.seen, recipe_of(plan, seed, INCREMENT))
+    model.remember_events(material.seen, recipes.increment().recipe)
     elsewhere = sum(one.cost.cpu_seconds for one in learned)
     cost = Cost(examples, time.process_time() - began + elsewhere)
     return finish_candidate(settings, lease, work, material, model, cost)
@@ -218,16 +223,17 @@ def discard_parts(settings: Settings, update_id: int) -> None:
 
 
 def _load(
-    reports: Sequence[ShardReport], known: Sequence[Release]
+    reports: Sequence[ShardReport], known: Sequence[Release], states: Sequence[str]
 ) -> tuple[list[Learned], list[int]]:
     """What can be merged, and the numbers of those that can't: too stale, or damaged.
 
     Args:
         known: releases that a shard may have been trained from, the champion last.
+        states: names of the model's.
     """
     from models.errors import RestoreError
+    from models.merging import changes
     from models.merging.merging import discount
-    from models.retrieve_and_rank import two_stage_changes
 
     versions = [release.version for release in known][::-1]
     learned: list[Learned] = []
@@ -237,7 +243,7 @@ def _load(
             continue
         try:
             old = versions.index(report.parent_release)  # type: ignore[arg-type]
-            part, _ = two_stage_changes.restore(Path(report.uri))
+            part, _ = changes.restore(Path(report.uri), states)
             cost = Cost(report.examples, report.cpu_seconds)
             learned.append(Learned(part, discount(old, len(versions) - 1), cost))
         except (ValueError, RestoreError) as error:
@@ -246,6 +252,7 @@ def _load(
     return learned, unusable
 
 
-def _purpose(number: int) -> str:
-    """Names a shard's own random numbers."""
-    return f"/shard {number}"
+def _recipes_of(recipes: Recipes, number: int) -> Recipes:
+    """A shard's: smaller batches, random numbers of its own."""
+    plan = in_shard(recipes.plan, recipes.family)
+    return replace(recipes, plan=plan, purpose=f"/shard {number}")

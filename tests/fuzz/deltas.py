@@ -71,18 +71,18 @@ class Deltas:
     name, share, batch = "delta", 0.1, 250
 
     def __init__(self, where: world.World) -> None:
-        from models.retrieve_and_rank import two_stage_changes
+        from models.merging import changes
         from recloop.silos.silo_delta import write_delta
         from tests.models.conftest import make_world
         from tests.models.tiny_two_stage import RANKER, TOWERS, loyal, queries_of, trained
 
         made = make_world()
         self._model = trained(made)
-        mark = two_stage_changes.mark_of(self._model)
+        mark = changes.marks_of(self._model.states)
         queries, chosen = queries_of(made), loyal(made)
         once = replace(TOWERS, epochs=1), replace(RANKER, epochs=1)
         self._model.fit(queries, chosen, once[0], ranker=once[1])
-        part = two_stage_changes.part_of(self._model, mark, queries, chosen)
+        part = changes.changes_of(self._model.states, mark, self._model.touched_by(queries, chosen))
         self._folder = where.folder / "deltas"
         self._honest = {}
         for name, clip, noise in (("plain", 0.0, 0.0), ("clipped", 0.5, 0.0), ("noised", 0.5, 0.1)):
@@ -250,7 +250,7 @@ def _array(dice: random.Random, arrays: dict[str, np.ndarray]) -> tuple[str, str
 
 def wrong_with(part: Any) -> str:
     """What cannot be of a part that was taken; empty if all of it can be."""
-    for stage, one in (("towers", part.towers), ("ranker", part.ranker)):
+    for stage, one in part.items():
         if not math.isfinite(one.examples) or not 0 <= one.examples < 1e12:
             return f"{stage}: {one.examples!r} examples"
         if not 0 <= one.steps < 1e12:

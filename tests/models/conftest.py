@@ -12,7 +12,7 @@ from models.data.queries import Interactions, Items, Queries
 from models.learning.recipes import Recipe
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.two_tower.tower_config import ModelConfig
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 CONFIG = ModelConfig(
     dimension=8,
@@ -76,11 +76,13 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def make_model(world: World) -> Callable[..., Recommender]:
+def make_model(world: World) -> Callable[..., TwoTowerRecommender]:
     """Makes a model of the small shop that has grown, and is trained unless told otherwise."""
 
-    def make(config: ModelConfig = CONFIG, trained: bool = True, seed: int = 7) -> Recommender:
-        model = Recommender.create(config, seed)
+    def make(
+        config: ModelConfig = CONFIG, trained: bool = True, seed: int = 7
+    ) -> TwoTowerRecommender:
+        model = TwoTowerRecommender.create(config, seed)
         model.add_ids(world.user_keys, world.items)
         if trained:
             model.fit(world.queries, world.interactions, WARM_UP)
@@ -93,7 +95,7 @@ def make_model(world: World) -> Callable[..., Recommender]:
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small shop's trained model, saved: restoring is faster than training again."""
     world = make_world()
-    model = Recommender.create(CONFIG, seed=7)
+    model = TwoTowerRecommender.create(CONFIG, seed=7)
     model.add_ids(world.user_keys, world.items)
     model.fit(world.queries, world.interactions, WARM_UP)
     folder = tmp_path_factory.mktemp("trained") / "model"
@@ -102,9 +104,9 @@ def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(trained_folder: Path) -> Recommender:
+def model(trained_folder: Path) -> TwoTowerRecommender:
     """The small shop's trained model, a fresh copy for each test."""
-    return Recommender.restore(trained_folder)
+    return TwoTowerRecommender.restore(trained_folder)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ from models.tables.network import Config
 from models.tables.state import ModelState
 from models.two_tower.basket_batches import tower_batches
 from models.two_tower.event_batches import EventBatches
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import CONFIG, make_world
 from tests.models.tiny_two_stage import queries_of
 
@@ -114,7 +114,7 @@ class Family:
 
 
 class TwoTowerFamily(Family):
-    facade = Recommender
+    facade = TwoTowerRecommender
     config = CONFIG
     # The histories of users 1001 and 1003 are among the first 15 items.
     untouched = {"users": np.array([2, *range(4, 21)]), "items": np.arange(16, 31)}

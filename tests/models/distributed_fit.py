@@ -14,7 +14,7 @@ import numpy as np
 from models.learning.recipes import Recipe
 from models.tables import distribution
 from models.tables.backend import tf
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import CONFIG, RECIPE, make_world
 
 FIT: Recipe = dataclasses.replace(
@@ -26,7 +26,9 @@ FIT: Recipe = dataclasses.replace(
 def fit(loss: str) -> dict[str, object]:
     """Trains, lets the tables grow, and trains again."""
     world = make_world()
-    model = Recommender.create(dataclasses.replace(CONFIG, loss=loss, uniform_negatives=4), seed=7)
+    model = TwoTowerRecommender.create(
+        dataclasses.replace(CONFIG, loss=loss, uniform_negatives=4), seed=7
+    )
     model.add_ids(world.user_keys[:-1], world.items)
     first = model.fit(world.queries, world.interactions, FIT)
     model.add_ids(world.user_keys, world.items)

@@ -14,7 +14,7 @@ from models.errors import RestoreError
 from models.tables.backend import tf
 from models.tables.state import CONFIGURATIONS as REGISTERED
 from models.tables.state import ModelState, config_of
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.contract import FAMILIES, RECIPE, Family
 
 
@@ -257,7 +257,11 @@ def test_saved_and_restored_is_the_same_bit_for_bit_and_trains_on(family, tmp_pa
 
 @every
 def test_another_family_s_model_is_refused(family, tmp_path) -> None:
-    other = Recommender if family.facade is not Recommender else FAMILIES["factorisation"].facade
+    other = (
+        TwoTowerRecommender
+        if family.facade is not TwoTowerRecommender
+        else FAMILIES["factorisation"].facade
+    )
     model = family.create()
     model.save(tmp_path / "model")
     with pytest.raises(RestoreError):

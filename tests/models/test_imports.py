@@ -39,7 +39,8 @@ assert not context.context()._initialized, "an op ran at import"
 child = os.fork()
 if child == 0:
     from models.two_tower.tower_config import ModelConfig
-    model = models.two_tower.tower_recommender.Recommender.create(ModelConfig(dimension=2), seed=0)
+    towers = models.two_tower.tower_recommender.TwoTowerRecommender
+    model = towers.create(ModelConfig(dimension=2), seed=0)
     os._exit(0 if model.parameters()["user"].shape == (1, 2) else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """

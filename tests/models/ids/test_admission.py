@@ -8,7 +8,7 @@ from models.errors import BadTrainingData
 from models.ids.admission import admit, admitted, forget, trainable, waiting
 from models.ids.starts import NewIds
 from models.tables.state import ModelState
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.tiny import tiny_state
 
 TWICE = NewIds(minimum_events=2)
@@ -79,7 +79,7 @@ def test_ids_that_wait_too_long_are_forgotten(state) -> None:
     assert waiting(state, "items")[0].tolist() == [6, 8]
 
 
-def test_an_id_gets_its_row_with_its_second_event(model: Recommender) -> None:
+def test_an_id_gets_its_row_with_its_second_event(model: TwoTowerRecommender) -> None:
     new_users = array([2001, 2002, 2002])
     assert model.add_ids(new_users, items(901, 902), TWICE, (array([1] * 3), array([1, 2]))) == (
         1,
@@ -93,7 +93,9 @@ def test_an_id_gets_its_row_with_its_second_event(model: Recommender) -> None:
     assert waiting(model._state, "items")[0].tolist() == [903]
 
 
-def test_events_of_waiting_items_are_left_out(model: Recommender, world, recipe, tmp_path) -> None:
+def test_events_of_waiting_items_are_left_out(
+    model: TwoTowerRecommender, world, recipe, tmp_path
+) -> None:
     model.add_ids(array([]), items(901), TWICE)
     interactions = Interactions(
         np.array([0, 1, 0], np.int32), array([501, 901, 502]), np.array([1, 2, 3], np.float32)
@@ -110,10 +112,10 @@ def test_events_of_waiting_items_are_left_out(model: Recommender, world, recipe,
         model.fit(world.queries, unknown, recipe)
 
 
-def test_counts_are_saved_with_the_model(model: Recommender, tmp_path) -> None:
+def test_counts_are_saved_with_the_model(model: TwoTowerRecommender, tmp_path) -> None:
     model.add_ids(array([2001]), items(901), TWICE, day=20_000)
     model.save(tmp_path / "model")
-    again = Recommender.restore(tmp_path / "model")
+    again = TwoTowerRecommender.restore(tmp_path / "model")
     assert again.add_ids(array([2001]), items(901), TWICE) == (1, 1)
     assert [len(a) for a in waiting(again._state, "items")] == [0, 0, 0]
 
@@ -121,7 +123,7 @@ def test_counts_are_saved_with_the_model(model: Recommender, tmp_path) -> None:
 @pytest.mark.parametrize(
     "counts", [([1, 1], [1]), ([1], [1, 1]), ([-1], [1]), ([1], [-1])], ids=str
 )
-def test_counts_that_do_not_fit_are_refused(model: Recommender, counts) -> None:
+def test_counts_that_do_not_fit_are_refused(model: TwoTowerRecommender, counts) -> None:
     with pytest.raises(BadTrainingData, match="one number, 0 or more"):
         model.add_ids(array([2001]), items(901), TWICE, (array(counts[0]), array(counts[1])))
     assert waiting(model._state, "items")[0].tolist() == []

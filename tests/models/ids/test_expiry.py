@@ -7,7 +7,7 @@ from models.data.queries import Items
 from models.ids.admission import expire, note_seen, seen_days, waiting
 from models.ids.starts import NewIds
 from models.tables.state import ModelState
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 NO_KEYS = np.zeros(0, np.int64)
 
@@ -36,7 +36,7 @@ def by_key(state: ModelState) -> dict[tuple[str, int], bytes]:
 
 
 @pytest.fixture
-def state(model: Recommender) -> ModelState:
+def state(model: TwoTowerRecommender) -> ModelState:
     """The small shop: users 1001… and items 501…, of which the first five were seen on days 10 to
     14, and the others on day 20."""
     model.note_seen(model.user_keys, model.item_keys, day=20)
@@ -77,7 +77,9 @@ def test_dense_tables_are_left_alone(state) -> None:
 
 
 def test_an_id_of_which_no_day_is_known_stays(state) -> None:
-    Recommender(state).add_ids(array([2001]), Items(array([901]), np.ones((1, 1), np.int32)))
+    TwoTowerRecommender(state).add_ids(
+        array([2001]), Items(array([901]), np.ones((1, 1), np.int32))
+    )
     assert seen_days(state, "users")[-1] == 0
     assert expire(state, before_day=21) == (20, 30)
     assert state.users.keys.tolist() == [2001]
@@ -85,7 +87,7 @@ def test_an_id_of_which_no_day_is_known_stays(state) -> None:
 
 
 def test_an_expired_id_that_comes_back_is_new(state) -> None:
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     before = model.parameters()["user"][1]
     expire(state, before_day=13)
     assert model.add_ids(array([1001]), Items(NO_KEYS, np.zeros((0, 1), np.int32))) == (1, 0)
@@ -97,7 +99,7 @@ def test_an_expired_id_that_comes_back_is_new(state) -> None:
     assert seen_days(state, "users")[-1] == 0
 
 
-def test_the_latest_day_counts(model: Recommender) -> None:
+def test_the_latest_day_counts(model: TwoTowerRecommender) -> None:
     state = model._state
     note_seen(state, array([1002, 1002, 0, 99]), array([501]), 30)
     note_seen(state, array([1002, 1003]), NO_KEYS, 29)
@@ -105,14 +107,14 @@ def test_the_latest_day_counts(model: Recommender) -> None:
     assert seen_days(state, "items").tolist()[:3] == [0, 30, 0]
 
 
-def test_a_day_is_positive(model: Recommender) -> None:
+def test_a_day_is_positive(model: TwoTowerRecommender) -> None:
     with pytest.raises(ValueError, match=r"since 1970-01-01. Received: 0"):
         model.note_seen(NO_KEYS, NO_KEYS, day=0)
 
 
 def test_what_waits_for_admission_expires_too(state) -> None:
     three = NewIds(minimum_events=3)
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     for key, day in ((901, 12), (902, 13)):
         model.add_ids(array([key]), Items(array([key]), np.ones((1, 1), np.int32)), three, day=day)
     model.expire(before_day=13)
@@ -123,7 +125,7 @@ def test_what_waits_for_admission_expires_too(state) -> None:
 def test_fisher_information_moves_with_its_rows(state) -> None:
     information = np.arange(31 * 8, dtype=np.float32).reshape(31, 8)
     state.extra |= {"fisher/item": information, "fisher/word": np.ones((32, 8), np.float32)}
-    Recommender(state).add_ids(NO_KEYS, Items(array([901]), np.ones((1, 1), np.int32)))
+    TwoTowerRecommender(state).add_ids(NO_KEYS, Items(array([901]), np.ones((1, 1), np.int32)))
     expire(state, before_day=13)
     expected = np.concatenate([information[:1], information[4:], np.zeros((1, 8), np.float32)])
     assert (state.extra["fisher/item"] == expected).all()
@@ -132,13 +134,13 @@ def test_fisher_information_moves_with_its_rows(state) -> None:
 
 def test_training_goes_on_after_an_expiry(state, world, recipe, tmp_path) -> None:
     """The compiled loop and a restored model alike; events of expired ids have to be grown."""
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     few = dataclasses.replace(recipe, epochs=1)
     model.fit(world.queries, world.interactions, few)
     model.expire(before_day=13)
     model.add_ids(world.user_keys, world.items)
     model.save(tmp_path / "model")
-    again = Recommender.restore(tmp_path / "model")
+    again = TwoTowerRecommender.restore(tmp_path / "model")
     for each in (model, again):
         each.fit(world.queries, world.interactions, few)
     assert by_key(again._state) == by_key(state)

@@ -10,7 +10,7 @@ from models.ids.starts import Groups, NewIds
 from models.tables.backend import tf
 from models.tables.optimizers import make_optimizer
 from models.tables.state import ModelState
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.tiny import tiny_state
 
 
@@ -27,7 +27,7 @@ def new_items(words: list[list[int]], first: int = 901) -> Items:
     return Items(first + np.arange(len(words)), table)
 
 
-def test_old_rows_and_slots_stay_bit_identical(model: Recommender) -> None:
+def test_old_rows_and_slots_stay_bit_identical(model: TwoTowerRecommender) -> None:
     state = model._state
     before = everything(state)
     assert model.add_ids(np.array([2001, 1001, 2002]), new_items([[1, 0, 0]] * 3)) == (2, 3)
@@ -41,7 +41,7 @@ def test_old_rows_and_slots_stay_bit_identical(model: Recommender) -> None:
         assert count == (2 if table == "user" else 3 if table in {*of_items, "item_words"} else 0)
 
 
-def test_new_slots_start_at_the_initial_accumulator(model: Recommender) -> None:
+def test_new_slots_start_at_the_initial_accumulator(model: TwoTowerRecommender) -> None:
     model.add_ids(np.array([2001]), new_items([[1, 0, 0]]))
     slots = model._state.slots()
     for name in ("user", "item", "history", "item_bias"):
@@ -50,13 +50,13 @@ def test_new_slots_start_at_the_initial_accumulator(model: Recommender) -> None:
         assert (slot[1:-1] != np.float32(model.config.initial_accumulator)).any()
 
 
-def test_a_new_user_is_the_mean_user(model: Recommender) -> None:
+def test_a_new_user_is_the_mean_user(model: TwoTowerRecommender) -> None:
     before = model.parameters()["user"]
     model.add_ids(np.array([2001]), Items(np.zeros(0, np.int64), np.zeros((0, 3), np.int32)))
     assert model.parameters()["user"][-1] == pytest.approx(before[1:].mean(axis=0), abs=1e-6)
 
 
-def test_a_new_item_is_the_mean_of_items_that_share_its_words(model: Recommender) -> None:
+def test_a_new_item_is_the_mean_of_items_that_share_its_words(model: TwoTowerRecommender) -> None:
     before = model.parameters()["item"]
     # Word 1 belongs to the first 15 items, and to no other.
     model.add_ids(np.zeros(0, np.int64), new_items([[1, 0, 0], [0, 0, 0], [31, 0, 0]]))
@@ -67,7 +67,7 @@ def test_a_new_item_is_the_mean_of_items_that_share_its_words(model: Recommender
         assert after[row] == pytest.approx(before[1:].mean(axis=0), abs=1e-6)
 
 
-def test_a_new_item_is_the_mean_of_what_it_was_chosen_with(model: Recommender) -> None:
+def test_a_new_item_is_the_mean_of_what_it_was_chosen_with(model: TwoTowerRecommender) -> None:
     before = model.parameters()
     # 901 came twice with 501 (row 1) and once with 520 (row 20); 902 came alone, but shares word 1
     # with the first 15; 903 shares nothing with anyone.
@@ -86,7 +86,7 @@ def test_a_new_item_is_the_mean_of_what_it_was_chosen_with(model: Recommender) -
         assert after[-1] == pytest.approx(old[1:].mean(axis=0), abs=1e-6)
 
 
-def test_every_new_item_starts_as_the_mean_if_asked(model: Recommender) -> None:
+def test_every_new_item_starts_as_the_mean_if_asked(model: TwoTowerRecommender) -> None:
     before = model.parameters()["item"]
     model.add_ids(np.zeros(0, np.int64), new_items([[1, 0, 0], [2, 0, 0]]), NewIds(start="mean"))
     for row in (-1, -2):
@@ -127,7 +127,7 @@ def test_first_rows_are_as_wide_as_the_network_says() -> None:
     assert not empty.parameters()["item"][1:].any()
 
 
-def test_growing_again_changes_nothing(model: Recommender, world) -> None:
+def test_growing_again_changes_nothing(model: TwoTowerRecommender, world) -> None:
     before = everything(model._state)
     assert model.add_ids(world.user_keys, world.items) == (0, 0)
     after = everything(model._state)
@@ -144,7 +144,7 @@ def test_first_rows_are_random_and_decided_by_the_seed(make_model) -> None:
     assert (one["user"][1:21] != one["item"][1:21]).any()
 
 
-def test_words_are_cut_or_padded_to_the_models_width(model: Recommender) -> None:
+def test_words_are_cut_or_padded_to_the_models_width(model: TwoTowerRecommender) -> None:
     model.add_ids(np.zeros(0, np.int64), Items(np.array([901]), np.array([[4, 5, 6, 7]], np.int32)))
     model.add_ids(np.zeros(0, np.int64), Items(np.array([902]), np.array([[4]], np.int32)))
     assert model._state.network.content["item_words"].numpy()[-2:].tolist() == [
@@ -153,7 +153,7 @@ def test_words_are_cut_or_padded_to_the_models_width(model: Recommender) -> None
     ]
 
 
-def test_bad_input_is_refused_before_anything_grows(model: Recommender) -> None:
+def test_bad_input_is_refused_before_anything_grows(model: TwoTowerRecommender) -> None:
     before = everything(model._state)
     with pytest.raises(BadTrainingData, match=r"below word_buckets = 32. Received: 32"):
         model.add_ids(np.array([2001]), new_items([[32, 0, 0]]))

@@ -13,7 +13,7 @@ from models.learning.recipes import Recipe
 from models.learning.rehearsal import past_of
 from models.tables.backend import tf
 from models.two_tower import tower_recommender
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_survives_saving_and_learns_on_with_the_same_bits(
     recipe = remembering(recipe, distillation=0.5)
     model.remember(world.queries, world.interactions, recipe, day=3.0)
     model.save(tmp_path / "model")
-    again = Recommender.restore(tmp_path / "model")
+    again = TwoTowerRecommender.restore(tmp_path / "model")
     assert same(again._state.extra, model._state.extra)
     for one in (model, again):
         for day, kind in ((10.0, "uniform"), (17.0, "recency"), (24.0, "herding")):
@@ -75,7 +75,7 @@ def test_rows_may_come_and_go(model, world, recipe) -> None:
     all of them, rehearses the same examples, save those whose item it doesn't know."""
     recipe = remembering(recipe)
     model.remember(world.queries, world.interactions, recipe, day=3.0)
-    other = Recommender.create(model.config, seed=1)
+    other = TwoTowerRecommender.create(model.config, seed=1)
     shown = np.arange(29, 4, -1)  # the first five items have expired
     other.add_ids(
         world.user_keys[::-1], Items(world.items.item_keys[shown], world.items.words[shown])
@@ -105,7 +105,7 @@ def test_rows_may_come_and_go(model, world, recipe) -> None:
 def test_an_empty_memory_is_said_and_the_update_passes(
     trained_folder, recipe, window, caplog
 ) -> None:
-    models = [Recommender.restore(trained_folder) for _ in range(2)]
+    models = [TwoTowerRecommender.restore(trained_folder) for _ in range(2)]
     with caplog.at_level(logging.WARNING):
         report = models[0].fit(*window, remembering(recipe, replay="herding", distillation=1.0))
     assert "asks for herding replay, and the model remembers no example" in caplog.text
@@ -131,7 +131,7 @@ def test_examples_that_teach_nothing_are_not_kept(model, world, recipe) -> None:
     assert model.remember(world.queries, events, remembering(recipe), day=0.0) == 7
 
 
-def drift(model: Recommender, champion: np.ndarray, world) -> float:
+def drift(model: TwoTowerRecommender, champion: np.ndarray, world) -> float:
     """How far the model's choices among the items are from the champion's: mean KL divergence."""
 
     def log_softmax(scores):
@@ -148,7 +148,7 @@ def test_distillation_keeps_the_scores_closer_to_the_champions(
 ) -> None:
     drifts = {}
     for weight in (0.0, 5.0):
-        model = Recommender.restore(trained_folder)
+        model = TwoTowerRecommender.restore(trained_folder)
         champion = model.score(world.queries, world.items.item_keys)
         model.remember(world.queries, world.interactions, remembering(recipe), day=0.0)
         assert drift(model, champion, world) == 0.0

@@ -8,7 +8,7 @@ import pytest
 from models.data.queries import Queries
 from models.tables.backend import tf
 from models.tables.vocabulary import Vocabulary
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def served(model: Recommender, folder: Path):
+def served(model: TwoTowerRecommender, folder: Path):
     """The model is a function of its seeds, so one export serves all tests of the file."""
     if not folder.exists():
         model.export(folder)
@@ -129,7 +129,7 @@ def test_a_model_with_a_shared_table_and_no_extras_exports(make_model, world, tm
         make_model(trained=False).config,
         shared_history_table=True, item_bias=False, statistics_width=0,
     )  # fmt: skip
-    model = Recommender.create(config, seed=1)
+    model = TwoTowerRecommender.create(config, seed=1)
     model.add_ids(world.user_keys, world.items)
     model.export(tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1"))

@@ -8,16 +8,18 @@ import pytest
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.recommenders.export import Served
 from models.storage import seal
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 
 @pytest.fixture
-def served(model: Recommender, tmp_path: Path) -> Served:
+def served(model: TwoTowerRecommender, tmp_path: Path) -> Served:
     model.export(tmp_path / "1")
     return Served(tmp_path / "1")
 
 
-def test_answers_are_those_of_the_recommender(model: Recommender, served: Served, world) -> None:
+def test_answers_are_those_of_the_recommender(
+    model: TwoTowerRecommender, served: Served, world
+) -> None:
     nothing = np.zeros((len(world.queries), 0), np.int64)
     keys, scores = served.top_k(world.queries, 5, nothing)
     expected_keys, expected_scores = model.top_k(world.queries, 5)

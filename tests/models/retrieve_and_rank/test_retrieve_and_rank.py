@@ -10,7 +10,7 @@ from models.data.queries import Interactions, Items, Queries
 from models.ids.starts import NewIds
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import World
 from tests.models.tiny_two_stage import (
     CONFIG,
@@ -84,7 +84,7 @@ def test_until_the_ranker_has_learned_the_order_is_that_of_retrieval(world, quer
     model.fit(queries, world.interactions, TOWERS)
     assert not model.ranks
     # The towers had learned nothing: what they said of the window was no retrieval.
-    towers = Recommender(model.towers)
+    towers = TwoTowerRecommender(model.towers)
     assert (model.top_k(queries, 6)[0] == towers.top_k(queries, 6)[0]).all()
     model.fit(queries, loyal(world), TOWERS, ranker=RANKER)
     assert model.ranks

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from models.learning.recipes import Recipe
+from models.recommenders.learner import footprint
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.retrieve_and_rank.shrinking import (
     KINDS,
-    footprint,
     maintained,
     principal_axes,
     student_of,

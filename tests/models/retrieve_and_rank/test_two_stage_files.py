@@ -9,11 +9,11 @@ import pytest
 
 from models.data.queries import Queries
 from models.errors import CorruptCheckpoint, RestoreError
+from models.recommenders.recommender_files import HEADER
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-from models.retrieve_and_rank.two_stage_files import CONFIG as CONFIG_FILE
 from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
 from models.tables.backend import tf
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import World
 from tests.models.tiny_two_stage import RANKER, TOWERS, loyal, new_model, queries_of
 
@@ -98,7 +98,7 @@ def test_the_signatures_rank_by_both_stages_from_what_the_release_knows(
     many["k"] = tf.constant([6, 1, 30, 6])
     exclude = [np.array(keys) for keys in ([501, 502], [], [530], [501])]
     expected, _ = cascade.top_k(part, 30, exclude=exclude)
-    towers, _ = Recommender(cascade.towers).top_k(part, 30, exclude=exclude)
+    towers, _ = TwoTowerRecommender(cascade.towers).top_k(part, 30, exclude=exclude)
     assert (expected != towers).any(), "retrieval alone would pass"
     for name in ("top_k", "serving_default"):
         keys = signatures[name](**asked, **many)["keys"].numpy()
@@ -133,15 +133,15 @@ def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
 
 
 def test_faults_on_disk_are_named(model_folder, tmp_path) -> None:
-    with pytest.raises(RestoreError, match="No cascade in"):
+    with pytest.raises(RestoreError, match="No recommender in"):
         RetrieveAndRank.restore(tmp_path / "nowhere")
     with pytest.raises(RestoreError, match="is missing in"):
         ServedTwoStage(tmp_path / "nowhere")
     broken = shutil.copytree(model_folder, tmp_path / "broken")
-    values = json.loads((broken / CONFIG_FILE).read_text())
-    (broken / CONFIG_FILE).write_text(json.dumps({**values, "hidden": [9]}))
-    with pytest.raises(CorruptCheckpoint, match=r"not those of its cascade\.json"):
+    values = json.loads((broken / HEADER).read_text())
+    (broken / HEADER).write_text(json.dumps({**values, "shape": {**values["shape"], "hidden": [9]}}))
+    with pytest.raises(CorruptCheckpoint, match=r"not those of its model\.json"):
         RetrieveAndRank.restore(broken)
-    (broken / CONFIG_FILE).write_text(json.dumps({**values, "layers": 3}))
+    (broken / HEADER).write_text(json.dumps({**values, "shape": {**values["shape"], "layers": 3}}))
     with pytest.raises(RestoreError, match="isn't one of this recloop"):
         RetrieveAndRank.restore(broken)

@@ -8,7 +8,7 @@ from models.storage import averaging, checkpoint
 from models.storage.averaging import average
 from models.tables.backend import tf
 from models.tables.state import ModelState
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import CONFIG
 from tests.models.tiny import tiny_state
 
@@ -61,7 +61,7 @@ def test_the_releases_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 7])
-def test_the_mean_of_equals_is_bit_identical(model: Recommender, times) -> None:
+def test_the_mean_of_equals_is_bit_identical(model: TwoTowerRecommender, times) -> None:
     got = average([model._state] * times)
     for name, array in model.parameters().items():
         assert (got.parameters()[name] == array).all(), name
@@ -85,9 +85,9 @@ def test_folders_deltas_and_states_go_together(model, tmp_path, world, recipe) -
 
 def test_an_average_is_saved_restored_and_trained_on(model, tmp_path, world, recipe) -> None:
     model.save(tmp_path / "one")
-    averaged = Recommender(average([tmp_path / "one", model._state]))
+    averaged = TwoTowerRecommender(average([tmp_path / "one", model._state]))
     assert averaged.save(tmp_path / "two", base=tmp_path / "one") == "whole"
-    again = Recommender.restore(tmp_path / "two")
+    again = TwoTowerRecommender.restore(tmp_path / "two")
     for each in (averaged, again):
         each.fit(world.queries, world.interactions, recipe)
     for name, array in averaged.parameters().items():
@@ -96,7 +96,7 @@ def test_an_average_is_saved_restored_and_trained_on(model, tmp_path, world, rec
 
 def test_an_average_grows_and_is_trained_on_as_it_is(model, world, recipe) -> None:
     """Not only what was saved and restored between: new rows are noted as touched beside the old."""
-    mean = Recommender(average([model._state, model._state]))
+    mean = TwoTowerRecommender(average([model._state, model._state]))
     mean.add_ids(np.array([2001]), Items(np.array([901]), np.array([[1, 0, 0]], np.int32)))
     mean.fit(world.queries, world.interactions, recipe)
     touched = mean._state.optimizer.touched

@@ -7,17 +7,17 @@ import pytest
 
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, NonFiniteWeights, RestoreError
 from models.storage.checkpoint import save
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 
 @pytest.fixture
-def original(make_model) -> Recommender:
+def original(make_model) -> TwoTowerRecommender:
     """A model that has never been saved."""
     return make_model()
 
 
 @pytest.fixture
-def saved(model: Recommender, tmp_path: Path) -> Path:
+def saved(model: TwoTowerRecommender, tmp_path: Path) -> Path:
     model.save(tmp_path / "model")
     return tmp_path / "model"
 
@@ -46,7 +46,7 @@ def rewrite(directory: Path, change, promise: bool = False) -> None:
 def test_saving_and_restoring_is_bit_exact(original, tmp_path, world) -> None:
     model = original
     model.save(tmp_path / "model")
-    restored = Recommender.restore(tmp_path / "model")
+    restored = TwoTowerRecommender.restore(tmp_path / "model")
     before, after = model.parameters(), restored.parameters()
     assert before.keys() == after.keys()
     for name, array in before.items():
@@ -65,7 +65,7 @@ def test_saving_and_restoring_is_bit_exact(original, tmp_path, world) -> None:
 def test_training_goes_on_as_if_it_had_not_stopped(original, tmp_path, world, recipe) -> None:
     model = original
     model.save(tmp_path / "model")
-    restored = Recommender.restore(tmp_path / "model")
+    restored = TwoTowerRecommender.restore(tmp_path / "model")
     for each in (model, restored):
         each.add_ids(np.array([2001]), world.items)
         each.fit(world.queries, world.interactions, recipe)
@@ -77,7 +77,7 @@ def test_training_goes_on_as_if_it_had_not_stopped(original, tmp_path, world, re
 
 def test_a_second_update_does_not_repeat_the_order_of_the_first(model, saved, world, recipe):
     """The steps are saved: without them the restored model would draw the same dropout again."""
-    again = Recommender.restore(saved)
+    again = TwoTowerRecommender.restore(saved)
     again._state.steps = 0
     for each in (model, again):
         each.fit(world.queries, world.interactions, recipe)
@@ -85,9 +85,9 @@ def test_a_second_update_does_not_repeat_the_order_of_the_first(model, saved, wo
 
 
 def test_an_empty_model_can_be_saved(make_model, tmp_path) -> None:
-    fresh = Recommender.create(make_model(trained=False).config, seed=1)
+    fresh = TwoTowerRecommender.create(make_model(trained=False).config, seed=1)
     fresh.save(tmp_path / "fresh")
-    assert len(Recommender.restore(tmp_path / "fresh").item_keys) == 0
+    assert len(TwoTowerRecommender.restore(tmp_path / "fresh").item_keys) == 0
 
 
 def test_saving_replaces_the_whole_folder(model, saved, world, recipe) -> None:
@@ -96,7 +96,7 @@ def test_saving_replaces_the_whole_folder(model, saved, world, recipe) -> None:
     model.save(saved)
     assert sorted(os.listdir(saved)) == ["arrays.npz", "manifest.json"]
     assert os.listdir(saved.parent) == ["model"]
-    assert Recommender.restore(saved).steps == 104
+    assert TwoTowerRecommender.restore(saved).steps == 104
 
 
 def test_a_save_that_fails_leaves_the_old_model(model, saved, monkeypatch) -> None:
@@ -108,7 +108,7 @@ def test_a_save_that_fails_leaves_the_old_model(model, saved, monkeypatch) -> No
         model.save(saved)
     monkeypatch.undo()
     assert os.listdir(saved.parent) == ["model"]
-    assert Recommender.restore(saved).steps == 80
+    assert TwoTowerRecommender.restore(saved).steps == 80
 
 
 def test_a_model_that_is_not_finite_is_not_saved(model, tmp_path) -> None:
@@ -148,7 +148,7 @@ def put(name: str, value: float):
 def test_a_faulty_array_is_named(saved, change, message) -> None:
     rewrite(saved, change)
     with pytest.raises(CorruptCheckpoint, match=message) as error:
-        Recommender.restore(saved)
+        TwoTowerRecommender.restore(saved)
     assert "Restore the previous release" in str(error.value)
 
 
@@ -170,19 +170,19 @@ def test_a_model_that_contradicts_itself_is_refused(saved, change, message) -> N
     """The manifest agrees with the arrays, but the arrays don't agree with one another."""
     rewrite(saved, change, promise=True)
     with pytest.raises(CorruptCheckpoint, match=message):
-        Recommender.restore(saved)
+        TwoTowerRecommender.restore(saved)
 
 
 def test_a_larger_limit_lets_large_weights_through(saved) -> None:
     rewrite(saved, put("table/word", 1e7), promise=True)
     with pytest.raises(CorruptCheckpoint, match=r"raise the limit"):
-        Recommender.restore(saved)
-    assert Recommender.restore(saved, magnitude_limit=1e8).parameters()["word"][1, 0] == 1e7
+        TwoTowerRecommender.restore(saved)
+    assert TwoTowerRecommender.restore(saved, magnitude_limit=1e8).parameters()["word"][1, 0] == 1e7
 
 
 def test_a_slot_may_be_as_large_as_a_long_life_makes_it(saved) -> None:
     rewrite(saved, put("slot/user/accumulator", 3e9), promise=True)
-    assert Recommender.restore(saved)._state.slots()["user/accumulator"][1, 0] == 3e9
+    assert TwoTowerRecommender.restore(saved)._state.slots()["user/accumulator"][1, 0] == 3e9
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])
@@ -191,21 +191,21 @@ def test_a_truncated_file_is_refused(saved, keep) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(CorruptCheckpoint, match=r"truncated"):
-        Recommender.restore(saved)
+        TwoTowerRecommender.restore(saved)
 
 
 @pytest.mark.parametrize("name", ["arrays.npz", "manifest.json"])
 def test_a_missing_file_is_refused(saved, name) -> None:
     (saved / name).unlink()
     with pytest.raises(CorruptCheckpoint, match=name):
-        Recommender.restore(saved)
+        TwoTowerRecommender.restore(saved)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format_version": 1}'])
 def test_an_unreadable_manifest_is_refused(saved, text) -> None:
     (saved / "manifest.json").write_text(text)
     with pytest.raises(CorruptCheckpoint, match=r"manifest\.json can't be read"):
-        Recommender.restore(saved)
+        TwoTowerRecommender.restore(saved)
 
 
 @pytest.mark.parametrize("key", ["steps", "seed"])
@@ -214,7 +214,7 @@ def test_a_manifest_without_its_numbers_is_refused(saved, key) -> None:
     del manifest[key]
     (saved / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CorruptCheckpoint, match=key):
-        Recommender.restore(saved)
+        TwoTowerRecommender.restore(saved)
 
 
 def test_another_version_or_configuration_is_incompatible(saved) -> None:
@@ -227,5 +227,5 @@ def test_another_version_or_configuration_is_incompatible(saved) -> None:
     ):
         (saved / "manifest.json").write_text(json.dumps({**manifest, **change}))
         with pytest.raises(IncompatibleCheckpoint, match=message) as error:
-            Recommender.restore(saved)
+            TwoTowerRecommender.restore(saved)
         assert isinstance(error.value, RestoreError)

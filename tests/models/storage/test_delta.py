@@ -11,7 +11,7 @@ from models.errors import CorruptCheckpoint, NonFiniteWeights, UnusableBase
 from models.storage import archive, checkpoint, delta
 from models.tables.backend import tf
 from models.tables.state import ModelState
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 NO_USERS = np.zeros(0, np.int64)
 
@@ -56,7 +56,7 @@ def written(directory: Path) -> dict[str, np.ndarray]:
 
 
 def test_a_chain_of_deltas_restores_the_bits_of_a_full_save(state, tmp_path, world, recipe) -> None:
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     few = dataclasses.replace(recipe, epochs=1)
     previous = tmp_path / "base"
     for name, key in (("one", 901), ("two", 902), ("three", 903)):
@@ -66,7 +66,7 @@ def test_a_chain_of_deltas_restores_the_bits_of_a_full_save(state, tmp_path, wor
         before = bits(state)
         assert model.save(tmp_path / name, base=previous) == "delta"
         assert bits(state) == before
-        restored = Recommender.restore(tmp_path / name)
+        restored = TwoTowerRecommender.restore(tmp_path / name)
         assert bits(restored._state) == before
         assert restored.steps == model.steps
         previous = tmp_path / name
@@ -106,7 +106,7 @@ def test_only_touched_and_new_rows_are_written(state, tmp_path) -> None:
 
 
 def test_new_rows_are_written_and_the_next_delta_starts_anew(state, tmp_path) -> None:
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     model.add_ids(NO_USERS, items(901, 902))
     model.save(tmp_path / "one", base=tmp_path / "base")
     arrays = written(tmp_path / "one")
@@ -168,7 +168,7 @@ def test_a_saved_extra_array_cannot_be_written_in_place(state, tmp_path) -> None
 
 
 def test_another_optimizer_is_written_with_all_its_slots(state, tmp_path, world, recipe) -> None:
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     adam = dataclasses.replace(recipe, optimizer="adam", epochs=1, learning_rate=0.01)
     model.fit(world.queries, world.interactions, adam)
     assert model.save(tmp_path / "one", base=tmp_path / "base") == "delta"
@@ -176,7 +176,7 @@ def test_another_optimizer_is_written_with_all_its_slots(state, tmp_path, world,
 
 
 def test_after_an_expiry_the_next_save_is_whole(state, tmp_path) -> None:
-    model = Recommender(state)
+    model = TwoTowerRecommender(state)
     model.note_seen(np.array([1001]), np.array([501]), day=10)
     assert model.expire(before_day=11) == (1, 1)
     with pytest.raises(UnusableBase, match=r"none \(never saved, or rows have moved since\)"):
@@ -295,7 +295,7 @@ def rewrite(directory: Path, change) -> None:
 )
 def test_a_delta_that_contradicts_itself_is_refused(state, tmp_path, change, message) -> None:
     train(state, {"user": [2, 4], "item": [3]})
-    Recommender(state).add_ids(NO_USERS, items(901))
+    TwoTowerRecommender(state).add_ids(NO_USERS, items(901))
     checkpoint.save(state, tmp_path / "one", tmp_path / "base")
     rewrite(tmp_path / "one", change)
     with pytest.raises(CorruptCheckpoint, match=message):

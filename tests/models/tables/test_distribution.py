@@ -19,7 +19,7 @@ import pytest
 from models.tables.backend import tf
 from models.tables.network import Network
 from models.two_tower.basket_batches import tower_batches
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import CONFIG, make_world
 from tests.models.distributed_fit import FIT, fit
 
@@ -104,7 +104,9 @@ def test_two_devices_of_one_process_report_what_one_does() -> None:
 def batch_of(loss: str) -> tuple[Network, dict[str, tf.Tensor]]:
     """The small shop's trained model, and one batch of its events (or baskets)."""
     world = make_world()
-    model = Recommender.create(dataclasses.replace(CONFIG, loss=loss, uniform_negatives=4), seed=7)
+    model = TwoTowerRecommender.create(
+        dataclasses.replace(CONFIG, loss=loss, uniform_negatives=4), seed=7
+    )
     model.add_ids(world.user_keys, world.items)
     model.fit(world.queries, world.interactions, FIT)
     batches = tower_batches(model._state, world.queries, world.interactions, FIT)

@@ -7,7 +7,7 @@ import pytest
 from models.errors import NonFiniteWeights
 from models.learning import recipes
 from models.learning.training import fit
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.tiny import TinyBatches, tiny_state
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def test_carries_its_state_through_a_checkpoint(kind, make_model, world, recipe,
     model = make_model(trained=False)
     model.fit(world.queries, world.interactions, recipe)
     model.save(tmp_path / "model")
-    restored = Recommender.restore(tmp_path / "model")
+    restored = TwoTowerRecommender.restore(tmp_path / "model")
     slots = model._state.slots()
     assert (len(slots) == 0) == (kind == "sgd")
     for one in (model, restored):

@@ -13,7 +13,7 @@ from models.tables.state import ModelState
 from models.two_tower.basket_batches import BasketBatches, tower_batches
 from models.two_tower.event_batches import EventBatches
 from models.two_tower.tower_config import ModelConfig
-from models.two_tower.tower_recommender import Recommender
+from models.two_tower.tower_recommender import TwoTowerRecommender
 
 CONFIG = ModelConfig(
     dimension=3, history_length=2, statistics_width=1, word_buckets=6, words_per_item=2,
@@ -166,7 +166,7 @@ def test_a_recommender_learns_tastes_from_baskets(world, whole) -> None:
         dimension=8, history_length=5, statistics_width=2, word_buckets=32, words_per_item=3,
         loss="basket", whole_catalogue=whole, uniform_negatives=10,
     )  # fmt: skip
-    model = Recommender.create(config, seed=7)
+    model = TwoTowerRecommender.create(config, seed=7)
     model.add_ids(world.user_keys, world.items)
     recipe = Recipe(epochs=20, learning_rate=0.1, batch_size=5, dropout=0.2, seed=3)
     report = model.fit(world.queries, world.interactions, recipe)

@@ -125,6 +125,6 @@ def test_an_increment_teaches_a_grown_user(model, world, recipe) -> None:
 
 
 def test_a_model_that_knows_nothing_answers_with_nothing(make_model, world) -> None:
-    fresh = tower_recommender.Recommender.create(make_model(trained=False).config, seed=0)
+    fresh = tower_recommender.TwoTowerRecommender.create(make_model(trained=False).config, seed=0)
     assert (fresh.top_k(world.queries, 3)[0] == 0).all()
     assert np.isneginf(fresh.score(world.queries, np.array([501]))).all()

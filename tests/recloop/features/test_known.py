@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.data.events import Events
 from recloop.contracts import TrainingSet
 from recloop.features.artefact import write_training_set
-from recloop.features.examples import Examples, read_examples
+from recloop.features.examples import read_examples
 from recloop.features.ranker_inputs import STATISTICS, schemas
 
 DAY_0 = (datetime(2011, 1, 3) - datetime(1970, 1, 1)).days
@@ -64,7 +65,7 @@ def written(folder: Path, window: str, queries: list[dict], item_days: list[dict
 
 
 @pytest.fixture
-def examples(tmp_path: Path) -> Examples:
+def examples(tmp_path: Path) -> Events:
     first = written(
         tmp_path,
         "2011-01-03",
@@ -83,7 +84,7 @@ def examples(tmp_path: Path) -> Examples:
     return read_examples([first, second])
 
 
-def test_own_items_are_aged_to_the_day_of_the_query(examples: Examples) -> None:
+def test_own_items_are_aged_to_the_day_of_the_query(examples: Events) -> None:
     own = examples.own
     assert own.offsets.tolist() == [0, 2, 2, 3]
     assert own.item_keys.tolist() == [7, 8, 9]
@@ -98,7 +99,7 @@ def test_own_items_are_aged_to_the_day_of_the_query(examples: Examples) -> None:
     assert own.totals.tolist() == [[4, 2], [0, 0], [1, 1]]
 
 
-def test_each_query_sees_the_items_of_its_own_day(examples: Examples) -> None:
+def test_each_query_sees_the_items_of_its_own_day(examples: Events) -> None:
     assert examples.items.item_keys.tolist() == [10, 11, 12]
     assert examples.moments.tolist() == [0, 1, 2]
     week = np.expm1(examples.items.values[:, :, 0])
@@ -107,7 +108,7 @@ def test_each_query_sees_the_items_of_its_own_day(examples: Examples) -> None:
     assert price == pytest.approx(np.array([[0, 0, 3], [0, 0, 3], [0, 1, 0]]), abs=1e-5)
 
 
-def test_a_slice_of_time_takes_its_queries_knowledge_along(examples: Examples) -> None:
+def test_a_slice_of_time_takes_its_queries_knowledge_along(examples: Events) -> None:
     part = examples.between(moment(5), moment(8))
     queries = part.queries()
     assert queries.user_keys.tolist() == [2, 2]

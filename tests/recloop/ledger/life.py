@@ -1,20 +1,16 @@
 """A shop's life on the real ledger: lines are delivered, windows ingested, updates made and undone.
 
-All of recloop's own functions run, from `stages` down to SQL. In place of what needs TensorFlow, Feast
-or Great Expectations stand: a model that is the list of moments it has learnt from, features that are
-empty, and a judge that refuses a window for one item.
+All of recloop's own functions run, from `stages` down to SQL. The model is of a family of the
+tests' own (`moments.py`). In place of what needs Feast or Great Expectations stand features that
+are empty, and a judge that refuses a window for one item.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,10 +29,10 @@ from recloop.release import promotion
 from recloop.settings import Settings
 from recloop.stages import ingest_stages, update_stages
 from recloop.stages.status import count_lines, read_status
-from recloop.training import candidate, material
 from recloop.validation import statistics, window
 from tests.recloop.behavior.datasets import customised
 from tests.recloop.behavior.shop import write
+from tests.recloop.ledger.moments import Moments
 from tests.recloop.ledger.oracle import LATE_LINES, LATE_SHARE, POISON, Fates, Line
 
 Json = dict[str, Any]
@@ -56,6 +52,7 @@ class Life:
             home,
             source={"kind": "folder", "sha256": None},
             event={"ordered": False},
+            model={"family": "tests.recloop.ledger.moments:FAMILY"},
             limits={"window": {"minimum_compared": LATE_LINES, "late_share": LATE_SHARE}},
         )
         for file, name, limit in (
@@ -152,31 +149,8 @@ class Life:
         assert set(learnt) | listed == accepted, "an event is nowhere"
 
 
-class Model:
-    """A model that remembers, of all that it has learnt, when it happened (microseconds)."""
-
-    remembers = True
-
-    def __init__(self, learnt: list[int]) -> None:
-        self.learnt = learnt
-
-    def moments(self) -> list[datetime]:
-        from datetime import UTC
-
-        return [datetime.fromtimestamp(us / 1e6, UTC) for us in self.learnt]
-
-    def save(self, folder: Path, base: Path | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "learnt.json").write_text(json.dumps(self.learnt))
-
-
-def restored(uri: str | Path, limit: float | None = None) -> Model:
-    return Model(json.loads((Path(uri) / "checkpoint" / "learnt.json").read_text()))
-
-
-def learn(model: Model, examples: Any, *_: Any, **__: Any) -> Any:
-    model.learnt += examples.times.astype("datetime64[us]").astype(int).tolist()
-    return SimpleNamespace(examples=len(examples.times), cpu_seconds=0.0)
+def restored(uri: str | Path, limit: float | None = None) -> Moments:
+    return Moments.restore(Path(uri) / "checkpoint")
 
 
 def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
@@ -232,19 +206,8 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     patch.setattr(history, "evaluate_prequentially", scores)
     patch.setattr(challenge, "challenge", challenged)
     patch.setattr(rematch, "is_intact", lambda uri: (uri / "checkpoint" / "learnt.json").exists())
-    patch.setattr(candidate, "restore_model", restored)
-    patch.setattr(material, "restore_model", restored)
-    patch.setattr(candidate, "new_model", lambda _: Model([]))
-    patch.setattr(candidate, "learn", learn)
-    patch.setattr(candidate, "rebuild", learn)
-    patch.setitem(
-        sys.modules,
-        "models.retrieve_and_rank.shrinking",
-        SimpleNamespace(maintained=lambda model, *_: model),
-    )
-    patch.setattr(promotion, "restore_model", restored)
-    patch.setattr(promotion.exports, "write_export", nothing)
-    patch.setattr(promotion.exports, "mend_export", lambda *_: False)
+    patch.setattr(promotion.serving, "write_export", nothing)
+    patch.setattr(promotion.serving, "mend_export", lambda *_: False)
     patch.setattr(promotion.registry, "register", lambda *_: "1")
     patch.setattr(promotion, "publish", nothing)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.retrieve_and_rank import two_stage_changes
+from models.merging import changes
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from recloop.database.connection import transaction
 from recloop.errors import BadInput
@@ -35,12 +35,12 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> tuple[RetrieveAndRank, d
     """A champion, and a silo's deltas: as it is, clipped, and with noise."""
     world = make_world()
     model = trained(world)
-    mark = two_stage_changes.mark_of(model)
+    mark = changes.marks_of(model.states)
     once = {"epochs": 1}
     model.fit(
         queries_of(world), loyal(world), replace(TOWERS, **once), ranker=replace(RANKER, **once)
     )
-    part = two_stage_changes.part_of(model, mark, queries_of(world), loyal(world))
+    part = changes.changes_of(model.states, mark, model.touched_by(queries_of(world), loyal(world)))
     folder = tmp_path_factory.mktemp("deltas")
     rng = np.random.default_rng(1)
     for name, clip, noise in (("plain", 0.0, 0.0), ("clipped", 0.5, 0.0), ("noised", 0.5, 0.1)):
@@ -58,7 +58,7 @@ def forge(
 ) -> Path:
     """A copy with other headers or arrays whose hashes are right all the same."""
     folder = shutil.copytree(source, target)
-    for stage in update_stages:
+    for stage in stages:
         place = folder / stage
         manifest = json.loads((place / "manifest.json").read_text())
         if arrays:
@@ -102,7 +102,7 @@ def test_honest_deltas_are_taken(honest) -> None:
     for name, folder in deltas.items():
         part, release = read_delta(folder, model)
         assert release == 4, name
-        assert np.isfinite(part.towers.examples)
+        assert np.isfinite(part["towers"].examples)
 
 
 BOTH = ("towers", "ranker")
@@ -204,16 +204,16 @@ def test_what_headers_say_of_the_round_agrees_with_the_arrays(
 def test_both_stages_are_of_one_round(honest, tmp_path: Path) -> None:
     model, deltas = honest
     folder = forge(deltas["plain"], tmp_path / "forged", {"release": 5})
-    with pytest.raises(BadInput, match=r"`release` should be the same in both manifests"):
+    with pytest.raises(BadInput, match=r"`release` should be the same in all manifests"):
         read_delta(folder, model)
     folder = forge(deltas["plain"], tmp_path / "more", {"examples": 10**6}, stages=("ranker",))
-    with pytest.raises(BadInput, match="at most the towers'"):
+    with pytest.raises(BadInput, match="at most those of towers"):
         read_delta(folder, model)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(honest, tmp_path: Path, monkeypatch) -> None:
     model, deltas = honest
-    monkeypatch.setattr(two_stage_changes, "restore", lambda *_: pytest.fail("it was unpacked"))
+    monkeypatch.setattr(changes, "restore", lambda *_: pytest.fail("it was unpacked"))
 
     def inflate(arrays: Arrays) -> None:
         arrays["table/item"] = np.zeros((1_000_000, 8), np.float32)
@@ -299,14 +299,12 @@ def test_the_same_change_has_one_name_whatever_its_header_says(honest, tmp_path:
 def test_a_silo_counts_for_no_more_than_ten_times_the_own_events(honest) -> None:
     model, deltas = honest
     part, _ = read_delta(deltas["plain"], model)
-    large = replace(
-        part,
-        towers=replace(part.towers, examples=5000.0, times={"item": np.full(31, 100, np.float32)}),
-    )
+    times = {"item": np.full(31, 100, np.float32)}
+    large = {**part, "towers": replace(part["towers"], examples=5000.0, times=times)}
     kept = bounded(large, 50)
-    assert kept.towers.examples == 500
-    np.testing.assert_allclose(kept.towers.times["item"], 10)
-    assert bounded(large, 500).towers is large.towers
+    assert kept["towers"].examples == 500
+    np.testing.assert_allclose(kept["towers"].times["item"], 10)
+    assert bounded(large, 500)["towers"] is large["towers"]
 
 
 def test_a_plan_takes_only_what_was_accepted_each_once(honest, settings: Settings) -> None:

@@ -226,12 +226,12 @@ def test_the_command_line_does_the_same(
 
 
 def test_a_delta_with_users_is_refused(deltas, shops: Shops, offer: Offer, tmp_path: Path) -> None:
-    from models.retrieve_and_rank import two_stage_changes
+    from models.merging import changes
 
     model = restore_model(offer.folder)
-    mark = two_stage_changes.mark_of(model)
-    part = two_stage_changes.part_of(model, mark, *nothing(model))
-    two_stage_changes.save(part, tmp_path / "whole", {"release": 1, "clip": 0.0, "noise": 0.0})
+    mark = changes.marks_of(model.states)
+    part = changes.changes_of(model.states, mark, model.touched_by(*nothing(model)))
+    changes.save(part, tmp_path / "whole", {"release": 1, "clip": 0.0, "noise": 0.0})
     with pytest.raises(BadInput, match=r"keys of users.*table user"):
         read_delta(tmp_path / "whole", model)
     strange = shutil.copytree(deltas["north"], tmp_path / "strange")

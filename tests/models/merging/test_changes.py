@@ -8,9 +8,10 @@ import pytest
 
 from models.data.queries import Interactions, Queries
 from models.errors import CorruptCheckpoint, NonFiniteWeights
+from models.merging import changes
 from models.merging.strangers import forget_users, take_users_from
-from models.retrieve_and_rank import two_stage_changes
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
+from models.retrieve_and_rank.two_stage_config import FAMILY
 from models.storage import checkpoint
 from tests.models.conftest import World
 from tests.models.tiny_two_stage import RANKER, TOWERS, loyal, new_model, queries_of
@@ -26,9 +27,9 @@ def learned(model: RetrieveAndRank, world: World, users: slice = slice(None)):
     place = np.searchsorted(numbers, chosen.query[mine]).astype(np.int32)
     asked = queries.take(numbers)
     events = Interactions(place, chosen.item_keys[mine], chosen.weights[mine])
-    mark = two_stage_changes.mark_of(model)
+    mark = changes.marks_of(model.states)
     model.fit(asked, events, ONE_EPOCH, ranker=dataclasses.replace(RANKER, epochs=1))
-    return two_stage_changes.part_of(model, mark, asked, events)
+    return changes.changes_of(model.states, mark, model.touched_by(asked, events))
 
 
 def test_times_are_counted_by_hand(cascade) -> None:
@@ -41,7 +42,7 @@ def test_times_are_counted_by_hand(cascade) -> None:
     events = Interactions(
         np.array([1, 0, 1], np.int32), np.array([503, 503, 777]), np.ones(3, np.float32)
     )
-    times = two_stage_changes.times_touched(cascade.towers, queries, events)
+    times = cascade.touched_by(queries, events)["towers"][1]
     assert {name: np.flatnonzero(n).tolist() for name, n in times.items()} == {
         "user": [1, 2], "item": [3], "item_bias": [3], "history": [1, 2],
     }  # fmt: skip
@@ -51,52 +52,52 @@ def test_times_are_counted_by_hand(cascade) -> None:
 
 
 def test_two_workers_of_the_cascade_are_merged_and_keep_their_users(cascade, world) -> None:
-    mark = two_stage_changes.mark_of(cascade)
+    mark = changes.marks_of(cascade.states)
     parts, users = [], []
     for half in (slice(0, 10), slice(10, 20)):
         parts.append(learned(cascade, world, half))
         users.append(cascade.parameters()["user"][1:][half])
-        two_stage_changes.put_back(cascade, mark)
-    two_stage_changes.merge(cascade, parts)
+        changes.put_back(cascade.states, mark)
+    changes.merge(cascade.states, parts, cascade.merging)
     merged = cascade.parameters()["user"][1:]
     np.testing.assert_allclose(merged[:10], users[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(merged[10:], users[1], rtol=1e-5, atol=1e-6)
-    steps = [part.ranker.steps for part in parts]
+    steps = [part["ranker"].steps for part in parts]
     assert min(steps) > 0
-    assert cascade.ranker_state.steps == mark[1].steps + sum(steps)
+    assert cascade.ranker_state.steps == mark["ranker"].steps + sum(steps)
 
 
 def test_a_part_is_restored_bit_for_bit_and_merges_the_same(cascade, world, tmp_path) -> None:
     other = RetrieveAndRank(
         cascade.config, checkpoint.copy(cascade.towers), checkpoint.copy(cascade.ranker_state)
     )
-    mark = two_stage_changes.mark_of(cascade)
+    mark = changes.marks_of(cascade.states)
     part = learned(cascade, world)
-    two_stage_changes.put_back(cascade, mark)
-    two_stage_changes.save(part, tmp_path / "part", {"release": 4})
-    again, header = two_stage_changes.restore(tmp_path / "part")
+    changes.put_back(cascade.states, mark)
+    changes.save(part, tmp_path / "part", {"release": 4})
+    again, header = changes.restore(tmp_path / "part", FAMILY.states)
     assert header["release"] == 4
-    two_stage_changes.merge(cascade, [part])
-    two_stage_changes.merge(other, [again])
+    changes.merge(cascade.states, [part], cascade.merging)
+    changes.merge(other.states, [again], other.merging)
     for name, table in cascade.parameters().items():
         assert (other.parameters()[name] == table).all(), name
 
 
 def test_damaged_files_and_what_is_no_part_are_named(cascade, world, tmp_path) -> None:
     part = learned(cascade, world)
-    two_stage_changes.save(part, tmp_path / "part", {})
+    changes.save(part, tmp_path / "part", {})
     path = tmp_path / "part" / "towers" / "manifest.json"
     manifest = json.loads(path.read_text())
     for broken in ({"kind": "model"}, {"kind": None}, {"steps": "many"}):
         path.write_text(json.dumps(manifest | broken))
         with pytest.raises(CorruptCheckpoint, match="isn't a part"):
-            two_stage_changes.restore(tmp_path / "part")
+            changes.restore(tmp_path / "part", FAMILY.states)
     cascade.save(tmp_path / "model")
     with pytest.raises(CorruptCheckpoint, match="isn't a part"):
-        two_stage_changes.restore(tmp_path / "model")
-    part.towers.tables["item"][0, 0] = np.nan
+        changes.restore(tmp_path / "model", FAMILY.states)
+    part["towers"].tables["item"][0, 0] = np.nan
     with pytest.raises(NonFiniteWeights, match="table/item"):
-        two_stage_changes.save(part, tmp_path / "exploded", {})
+        changes.save(part, tmp_path / "exploded", {})
 
 
 def test_a_ranker_that_learns_for_the_first_time_is_left_out(world) -> None:
@@ -104,7 +105,7 @@ def test_a_ranker_that_learns_for_the_first_time_is_left_out(world) -> None:
     model.fit(queries_of(world), loyal(world), ONE_EPOCH, ranker=None)
     part = learned(model, world)
     assert model.ranks
-    assert (part.ranker.steps, part.towers.steps > 0) == (0, True)
+    assert (part["ranker"].steps, part["towers"].steps > 0) == (0, True)
 
 
 def test_users_are_forgotten_and_come_back(cascade, world) -> None:

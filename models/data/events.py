@@ -1,0 +1,89 @@
+"""What happened in some time, and what was known before each of it: what every family learns from.
+
+A window of events, or several. `recloop.features` builds it from training sets; a family takes from it
+what it needs (`models.recommenders.family.INPUTS`). NumPy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
+
+
+@dataclass(frozen=True)
+class Events:
+    """Q queries (a user on a day, or a session), their N events in order of time, M items.
+
+    Keys are at least 1; 0 is padding. Times are UTC.
+    """
+
+    user_keys: np.ndarray
+    """int64 [Q]"""
+    query_times: np.ndarray
+    """datetime64[us] [Q]: the first event of the user's day."""
+    history: np.ndarray
+    """int64 [Q, 50]: item keys before the query's day, most recent first, 0-padded."""
+    statistics: np.ndarray
+    """float32 [Q, len(STATISTICS)]: log1p; 0 where nothing is known."""
+    query: np.ndarray
+    """int32 [N]: the interaction's row in the query arrays."""
+    item_keys: np.ndarray
+    """int64 [N]"""
+    times: np.ndarray
+    """datetime64[us] [N]"""
+    weights: np.ndarray
+    """float32 [N]"""
+    catalogue: np.ndarray
+    """int64 [M]: distinct item keys, ascending."""
+    words: np.ndarray
+    """int32 [M, 16]: hashed words of the catalogue, 0-padded; those of the latest window count."""
+    own: OwnItems
+    """What the users of the Q queries had purchased before the query's day."""
+    items: ItemStatistics
+    """Statistics of active items at the start of each day with a query, scaled as `statistics`."""
+    moments: np.ndarray
+    """int32 [Q]: which moment of `items` is the query's day."""
+
+    def queries(self) -> Queries:
+        """The Q queries as a model takes them."""
+        return Queries(
+            self.user_keys, self.history, self.statistics, self.own, self.items, self.moments
+        )
+
+    def interactions(self) -> Interactions:
+        """The N interactions as a model takes them."""
+        return Interactions(self.query, self.item_keys, self.weights)
+
+    def between(self, start: datetime, end: datetime) -> Events:
+        """The interactions in `[start, end)` (aware), and only their queries. Items stay."""
+        return self.where(self.since(start) & ~self.since(end))
+
+    def since(self, start: datetime) -> np.ndarray:
+        """bool [N]: which interactions are at or after `start` (aware)."""
+        return self.times >= _us(start)
+
+    def where(self, chosen: np.ndarray) -> Events:
+        """These interactions (bool [N]), and only their queries. Items stay."""
+        rows, query = np.unique(self.query[chosen], return_inverse=True)
+        return replace(
+            self,
+            user_keys=self.user_keys[rows],
+            query_times=self.query_times[rows],
+            history=self.history[rows],
+            statistics=self.statistics[rows],
+            own=self.own.take(rows),
+            moments=self.moments[rows],
+            query=query.astype(np.int32),
+            item_keys=self.item_keys[chosen],
+            times=self.times[chosen],
+            weights=self.weights[chosen],
+        )
+
+
+def _us(moment: datetime) -> np.datetime64:
+    """An aware time as NumPy's naive UTC."""
+    return np.datetime64(round(moment.timestamp() * 1_000_000), "us")
