@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Decision = Literal["skip", "increment", "rebuild", "maintain"]
 Maintenance = Literal["none", "prune", "float16", "int8", "float32", "student"]
@@ -175,11 +175,19 @@ class ShardReport(Contract):
 
 
 class Metrics(Contract):
-    """Means over users; `users` is how many were scored."""
+    """A model's metrics on held-out events; `users` is how many units (users, clicks, …) were scored."""
 
-    recall: float
-    ndcg: float
+    values: dict[str, float]
     users: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_reports(cls, given: Any) -> Any:
+        """Those of before there were families: recall@20 and NDCG@20 on new pairs."""
+        if isinstance(given, dict) and "recall" in given:
+            values = {"recall@20": given["recall"], "ndcg@20": given["ndcg"]}
+            return {"values": values, "users": given["users"]}
+        return given
 
 
 class Served(Contract):

@@ -102,18 +102,16 @@ def describe(report: dict[str, Any], plan: dict[str, Any] | None = None) -> str:
         lines += [f"{plan['decision'].capitalize()}: {plan['reason']}.", ""]
     if report.get("ask"):
         lines += [f"A person is asked because {report['ask']}.", ""]
-    champion, challenger = report.get("champion") or {}, report.get("challenger") or {}
+    champion, challenger = (
+        (report.get(name) or {}).get("values", {}) for name in ("champion", "challenger")
+    )
     gaps = {gap["name"]: gap for gap in report.get("differences", ())}
     lines += [
         "| metric | champion | challenger | difference | interval | users |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    values = {
-        "recall@20": (champion.get("recall"), challenger.get("recall")),
-        "ndcg@20": (champion.get("ndcg"), challenger.get("ndcg")),
-    }
-    for name in dict.fromkeys([*values, *gaps]):
-        old, new = values.get(name, (None, None))
+    for name in dict.fromkeys([*champion, *challenger, *gaps]):
+        old, new = champion.get(name), challenger.get(name)
         gap = gaps.get(name, {})
         lines.append(
             f"| {name} | {_number(old)} | {_number(new)} | {_number(gap.get('mean'), '+.4f')} "

@@ -64,19 +64,21 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
         return {}
     rules = load_gate_rules(settings).bootstrap
     users = np.concatenate([week["user_keys"] for week in weeks])
-    known = [name for name in SYSTEMS if all(f"{name}/ndcg" in week for week in weeks)]
-    found = np.concatenate([week["champion/recall_new"] for week in weeks])
+    known = [name for name in SYSTEMS if all(f"{name}/ndcg@20" in week for week in weeks)]
+    found = np.concatenate([week["champion/recall@20"] for week in weeks])
     summary: Json = {"weeks": len(weeks), "user_weeks": int(np.isfinite(found).sum())}
     for system in known:
-        summary[system] = _means(weeks, system, "_new") | {"all_pairs": _means(weeks, system, "")}
+        summary[system] = _means(weeks, system, "") | {
+            "all_pairs": _means(weeks, system, "all_pairs_")
+        }
     for other, pairs in AGAINST:
         if other not in known:
             continue
-        label, suffix = ("", "_new") if pairs == "b" else ("_all_pairs", "")
+        label, prefix = ("", "") if pairs == "b" else ("_all_pairs", "all_pairs_")
         differences: Json = {}
         for metric in ("recall", "ndcg"):
             ours, theirs = (
-                np.concatenate([week[f"{name}/{metric}{suffix}"] for week in weeks])
+                np.concatenate([week[f"{name}/{prefix}{metric}@20"] for week in weeks])
                 for name in ("champion", other)
             )
             difference = paired_difference(
@@ -84,16 +86,16 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
             )
             differences[f"{metric}@20"] = round(difference.mean, 6)
             low, high = round(difference.low, 6), round(difference.high, 6)
-            prefix = "" if metric == "recall" else "ndcg_"
-            differences |= {f"{prefix}low": low, f"{prefix}high": high}
+            which = "" if metric == "recall" else "ndcg_"
+            differences |= {f"{which}low": low, f"{which}high": high}
         summary[f"champion_minus_{other}{label}"] = differences
     return summary
 
 
-def _means(weeks: list[Json], system: str, suffix: str) -> Json:
+def _means(weeks: list[Json], system: str, prefix: str) -> Json:
     return {
         f"{metric}@20": round(
-            float(np.mean([np.nanmean(week[f"{system}/{metric}{suffix}"]) for week in weeks])), 6
+            float(np.mean([np.nanmean(week[f"{system}/{prefix}{metric}@20"]) for week in weeks])), 6
         )
         for metric in ("recall", "ndcg")
     }

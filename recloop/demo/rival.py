@@ -23,7 +23,7 @@ from recloop.calendar import Window
 from recloop.config.learnable import LEARNABLE, Meaning
 from recloop.contracts import TrainingSet
 from recloop.database.connection import transaction
-from recloop.evaluation.scoring import Rank, Scores, score
+from recloop.evaluation.ranking_judge import Rank, score_ranking
 from recloop.features.examples import read_examples
 from recloop.features.heldout import CSR, HeldOut, Int64, read_heldout
 from recloop.settings import Settings
@@ -58,8 +58,7 @@ def ease_scores(
         if not 0 < len(heldout.catalogue) <= LARGEST_CATALOGUE:
             return {}
         bought = purchases(cursor, window.start, meaning)
-    found: Scores = score(by_ease(bought), heldout)
-    arrays = {name: getattr(found, name) for name in ("recall", "ndcg", "recall_new", "ndcg_new")}
+    arrays = dict(score_ranking(by_ease(bought), heldout).values)
     kept.parent.mkdir(parents=True, exist_ok=True)
     np.savez(kept, **arrays)
     return arrays

@@ -17,14 +17,13 @@ from recloop.config.learnable import Meaning
 from recloop.config.rules import GateRules, UpdateRules
 from recloop.contracts import Candidate, GateReport, Release, Served, TrainingSet, UpdatePlan
 from recloop.database.connection import transaction
-from recloop.evaluation.gate import Soundness, judge, measure, verdict, why_ask
-from recloop.evaluation.scoring import Scores, by_model, by_own_counts, by_popularity, score
+from recloop.evaluation.gate import Soundness, measure, results_of, verdict, why_ask
+from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
 from recloop.features.examples import read_examples
-from recloop.features.heldout import HeldOut, read_heldout
 from recloop.settings import Settings
 from recloop.training.fitting import seed_of
 from recloop.training.material import FOREVER
-from recloop.training.recommender import restore_model
+from recloop.training.recommender import family_of, restore_model
 
 
 def challenge(
@@ -48,9 +47,10 @@ def challenge(
     """
     from models.errors import ModelError
 
+    judge = judge_of(settings)
     held_out = read_examples(target).between(candidate.holdout_from, FOREVER)
     with transaction(settings.database_url) as cursor:
-        heldout = read_heldout(
+        heldout = judge.hold_out(
             cursor,
             held_out,
             cut=candidate.holdout_from,
@@ -58,19 +58,19 @@ def challenge(
             meaning=meaning,
             popularity_days=rules.baseline.popularity_days,
         )
-    opponent = "champion" if opponent_uri else "popularity"
+    opponent = "champion" if opponent_uri else judge.baseline
     champion_served = challenger_served = None
     if opponent_uri:
         reigning = restore_model(opponent_uri)
-        theirs = score(by_model(reigning), heldout)
+        theirs = judge.score(reigning, heldout)
         champion_served = _served(reigning, heldout)
         scorable = int(np.isin(heldout.catalogue, reigning.item_keys).sum())
     else:
-        theirs = score(by_popularity, heldout)
-        scorable = len(heldout.popular)
+        theirs = judge.baselines()[opponent](heldout)
+        scorable = theirs.scorable if theirs.scorable is not None else len(heldout.catalogue)
     try:
         challenger = restore_model(candidate.uri, float("inf"))
-        ours = score(by_model(challenger), heldout)
+        ours = judge.score(challenger, heldout)
         challenger_served = _served(challenger, heldout)
         soundness = Soundness(
             largest_weight=max(
@@ -83,27 +83,34 @@ def challenge(
     except (
         ModelError
     ) as error:  # NaNs do not restore: the gate refuses, and says what the check said
-        ours, soundness = _nothing(len(heldout)), Soundness(float("nan"), 0, scorable)
+        nothing = {name: np.full(len(values), np.nan) for name, values in theirs.values.items()}
+        ours, soundness = Scores(nothing), Soundness(float("nan"), 0, scorable)
         detail = f" ({error})"
     else:
         detail = ""
     seed = seed_of(settings.seed, plan.target)
-    measured = measure(heldout, ours, theirs, gate, seed)
-    results = judge(heldout, ours, theirs, soundness, gate, seed, opponent, measured)
+    measured = measure(judge, heldout, ours, theirs, gate, seed)
+    shown = ours.shown, theirs.shown
+    results = results_of(judge, measured, shown, soundness, gate, opponent)
     passed, reason = verdict(results)
     report = GateReport(
         update_id=candidate.update_id,
         window=plan.target,
         passed=passed,
         rules=results,
-        champion=theirs.metrics() if opponent_uri else None,
-        challenger=ours.metrics(),
+        champion=theirs.metrics(judge.headline) if opponent_uri else None,
+        challenger=ours.metrics(judge.headline),
         champion_served=champion_served,
         challenger_served=challenger_served,
         differences=measured.reported(),
         ask=why_ask(plan, measured, gate) if passed and opponent_uri else "",
     )
     return report, reason + detail
+
+
+def judge_of(settings: Settings) -> Judge:
+    """The evaluation that the dataset's family names."""
+    return judge_named(family_of(settings).judged_by)
 
 
 def evaluate_prequentially(
@@ -116,16 +123,16 @@ def evaluate_prequentially(
     rules: UpdateRules,
 ) -> tuple[dict[str, float | str | None], np.ndarray]:
     """Score the champion on a window that it has not learnt from, beside its baselines: the release
-    from scratch that its lineage began with (`static`), recent popularity, and counting what each
-    user purchased.
+    from scratch that its lineage began with (`static`), and those of the judge.
 
-    Per-user scores are kept as `artifacts/prequential/<window>/<release>.npz`, for paired tests.
+    Scores are kept as `artifacts/prequential/<window>/<release>.npz`, for paired tests.
 
     Returns:
         Means by `<system>_recall@20` and the like, and the items that the champion can score (int64).
     """
+    judge = judge_of(settings)
     with transaction(settings.database_url) as cursor:
-        heldout = read_heldout(
+        heldout = judge.hold_out(
             cursor,
             read_examples([target]),
             cut=window.start,
@@ -134,47 +141,31 @@ def evaluate_prequentially(
             popularity_days=rules.baseline.popularity_days,
         )
     reigning = restore_model(champion.uri)
-    systems = {
-        "champion": score(by_model(reigning), heldout),
-        "popularity": score(by_popularity, heldout),
-        "own_counts": score(by_own_counts, heldout),
-    }
+    systems = {"champion": judge.score(reigning, heldout)}
+    systems |= {name: baseline(heldout) for name, baseline in judge.baselines().items()}
     systems["static"] = (
         systems["champion"]
         if base.version == champion.version
-        else score(by_model(restore_model(base.uri)), heldout)
+        else judge.score(restore_model(base.uri), heldout)
     )
     path = settings.artifacts / "prequential" / window.key / f"{champion.version}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays: dict[str, np.ndarray] = {
-        "user_keys": heldout.queries.user_keys,
-        "new_users": heldout.new_users,
-    }
+    arrays: dict[str, np.ndarray] = {"user_keys": judge.owners(heldout)}
     signals: dict[str, float | str | None] = {"scores": str(path)}
     for name, scores in systems.items():
-        for metric in ("recall", "ndcg", "recall_new", "ndcg_new"):
-            arrays[f"{name}/{metric}"] = getattr(scores, metric)
-        for prefix, metrics in (
-            (name, scores.metrics()),
-            (f"{name}_all_pairs", scores.metrics(new=False)),
-        ):
-            signals[f"{prefix}_recall@20"] = round(metrics.recall, 6)
-            signals[f"{prefix}_ndcg@20"] = round(metrics.ndcg, 6)
-    signals["users"] = float(len(heldout))
-    signals["users_new"] = float(heldout.new_users.sum())
+        for metric in judge.metrics:
+            arrays[f"{name}/{metric}"] = scores.values[metric]
+            signals[f"{name}_{metric}"] = round(scores.mean(metric), 6)
+        signals |= {f"{name}_{metric}": round(v, 6) for metric, v in scores.totals.items()}
+    signals |= judge.counts(heldout)
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)  # type: ignore[arg-type]
     temporary.replace(path)
     return signals, np.array(reigning.item_keys)
 
 
-def _served(model: Recommender, heldout: HeldOut) -> Served:
+def _served(model: Recommender, heldout: HeldOutEvents) -> Served:
     from models.recommenders.learner import footprint
 
     cost = footprint(model, heldout.queries)
     return Served(bytes=cost.bytes, milliseconds=round(cost.milliseconds, 3))
-
-
-def _nothing(users: int) -> Scores:
-    none = np.full(users, np.nan)
-    return Scores(none, none, none, none, none, 0)

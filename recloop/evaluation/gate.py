@@ -9,59 +9,67 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from recloop.config.rules import GateRules
 from recloop.contracts import Gap, RuleResult, UpdatePlan
-from recloop.evaluation.scoring import Difference, Scores, paired_difference
-from recloop.features.heldout import HeldOut
+from recloop.evaluation.scoring import (
+    Difference,
+    Judge,
+    Measure,
+    Scores,
+    Slice,
+    paired_difference,
+)
 
 SOUNDNESS, USERS = "largest_weight", "users"
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Challenger minus opponent, with paired intervals: pairs never seen before, all pairs, and the
-    slices of new users and of new items."""
+    """Challenger minus opponent, with paired intervals, above 0 where the challenger is better: by
+    measure, and of the slices."""
 
-    recall: Difference
-    ndcg: Difference
-    everything: Difference
-    new_users: Difference
-    new_items: Difference
+    measures: tuple[tuple[Measure, Difference], ...]
+    slices: tuple[tuple[Slice, Difference], ...]
+
+    @property
+    def users(self) -> int:
+        """How many units were compared."""
+        return self.measures[0][1].users
 
     def reported(self) -> tuple[Gap, ...]:
         """Those that a report shows, by name."""
-        return tuple(
-            found.to_gap(name)
-            for name, found in (
-                ("recall@20", self.recall),
-                ("ndcg@20", self.ndcg),
-                ("all_pairs_ndcg@20", self.everything),
-            )
-        )
+        return tuple(found.to_gap(measure.name) for measure, found in self.measures)
 
 
 def measure(
-    heldout: HeldOut, challenger: Scores, champion: Scores, rules: GateRules, seed: int
+    judge: Judge, heldout: Any, challenger: Scores, champion: Scores, rules: GateRules, seed: int
 ) -> Differences:
-    """What the gate judges by, on the same held-out users."""
+    """What the gate judges by, on the same held-out events."""
+    owners = judge.owners(heldout)
 
-    def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
+    def difference(name: str, sign: int = 1, where: np.ndarray | None = None) -> Difference:
+        ours, theirs = sign * challenger.values[name], sign * champion.values[name]
+        if where is not None:
+            ours = np.where(where, ours, np.nan)
+        bootstrap = rules.bootstrap
         return paired_difference(
-            ours, theirs, rules.bootstrap.samples, rules.bootstrap.confidence, seed
+            ours, theirs, bootstrap.samples, bootstrap.confidence, seed, owners
         )
 
     return Differences(
-        recall=difference(challenger.recall_new, champion.recall_new),
-        ndcg=difference(challenger.ndcg_new, champion.ndcg_new),
-        everything=difference(challenger.ndcg, champion.ndcg),
-        new_users=difference(
-            np.where(heldout.new_users, challenger.recall_new, np.nan), champion.recall_new
-        ),
-        new_items=difference(challenger.recall_new_items, champion.recall_new_items),
+        tuple((one, difference(one.name, one.sign)) for one in judge.measures),
+        tuple((one, difference(one.metric, 1, one.where)) for one in judge.slices(heldout)),
     )
+
+
+def limit_of(rules: GateRules, place: str) -> float:
+    """The limit at `section.key` of `config/gate.toml`."""
+    section, _, key = place.partition(".")
+    return float(getattr(getattr(rules, section), key))
 
 
 @dataclass(frozen=True)
@@ -79,32 +87,29 @@ class Soundness:
     champion_catalogue: int
 
 
-def judge(
-    heldout: HeldOut,
-    challenger: Scores,
-    champion: Scores,
+def results_of(
+    judge: Judge,
+    measured: Differences,
+    shown: tuple[int, int],
     soundness: Soundness,
     rules: GateRules,
-    seed: int,
-    opponent: str = "champion",
-    measured: Differences | None = None,
+    opponent: str,
 ) -> tuple[RuleResult, ...]:
     """Every rule's value, limit and verdict.
 
     Args:
-        champion: scores of what the challenger must match, on the same held-out events.
-        opponent: its name in messages (`champion`, or `popularity` for the first release).
-        measured: what `measure` returned, if it was called already.
+        shown: distinct items that the challenger and its opponent showed.
+        opponent: what the challenger must match, by its name in messages.
     """
     limits = rules.rules
-    found = measured or measure(heldout, challenger, champion, rules, seed)
+    ours, theirs = shown
     return (
         _finite(soundness.largest_weight, limits.largest_weight),
         _at_least(
             USERS,
-            found.recall.users,
+            measured.users,
             limits.minimum_users,
-            "held-out users with new pairs; take a longer window or a larger [holdout] share",
+            f"held-out {judge.held_out}; take a longer window or a larger [holdout] share",
         ),
         _at_least(
             "catalogue_share",
@@ -114,29 +119,18 @@ def judge(
         ),
         _at_least(
             "coverage_ratio",
-            challenger.shown / max(1, champion.shown) if opponent == "champion" else 1.0,
+            ours / max(1, theirs) if opponent == "champion" and theirs else 1.0,
             limits.coverage_ratio,
-            f"coverage@20: {challenger.shown:,} distinct items shown, {opponent} {champion.shown:,}",
+            f"coverage@20: {ours:,} distinct items shown, {opponent} {theirs:,}",
         ),
         *(
             rule
-            for name, what, measured, limit in (
-                ("recall@20", "recall@20 on new pairs", found.recall, limits.recall_difference),
-                ("ndcg@20", "NDCG@20 on new pairs", found.ndcg, limits.ndcg_difference),
-                (
-                    "all_pairs_ndcg@20",
-                    "NDCG@20 on all pairs",
-                    found.everything,
-                    limits.all_pairs_ndcg_difference,
-                ),
-            )
-            for rule in _not_worse(name, what, measured, limit, rules, opponent)
+            for one, found in measured.measures
+            for rule in _not_worse(one, found, judge.unit, rules, opponent)
         ),
-        _slice(
-            "new_users_recall@20_difference", found.new_users, limits.new_users_difference, rules
-        ),
-        _slice(
-            "new_items_recall@20_difference", found.new_items, limits.new_items_difference, rules
+        *(
+            _slice(one.name, found, judge.unit, limit_of(rules, one.limit), rules)
+            for one, found in measured.slices
         ),
     )
 
@@ -182,22 +176,25 @@ def _at_least(name: str, value: float, limit: float, message: str) -> RuleResult
 
 
 def _not_worse(
-    name: str, what: str, difference: Difference, limit: float, rules: GateRules, opponent: str
+    measure: Measure, difference: Difference, unit: str, rules: GateRules, opponent: str
 ) -> tuple[RuleResult, RuleResult]:
     """Neither worse by more than the limit, nor worse beyond doubt (interval wholly below)."""
     message = (
-        f"{what}, challenger minus {opponent}: {difference.mean:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} users"
+        f"{measure.what}, challenger minus {opponent}: {difference.mean:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} {unit}"
         if difference.users
-        else f"{what}: no held-out user has any, so there is nothing to compare"
+        else f"{measure.what}: no held-out event says anything of it, so there is nothing to compare"
     )
+    limit, high = limit_of(rules, measure.limit), rules.rules.difference_high
     return (
-        _at_least(f"{name}_difference", difference.mean, limit, message),
-        _at_least(f"{name}_difference_high", difference.high, rules.rules.difference_high, message),
+        _at_least(f"{measure.name}_difference", difference.mean, limit, message),
+        _at_least(f"{measure.name}_difference_high", difference.high, high, message),
     )
 
 
-def _slice(name: str, difference: Difference, limit: float, rules: GateRules) -> RuleResult:
+def _slice(
+    name: str, difference: Difference, unit: str, limit: float, rules: GateRules
+) -> RuleResult:
     least = rules.rules.minimum_slice_users
     if difference.users < least:
         return RuleResult(
@@ -205,9 +202,9 @@ def _slice(name: str, difference: Difference, limit: float, rules: GateRules) ->
             value=round(difference.mean, 6) if difference.users else None,
             limit=f">= {limit:g}",
             passed=True,
-            message=f"not judged: {difference.users} users, fewer than {least}",
+            message=f"not judged: {difference.users} {unit}, fewer than {least}",
         )
-    return _at_least(name, difference.mean, limit, f"{difference.users} users in the slice")
+    return _at_least(name, difference.mean, limit, f"{difference.users} {unit} in the slice")
 
 
 def _number(value: float | str | None) -> str:
@@ -223,15 +220,11 @@ def why_ask(plan: UpdatePlan, measured: Differences, rules: GateRules) -> str:
     if plan.decision == "rebuild" and rules.approval.rebuild:
         return "a rebuild would replace the champion, and [approval] rebuild asks for a person"
     zone = rules.approval.grey_zone
-    limits = rules.rules
-    for name, found, limit in (
-        ("recall@20 on new pairs", measured.recall, limits.recall_difference),
-        ("NDCG@20 on new pairs", measured.ndcg, limits.ndcg_difference),
-        ("NDCG@20 on all pairs", measured.everything, limits.all_pairs_ndcg_difference),
-    ):
+    for one, found in measured.measures:
+        limit = limit_of(rules, one.limit)
         if found.users and found.mean < limit + zone:
             return (
-                f"{name} differs by {found.mean:+.4f}, within {zone:g} of the gate's limit "
+                f"{one.what} differs by {found.mean:+.4f}, within {zone:g} of the gate's limit "
                 f"{limit:+g}: [approval] grey_zone asks for a person"
             )
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recloop.contracts import Candidate, GateReport, ShadowReport, Strategy, UpdatePlan
+from recloop.evaluation.challenge import judge_of
 from recloop.page import template, write_page
 from recloop.settings import Settings
 
@@ -18,12 +19,12 @@ PAGE = template("""
 {% if strategy %}With {{ strategy | join(', ') }}.{% endif %}
 Trained in {{ '%.1f' % candidate.cpu_seconds }} CPU s on {{ candidate.examples | readable }} examples, of which each is what one user did at one moment, counted once per epoch.
 Judged on events from {{ candidate.holdout_from.isoformat() }} on{% if plan.decision != 'maintain' %}, which it had not seen{% endif %}.</p>
-<h2>Recall@20 and NDCG@20 on user-item pairs never seen before</h2>
-<div class="wide"><table><tr><th>model</th><th>recall@20</th><th>NDCG@20</th><th>users</th><th>tables</th><th>one list, timed once</th></tr>
-{% for name, m, served in models %}<tr><td>{{ name }}</td><td class="number">{{ '%.4f' % m.recall }}</td><td class="number">{{ '%.4f' % m.ndcg }}</td><td class="number">{{ m.users | readable }}</td><td class="number">{% if served %}{{ '%.1f' % (served.bytes / 1e6) }} MB{% endif %}</td><td class="number">{% if served %}{{ '%.1f' % served.milliseconds }} ms{% endif %}</td></tr>
+<h2>{{ names.values() | join(' and ') }}</h2>
+<div class="wide"><table><tr><th>model</th>{% for name in names %}<th>{{ name }}</th>{% endfor %}<th>{{ unit }}</th><th>tables</th><th>one list, timed once</th></tr>
+{% for name, m, served in models %}<tr><td>{{ name }}</td>{% for name in names %}<td class="number">{{ '%.4f' % m['values'][name] if name in m['values'] else '–' }}</td>{% endfor %}<td class="number">{{ m.users | readable }}</td><td class="number">{% if served %}{{ '%.1f' % (served.bytes / 1e6) }} MB{% endif %}</td><td class="number">{% if served %}{{ '%.1f' % served.milliseconds }} ms{% endif %}</td></tr>
 {% endfor %}</table></div>
-{% if report.differences %}<h2>Challenger minus {{ opponent }}, user by user</h2>
-<div class="wide"><table><tr><th>metric</th><th>mean</th><th>interval</th><th>users</th></tr>
+{% if report.differences %}<h2>Challenger minus {{ opponent }}, paired, above 0 where the challenger is better</h2>
+<div class="wide"><table><tr><th>metric</th><th>mean</th><th>interval</th><th>{{ unit }}</th></tr>
 {% for gap in report.differences %}<tr><td>{{ gap.name }}</td>{% if gap.mean is none %}<td>–</td><td>–</td>{% else %}<td class="number">{{ '%+.4f' % gap.mean }}</td><td class="number">{{ '%+.4f' % gap.low }} to {{ '%+.4f' % gap.high }}</td>{% endif %}<td class="number">{{ gap.users | readable }}</td></tr>
 {% endfor %}</table></div>{% endif %}
 <h2>Rules</h2>
@@ -31,7 +32,7 @@ Judged on events from {{ candidate.holdout_from.isoformat() }} on{% if plan.deci
 {% for rule in report.rules %}<tr class="{{ '' if rule.passed else 'broken' }}"><td>{{ rule.name }}</td><td class="number">{{ rule.value | readable }}</td><td class="number">{{ rule.limit }}</td><td>{{ 'holds' if rule.passed else 'BROKEN' }}</td><td class="long">{{ rule.message }}</td></tr>
 {% endfor %}</table></div>
 {% if baselines %}<h2>Quality on the window before anything learnt from it</h2>
-<div class="wide"><table><tr><th>ranked by</th><th>recall@20, new pairs</th><th>NDCG@20, new pairs</th><th>recall@20, all pairs</th><th>NDCG@20, all pairs</th></tr>
+<div class="wide"><table><tr><th>by</th>{% for name in metrics %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for name, values in baselines %}<tr><td>{{ name }}</td>{% for value in values %}<td class="number">{{ value | readable }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>{% endif %}
 {% if signals %}<h2>Signals of the window</h2>
@@ -46,13 +47,12 @@ SYSTEMS = {
     "popularity": "recent popularity",
     "own_counts": "what each user chose before",
 }
-METRICS = ("recall@20", "ndcg@20", "all_pairs_recall@20", "all_pairs_ndcg@20")
 SIGNALS = {
     "events": "learnable events",
-    "users": "users scored",
+    "users": "scored: users, clicks or ratings",
     "users_new": "of them, never seen before",
-    "quality_all": "the champion's NDCG@20 on all pairs",
-    "quality_new": "the champion's NDCG@20 on pairs never seen before",
+    "quality_all": "the champion's quality, the broader measure",
+    "quality_new": "the champion's quality, the narrower measure",
     "popularity_drift": "change of the items' shares: 0 none, 1 complete",
     "feature_drift": "largest population stability index of a statistic: above 0.25 is a shift",
     "new_users": "share of events by users never seen before",
@@ -70,15 +70,20 @@ def write_gate_report(
     models = [("challenger", report.challenger, report.challenger_served)]
     if report.champion is not None:
         models.insert(0, ("champion", report.champion, report.champion_served))
+    judge = judge_of(settings)
+    whats = {one.name: one.what for one in judge.measures}
     page = PAGE.render(
+        names={name: whats.get(name, name) for name in report.challenger.values},
+        metrics=judge.metrics,
+        unit=judge.unit,
         report=report,
         plan=plan,
         candidate=candidate,
         reason=reason.removeprefix("refused: ").rstrip("."),
         models=models,
-        opponent="popularity" if report.champion is None else "champion",
+        opponent=judge.baseline if report.champion is None else "champion",
         strategy=told(plan.strategy),
-        baselines=_baselines(plan.signals),
+        baselines=_baselines(plan.signals, judge.metrics),
         signals=[(n, plan.signals[n], what) for n, what in SIGNALS.items() if n in plan.signals],
     )
     write_page(path, page)
@@ -104,11 +109,11 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _baselines(signals: dict[str, Any]) -> list[tuple[str, list[Any]]]:
+def _baselines(signals: dict[str, Any], metrics: tuple[str, ...]) -> list[tuple[str, list[Any]]]:
     """Each system that was scored on the whole window, with its metrics in the table's order."""
     found = []
     for system, name in SYSTEMS.items():
-        keys = [f"{system}_{metric}" for metric in METRICS]
+        keys = [f"{system}_{metric}" for metric in metrics]
         if any(key in signals for key in keys):
             found.append((name, [signals.get(key) for key in keys]))
     return found
@@ -121,11 +126,11 @@ SHADOW_PAGE = template("""
 <p class="summary">{{ report.summary }}.</p>
 <p>Release {{ report.version }} was champion when the window came, and was scored on it before anything
 learnt from it. The retrained model learnt from scratch the {{ report.windows }} windows before. Nothing was promoted.</p>
-<div class="wide"><table><tr><th>metric</th><th>release {{ report.version }}</th><th>retrained</th><th>retrained minus release</th><th>interval</th><th>users</th></tr>
+<div class="wide"><table><tr><th>metric</th><th>release {{ report.version }}</th><th>retrained</th><th>retrained minus release</th><th>interval</th><th>compared</th></tr>
 {% for gap in report.gaps %}<tr><td>{{ gap.name }}</td><td class="number">{{ '%.4f' % report.champion[gap.name] }}</td><td class="number">{{ '%.4f' % report.retrained[gap.name] }}</td>
 <td class="number">{% if gap.mean is not none %}{{ '%+.4f' % gap.mean }}</td><td class="number">{{ '%+.4f' % gap.low }} to {{ '%+.4f' % gap.high }}{% else %}–</td><td class="number">–{% endif %}</td><td class="number">{{ gap.users }}</td></tr>
 {% endfor %}</table></div>
-<p>Metrics without a prefix are of user-item pairs never seen before; those of all pairs say so.</p>
+<p>Of a ranking, metrics without a prefix are of user-item pairs never seen before; those of all pairs say so.</p>
 <p>Cost: {{ '%.1f' % report.cpu_seconds }} CPU s for the retraining{% if report.champion_cpu_seconds is not none %}, {{ '%.1f' % report.champion_cpu_seconds }} for the update that made release {{ report.version }}{% endif %}.</p>
 {% endblock %}
 """)

@@ -1,137 +1,175 @@
-"""Scores of one recommender on held-out events, one row per user.
+"""What a judge measures: scores, one row per unit, and how sure a difference of two models is.
 
-Two rankings per user: over the whole catalogue (`all`), and with what the user had chosen before
-masked (`new`: pairs never seen before). Metrics are those of `models/metrics/ranking.py` at k = 20.
+A judge (`JUDGES`) holds events out, scores a model on them and says by which measures the gate and
+the policy go. A unit is what is scored once: a user, the next click of a session, a rating. Units
+of one user are resampled together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import import_module
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from psycopg2.extensions import cursor as Cursor
 
-from models.data.queries import OWN_COLUMNS
-from models.metrics.ranking import ndcg_at_k, recall_at_k
+from models.data.events import Events
+from models.data.queries import Queries
+from models.recommenders.family import Recommender
+from recloop.config.learnable import Meaning
 from recloop.contracts import Gap, Metrics
-from recloop.features.heldout import CSR, HeldOut
 
 K = 20
-POPULARITY_SHARE = 0.2
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
-Rank = Callable[[HeldOut, int, CSR | None], Int64]
-"""(held-out, k, excluded per user) → item keys int64 [U, k], best first, 0 where none is left."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """float64 [U] each, NaN where the user has nothing relevant; `shown` is the number of distinct
-    items in the top K of all users."""
+    """What one model scored.
 
-    recall: Float64
-    ndcg: Float64
-    recall_new: Float64
-    ndcg_new: Float64
-    recall_new_items: Float64
-    shown: int
-
-    def metrics(self, new: bool = True, where: npt.NDArray[np.bool_] | None = None) -> Metrics:
-        """Means over users (of `where`), on new pairs or on all; 0 when there are none."""
-        recall, ndcg = (self.recall_new, self.ndcg_new) if new else (self.recall, self.ndcg)
-        mask = np.isfinite(recall) if where is None else np.isfinite(recall) & where
-        if not mask.any():
-            return Metrics(recall=0.0, ndcg=0.0, users=0)
-        return Metrics(
-            recall=float(recall[mask].mean()), ndcg=float(ndcg[mask].mean()), users=int(mask.sum())
-        )
-
-
-def score(rank: Rank, heldout: HeldOut) -> Scores:
-    """Rank the same candidates for each user, then measure."""
-    everything = rank(heldout, K, None)
-    fresh = rank(heldout, K, heldout.known)
-    relevant_new = _minus(heldout.relevant, heldout.known)
-    relevant_new_items = _only(relevant_new, heldout.new_items)
-    return Scores(
-        recall=recall_at_k(everything, heldout.relevant, K),
-        ndcg=ndcg_at_k(everything, heldout.relevant, K),
-        recall_new=recall_at_k(fresh, relevant_new, K),
-        ndcg_new=ndcg_at_k(fresh, relevant_new, K),
-        recall_new_items=recall_at_k(fresh, relevant_new_items, K),
-        shown=len(np.setdiff1d(np.unique(fresh), [0])),
-    )
-
-
-def by_model(recommender: object) -> Rank:
-    """Ranks with a model: anything that has `top_k`."""
-
-    def rank(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
-        keys, _ = recommender.top_k(  # type: ignore[attr-defined]
-            heldout.queries, k, candidates=heldout.catalogue, exclude=exclude
-        )
-        return np.asarray(keys, np.int64)
-
-    return rank
-
-
-def by_popularity(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
-    """Ranks everybody's items alike: most events in the days before the cut first."""
-    ranked = np.zeros((len(heldout), k), np.int64)
-    for user in range(len(heldout)):
-        pool = heldout.popular
-        if exclude is not None:
-            offsets, keys = exclude
-            mine = keys[offsets[user] : offsets[user + 1]]
-            pool = pool[: k + len(mine)]
-            pool = pool[~np.isin(pool, mine)]
-        chosen = pool[:k]
-        ranked[user, : len(chosen)] = chosen
-    return ranked
-
-
-def by_own_counts(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
-    """Ranks what a user has purchased, decayed over 112 days, plus a fifth of recent popularity.
-
-    What a shop can do with two SQL queries, and hard to beat where people buy the same again
-    (Dacrema, Cremonesi and Jannach, Are we really making much progress?, RecSys 2019).
+    Attributes:
+        values: float64 [U] by metric, one row per unit; NaN where the unit says nothing of it.
+        shown: how many distinct items were shown to all.
+        scorable: how many of the catalogue's items the system can score; None: all.
+        totals: metrics that are no mean over units.
     """
-    assert heldout.queries.own is not None
-    own = heldout.queries.own
-    decayed = own.values[:, OWN_COLUMNS.index("decayed_112d")]
-    share = POPULARITY_SHARE / max(1, heldout.popular_events.max(initial=0))
-    ranked = np.zeros((len(heldout), k), np.int64)
-    for user, (low, high) in enumerate(pairwise(own.offsets)):
-        mine = own.item_keys[low:high]
-        banned = heldout.known[1][:0]
-        if exclude is not None:
-            banned = exclude[1][exclude[0][user] : exclude[0][user + 1]]
-        # No item beyond the k + n most popular can be among the best k of n own items and these.
-        near = k + len(mine) + len(banned)
-        keys = np.concatenate([mine, heldout.popular[:near]])
-        values = np.concatenate([decayed[low:high], share * heldout.popular_events[:near]])
-        keys, place = np.unique(keys, return_inverse=True)
-        total = np.bincount(place, weights=values)
-        fit = np.isin(keys, heldout.catalogue) & ~np.isin(keys, banned)
-        best = np.lexsort((keys[fit], -total[fit]))[:k]
-        ranked[user, : len(best)] = keys[fit][best]
-    return ranked
+
+    values: Mapping[str, Float64]
+    shown: int = 0
+    scorable: int | None = None
+    totals: Mapping[str, float] = field(default_factory=dict)
+
+    def mean(self, name: str, where: npt.NDArray[np.bool_] | None = None) -> float:
+        """The mean over units (of `where`) that say something of the metric; 0 when none does."""
+        values = self.values[name]
+        mask = np.isfinite(values) if where is None else np.isfinite(values) & where
+        return float(values[mask].mean()) if mask.any() else 0.0
+
+    def count(self, name: str, where: npt.NDArray[np.bool_] | None = None) -> int:
+        """How many units say something of the metric."""
+        known = np.isfinite(self.values[name])
+        return int((known if where is None else known & where).sum())
+
+    def metrics(self, names: tuple[str, ...]) -> Metrics:
+        """The means of these metrics, and the totals; the first says how many units there were."""
+        means = {name: self.mean(name) for name in names}
+        return Metrics(values={**means, **self.totals}, users=self.count(names[0]))
 
 
-def _minus(left: CSR, right: CSR) -> list[Int64]:
-    return [np.setdiff1d(a, b) for a, b in zip(_rows(left), _rows(right), strict=True)]
+@dataclass(frozen=True)
+class Measure:
+    """One of the metrics that a gate goes by.
+
+    Attributes:
+        name: of the metric, `ndcg@20`.
+        what: in sentences, `NDCG@20 on new pairs`.
+        limit: where its limit stands in `config/gate.toml`, `rules.ndcg_difference`.
+        sign: 1 where more is better; -1 where less is.
+    """
+
+    name: str
+    what: str
+    limit: str
+    sign: int = 1
 
 
-def _only(rows: list[Int64], keys: Int64) -> list[Int64]:
-    return [row[np.isin(row, keys)] for row in rows]
+@dataclass(frozen=True)
+class Slice:
+    """Some of the units, judged by themselves. `where`, bool [U]: which; None: those with the metric."""
+
+    name: str
+    metric: str
+    limit: str
+    where: npt.NDArray[np.bool_] | None = None
 
 
-def _rows(csr: CSR) -> list[Int64]:
-    offsets, keys = csr
-    return [keys[low:high] for low, high in pairwise(offsets)]
+class HeldOutEvents(Protocol):
+    """Events that a model must predict without having seen them, arranged by a judge."""
+
+    @property
+    def queries(self) -> Queries:
+        """Some of what is asked: what latency is measured on."""
+        ...
+
+    @property
+    def catalogue(self) -> Int64:
+        """int64, the candidates of every model, ascending."""
+        ...
+
+
+class Judge(Protocol):
+    """How a kind of recommender is evaluated.
+
+    Attributes:
+        name: as families name it.
+        unit: what a unit is, in the plural; `held_out` the same, with what makes it one.
+        measures: what the gate goes by; the first says how many units there are.
+        metrics: what is reported and recorded of every window.
+        headline: the two that tables show.
+        quality: the two that a policy learns from, the broader one first; one may stand twice.
+        baseline: what stands in for a champion before there is one.
+    """
+
+    name: str
+    unit: str
+    held_out: str
+    measures: tuple[Measure, ...]
+    metrics: tuple[str, ...]
+    headline: tuple[str, str]
+    quality: tuple[str, str]
+    baseline: str
+
+    def hold_out(
+        self,
+        cursor: Cursor,
+        events: Events,
+        *,
+        cut: datetime,
+        window_start: datetime,
+        meaning: Meaning,
+        popularity_days: int,
+    ) -> HeldOutEvents:
+        """Arrange these events (all at or after `cut`), with what was known before the cut."""
+        ...
+
+    def score(self, model: Recommender, heldout: Any) -> Scores:
+        """A model's scores."""
+        ...
+
+    def owners(self, heldout: Any) -> Int64:
+        """int64 [U], whose each unit is."""
+        ...
+
+    def slices(self, heldout: Any) -> tuple[Slice, ...]:
+        """What the gate judges by itself, beside the whole."""
+        ...
+
+    def counts(self, heldout: Any) -> dict[str, float]:
+        """What a window's signals say of the units."""
+        ...
+
+    def baselines(self) -> Mapping[str, Callable[[Any], Scores]]:
+        """What any model must be better than, by name."""
+        ...
+
+
+JUDGES = {
+    "ranking": "recloop.evaluation.ranking_judge:JUDGE",
+    "next_item": "recloop.evaluation.next_item_judge:JUDGE",
+}
+"""The evaluations that families may name, and where each is."""
+
+
+def judge_named(name: str) -> Judge:
+    """The evaluation of this name, or the one at `package.module:NAME`."""
+    module, _, attribute = JUDGES.get(name, name).partition(":")
+    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
 
 
 # Paired bootstrap over users: how sure is a difference of two models' means?

@@ -10,7 +10,7 @@ Keep out: choosing when (see `dags/shadow_rebuild.py`), the page (see `gate_page
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,21 +25,21 @@ from recloop.config.learnable import meaning_of
 from recloop.config.rules import BootstrapRules, load_gate_rules, load_update_rules
 from recloop.contracts import Gap, Release, ShadowReport, UpdatePlan
 from recloop.database.connection import transaction
-from recloop.evaluation.scoring import by_model, paired_difference, score
+from recloop.evaluation.challenge import judge_of
+from recloop.evaluation.scoring import Judge, paired_difference
 from recloop.features.examples import read_examples
-from recloop.features.heldout import read_heldout
 from recloop.ledger import parts, releases, verdicts
 from recloop.settings import Settings
 from recloop.training.fitting import Recipes, rebuild, seed_of
 from recloop.training.recommender import family_of, new_model
 
-METRICS = {
+OLDER = {
     "recall@20": "recall_new",
     "ndcg@20": "ndcg_new",
     "all_pairs_recall@20": "recall",
     "all_pairs_ndcg@20": "ndcg",
 }
-"""Names in reports: those of recorded scores."""
+"""Names of recorded scores before there were families."""
 Float64 = npt.NDArray[np.float64]
 
 
@@ -102,12 +102,12 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
     Raises:
         models.errors.NonFiniteWeights: the loss exploded.
     """
-    rules = load_update_rules(settings)
+    rules, judge = load_update_rules(settings), judge_of(settings)
     window = load_dataset(settings).calendar.parse(chosen.window)
     with transaction(settings.database_url) as cursor:
         learnt = [parts.training_set_of(cursor, key) for key in chosen.windows]
         target = parts.training_set_of(cursor, chosen.window)
-        heldout = read_heldout(
+        heldout = judge.hold_out(
             cursor,
             read_examples([target]),
             cut=window.start,
@@ -127,15 +127,21 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
     recent = timedelta(days=rules.rebuild.recent_days)
     recipes = Recipes(family_of(settings), plan, settings.seed)
     trained = rebuild(model, read_examples(learnt), window.start, recent, recipes, progress)
-    scores = score(by_model(model), heldout)
+    scores = judge.score(model, heldout)
     with np.load(chosen.scores) as recorded:
-        both, ours, theirs = np.intersect1d(
-            heldout.queries.user_keys, recorded["user_keys"], return_indices=True
-        )
-        retrained = {name: getattr(scores, key)[ours] for name, key in METRICS.items()}
-        champion = {name: recorded[f"champion/{key}"][theirs] for name, key in METRICS.items()}
+        owners = judge.owners(heldout)
+        ours = theirs = np.arange(len(owners))
+        if not np.array_equal(owners, recorded["user_keys"]):
+            _, ours, theirs = np.intersect1d(owners, recorded["user_keys"], return_indices=True)
+        retrained = {name: scores.values[name][ours] for name in judge.metrics}
+        champion = {name: _recorded(recorded, name)[theirs] for name in judge.metrics}
     gaps = measure_gaps(
-        retrained, champion, load_gate_rules(settings).bootstrap, seed_of(settings.seed, window.key)
+        retrained,
+        champion,
+        load_gate_rules(settings).bootstrap,
+        seed_of(settings.seed, window.key),
+        owners[ours],
+        {one.name: one.sign for one in judge.measures},
     )
     return ShadowReport(
         window=chosen.window,
@@ -146,27 +152,42 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
         gaps=gaps,
         cpu_seconds=round(trained.cpu_seconds, 3),
         champion_cpu_seconds=chosen.cost,
-        summary=summarise(chosen, gaps, trained.cpu_seconds, len(both)),
+        summary=summarise(chosen, gaps, trained.cpu_seconds, judge, len(ours)),
     )
 
 
 def measure_gaps(
-    retrained: dict[str, Float64], champion: dict[str, Float64], rules: BootstrapRules, seed: int
+    retrained: dict[str, Float64],
+    champion: dict[str, Float64],
+    rules: BootstrapRules,
+    seed: int,
+    owners: npt.NDArray[np.int64],
+    signs: dict[str, int],
 ) -> tuple[Gap, ...]:
-    """Retrained minus champion for each metric, paired by user."""
+    """Retrained minus champion for each metric, paired by unit, above 0 where the retrained is
+    better."""
     return tuple(
-        paired_difference(values, champion[name], rules.samples, rules.confidence, seed).to_gap(
-            name
-        )
+        paired_difference(
+            signs.get(name, 1) * values,
+            signs.get(name, 1) * champion[name],
+            rules.samples,
+            rules.confidence,
+            seed,
+            owners,
+        ).to_gap(name)
         for name, values in retrained.items()
     )
 
 
-def summarise(chosen: Chosen, gaps: tuple[Gap, ...], cpu_seconds: float, users: int) -> str:
+def summarise(
+    chosen: Chosen, gaps: tuple[Gap, ...], cpu_seconds: float, judge: Judge, units: int
+) -> str:
     """One sentence that a person can read."""
-    found = {gap.name: gap for gap in gaps}["ndcg@20"]
+    name = judge.quality[1]
+    what = next(one.what for one in judge.measures if one.name == name)
+    found = {gap.name: gap for gap in gaps}[name]
     if found.mean is None or found.low is None or found.high is None:
-        return f"none of the {users} users of window {chosen.window} chose anything new"
+        return f"none of the {units} {judge.unit} of window {chosen.window} says anything of {what}"
     if found.low > 0:
         verdict = "retraining would have been better"
     elif found.high < 0:
@@ -177,10 +198,16 @@ def summarise(chosen: Chosen, gaps: tuple[Gap, ...], cpu_seconds: float, users: 
         "" if chosen.cost is None else f", where that release's own update took {chosen.cost:.1f}"
     )
     return (
-        f"{verdict}: a retraining on {len(chosen.windows)} windows would have had NDCG@20 "
-        f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}] against release {chosen.version} "
-        f"on new pairs of window {chosen.window}, for {cpu_seconds:.1f} CPU s{cost}"
+        f"{verdict}: a retraining on {len(chosen.windows)} windows would have had {found.mean:+.4f} "
+        f"[{found.low:+.4f}, {found.high:+.4f}] against release {chosen.version} in {what} of window "
+        f"{chosen.window}, for {cpu_seconds:.1f} CPU s{cost}"
     )
+
+
+def _recorded(scores: Mapping[str, Float64], name: str) -> Float64:
+    """The champion's recorded scores of a metric."""
+    key = f"champion/{name}"
+    return scores[key if key in scores else f"champion/{OLDER[name]}"]
 
 
 def _mean(values: Float64) -> float:

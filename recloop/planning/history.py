@@ -13,7 +13,7 @@ from recloop.calendar import Window, WindowCalendar, whole
 from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
 from recloop.contracts import GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
-from recloop.evaluation.challenge import evaluate_prequentially
+from recloop.evaluation.challenge import evaluate_prequentially, judge_of
 from recloop.evaluation.gate import could_judge
 from recloop.features.examples import read_examples
 from recloop.planning.decisions import effort_of
@@ -24,11 +24,8 @@ from recloop.settings import Settings
 RECENT = timedelta(days=28)
 Scores = dict[str, float | str | None]
 CONCLUDED = ("promoted", "rejected")
-QUALITY = (
-    ("all_pairs_ndcg@20", "quality_all"),
-    ("ndcg@20", "quality_new"),
-)
-"""A gate report's difference, and the signal that says what it is a difference from."""
+LEVELS = ("quality_all", "quality_new")
+"""The signals that a judge's two qualities are."""
 UNJUDGED: tuple[float | None, ...] = (None, None)
 NORMAL_95 = 1.959964
 
@@ -52,7 +49,7 @@ def measured(
     scores, known_items = evaluate_prequentially(
         settings, champion, base, target, window, meaning, rules
     )
-    quality = [scores.get(name) for name in ("champion_all_pairs_ndcg@20", "champion_ndcg@20")]
+    quality = [scores.get(f"champion_{name}") for name in judge_of(settings).quality]
     everything, new = (float(q) if isinstance(q, int | float) else None for q in quality)
     earlier = [_observed(training_set) for training_set in before]
     return measure_signals(_observed(target), earlier, known_items, None, (everything, new)), scores
@@ -72,7 +69,9 @@ def usual_events(counts: Sequence[int], days: float) -> float:
     return sum(counts) * max(RECENT.days / days, 1.0) if counts and days > 0 else 0.0
 
 
-def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, ...]:
+def outcomes_of(
+    rows: Sequence[dict[str, Any]], usual: float, quality: tuple[str, str]
+) -> tuple[Outcome, ...]:
     """What became of the updates that say something of the policy's next one, oldest first: those that
     were promoted, and those that the gate refused.
 
@@ -82,6 +81,7 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
     Args:
         rows: of `ledger.updates.all_updates`.
         usual: events of a usual 28 days.
+        quality: names of the differences that say what was gained (`Judge.quality`).
     """
     found = []
     for row in rows:
@@ -94,7 +94,7 @@ def outcomes_of(rows: Sequence[dict[str, Any]], usual: float) -> tuple[Outcome, 
         if row["state"] == "rejected" and (_is_a_persons(plan) or not report or report.passed):
             continue
         signals = Signals.of_json(plan.signals)
-        gains, noise = _gains(report, signals) if report else (UNJUDGED, (1.0, 1.0))
+        gains, noise = _gains(report, signals, quality) if report else (UNJUDGED, (1.0, 1.0))
         events = int(row["candidate"]["examples"])
         found.append(
             Outcome(
@@ -131,9 +131,11 @@ def spent(rows: Sequence[dict[str, Any]], window: Window, calendar: WindowCalend
     )
 
 
-def gap_of(shadows: Sequence[ShadowReport], base: Release) -> float | None:
+def gap_of(
+    shadows: Sequence[ShadowReport], base: Release, quality: tuple[str, str]
+) -> float | None:
     """By how much, relatively, the latest shadow rebuild in a lineage ranked better for sure: the
-    larger lower end of the two slices' intervals, over the champion's NDCG@20. None: there is none.
+    larger lower end of the two qualities' intervals, over the champion's level. None: there is none.
 
     Args:
         shadows: of `ledger.shadows.all_shadows`.
@@ -146,19 +148,19 @@ def gap_of(shadows: Sequence[ShadowReport], base: Release) -> float | None:
     found = [
         gap.low / latest.champion[gap.name]
         for gap in latest.gaps
-        if gap.name in dict(QUALITY) and gap.low is not None and latest.champion.get(gap.name)
+        if gap.name in quality and gap.low is not None and latest.champion.get(gap.name)
     ]
     return max(found, default=None)
 
 
 def _gains(
-    report: GateReport, signals: Signals
+    report: GateReport, signals: Signals, names: tuple[str, str]
 ) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
-    """Relative gains in NDCG@20 by slice of `outcomes.SLICES`, and their standard errors."""
+    """Relative gains in quality by slice of `outcomes.SLICES`, and their standard errors."""
     gains: list[float | None] = []
     errors = []
     measured = {gap.name: gap for gap in report.differences}
-    for name, level in QUALITY:
+    for name, level in zip(names, LEVELS, strict=True):
         gap, quality = measured.get(name), getattr(signals, level)
         if gap is None or gap.mean is None or not quality:
             gains.append(None)

@@ -21,6 +21,7 @@ from recloop.config.strategy import strategy_of
 from recloop.contracts import Release, TrainingSet, UpdatePlan
 from recloop.database.connection import transaction
 from recloop.errors import BadInput
+from recloop.evaluation.challenge import judge_of
 from recloop.ledger import parts, releases, updates, window_states
 from recloop.ledger.verdicts import all_shadows
 from recloop.ledger.window_states import note_signals, signals_before
@@ -62,7 +63,7 @@ def make_plan(
         raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
     spec = load_dataset(settings)
     rules, limits = load_update_rules(settings), load_gate_rules(settings).rules
-    policy = rules.policy
+    policy, quality = rules.policy, judge_of(settings).quality
     if name is not None:
         if name not in POLICIES:
             raise BadInput(f"policy {name!r} is not known; choose one of {', '.join(POLICIES)}.")
@@ -90,7 +91,7 @@ def make_plan(
         newest_known = whole(max(champion.windows, default="")) if champion else ""
         base = releases.base_of(cursor, champion.version) if champion else None
         concluded = updates.all_updates(cursor)
-        gap = gap_of(all_shadows(cursor), base) if base else None
+        gap = gap_of(all_shadows(cursor), base, quality) if base else None
         earlier = tuple(map(Signals.of_json, signals_before(cursor, target, LONGEST_HISTORY)))
     window_of = spec.calendar.parse
     near = recent_keys(ready, window_of(target), spec.calendar)
@@ -102,7 +103,7 @@ def make_plan(
         available=tuple(key for key in ready if whole(key) <= max(target, newest_known)),
         champion=champion.version if champion else None,
         lineage_windows=_whole(champion) - _whole(base) if champion and base else 0,
-        outcomes=outcomes_of(concluded, usual),
+        outcomes=outcomes_of(concluded, usual, quality),
         usual_events=usual,
         spent=spent(concluded, window_of(target), spec.calendar),
         gap=gap,

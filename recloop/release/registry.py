@@ -85,14 +85,13 @@ def register(
 
 def metrics_of(report: GateReport) -> dict[str, float]:
     """The gate's metrics, by MLflow-safe name."""
-    values = {
-        "challenger_recall_at_20": report.challenger.recall,
-        "challenger_ndcg_at_20": report.challenger.ndcg,
+    models = {"challenger": report.challenger, "champion": report.champion}
+    return {
+        f"{model}_{name.replace('@', '_at_')}": value
+        for model, metrics in models.items()
+        if metrics is not None
+        for name, value in metrics.values.items()
     }
-    if report.champion:
-        values["champion_recall_at_20"] = report.champion.recall
-        values["champion_ndcg_at_20"] = report.champion.ndcg
-    return values
 
 
 def point_aliases(settings: Settings, champion: Release, previous: Release | None) -> None:

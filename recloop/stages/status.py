@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recloop.config.dataset import load_dataset
+from recloop.contracts import Metrics
 from recloop.database.connection import transaction
 from recloop.errors import CheckCrashed
 from recloop.ledger import parts, releases, updates, verdicts, window_states
@@ -138,10 +139,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
         }
         for name in ("champion", "challenger"):
             if report[name]:
-                answer[name] = {
-                    "recall@20": report[name]["recall"],
-                    "ndcg@20": report[name]["ndcg"],
-                }
+                answer[name] = Metrics.model_validate(report[name]).values
     answer["prequential"] = update["plan"]["signals"]
     answer["seconds"].update(update["seconds"])
     return answer

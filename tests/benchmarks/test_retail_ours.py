@@ -50,7 +50,7 @@ def test_the_warm_up_goes_by_the_protocol_s_windows_and_never_beyond_its_end(
         top_k = lambda _, queries, k, *__: (np.zeros((len(queries), k), np.int64), None)  # noqa: E731
 
     monkeypatch.setattr(Ours, "_take", take)
-    monkeypatch.setattr(Ours, "_grow", lambda *_: None)
+    monkeypatch.setattr(Ours, "_add_ids", lambda *_: None)
     monkeypatch.setattr(Ours, "_rebuilt", lambda _: Model())
     system = Ours(0, "increments")
     log = events_on(*(day for day in days if day != 3))

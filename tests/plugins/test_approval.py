@@ -16,8 +16,8 @@ REPORT = {
     "update_id": 7,
     "window": "2011-06-06",
     "passed": True,
-    "champion": {"recall": 0.10, "ndcg": 0.05, "users": 40},
-    "challenger": {"recall": 0.125, "ndcg": 0.045, "users": 40},
+    "champion": {"values": {"recall@20": 0.10, "ndcg@20": 0.05}, "users": 40},
+    "challenger": {"values": {"recall@20": 0.125, "ndcg@20": 0.045}, "users": 40},
     "differences": [
         {"name": "recall@20", "mean": 0.025, "low": 0.01, "high": 0.04, "users": 40},
         {"name": "all_pairs_ndcg@20", "mean": None, "low": None, "high": None, "users": 0},

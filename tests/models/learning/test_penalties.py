@@ -220,7 +220,7 @@ def test_fisher_of_batches_squares_their_sums() -> None:
 def test_fisher_may_look_at_some_batches_only() -> None:
     state = tiny_state()
     same = TinyBatches([(1, 1, 2, 3.0)] * 6)
-    some, whole = fisher(state, same, 2, batches=1), fisher(state, same, 2)
+    some, whole = fisher(state, same, 2, at_most=1), fisher(state, same, 2)
     for name, array in whole.items():
         assert some[name] == pytest.approx(array, rel=1e-5)
 

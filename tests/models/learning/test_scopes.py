@@ -141,7 +141,7 @@ def test_a_family_without_such_tables_says_so(scope) -> None:
 def test_touching_nothing_is_refused(monkeypatch) -> None:
     batches = TinyBatches(EXAMPLES)
     monkeypatch.setattr(batches, "touched", lambda: {"users": np.zeros(0, np.int64)})
-    with pytest.raises(BadTrainingData, match=r"no user and no item.*Grow the model"):
+    with pytest.raises(BadTrainingData, match=r"no user and no item.*Add the window"):
         scope_of("touched", tiny_state().network, batches, SIZES)
 
 

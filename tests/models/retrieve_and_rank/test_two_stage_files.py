@@ -139,7 +139,9 @@ def test_faults_on_disk_are_named(model_folder, tmp_path) -> None:
         ServedTwoStage(tmp_path / "nowhere")
     broken = shutil.copytree(model_folder, tmp_path / "broken")
     values = json.loads((broken / HEADER).read_text())
-    (broken / HEADER).write_text(json.dumps({**values, "shape": {**values["shape"], "hidden": [9]}}))
+    (broken / HEADER).write_text(
+        json.dumps({**values, "shape": {**values["shape"], "hidden": [9]}})
+    )
     with pytest.raises(CorruptCheckpoint, match=r"not those of its model\.json"):
         RetrieveAndRank.restore(broken)
     (broken / HEADER).write_text(json.dumps({**values, "shape": {**values["shape"], "layers": 3}}))

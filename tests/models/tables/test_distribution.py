@@ -25,7 +25,7 @@ from tests.models.distributed_fit import FIT, fit
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOSSES = ("in_batch", "basket")
 SECONDS = 300
 

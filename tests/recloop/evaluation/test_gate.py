@@ -10,7 +10,8 @@ import pytest
 from models.data.queries import Queries
 from recloop.config.rules import load_gate_rules
 from recloop.contracts import RuleResult
-from recloop.evaluation.gate import Soundness, could_judge, judge, verdict
+from recloop.evaluation.gate import Soundness, could_judge, measure, results_of, verdict
+from recloop.evaluation.ranking_judge import JUDGE
 from recloop.evaluation.scoring import Scores
 from recloop.features.heldout import HeldOut
 from recloop.settings import Settings
@@ -42,11 +43,14 @@ def scores(level: float, shown: int = 80) -> Scores:
     noise = np.random.default_rng(5).uniform(-0.02, 0.02, USERS)
     values = np.clip(level + noise, 0, 1)
     nothing = np.full(USERS, np.nan)
-    return Scores(values, values, values, values, nothing, shown)
+    names = ("recall@20", "ndcg@20", "all_pairs_recall@20", "all_pairs_ndcg@20")
+    return Scores(dict.fromkeys(names, values) | {"new_items_recall@20": nothing}, shown)
 
 
 def results(challenger: Scores, champion: Scores, soundness: Soundness = SOUND, **held: int):
-    judged = judge(heldout(**held), challenger, champion, soundness, RULES, seed=1)
+    measured = measure(JUDGE, heldout(**held), challenger, champion, RULES, seed=1)
+    shown = challenger.shown, champion.shown
+    judged = results_of(JUDGE, measured, shown, soundness, RULES, "champion")
     return {rule.name: rule for rule in judged}, verdict(judged)
 
 
@@ -73,7 +77,9 @@ def test_a_worse_challenger_is_refused_and_told_by_which_rule_value_and_limit() 
 
 def test_a_small_but_certain_loss_is_refused() -> None:
     champion = scores(0.2)
-    challenger = replace(champion, ndcg_new=champion.ndcg_new - 0.004)
+    challenger = replace(
+        champion, values={**champion.values, "ndcg@20": champion.values["ndcg@20"] - 0.004}
+    )
     rules, (passed, _) = results(challenger, champion)
     assert not passed
     assert broken(rules) == {"ndcg@20_difference_high"}
@@ -82,7 +88,13 @@ def test_a_small_but_certain_loss_is_refused() -> None:
 def test_a_small_loss_within_the_noise_passes() -> None:
     champion = scores(0.2)
     noise = np.random.default_rng(1).normal(0, 0.2, USERS)
-    challenger = replace(champion, ndcg_new=champion.ndcg_new + noise - noise.mean() - 0.004)
+    challenger = replace(
+        champion,
+        values={
+            **champion.values,
+            "ndcg@20": champion.values["ndcg@20"] + noise - noise.mean() - 0.004,
+        },
+    )
     _, (passed, _) = results(challenger, champion)
     assert passed
 
@@ -108,7 +120,7 @@ def test_showing_everybody_the_same_few_items_is_refused() -> None:
 
 def test_gaining_on_regulars_at_the_cost_of_newcomers_is_refused() -> None:
     challenger = scores(0.3)
-    challenger.recall_new[:30] = 0.0
+    challenger.values["recall@20"][:30] = 0.0
     rules, (passed, _) = results(challenger, scores(0.1))
     assert not passed
     assert broken(rules) == {"new_users_recall@20_difference"}
@@ -116,7 +128,7 @@ def test_gaining_on_regulars_at_the_cost_of_newcomers_is_refused() -> None:
 
 def test_a_slice_with_too_few_users_is_reported_not_judged() -> None:
     challenger = scores(0.3)
-    challenger.recall_new[:5] = 0.0
+    challenger.values["recall@20"][:5] = 0.0
     rules, (passed, _) = results(challenger, scores(0.1), new_users=5)
     assert passed
     assert "not judged: 5 users" in rules["new_users_recall@20_difference"].message
@@ -124,7 +136,8 @@ def test_a_slice_with_too_few_users_is_reported_not_judged() -> None:
 
 def test_what_too_few_users_refuse_was_not_judged_unless_its_weights_exploded() -> None:
     few = np.where(np.arange(USERS) < 5, 0.3, np.nan)
-    challenger = replace(scores(0.3), recall_new=few, ndcg_new=few)
+    better = scores(0.3)
+    challenger = replace(better, values={**better.values, "recall@20": few, "ndcg@20": few})
     rules, (passed, _) = results(challenger, scores(0.1))
     assert not passed
     assert not could_judge(list(rules.values()))
@@ -136,7 +149,7 @@ def test_what_too_few_users_refuse_was_not_judged_unless_its_weights_exploded() 
 
 def test_scores_of_nobody_are_refused() -> None:
     nothing = np.full(USERS, np.nan)
-    empty = Scores(nothing, nothing, nothing, nothing, nothing, 0)
+    empty = Scores(dict.fromkeys(scores(0.3).values, nothing))
     rules, (passed, _) = results(empty, scores(0.1), replace(SOUND, largest_weight=float("nan")))
     assert not passed
     assert {"users", "largest_weight", "recall@20_difference"} <= broken(rules)

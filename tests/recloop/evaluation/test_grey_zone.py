@@ -7,6 +7,7 @@ import pytest
 from recloop.config.rules import ApprovalRules, load_gate_rules
 from recloop.contracts import UpdatePlan
 from recloop.evaluation.gate import Differences, why_ask
+from recloop.evaluation.ranking_judge import JUDGE
 from recloop.evaluation.scoring import Difference
 from recloop.settings import Settings
 
@@ -14,10 +15,14 @@ SHIPPED = load_gate_rules(Settings())
 NOBODY = Difference(float("nan"), float("nan"), float("nan"), 0)
 
 
+def measured_as(*found: Difference) -> Differences:
+    return Differences(tuple(zip(JUDGE.measures, found, strict=True)), ())
+
+
 def asked(decision: str = "increment", ndcg: float = 0.01, **rules: object) -> str:
     """Why somebody is asked; the gate's limit of NDCG on new pairs is -0.005."""
     fine = Difference(0.01, 0.0, 0.02, 40)
-    measured = Differences(fine, Difference(ndcg, -0.02, 0.02, 40), fine, NOBODY, NOBODY)
+    measured = measured_as(fine, Difference(ndcg, -0.02, 0.02, 40), fine)
     plan = UpdatePlan(
         decision=decision, target="2011-06-06", windows=(), parent_release=3, reason="test"
     )
@@ -45,7 +50,7 @@ def test_a_narrow_pass_is_shown_to_a_person(ndcg: float, wanted: bool) -> None:
 
 
 def test_nobody_to_compare_is_no_narrow_pass() -> None:
-    measured = Differences(NOBODY, NOBODY, NOBODY, NOBODY, NOBODY)
+    measured = measured_as(NOBODY, NOBODY, NOBODY)
     plan = UpdatePlan(
         decision="increment", target="2011-06-06", windows=(), parent_release=3, reason="test"
     )
@@ -55,7 +60,7 @@ def test_nobody_to_compare_is_no_narrow_pass() -> None:
 
 def test_differences_are_reported_without_nan() -> None:
     fine = Difference(0.0123456789, 0.01, 0.02, 40)
-    gaps = {gap.name: gap for gap in Differences(fine, fine, NOBODY, fine, fine).reported()}
+    gaps = {gap.name: gap for gap in measured_as(fine, fine, NOBODY).reported()}
     assert list(gaps) == ["recall@20", "ndcg@20", "all_pairs_ndcg@20"]
     assert (gaps["recall@20"].mean, gaps["recall@20"].users) == (0.012346, 40)
     assert (gaps["all_pairs_ndcg@20"].mean, gaps["all_pairs_ndcg@20"].users) == (None, 0)

@@ -11,6 +11,7 @@ from recloop.config.rules import BootstrapRules
 from recloop.contracts import Gap, Release, ShadowReport
 from recloop.database.connection import transaction
 from recloop.evaluation.gate_page import write_shadow_page
+from recloop.evaluation.ranking_judge import JUDGE
 from recloop.evaluation.shadow import Chosen, _before, choose, measure_gaps, scores_of, summarise
 from recloop.ledger import verdicts
 from recloop.settings import Settings
@@ -114,7 +115,7 @@ def test_a_comparison_is_made_once(lineage: Settings) -> None:
 def test_gaps_are_retrained_minus_champion_by_user() -> None:
     retrained = {"recall@20": np.array([0.5, np.nan, 0.5]), "ndcg@20": np.array([0.2, 0.4, 0.6])}
     champion = {"recall@20": np.array([0.25, 0.9, 0.25]), "ndcg@20": np.array([0.3, 0.5, 0.7])}
-    recall, ndcg = measure_gaps(retrained, champion, RULES, seed=1)
+    recall, ndcg = measure_gaps(retrained, champion, RULES, 1, np.arange(3), {})
     assert (recall.name, recall.mean, recall.low, recall.high, recall.users) == (
         "recall@20", 0.25, 0.25, 0.25, 2,
     )  # fmt: skip
@@ -133,14 +134,14 @@ def test_the_sentence_says_which_was_better_and_what_it_cost(
     low: float, high: float, verdict: str
 ) -> None:
     gaps = (Gap(name="ndcg@20", mean=(low + high) / 2, low=low, high=high, users=40),)
-    said = summarise(CHOSEN, gaps, 45.04, 40)
+    said = summarise(CHOSEN, gaps, 45.04, JUDGE, 40)
     assert said.startswith(verdict)
     assert "45.0 CPU s, where that release's own update took 2.5" in said
 
 
 def test_nobody_to_compare_is_said() -> None:
     gaps = (Gap(name="ndcg@20", mean=None, low=None, high=None, users=0),)
-    assert "none of the 7 users" in summarise(CHOSEN, gaps, 1.0, 7)
+    assert "none of the 7 users" in summarise(CHOSEN, gaps, 1.0, JUDGE, 7)
 
 
 def test_the_page_shows_both_and_escapes(settings: Settings) -> None:

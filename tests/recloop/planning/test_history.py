@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from recloop.contracts import GateReport, Metrics, RuleResult, UpdatePlan
+from recloop.evaluation.ranking_judge import JUDGE
 from recloop.planning.history import outcomes_of
 from recloop.planning.outcomes import refusals
+
+QUALITY = JUDGE.quality
 
 POLICY = "adaptive: worth it"
 
@@ -57,11 +60,13 @@ def row(
 )
 def test_only_what_the_gate_refused_of_the_policys_own_kind_is_a_refusal(update, counted) -> None:
     before = [row(state="promoted", passed=True), row()]
-    assert refusals(outcomes_of([*before, update], 1000.0)) == 1 + counted
+    assert refusals(outcomes_of([*before, update], 1000.0, QUALITY)) == 1 + counted
     if not counted:
-        assert outcomes_of([*before, update], 1000.0) == outcomes_of(before, 1000.0)
+        assert outcomes_of([*before, update], 1000.0, QUALITY) == outcomes_of(
+            before, 1000.0, QUALITY
+        )
 
 
 def test_a_persons_rebuild_that_was_promoted_ends_the_count() -> None:
     rows = [row(), row(), row("rebuild", by="person", state="promoted", passed=True)]
-    assert refusals(outcomes_of(rows, 1000.0)) == 0
+    assert refusals(outcomes_of(rows, 1000.0, QUALITY)) == 0

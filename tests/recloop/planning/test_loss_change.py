@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.recommenders import recommender_files
 from models.storage import archive
 from recloop.contracts import Release, TrainingSet
 from recloop.planning.planning import loss_change
@@ -20,6 +21,7 @@ def champion(folder: Path, items: int, loss: str = "basket") -> Release:
     header = {"config": {"loss": loss, "whole_catalogue": 5}}
     keys = np.arange(1, items + 1, dtype=np.int64)
     archive.write(folder / "checkpoint" / "towers", header, {"item_keys": keys})
+    recommender_files.write_header("retrieve_and_rank", {}, folder / "checkpoint")
     return Release(version=1, update_id=1, parent_version=None, uri=str(folder))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.data.queries import OWN_COLUMNS, OwnItems, Queries
-from recloop.evaluation.scoring import by_own_counts, by_popularity, score
+from recloop.evaluation.ranking_judge import by_own_counts, by_popularity, score_ranking
 from recloop.features.heldout import HeldOut, cut_holdout
 
 
@@ -39,16 +39,16 @@ def held(relevant, known, popular, new_items=(), own=None, events=None) -> HeldO
 def test_popularity_by_hand() -> None:
     # User 1 knew item 7; of its three relevant items, 7 is no new pair. User 2 buys what nobody has.
     heldout = held(csr([7, 8, 9], [99]), csr([7], []), popular=[7, 8, 5], new_items=[8])
-    found = score(by_popularity, heldout)
-    assert found.recall == pytest.approx([2 / 3, 0.0])
-    assert found.recall_new == pytest.approx([1 / 2, 0.0])
+    found = score_ranking(by_popularity, heldout)
+    assert found.values["all_pairs_recall@20"] == pytest.approx([2 / 3, 0.0])
+    assert found.values["recall@20"] == pytest.approx([1 / 2, 0.0])
     # All pairs: hits at places 1 and 2 of an ideal of three.
     gains = 1 / np.log2([2, 3, 4])
-    assert found.ndcg[0] == pytest.approx(gains[:2].sum() / gains.sum())
+    assert found.values["all_pairs_ndcg@20"][0] == pytest.approx(gains[:2].sum() / gains.sum())
     # New pairs: 7 is masked, so 8 is first; ideal of two.
-    assert found.ndcg_new[0] == pytest.approx(gains[0] / gains[:2].sum())
-    assert found.recall_new_items[0] == 1.0
-    assert np.isnan(found.recall_new_items[1])
+    assert found.values["ndcg@20"][0] == pytest.approx(gains[0] / gains[:2].sum())
+    assert found.values["new_items_recall@20"][0] == 1.0
+    assert np.isnan(found.values["new_items_recall@20"][1])
     assert found.shown == 3
 
 
@@ -68,10 +68,10 @@ def test_own_counts_by_hand() -> None:
 
 def test_metrics_are_means_over_users_with_something_relevant() -> None:
     heldout = held(csr([7], [7]), csr([7], []), popular=[7])
-    found = score(by_popularity, heldout)
-    assert found.metrics(new=True).users == 1  # the first user has no new pair
-    assert found.metrics(new=False).users == 2
-    assert found.metrics(where=np.array([True, False])).users == 0
+    found = score_ranking(by_popularity, heldout)
+    assert found.metrics(("recall@20",)).users == 1  # the first user has no new pair
+    assert found.metrics(("all_pairs_recall@20",)).users == 2
+    assert found.count("recall@20", np.array([True, False])) == 0
 
 
 def days(*counts: int):
