@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,7 +108,7 @@ def policy_of(name: str, stream: Any) -> tuple[Policy, PolicyRules]:
     mean = sum(len(stream.events(n)[0]) for n in range(len(stream))) / len(stream)
     rules = RULES.model_copy(update={"volume": round(VOLUME_WINDOWS * mean), **entry.rules})
     if entry.name == "adaptive":
-        return partial(adaptive, base=stream.base), rules
+        return (lambda now, by: adaptive(replace(now, increment=stream.base), by)), rules
     return (_rebuild if entry.name == "rebuild" else policy_named(entry.name)), rules
 
 

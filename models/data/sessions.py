@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.data.checks import Int64Array, check_all, check_array, check_offsets
+from models.data.events import Events
 from models.data.queries import Queries
 from models.data.ragged import owners, picked
 
@@ -81,3 +82,11 @@ def queries_of(history: Int64Array) -> Queries:
     return Queries(
         np.zeros(len(history), np.int64), history, np.zeros((len(history), 0), np.float32)
     )
+
+
+def sessions_of(events: Events) -> Sessions:
+    """The sessions that the queries of these events are: events in order of query, then time."""
+    order = np.argsort(events.query, kind="stable")
+    counts = np.bincount(events.query, minlength=len(events.user_keys))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Sessions(offsets, events.item_keys[order])

@@ -8,7 +8,7 @@ Imports without TensorFlow, as forms, plans and checks of dataset files need it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -56,8 +56,10 @@ class Family:
         increment, rebuild: default recipes.
         ranker, ranker_rebuild: those of a second stage, or None.
         scopes: of an increment; `ranker_scopes` those of the second stage.
+        ids: fields of `NewIds` that mean something.
         maintenance: kinds of making it smaller, beside none.
         states: names of the networks that it is made of, the one with the ids first.
+        repeats: whether what was chosen before is recommended again, unless asked otherwise.
         shards, silos: whether workers' changes can be merged; whether a model without its users is one.
     """
 
@@ -73,10 +75,12 @@ class Family:
     ranker_rebuild: Recipe | None = None
     scopes: tuple[str, ...] = SCOPES_OF_NETWORKS
     ranker_scopes: tuple[str, ...] = ()
+    ids: tuple[str, ...] = tuple(field.name for field in fields(NewIds))
     maintenance: tuple[str, ...] = PACKINGS
     states: tuple[str, ...] = ("network",)
     shards: bool = True
     silos: bool = True
+    repeats: bool = False
 
     def needs(self, name: str) -> bool:
         """Whether this is among its inputs."""
@@ -245,8 +249,9 @@ class Recommender(Protocol):
         row of each keyed table ([rows] by table)."""
         ...
 
-    def save(self, directory: str | Path, base: str | Path | None = None) -> None:
-        """Writes all of it, whole or not at all; with `base`, only what changed since that was saved."""
+    def save(self, directory: str | Path, base: str | Path | None = None) -> str:
+        """Writes all of it, whole or not at all; with `base`, only what changed since that was saved.
+        Returns "whole" or "delta"."""
         ...
 
     def export(self, directory: str | Path, known: Queries | None = None) -> None:

@@ -119,10 +119,10 @@ class NetworkLearner(WindowLearner):
     def states(self) -> dict[str, ModelState]:
         return {NETWORK: self._state}
 
-    def save(self, directory: str | Path, base: str | Path | None = None) -> None:
+    def save(self, directory: str | Path, base: str | Path | None = None) -> str:
         shape = self._state.config.to_json()
         older = None if base is None else Path(base)
-        recommender_files.save(self.family_name, shape, self.states, Path(directory), older)
+        return recommender_files.save(self.family_name, shape, self.states, Path(directory), older)
 
     def maintained(self, kind: str, queries: Queries) -> Self:
         del queries

@@ -27,18 +27,24 @@ def save(
     states: Mapping[str, ModelState],
     directory: Path,
     base: Path | None = None,
-) -> None:
+) -> str:
     """Writes all states to `directory`, whole or not at all, replacing one that is there.
 
     Args:
         shape: JSON's types.
         base: what the states were restored from: only what changed since is written, where that is less
             (`models.storage.delta`).
+
+    Returns:
+        "delta" if a state was written as what changed, else "whole".
     """
     with whole_directory(directory) as staging:
         write_header(family, shape, staging)
-        for name, state in states.items():
+        kinds = [
             checkpoint.save(state, staging / name, None if base is None else base / name)
+            for name, state in states.items()
+        ]
+    return "delta" if "delta" in kinds else "whole"
 
 
 def write_header(family: str, shape: Mapping[str, Any], directory: Path) -> None:

@@ -268,10 +268,10 @@ class RetrieveAndRank(KnowsIds):
         )
         return type(self)(self._config, towers, ranker)
 
-    def save(self, directory: str | Path, base: str | Path | None = None) -> None:
+    def save(self, directory: str | Path, base: str | Path | None = None) -> str:
         """Writes all of it, slots included, to `directory` (new, or replaced as a whole); with
         `base`, the folder that it was restored from, only what changed since."""
-        two_stage_files.save(
+        return two_stage_files.save(
             self._config, self.states, Path(directory), None if base is None else Path(base)
         )
 

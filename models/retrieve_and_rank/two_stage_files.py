@@ -30,9 +30,9 @@ def save(
     states: Mapping[str, ModelState],
     directory: Path,
     base: Path | None = None,
-) -> None:
+) -> str:
     """Writes both states. See `models.recommenders.recommender_files.save`."""
-    recommender_files.save(FAMILY.name, config.to_json(), states, directory, base)
+    return recommender_files.save(FAMILY.name, config.to_json(), states, directory, base)
 
 
 def restore(

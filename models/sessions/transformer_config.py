@@ -1,9 +1,11 @@
 """What is fixed when a sequential Transformer is created. No TensorFlow here."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from models.data import checks
+from models.learning.recipes import Recipe
+from models.recommenders.family import Family
 
 WEEK = 7.0
 """Days."""
@@ -104,3 +106,21 @@ class TransformerConfig:
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `TransformerConfig(**it)` is equal to this."""
         return asdict(self)
+
+
+FIRST = Recipe(epochs=3, learning_rate=2e-3, batch_size=64, optimizer="adam", schedule="linear")
+"""From nothing."""
+
+FAMILY = Family(
+    name="sessions",
+    summary="a causal Transformer and what co-occurs predict a session's next item: news, video",
+    recommender="models.sessions.session_learner:SessionLearner",
+    shape="models.sessions.transformer_config:TransformerConfig",
+    inputs=("sessions",),
+    judged_by="next_item",
+    increment=replace(FIRST, epochs=2),
+    rebuild=FIRST,
+    scopes=("everything", "embeddings", "ids", "items", "touched"),
+    ids=("expire_after_days",),
+    repeats=True,
+)

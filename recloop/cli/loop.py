@@ -199,9 +199,11 @@ def _asked(plan: str, approve: bool) -> tuple[str, Json, bool]:
     """What `--plan` asks for: its kind, its options, and whether a person is asked."""
     if not plan.endswith(".toml"):
         return plan, {}, approve
+    from recloop.config.dataset import load_dataset
     from recloop.config.strategy import read_plan_file
 
-    request, options = read_plan_file(Path(plan))
+    family = load_dataset(Settings.from_environment()).model.known_family
+    request, options = read_plan_file(Path(plan), family)
     options |= {name: request.get(name, "") for name in ("reason", "policy")}
     return request.get("plan", "auto"), options, approve or request.get("approval", False)
 
@@ -277,7 +279,11 @@ def tell(result: Json) -> None:
 
 
 def recommend(
-    user: Annotated[str, typer.Option(help="The user's id, as in your data.")],
+    user: Annotated[str, typer.Option(help="The user's id, as in your data.")] = "",
+    session_: Annotated[
+        str,
+        typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first."),
+    ] = "",
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
     release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
     include_known: Annotated[
@@ -285,13 +291,17 @@ def recommend(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """What the champion recommends to a user."""
+    """What the champion recommends to a user, or after a session."""
     from recloop.release.recommend import recommend as answer
 
-    if not user.strip():
-        raise BadInput(f"`--user` should be a user's id, as in your data. Received: {user!r}.")
+    items = [item for item in session_.split(",") if item.strip()]
+    if bool(user.strip()) == bool(items):
+        raise BadInput(
+            "`--user` should be a user's id, as in your data, or `--session` ids of items with commas "
+            f"between, and not both. Received: --user {user!r} --session {session_!r}."
+        )
     with session() as settings:
-        result = answer(settings, user, k, release, include_known).to_json()
+        result = answer(settings, user, k, release, include_known, items).to_json()
     if json:
         print_json(result)
         return

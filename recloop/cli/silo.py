@@ -10,6 +10,7 @@ import typer
 from recloop.cli.loop import AsJson, exit_code, run_update, tell
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
+from recloop.settings import Settings
 
 app = typer.Typer(
     name="silo",
@@ -42,11 +43,13 @@ def train(
     json: AsJson = False,
 ) -> None:
     """At a silo: learn its own windows from an offer; events and users stay here."""
+    from recloop.config.dataset import load_dataset
     from recloop.config.strategy import read_plan_file, strategy_of
     from recloop.silos.offer import read_offer
     from recloop.silos.silo_training import train_silo
 
-    strategy = strategy_of(read_plan_file(plan)[1]) if plan else None
+    family = load_dataset(Settings.from_environment()).model.known_family
+    strategy = strategy_of(read_plan_file(plan, family)[1], family) if plan else None
     with session() as settings, progress_bar() as bar:
         task = bar.add_task("training", total=None)
         done = train_silo(

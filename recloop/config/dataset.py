@@ -7,6 +7,7 @@ Belongs here: the form of `config/datasets/*.toml` and its checks. Keep out: rea
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime
 from hashlib import md5
 from typing import Any, Literal
@@ -189,6 +190,9 @@ class ModelSection(Section):
     family: str = DEFAULT
     """One of `models.recommenders.family.FAMILIES`, or `package.module:NAME` of a family of one's
     own."""
+    session_gap: str = "30m"
+    """A session ends after so long without an event of its user: `90s`, `30m`, `12h`, `1d`. Where
+    every user is one session (an anonymous visitor's cookie), take the whole window: `7d`."""
     shape: dict[str, Any] = Field(default_factory=dict)
     """What differs from the family's default shape: widths, depths, temperatures."""
 
@@ -201,6 +205,21 @@ class ModelSection(Section):
                 f"`shape` = {self.shape} does not suit family {self.family!r}: {error}."
             ) from error
         return self
+
+    @field_validator("session_gap")
+    @classmethod
+    def _a_length(cls, text: str) -> str:
+        if not re.fullmatch(r"[1-9][0-9]{0,6}[smhd]", text):
+            raise ValueError(
+                f"`session_gap` = {text!r} should be a whole number and a unit: 90s, 30m, 12h or 1d."
+            )
+        return text
+
+    @property
+    def gap_seconds(self) -> float:
+        """`session_gap` in seconds."""
+        units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+        return int(self.session_gap[:-1]) * units[self.session_gap[-1]]
 
     @property
     def known_family(self) -> Family:

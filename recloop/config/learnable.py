@@ -31,6 +31,10 @@ class Meaning:
     text: tuple[str, ...] = ()
     """Item attributes whose words are the item's content."""
     window_length: Length = "week"
+    session_gap: float | None = None
+    """Queries are sessions, which end after so many seconds without an event; None: a user's days."""
+    features: bool = True
+    """Whether the model's family is asked with what a feature store knows."""
 
     def parameters(self) -> dict[str, object]:
         """Values for `LEARNABLE`."""
@@ -54,10 +58,13 @@ def meaning_of(settings: Settings) -> Meaning:
     from recloop.config.dataset import load_dataset
 
     dataset = load_dataset(settings)
+    family = dataset.model.known_family
     return Meaning(
         learn_from=dataset.event.positives.types,
         minimum_value=dataset.event.positives.minimum_value,
         name=dataset.item_attributes.name,
         text=dataset.item_attributes.text,
         window_length=dataset.window.length,
+        session_gap=dataset.model.gap_seconds if family.needs("sessions") else None,
+        features=family.needs_features,
     )

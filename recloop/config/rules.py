@@ -98,6 +98,13 @@ class GateLimits(Section):
     minimum_slice_users: int = Field(ge=1)
 
 
+class NextItemLimits(Section):
+    """Of recommenders that are judged by a session's next item."""
+
+    recall_difference: float = -0.01
+    mrr_difference: float = -0.005
+
+
 class ApprovalRules(Section):
     """When a person is asked before promotion, beside the form, and what silence means."""
 
@@ -112,6 +119,7 @@ class GateRules(Section):
 
     bootstrap: BootstrapRules
     rules: GateLimits
+    next_item: NextItemLimits = NextItemLimits()
     approval: ApprovalRules = ApprovalRules()
 
 

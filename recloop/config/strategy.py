@@ -11,12 +11,14 @@
     shard_wait = 600          # seconds until the merge takes over a shard that has not reported
     shard_staleness = 0       # versions that a shard's release may be behind the parent
 
-    [recipe]                  # of the towers: any field of models.learning.recipes.Recipe
+    [recipe]                  # any field of models.learning.recipes.Recipe
     scope = "touched"
-    [ranker]                  # of the ranker: the same fields
+    [ranker]                  # of a second stage: the same fields
     epochs = 2
     [ids]                     # any field of models.learning.recipes.NewIds
     start = "cooccurrence"
+
+What the dataset's family lacks (a second stage, a head, shards) is refused.
 
 Belongs here: names and types. Keep out: the decision (`planning/policy.py`), doing it
 (`training/candidate.py`).
@@ -31,9 +33,10 @@ from pathlib import Path
 from typing import Any
 
 from models.ids.starts import NewIds
-from models.learning.recipes import INCREMENT, RANK, SCOPES, Recipe
+from models.learning.recipes import RANK, SCOPES, Recipe
+from models.recommenders.family import Family
 from recloop.config.toml_file import read_toml
-from recloop.contracts import MAINTENANCE, Strategy
+from recloop.contracts import Strategy
 from recloop.errors import BadInput
 
 Json = dict[str, Any]
@@ -56,11 +59,6 @@ MOST = {
 }
 MOST_OTHERWISE = 1_000_000_000
 """The largest numbers that a plan may ask for: beyond these a training would not end, or not begin."""
-TRAINABLE = {
-    "recipe": ("everything", "embeddings", "ids", "users", "items", "touched"),
-    "ranker": ("everything", "head"),
-}
-"""Scopes with something to train: the towers have no head, and the ranker no row per user or item."""
 TOP = (
     "rank",
     "average_releases",
@@ -73,7 +71,7 @@ TOP = (
 REQUEST_KEYS = ("plan", "policy", "reason", "approval")
 
 
-def read_plan_file(path: Path) -> tuple[Json, Json]:
+def read_plan_file(path: Path, family: Family) -> tuple[Json, Json]:
     """A plan file: what is asked for (`REQUEST_KEYS`), and the options of `strategy_of`.
 
     Raises:
@@ -91,14 +89,17 @@ def read_plan_file(path: Path) -> tuple[Json, Json]:
         for key in content:
             if key not in (known := (*SECTIONS, *TOP, *RECIPE_FIELDS)):
                 _unknown(key, (*REQUEST_KEYS, *known))
-        strategy_of(content)
+        strategy_of(content, family)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     return request, content
 
 
-def strategy_of(options: Json) -> Strategy:
+def strategy_of(options: Json, family: Family) -> Strategy:
     """The strategy that these options ask for; fields of a recipe may stand outside `recipe`.
+
+    Args:
+        family: what the dataset file names: only what it has can be asked for.
 
     Raises:
         BadInput: an option is unknown, or its value cannot be used; says which and the remedy.
@@ -128,14 +129,14 @@ def strategy_of(options: Json) -> Strategy:
                 _unknown(f"{section}.{key}", tuple(f"{section}.{name}" for name in known))
     for section in ("recipe", "ranker"):
         _complete(given[section])
-        _trainable(section, given[section].get("scope"))
+    _trainable(family, given)
     if any(given["ranker"].get(name) for name in REHEARSAL):
         raise BadInput(
             "the ranker does not rehearse, so [ranker] takes none of "
             f"{', '.join(REHEARSAL)}. Give them under [recipe], for the towers."
         )
-    given["recipe"] = _checked(Recipe, INCREMENT, given["recipe"], "recipe")
-    given["ranker"] = _checked(Recipe, RANK, given["ranker"], "ranker")
+    given["recipe"] = _checked(Recipe, family.increment, given["recipe"], "recipe")
+    given["ranker"] = _checked(Recipe, family.ranker or RANK, given["ranker"], "ranker")
     given["ids"] = _checked(NewIds, NewIds(), given["ids"], "ids")
     whole = {
         name: _whole(top, name, least, most, default)
@@ -154,13 +155,22 @@ def strategy_of(options: Json) -> Strategy:
     if not isinstance(rank, bool):
         raise BadInput(f"`rank` should be true or false. Received: {rank!r}.")
     maintain = top.get("maintain", "none")
-    if maintain not in MAINTENANCE:
+    kinds = ("none", *family.maintenance)
+    if maintain not in kinds:
         raise BadInput(
-            f"`maintain` should be one of {', '.join(MAINTENANCE)}. Received: {maintain!r}."
+            f"`maintain` should be one of {', '.join(kinds)}, for family {family.name}. "
+            f"Received: {maintain!r}."
         )
     silos = top.get("silos", ())
     if not isinstance(silos, list | tuple) or not all(isinstance(one, str) for one in silos):
         raise BadInput(f"`silos` should be folders of deltas. Received: {silos!r}.")
+    for name, wanted, has in (
+        ("shards", whole["shards"] > 1, family.shards),
+        ("silos", bool(silos), family.silos),
+        ("rank = false", not rank, family.ranker is not None),
+    ):
+        if wanted and not has:
+            raise BadInput(f"family {family.name} has no {name}; leave it out.")
     return Strategy(
         recipe=given["recipe"],
         ranker=given["ranker"],
@@ -175,19 +185,26 @@ def strategy_of(options: Json) -> Strategy:
     )
 
 
-def _trainable(section: str, scope: Any) -> None:
-    """A scope that this model has nothing in is refused here, not by the training task."""
-    if scope not in SCOPES or scope in TRAINABLE[section]:
-        return  # an unknown name is told by the recipe itself
-    if section == "recipe":
-        model, other = "the towers have", "ranker"
-    else:
-        model, other = "the ranker has", "recipe"
-    hint = f" [{other}] has it." if scope in TRAINABLE[other] else ""
-    raise BadInput(
-        f"`{section}.scope` = {scope!r} would train nothing: {model} no such part. "
-        f"Choose one of {', '.join(TRAINABLE[section])}.{hint}"
-    )
+def _trainable(family: Family, given: dict[str, Json]) -> None:
+    """What this family has nothing of is refused here, not by the training task."""
+    if given["ranker"] and family.ranker is None:
+        raise BadInput(f"family {family.name} has no second stage; leave [ranker] out.")
+    known = {"recipe": family.scopes, "ranker": family.ranker_scopes}
+    for section, scopes in known.items():
+        scope = given[section].get("scope")
+        if scope not in SCOPES or scope in scopes:
+            continue  # an unknown name is told by the recipe itself
+        elsewhere = [f" [{other}] has it." for other, has in known.items() if scope in has]
+        raise BadInput(
+            f"`{section}.scope` = {scope!r} would train nothing: what [{section}] trains of family "
+            f"{family.name} has no such part. Choose one of {', '.join(scopes)}.{''.join(elsewhere)}"
+        )
+    ids = [name for name in given["ids"] if name not in family.ids]
+    if ids:
+        raise BadInput(
+            f"`ids.{ids[0]}` does nothing in family {family.name}, which takes "
+            f"{', '.join(family.ids)}; leave it out."
+        )
 
 
 def _whole(top: Json, name: str, least: int, most: int, default: int) -> int:

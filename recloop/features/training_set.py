@@ -4,7 +4,8 @@ Belongs here: the point-in-time join through Feast and the shape of the three ta
 files (see `artefact.py`), the checks of the join (see `leak_guard.py`), arrays (see `examples.py`).
 
     queries       one row per user and UTC day with a learnable event: the user as known at the
-                  start of that day. query_id counts by (first event, user_key).
+                  start of that day; or one per session, for families that learn sessions. query_id
+                  counts by (first event, user_key).
     interactions  one row per learnable event of the part
     items         every item of the interactions, as known at the window's end
     item_days     every item that was active in the 28 days before a query's day, as known at the
@@ -17,6 +18,9 @@ on when its events came, except that more of the days before it is known by then
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +30,7 @@ from recloop.contracts import TrainingSet
 from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import BadInput, CheckCrashed
+from recloop.features import daily, online
 from recloop.features.artefact import is_intact, write_training_set
 from recloop.features.item_days import join_item_days
 from recloop.features.leak_guard import check_against_events, check_not_newer
@@ -43,10 +48,17 @@ from recloop.settings import Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ATTEMPTS = 3
+"""How often a window's features are begun again when events come meanwhile."""
+log = logging.getLogger("recloop")
 _LEARNT = (
     "event_timestamp >= %(start)s and event_timestamp < %(end)s and part = %(part)s "
     f"and {LEARNABLE}"
 )
+
+# What a query is: a user's day, or a session, which ends where its user rests for long enough.
+DAY = "date_trunc('day', event_timestamp, 'UTC')"
+SESSION = """sum(begins) over (partition by user_key order by event_timestamp, event_id)"""
 
 QUERY_ENTITIES = f"""
     select user_key, min(event_timestamp) as event_timestamp
@@ -61,20 +73,38 @@ QUERY_DAYS = f"""
     select distinct date_trunc('day', event_timestamp, 'UTC') from behavior.event where {_LEARNT}
 """
 # query_id counts as `queries_of` sorts; the event's id settles ties, so that the order is total.
-INTERACTIONS = f"""
-    with learnt as (
+NUMBERED = f"""
+    with event as (
         select user_key, item_key, event_timestamp, event_id,
-            date_trunc('day', event_timestamp, 'UTC') as day
+            case when event_timestamp - lag(event_timestamp)
+                over (partition by user_key order by event_timestamp, event_id)
+                <= make_interval(secs => %(gap)s::float8) then 0 else 1 end as begins
         from behavior.event where {_LEARNT}
     ),
+    learnt as (
+        select user_key, item_key, event_timestamp, event_id,
+            case when %(gap)s::float8 is null then extract(epoch from {DAY}) else {SESSION} end as part
+        from event
+    ),
     query as (
-        select user_key, day,
-            row_number() over (order by min(event_timestamp), user_key) - 1 as query_id
-        from learnt group by user_key, day
+        select user_key, part, min(event_timestamp) as begins,
+            row_number() over (order by min(event_timestamp), user_key, part) - 1 as query_id
+        from learnt group by user_key, part
     )
+"""
+INTERACTIONS = f"""{NUMBERED}
     select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint
-    from learnt join query using (user_key, day)
+    from learnt join query using (user_key, part)
     order by query_id, event_timestamp, event_id
+"""
+QUERIES = f"""{NUMBERED}
+    select query_id, user_key, (extract(epoch from begins) * 1000000)::bigint
+    from query order by query_id
+"""
+ITEMS = f"""
+    select item_key, coalesce(item.name, '')
+    from behavior.item join (select distinct item_key from behavior.event where {_LEARNT}) as learnt
+    using (item_key) order by item_key
 """
 
 
@@ -97,14 +127,15 @@ def build_training_set(settings: Settings, key: str, meaning: Meaning | None = N
     with transaction(database_of(settings)) as cursor:
         cursor.execute("set local jit = off")
         interactions = _interactions(cursor, part)
-        if interactions.num_rows:
+        names = ("queries", "items", "item_days")
+        queries, items, item_days = (schemas()[name].empty_table() for name in names)
+        if interactions.num_rows and meaning.features:
             queries = _queries(settings, cursor, part)
             items = _items(settings, cursor, part)
             days = _rendered(cursor, QUERY_DAYS, part)
             item_days = join_item_days(settings, cursor, days)
-        else:
-            names = ("queries", "items", "item_days")
-            queries, items, item_days = (schemas()[name].empty_table() for name in names)
+        elif interactions.num_rows:
+            queries, items = _plain_queries(cursor, part), _plain_items(cursor, part)
     tables = {
         "queries": queries,
         "interactions": interactions,
@@ -134,29 +165,64 @@ class _Part:
             "start": self.window.start,
             "end": self.window.end,
             "part": self.number,
+            "gap": self.meaning.session_gap,
         }
 
 
 def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
     import numpy as np
     import pyarrow as pa
+
+    table = _read(cursor, INTERACTIONS, part, ("query_id", "item_key", "event_timestamp"))
+    weight = pa.array(np.ones(table.num_rows, np.float32))
+    return table.append_column("weight", weight).cast(schemas()["interactions"])
+
+
+def _plain_queries(cursor: Cursor, part: _Part) -> pa.Table:
+    """Queries of which nothing is known but who asks, and when."""
+    table = _read(cursor, QUERIES, part, ("query_id", "user_key", "event_timestamp"))
+    return _filled(table, "queries")
+
+
+def _plain_items(cursor: Cursor, part: _Part) -> pa.Table:
+    import pyarrow as pa
+
+    cursor.execute(ITEMS, part.parameters())
+    keys, names = zip(*cursor.fetchall(), strict=True)
+    return _filled(pa.table({"item_key": pa.array(keys, pa.int64()), "name": names}), "items")
+
+
+def _filled(table: pa.Table, name: str) -> pa.Table:
+    """The table with all columns of its schema: empty lists, zeros and nulls where it has none."""
+    import pyarrow as pa
+
+    for field in schemas()[name]:
+        if field.name in table.column_names:
+            continue
+        none: Any = [] if pa.types.is_list(field.type) else None
+        if pa.types.is_integer(field.type):
+            none = 0
+        table = table.append_column(field.name, pa.array([none] * table.num_rows, field.type))
+    return table.select(schemas()[name].names).cast(schemas()[name])
+
+
+def _read(cursor: Cursor, statement: str, part: _Part, names: tuple[str, ...]) -> pa.Table:
+    """A statement's rows, all of whose columns are whole numbers."""
+    import pyarrow as pa
     from pyarrow import csv
 
     buffer = io.BytesIO()
-    statement = _rendered(cursor, INTERACTIONS, part)
-    cursor.copy_expert(f"copy ({statement}) to stdout with (format csv)", buffer)
-    names = ["query_id", "item_key", "event_timestamp"]
+    rendered = _rendered(cursor, statement, part)
+    cursor.copy_expert(f"copy ({rendered}) to stdout with (format csv)", buffer)
     columns = dict.fromkeys(names, pa.int64())
     if not buffer.tell():
-        return schemas()["interactions"].empty_table()
+        return pa.table({name: pa.array([], pa.int64()) for name in names})
     buffer.seek(0)
-    table = csv.read_csv(
+    return csv.read_csv(
         buffer,
         read_options=csv.ReadOptions(column_names=names, use_threads=False),
         convert_options=csv.ConvertOptions(column_types=columns),
     ).combine_chunks()
-    weight = pa.array(np.ones(table.num_rows, np.float32))
-    return table.append_column("weight", weight).cast(schemas()["interactions"])
 
 
 def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
@@ -233,6 +299,7 @@ def _check_consistent(tables: dict[str, Any]) -> None:
 # from.
 
 
+Timed = Callable[[str], AbstractContextManager[None]]
 Known = dict[str, tuple[int, TrainingSet | None]]
 """Of each part of a window: accepted events, and the training set that it keeps."""
 
@@ -277,6 +344,34 @@ def build_parts(settings: Settings, window_key: str, known: Known) -> TrainingSe
     with transaction(settings.database_url) as cursor:
         parts.settle(cursor, window_key)
     return newest if _accepted(known_parts(settings, window_key)) == _accepted(known) else None
+
+
+def featured(settings: Settings, window_key: str, timed: Timed) -> TrainingSet:
+    """Write the window's feature rows, materialise them online, build the training sets of its parts;
+    returns the newest part's. A family without features has the last of these only.
+
+    Args:
+        timed: times a step, by its name.
+
+    Raises:
+        BadInput: no line of the window was validated yet.
+        BadData: a joined feature knows of the query's day or later.
+        CheckCrashed: events keep coming.
+        ServiceAway: the database was lost.
+    """
+    meaning = meaning_of(settings)
+    for _ in range(ATTEMPTS):
+        known = known_parts(settings, window_key)
+        if meaning.features:
+            with timed("features"):
+                daily.build_features(settings, window_key)
+                online.materialize_window(settings, window_key)
+        with timed("training_set"):
+            training_set = build_parts(settings, window_key, known)
+        if training_set is not None:
+            return training_set
+        log.info("events of window %s came while its features were written; again", window_key)
+    raise CheckCrashed(f"events of window {window_key} keep coming; run it again when they rest.")
 
 
 def _accepted(known: Known) -> dict[str, int]:

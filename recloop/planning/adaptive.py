@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from models.learning.recipes import INCREMENT, Recipe
+from models.learning.recipes import Recipe
 from recloop.calendar import whole
 from recloop.config.rules import AdaptiveRules, PolicyRules
 from recloop.planning.decisions import EFFORTS, Decision, Situation, recipe_of, waiting
@@ -40,9 +40,9 @@ MORE = 2
 """After a challenger that could not be judged, the next learns so many times its events."""
 
 
-def adaptive(situation: Situation, rules: PolicyRules, base: Recipe = INCREMENT) -> Decision:
-    """See the module. `base` is the increment's default recipe."""
-    limits = rules.adaptive
+def adaptive(situation: Situation, rules: PolicyRules) -> Decision:
+    """See the module."""
+    limits, base = rules.adaptive, situation.increment
     over = _over_budget(situation, limits)
     if over:
         return Decision("skip", "budget", over)
@@ -220,13 +220,13 @@ def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Deci
     typical = usual([s.events for s in _recent(situation)]) or situation.signals.events or 1
     saved = cost.fixed / max(cost.of(typical), 1e-9)
     sums = (
-        f"waiting one window more would lose about {loss:.1%} of NDCG@20 on "
+        f"waiting one window more would lose about {loss:.1%} of quality on "
         f"{SLICES[rates.index(rate)]} and save {saved:.0%} of an update"
     )
     late = len(situation.pending) >= limits.longest_wait
     if not late and situation.usual_events and loss < limits.price * saved:
         return Decision("skip", "not worth it", f"{waiting(situation)}; {sums}: they wait")
-    rank = effort != "light" or _unranked(situation) + share >= RANKED_SHARE
+    rank = effort != "light" or _unranked(situation) + share >= RANKED_SHARE or not situation.ranks
     return Decision(
         "increment",
         "longest wait" if late else "worth it",

@@ -39,6 +39,7 @@ class Situation:
         gap: by how much, relatively, the latest shadow rebuild since the last training from scratch
             ranked better than the champion: lower end of its interval; None: there was none.
         spent: CPU seconds of training in the last 28 days.
+        increment: the family's default recipe; ranks: whether it has a second stage.
         scores: paths and baselines that the signals were measured with, for the ledger.
     """
 
@@ -53,6 +54,8 @@ class Situation:
     usual_events: float = 0.0
     spent: float = 0.0
     gap: float | None = None
+    increment: Recipe = INCREMENT
+    ranks: bool = True
     scores: dict[str, float | str | None] = field(default_factory=dict)
 
     @property

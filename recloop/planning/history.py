@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from models.learning.recipes import INCREMENT, Recipe
 from recloop.calendar import Window, WindowCalendar, whole
 from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
@@ -70,7 +71,10 @@ def usual_events(counts: Sequence[int], days: float) -> float:
 
 
 def outcomes_of(
-    rows: Sequence[dict[str, Any]], usual: float, quality: tuple[str, str]
+    rows: Sequence[dict[str, Any]],
+    usual: float,
+    quality: tuple[str, str],
+    base: Recipe = INCREMENT,
 ) -> tuple[Outcome, ...]:
     """What became of the updates that say something of the policy's next one, oldest first: those that
     were promoted, and those that the gate refused.
@@ -82,6 +86,7 @@ def outcomes_of(
         rows: of `ledger.updates.all_updates`.
         usual: events of a usual 28 days.
         quality: names of the differences that say what was gained (`Judge.quality`).
+        base: the family's default recipe of an increment.
     """
     found = []
     for row in rows:
@@ -91,7 +96,9 @@ def outcomes_of(
         if plan.decision not in ("increment", "rebuild"):
             continue
         report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
-        if row["state"] == "rejected" and (_is_a_persons(plan) or not report or report.passed):
+        if row["state"] == "rejected" and (
+            _is_a_persons(plan, base) or not report or report.passed
+        ):
             continue
         signals = Signals.of_json(plan.signals)
         gains, noise = _gains(report, signals, quality) if report else (UNJUDGED, (1.0, 1.0))
@@ -100,7 +107,7 @@ def outcomes_of(
             Outcome(
                 target=plan.target,
                 decision=plan.decision,
-                effort=effort_of(plan.strategy.recipe),
+                effort=effort_of(plan.strategy.recipe, base),
                 events=events,
                 share=events / max(usual, 1.0),
                 gains=gains,
@@ -115,10 +122,10 @@ def outcomes_of(
     return tuple(found)
 
 
-def _is_a_persons(plan: UpdatePlan) -> bool:
+def _is_a_persons(plan: UpdatePlan, base: Recipe) -> bool:
     """Whether nobody but a person would have made the challenger."""
     asked = plan.decided_by == "person" and plan.decision == "rebuild"
-    return asked or effort_of(plan.strategy.recipe) == "custom"
+    return asked or effort_of(plan.strategy.recipe, base) == "custom"
 
 
 def spent(rows: Sequence[dict[str, Any]], window: Window, calendar: WindowCalendar) -> float:

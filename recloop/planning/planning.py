@@ -33,7 +33,7 @@ from recloop.planning.signals import LONGEST_HISTORY, Signals
 from recloop.planning.targets import NoPlan, doubts, next_target, why_not_late
 from recloop.settings import Settings
 from recloop.silos.joining import check_accepted
-from recloop.training.recommender import CHECKPOINT, family_of_release
+from recloop.training.recommender import CHECKPOINT, family_of, family_of_release
 
 
 def make_plan(
@@ -54,7 +54,10 @@ def make_plan(
     tables = options.pop("strategy", None) or {}
     if not isinstance(tables, dict):
         raise BadInput(f"`strategy` should be an object of a plan's tables. Received: {tables!r}.")
-    strategy = strategy_of(tables | {k: v for k, v in options.items() if v not in (None, "")})
+    family = family_of(settings)
+    strategy = strategy_of(
+        tables | {k: v for k, v in options.items() if v not in (None, "")}, family
+    )
     if strategy.silos and requested != "increment":
         raise BadInput(
             f"`silos` are merged by plan `increment`, and by no other. Received: plan {requested!r}."
@@ -103,7 +106,9 @@ def make_plan(
         available=tuple(key for key in ready if whole(key) <= max(target, newest_known)),
         champion=champion.version if champion else None,
         lineage_windows=_whole(champion) - _whole(base) if champion and base else 0,
-        outcomes=outcomes_of(concluded, usual, quality),
+        outcomes=outcomes_of(concluded, usual, quality, family.increment),
+        increment=family.increment,
+        ranks=family.ranker is not None,
         usual_events=usual,
         spent=spent(concluded, window_of(target), spec.calendar),
         gap=gap,
@@ -182,7 +187,8 @@ def maintenance_plan(
     Raises:
         BadInput: there is no such kind, or the days are not a positive whole number.
     """
-    strategy = strategy_of({"maintain": kind, "ids": {"expire_after_days": expire_after_days}})
+    wishes = {"maintain": kind, "ids": {"expire_after_days": expire_after_days}}
+    strategy = strategy_of(wishes, family_of(settings))
     days = strategy.ids.get("expire_after_days")
     wanted: list[str] = [] if strategy.maintain == "none" else [strategy.maintain]
     wanted += [f"expire ids unseen for {days} days"] if days else []

@@ -23,7 +23,7 @@ from recloop.errors import ReleaseDamaged
 from recloop.features.online import release_snapshot
 from recloop.ledger import releases
 from recloop.settings import Settings
-from recloop.training.recommender import restore_model
+from recloop.training.recommender import CHECKPOINT, restore_model
 
 SAVED_MODEL = "saved_model"
 MODEL = "recommender"
@@ -97,8 +97,12 @@ def _write_config(path: Path, base: Path) -> None:
 def write_export(settings: Settings, recommender: Recommender, folder: Path, window: str) -> None:
     """Write the SavedModel below `folder`, with what is known of users now, and of items at the end
     of `window`, the last that the release learnt."""
+    from models.recommenders.recommender_files import family_in
+
     end = load_dataset(settings).calendar.parse(window).end
-    recommender.export(folder / SAVED_MODEL, release_snapshot(settings, end))
+    asked = family_in(folder / CHECKPOINT).needs_features
+    known = release_snapshot(settings, end) if asked else None
+    recommender.export(folder / SAVED_MODEL, known)
 
 
 def mend_export(settings: Settings, release: Release) -> bool:

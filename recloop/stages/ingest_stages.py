@@ -7,6 +7,7 @@ Each can be repeated: what is done is a no-op that says so. `ingestion.py` runs 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from recloop.contracts import Acceptance, LandingReport
 from recloop.database.connection import transaction
-from recloop.errors import CheckCrashed
 from recloop.ledger import window_states
 from recloop.settings import Settings
 from recloop.stages.bookkeeping import (
@@ -25,7 +25,8 @@ from recloop.stages.bookkeeping import (
     named_window,
     timed_window,
 )
-from recloop.stages.update_stages import ATTEMPTS, log
+
+log = logging.getLogger("recloop")
 
 if TYPE_CHECKING:
     from recloop.validation.again import Again
@@ -104,22 +105,10 @@ def featurize(window: str, settings: Settings | None = None) -> Json:
 
     What an update has learnt from, or is learning from, keeps its training set.
     """
-    from recloop.features.daily import build_features
-    from recloop.features.online import materialize_window
-    from recloop.features.training_set import build_parts, known_parts
+    from recloop.features.training_set import featured
 
-    settings = settings or current_settings()
-    for _ in range(ATTEMPTS):
-        known = known_parts(settings, window)
-        with timed_window(settings, window, "features"):
-            build_features(settings, window)
-            materialize_window(settings, window)
-        with timed_window(settings, window, "training_set"):
-            training_set = build_parts(settings, window, known)
-        if training_set is not None:
-            return training_set.to_json()
-        log.info("events of window %s came while its features were written; again", window)
-    raise CheckCrashed(f"events of window {window} keep coming; run it again when they rest.")
+    known = settings or current_settings()
+    return featured(known, window, lambda step: timed_window(known, window, step)).to_json()
 
 
 def arrivals(settings: Settings | None = None) -> list[str]:

@@ -1,0 +1,135 @@
+"""Judging sessions: did the item that was clicked next come first?
+
+Every item of a session but its first is to be predicted from those before it, among the items seen
+before the cut; others are taken out of the sessions first, and then sessions of fewer than two
+items (the protocol of Mi, Lin and Faltings, ADER, RecSys 2020, section 4.1). Recall@20, and the
+mean reciprocal rank with 0 beyond place 20, are means over predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from psycopg2.extensions import cursor as Cursor
+
+from models.data.events import Events
+from models.data.queries import Queries
+from models.data.sessions import queries_of, sessions_of
+from models.recommenders.family import Recommender
+from recloop.config.learnable import LEARNABLE, Meaning
+from recloop.evaluation.scoring import Float64, Int64, K, Measure, Scores, Slice
+from recloop.features.daily import HISTORY_LENGTH
+
+
+@dataclass(frozen=True, eq=False)
+class NextItems:
+    """P predictions.
+
+    Attributes:
+        history: int64 [P, 50], the session's items before, most recent first, 0-padded.
+        targets: int64 [P], what was chosen next.
+        owners: int64 [P], the user of each.
+        catalogue: int64 [C], items seen before the cut, ascending.
+        popular: int64, those of them with events in the days before the cut, most first.
+    """
+
+    history: Int64
+    targets: Int64
+    owners: Int64
+    catalogue: Int64
+    popular: Int64
+
+    @property
+    def queries(self) -> Queries:
+        """What is asked."""
+        return queries_of(self.history)
+
+
+class NextItemJudge:
+    """See `recloop.evaluation.scoring.Judge`."""
+
+    name = "next_item"
+    unit = "users"
+    held_out = "users with a next click"
+    measures = (
+        Measure("recall@20", "recall@20 of the next item", "next_item.recall_difference"),
+        Measure("mrr@20", "MRR@20 of the next item", "next_item.mrr_difference"),
+    )
+    metrics = ("recall@20", "mrr@20")
+    headline = ("recall@20", "mrr@20")
+    quality = ("recall@20", "mrr@20")
+    baseline = "popularity"
+
+    def hold_out(
+        self,
+        cursor: Cursor,
+        events: Events,
+        *,
+        cut: datetime,
+        window_start: datetime,
+        meaning: Meaning,
+        popularity_days: int,
+    ) -> NextItems:
+        del window_start
+        cursor.execute(
+            "select item_key, "
+            "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s)) "
+            f"from behavior.event where event_timestamp < %(cut)s and {LEARNABLE} "
+            "group by 1 order by 1",
+            {"cut": cut, "days": popularity_days} | meaning.parameters(),
+        )
+        items = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
+        recent = items[items[:, 1] > 0]
+        recent = recent[np.lexsort((recent[:, 0], -recent[:, 1]))]
+        return next_items(events, items[:, 0], recent[:, 0])
+
+    def score(self, model: Recommender, heldout: NextItems) -> Scores:
+        keys, _ = model.top_k(heldout.queries, K, candidates=heldout.catalogue)
+        return scores_of(keys, heldout.targets)
+
+    def owners(self, heldout: NextItems) -> Int64:
+        return heldout.owners
+
+    def slices(self, heldout: NextItems) -> tuple[Slice, ...]:
+        del heldout
+        return ()
+
+    def counts(self, heldout: NextItems) -> dict[str, float]:
+        users = float(len(np.unique(heldout.owners)))
+        return {"users": users, "predictions": float(len(heldout.targets))}
+
+    def baselines(self) -> Mapping[str, Callable[[Any], Scores]]:
+        return {"popularity": _popularity}
+
+
+JUDGE = NextItemJudge()
+
+
+def next_items(events: Events, catalogue: Int64, popular: Int64) -> NextItems:
+    """The predictions that these events ask for; a query is a session."""
+    known = events.where(np.isin(events.item_keys, catalogue))
+    sessions = sessions_of(known)
+    asked = np.diff(sessions.offsets) >= 2
+    sessions = sessions.take(asked)
+    history, targets = sessions.prefixes(HISTORY_LENGTH)
+    owners = np.repeat(known.user_keys[asked], np.maximum(np.diff(sessions.offsets) - 1, 0))
+    return NextItems(history, targets, owners, catalogue, popular)
+
+
+def scores_of(keys: Int64, targets: Int64) -> Scores:
+    """Scores of rankings (int64 [P, 20], best first, 0-padded) with one target each."""
+    hits = keys == targets[:, None]
+    found = hits.any(axis=1)
+    reciprocal: Float64 = np.where(found, 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)
+    shown = len(np.setdiff1d(np.unique(keys), [0]))
+    return Scores({"recall@20": found.astype(np.float64), "mrr@20": reciprocal}, shown)
+
+
+def _popularity(heldout: NextItems) -> Scores:
+    best = np.zeros((1, K), np.int64)
+    best[0, : len(heldout.popular[:K])] = heldout.popular[:K]
+    return scores_of(np.repeat(best, len(heldout.targets), axis=0), heldout.targets)
