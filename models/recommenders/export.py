@@ -32,6 +32,7 @@ import numpy as np
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
 from models.errors import IncompatibleCheckpoint
+from models.recommenders import recommender_files
 from models.storage import seal, warm_up
 from models.storage.archive import whole_directory
 from models.tables.backend import tf
@@ -163,10 +164,16 @@ def best_rows(scores: tf.Tensor, k: tf.Tensor, item_keys: tf.Tensor) -> dict[str
     return {"rows": rows, "keys": tf.gather(item_keys, rows), "scores": best}
 
 
-def export(state: ModelState, directory: Path) -> None:
-    """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there."""
+def export(state: ModelState, directory: Path, family: str = "") -> None:
+    """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there.
+
+    Args:
+        family: of the recommender, for `recommender_files.family_in`; empty: it is none.
+    """
     with whole_directory(directory) as staging:
         write(Serving(state), state, staging)
+        if family:
+            recommender_files.write_header(family, state.config.to_json(), staging)
         seal.close(staging)
 
 

@@ -15,7 +15,7 @@ from models.data.queries import Items, Queries
 from models.ids.starts import Groups, NewIds
 from models.learning.recipes import Recipe
 from models.metrics.ranking import ndcg_at_k
-from models.recommenders import recommender_files
+from models.recommenders import export, recommender_files
 from models.recommenders.export import Served
 from models.recommenders.facade import KnowsIds
 from models.recommenders.family import Recommender
@@ -123,6 +123,10 @@ class NetworkLearner(WindowLearner):
         shape = self._state.config.to_json()
         older = None if base is None else Path(base)
         return recommender_files.save(self.family_name, shape, self.states, Path(directory), older)
+
+    def export(self, directory: str | Path, known: Queries | None = None) -> None:
+        del known
+        export.export(self._state, Path(directory), self.family_name)
 
     def maintained(self, kind: str, queries: Queries) -> Self:
         del queries

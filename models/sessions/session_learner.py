@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from models.data.events import Events
-from models.data.queries import Items, Queries
+from models.data.queries import Items
 from models.data.sessions import Sessions, queries_of, sessions_of
 from models.ids.starts import Groups, NewIds
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
-from models.recommenders import export
 from models.recommenders.family import Widths
 from models.recommenders.learner import K, NetworkLearner, days_of
 from models.sessions.session_recommender import NOBODY, SessionRecommender
@@ -107,7 +105,3 @@ class SessionLearner(NetworkLearner, SessionRecommender):
             return float(ranks.mean())
 
         return reciprocal_rank
-
-    def export(self, directory: str | Path, known: Queries | None = None) -> None:
-        del known
-        export.export(self._state, Path(directory))

@@ -96,7 +96,7 @@ PIPED_WIDTH = 150
 console = Screen(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 messages = Screen(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 Json = dict[str, Any]
-CHAMPION, CHALLENGER = "champion\nr@20 / ndcg", "challenger\nr@20 / ndcg"
+CHAMPION, CHALLENGER = "champion", "challenger"
 COLUMNS = {
     0: ("window", "decision"),
     52: ("window", "decision", "gate", "release"),
@@ -146,8 +146,11 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
     kept = max((least for least in COLUMNS if least <= width), default=0)
     names = COLUMNS[kept]
     table = Table(title=title, header_style="bold", expand=False)
+    judged = next((list(row["challenger"]) for row in windows if row["challenger"]), [])
     for name in names:
-        table.add_column(name, no_wrap=kept > 0)
+        measured = name in (CHAMPION, CHALLENGER) and judged
+        told = f"{name}\n{' / '.join(judged)}" if measured else name
+        table.add_column(told, no_wrap=kept > 0)
     for row in windows:
         gate = row["gate"]
         cells = {
@@ -281,4 +284,4 @@ def _named(item: Json) -> str:
 
 
 def _metrics(metrics: Json | None) -> str:
-    return "–" if not metrics else f"{metrics['recall@20']:.4f} / {metrics['ndcg@20']:.4f}"
+    return " / ".join(f"{value:.4f}" for value in metrics.values()) if metrics else "–"

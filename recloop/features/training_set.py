@@ -86,20 +86,20 @@ NUMBERED = f"""
             case when %(gap)s::float8 is null then extract(epoch from {DAY}) else {SESSION} end as part
         from event
     ),
-    query as (
-        select user_key, part, min(event_timestamp) as begins,
-            row_number() over (order by min(event_timestamp), user_key, part) - 1 as query_id
-        from learnt group by user_key, part
+    begun as (
+        select *, min(event_timestamp) over (partition by user_key, part) as begins from learnt
+    ),
+    numbered as (
+        select *, dense_rank() over (order by begins, user_key, part) - 1 as query_id from begun
     )
 """
 INTERACTIONS = f"""{NUMBERED}
     select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint
-    from learnt join query using (user_key, part)
-    order by query_id, event_timestamp, event_id
+    from numbered order by query_id, event_timestamp, event_id
 """
 QUERIES = f"""{NUMBERED}
-    select query_id, user_key, (extract(epoch from begins) * 1000000)::bigint
-    from query order by query_id
+    select distinct query_id, user_key, (extract(epoch from begins) * 1000000)::bigint
+    from numbered order by query_id
 """
 ITEMS = f"""
     select item_key, coalesce(item.name, '')

@@ -139,7 +139,12 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
         }
         for name in ("champion", "challenger"):
             if report[name]:
-                answer[name] = Metrics.model_validate(report[name]).values
+                values = Metrics.model_validate(report[name]).values
+                order = [gap["name"] for gap in report["differences"]]  # jsonb keeps none of keys
+                place = {one: order.index(one) if one in order else len(order) for one in values}
+                answer[name] = {
+                    one: values[one] for one in sorted(values, key=lambda one: place[one])
+                }
     answer["prequential"] = update["plan"]["signals"]
     answer["seconds"].update(update["seconds"])
     return answer
