@@ -47,6 +47,8 @@ class Events:
     """Statistics of active items at the start of each day with a query, scaled as `statistics`."""
     moments: np.ndarray
     """int32 [Q]: which moment of `items` is the query's day."""
+    values: np.ndarray | None = None
+    """float32 [N]: ratings, or labels; None: nobody needs them."""
 
     def queries(self) -> Queries:
         """The Q queries as a model takes them."""
@@ -81,6 +83,7 @@ class Events:
             item_keys=self.item_keys[chosen],
             times=self.times[chosen],
             weights=self.weights[chosen],
+            values=None if self.values is None else self.values[chosen],
         )
 
 

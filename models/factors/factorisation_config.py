@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from models.data import checks
+from models.learning.recipes import Recipe
+from models.recommenders.family import Family
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,15 @@ class FactorisationConfig:
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `FactorisationConfig(**it)` is equal to this."""
         return asdict(self)
+
+
+FAMILY = Family(
+    name="ratings",
+    summary="matrix factorisation expects the rating that a user would give: films, books, courses",
+    recommender="models.factors.rating_learner:RatingLearner",
+    shape="models.factors.factorisation_config:FactorisationConfig",
+    inputs=("values",),
+    judged_by="ratings",
+    increment=Recipe(epochs=3, learning_rate=0.05, batch_size=512),
+    rebuild=Recipe(epochs=10, learning_rate=0.1, batch_size=512),
+)

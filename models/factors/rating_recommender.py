@@ -1,5 +1,7 @@
 """RatingRecommender: matrix factorisation's facade, keys in, keys and ratings out."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
@@ -31,7 +33,11 @@ class RatingRecommender(RetrievalFacade):
     config_class = FactorisationConfig
 
     def fit(
-        self, ratings: Ratings, recipe: Recipe, progress: ProgressCallback | None = None
+        self,
+        ratings: Ratings,
+        recipe: Recipe,
+        progress: ProgressCallback | None = None,
+        validate: Callable[[], float] | None = None,
     ) -> TrainingReport:
         """Learns from the ratings, and rehearses what it remembers if the recipe says so, in place.
         Ratings of items that wait for admission are left out. See `training.fit`."""
@@ -39,7 +45,7 @@ class RatingRecommender(RetrievalFacade):
         if not admitted.all():
             ratings = ratings.take(admitted)
         batches = RatingBatches(self._state, ratings, recipe)
-        return rehearsal.learn(self._state, batches, recipe, batches_of, progress)
+        return rehearsal.learn(self._state, batches, recipe, batches_of, progress, validate)
 
     def remember(self, ratings: Ratings, recipe: Recipe, day: float | np.ndarray) -> int:
         """Offers what was learned to the memory that the next `fit` rehearses. See

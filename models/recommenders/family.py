@@ -108,6 +108,7 @@ class Family:
 
 FAMILIES = {
     "retrieve_and_rank": "models.retrieve_and_rank.two_stage_config:FAMILY",
+    "ratings": "models.factors.factorisation_config:FAMILY",
     "sessions": "models.sessions.transformer_config:FAMILY",
 }
 """The families that come with recloop, and where each is declared."""
@@ -230,6 +231,11 @@ class Recommender(Protocol):
     ) -> tuple[Int64Array, Float32Array]:
         """The k best items of each query: keys int64 [B, k] and scores float32 [B, k], best first; 0
         and -inf where there are no more."""
+        ...
+
+    def expected(self, events: Events) -> Float32Array:
+        """What each event's value is expected to be, from who asks and which item alone: a rating, the
+        probability of a click. float32 [N]; NaN in a family that expects none."""
         ...
 
     def expire(self, before_day: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from models.data.checks import Int64Array
+from models.data.checks import Float32Array, Int64Array
 from models.data.events import Events
 from models.data.queries import Items, Queries
 from models.ids.starts import Groups, NewIds
@@ -74,6 +74,10 @@ class WindowLearner(KnowsIds):
             self.note_seen(np.unique(owners[here]), np.unique(events.item_keys[here]), int(day))
         if ids.expire_after_days:
             self.expire(int(days.max()) - ids.expire_after_days)
+
+    def expected(self, events: Events) -> Float32Array:
+        """Nothing: see `Recommender.expected`."""
+        return np.full(len(events.item_keys), np.nan, np.float32)
 
     def patient(self, recipe: Recipe, held_out: Events | None) -> Recipe:
         """The recipe, without early stopping where there is nothing to watch."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from hashlib import md5
 from typing import Any, Literal
@@ -199,7 +200,7 @@ class ModelSection(Section):
     @model_validator(mode="after")
     def _usable(self) -> ModelSection:
         try:
-            _ = self.known_shape
+            _ = self.shaped({})
         except TypeError as error:
             raise ValueError(
                 f"`shape` = {self.shape} does not suit family {self.family!r}: {error}."
@@ -225,9 +226,9 @@ class ModelSection(Section):
     def known_family(self) -> Family:
         return family_named(self.family)
 
-    @property
-    def known_shape(self) -> Any:
-        return self.known_family.shaped(self.shape)
+    def shaped(self, defaults: Mapping[str, Any]) -> Any:
+        """The shape, with these values where the file says nothing."""
+        return self.known_family.shaped({**defaults, **self.shape})
 
 
 class DatasetSpec(Section):
@@ -276,6 +277,29 @@ class DatasetSpec(Section):
                     f'not "{self.columns[column]}"; change [columns].'
                 )
         return self
+
+    @model_validator(mode="after")
+    def _suits_its_family(self) -> DatasetSpec:
+        family = self.model.known_family
+        if family.needs("values") and (self.event.value is None or not self.bounded):
+            raise ValueError(
+                f"family {family.name} learns values: name their column as `event.value`, and their "
+                "scale as `rules.value_between`, such as [1, 5]."
+            )
+        return self
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the file says between which bounds values are."""
+        return self.rules.value_between != Rules().value_between
+
+    @property
+    def known_shape(self) -> Any:
+        """The model's shape; that of a family of values knows their scale."""
+        if not self.model.known_family.needs("values"):
+            return self.model.shaped({})
+        low, high = self.rules.value_between
+        return self.model.shaped({"lowest": low, "highest": high, "centre": (low + high) / 2})
 
     @property
     def live(self) -> bool:

@@ -13,7 +13,8 @@ from recloop.settings import Settings
 
 LEARNABLE = (
     "(event_type = any(%(types)s) "
-    "and (%(minimum)s::float8 is null or value >= %(minimum)s::float8))"
+    "and (%(minimum)s::float8 is null or value >= %(minimum)s::float8) "
+    "and (not %(valued)s or value is not null))"
 )
 """SQL: whether a row of `behavior.event` is learnt from. Takes `Meaning.parameters()`."""
 
@@ -33,12 +34,21 @@ class Meaning:
     window_length: Length = "week"
     session_gap: float | None = None
     """Queries are sessions, which end after so many seconds without an event; None: a user's days."""
+    valued: bool = False
+    """Whether values are learnt: then low ones are, too, and those of at least `minimum_value` are
+    likes."""
     features: bool = True
     """Whether the model's family is asked with what a feature store knows."""
 
     def parameters(self) -> dict[str, object]:
         """Values for `LEARNABLE`."""
-        return {"types": list(self.learn_from), "minimum": self.minimum_value}
+        minimum = None if self.valued else self.minimum_value
+        return {"types": list(self.learn_from), "minimum": minimum, "valued": self.valued}
+
+    @property
+    def like_from(self) -> float | None:
+        """The lowest value that is a like."""
+        return self.minimum_value if self.valued else None
 
     def window(self, key: str) -> Window:
         """The window of a key.
@@ -66,5 +76,6 @@ def meaning_of(settings: Settings) -> Meaning:
         text=dataset.item_attributes.text,
         window_length=dataset.window.length,
         session_gap=dataset.model.gap_seconds if family.needs("sessions") else None,
+        valued=family.needs("values"),
         features=family.needs_features,
     )

@@ -105,6 +105,14 @@ class NextItemLimits(Section):
     mrr_difference: float = -0.005
 
 
+class RatingsLimits(Section):
+    """Of recommenders that are judged by the ratings that they expect, in the ratings' own scale."""
+
+    rmse_difference: float = -0.005
+    mae_difference: float = -0.005
+    ndcg_difference: float = -0.01
+
+
 class ApprovalRules(Section):
     """When a person is asked before promotion, beside the form, and what silence means."""
 
@@ -120,6 +128,7 @@ class GateRules(Section):
     bootstrap: BootstrapRules
     rules: GateLimits
     next_item: NextItemLimits = NextItemLimits()
+    ratings: RatingsLimits = RatingsLimits()
     approval: ApprovalRules = ApprovalRules()
 
 

@@ -158,7 +158,7 @@ def strategy_of(options: Json, family: Family) -> Strategy:
     kinds = ("none", *family.maintenance)
     if maintain not in kinds:
         raise BadInput(
-            f"`maintain` should be one of {', '.join(kinds)}, for family {family.name}. "
+            f"`maintain` of family {family.name} should be one of {', '.join(kinds)}. "
             f"Received: {maintain!r}."
         )
     silos = top.get("silos", ())

@@ -52,13 +52,14 @@ def measure(
     owners = judge.owners(heldout)
 
     def difference(name: str, sign: int = 1, where: np.ndarray | None = None) -> Difference:
-        ours, theirs = sign * challenger.values[name], sign * champion.values[name]
+        ours, theirs = challenger.values[name], champion.values[name]
         if where is not None:
             ours = np.where(where, ours, np.nan)
         bootstrap = rules.bootstrap
+        root = name in challenger.roots or name in champion.roots
         return paired_difference(
-            ours, theirs, bootstrap.samples, bootstrap.confidence, seed, owners
-        )
+            ours, theirs, bootstrap.samples, bootstrap.confidence, seed, owners, root
+        ).times(sign)
 
     return Differences(
         tuple((one, difference(one.name, one.sign)) for one in judge.measures),

@@ -38,18 +38,21 @@ class Scores:
         shown: how many distinct items were shown to all.
         scorable: how many of the catalogue's items the system can score; None: all.
         totals: metrics that are no mean over units.
+        roots: metrics that are the root of a mean: their values are squares.
     """
 
     values: Mapping[str, Float64]
     shown: int = 0
     scorable: int | None = None
     totals: Mapping[str, float] = field(default_factory=dict)
+    roots: tuple[str, ...] = ()
 
     def mean(self, name: str, where: npt.NDArray[np.bool_] | None = None) -> float:
         """The mean over units (of `where`) that say something of the metric; 0 when none does."""
         values = self.values[name]
         mask = np.isfinite(values) if where is None else np.isfinite(values) & where
-        return float(values[mask].mean()) if mask.any() else 0.0
+        mean = float(values[mask].mean()) if mask.any() else 0.0
+        return math.sqrt(mean) if name in self.roots else mean
 
     def count(self, name: str, where: npt.NDArray[np.bool_] | None = None) -> int:
         """How many units say something of the metric."""
@@ -162,6 +165,7 @@ class Judge(Protocol):
 JUDGES = {
     "ranking": "recloop.evaluation.ranking_judge:JUDGE",
     "next_item": "recloop.evaluation.next_item_judge:JUDGE",
+    "ratings": "recloop.evaluation.ratings_judge:JUDGE",
 }
 """The evaluations that families may name, and where each is."""
 
@@ -187,6 +191,12 @@ class Difference:
     high: float
     users: int
 
+    def times(self, sign: int) -> Difference:
+        """The same, or with the other sign."""
+        if sign == 1:
+            return self
+        return Difference(-self.mean, -self.high, -self.low, self.users)
+
     def to_gap(self, name: str) -> Gap:
         """The same as a contract: rounded, and None for NaN, which JSON lacks."""
         numbers = (
@@ -204,6 +214,7 @@ def paired_difference(
     confidence: float,
     seed: int,
     users: npt.NDArray[np.int64] | None = None,
+    root: bool = False,
 ) -> Difference:
     """Mean of `ours - theirs` over rows where both are numbers, with its interval.
 
@@ -214,6 +225,7 @@ def paired_difference(
         seed: of the resampling.
         users: int64 [N], who each row is about; rows of one user are resampled together. None: each
             row is another user.
+        root: the difference is one of roots of means, such as RMSE; the scores are squares.
     """
     delta = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
     kept = np.isfinite(delta)
@@ -222,13 +234,19 @@ def paired_difference(
         return Difference(float("nan"), float("nan"), float("nan"), 0)
     owner = np.arange(len(delta)) if users is None else np.asarray(users)[kept]
     _, cluster = np.unique(owner, return_inverse=True)
-    sums = np.bincount(cluster, weights=delta)
+    parts = (np.asarray(ours)[kept], np.asarray(theirs)[kept]) if root else (delta,)
+    sums = np.array([np.bincount(cluster, weights=part) for part in parts])
     sizes = np.bincount(cluster).astype(np.float64)
     rng = np.random.default_rng(seed)
     means = np.empty(samples)
+
+    def of(totals: npt.NDArray[np.float64]) -> float:
+        return float(np.sqrt(totals[0]) - np.sqrt(totals[1])) if root else float(totals[0])
+
     for index in range(samples):
-        drawn = rng.integers(0, len(sums), len(sums))
-        means[index] = sums[drawn].sum() / sizes[drawn].sum()
+        drawn = rng.integers(0, len(sizes), len(sizes))
+        means[index] = of(sums[:, drawn].sum(axis=1) / sizes[drawn].sum())
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Difference(float(delta.mean()), float(low), float(high), len(sums))
+    mean = of(np.array([part.mean() for part in parts]))
+    return Difference(mean, float(low), float(high), len(sizes))

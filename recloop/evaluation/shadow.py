@@ -10,6 +10,7 @@ Keep out: choosing when (see `dags/shadow_rebuild.py`), the page (see `gate_page
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -142,13 +143,14 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
         seed_of(settings.seed, window.key),
         owners[ours],
         {one.name: one.sign for one in judge.measures},
+        scores.roots,
     )
     return ShadowReport(
         window=chosen.window,
         version=chosen.version,
         windows=len(chosen.windows),
-        champion={name: _mean(values) for name, values in champion.items()},
-        retrained={name: _mean(values) for name, values in retrained.items()},
+        champion={name: _mean(values, name in scores.roots) for name, values in champion.items()},
+        retrained={name: _mean(values, name in scores.roots) for name, values in retrained.items()},
         gaps=gaps,
         cpu_seconds=round(trained.cpu_seconds, 3),
         champion_cpu_seconds=chosen.cost,
@@ -163,18 +165,16 @@ def measure_gaps(
     seed: int,
     owners: npt.NDArray[np.int64],
     signs: dict[str, int],
+    roots: tuple[str, ...] = (),
 ) -> tuple[Gap, ...]:
     """Retrained minus champion for each metric, paired by unit, above 0 where the retrained is
     better."""
     return tuple(
         paired_difference(
-            signs.get(name, 1) * values,
-            signs.get(name, 1) * champion[name],
-            rules.samples,
-            rules.confidence,
-            seed,
-            owners,
-        ).to_gap(name)
+            values, champion[name], rules.samples, rules.confidence, seed, owners, name in roots
+        )
+        .times(signs.get(name, 1))
+        .to_gap(name)
         for name, values in retrained.items()
     )
 
@@ -210,6 +210,7 @@ def _recorded(scores: Mapping[str, Float64], name: str) -> Float64:
     return scores[key if key in scores else f"champion/{OLDER[name]}"]
 
 
-def _mean(values: Float64) -> float:
+def _mean(values: Float64, root: bool = False) -> float:
     kept = values[np.isfinite(values)]
-    return round(float(kept.mean()), 6) if len(kept) else 0.0
+    mean = float(kept.mean()) if len(kept) else 0.0
+    return round(math.sqrt(mean) if root else mean, 6)

@@ -75,14 +75,14 @@ QUERY_DAYS = f"""
 # query_id counts as `queries_of` sorts; the event's id settles ties, so that the order is total.
 NUMBERED = f"""
     with event as (
-        select user_key, item_key, event_timestamp, event_id,
+        select user_key, item_key, event_timestamp, event_id, value,
             case when event_timestamp - lag(event_timestamp)
                 over (partition by user_key order by event_timestamp, event_id)
                 <= make_interval(secs => %(gap)s::float8) then 0 else 1 end as begins
         from behavior.event where {_LEARNT}
     ),
     learnt as (
-        select user_key, item_key, event_timestamp, event_id,
+        select user_key, item_key, event_timestamp, event_id, value,
             case when %(gap)s::float8 is null then extract(epoch from {DAY}) else {SESSION} end as part
         from event
     ),
@@ -94,7 +94,7 @@ NUMBERED = f"""
     )
 """
 INTERACTIONS = f"""{NUMBERED}
-    select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint
+    select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value
     from numbered order by query_id, event_timestamp, event_id
 """
 QUERIES = f"""{NUMBERED}
@@ -173,9 +173,12 @@ def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    table = _read(cursor, INTERACTIONS, part, ("query_id", "item_key", "event_timestamp"))
+    table = _read(cursor, INTERACTIONS, part, ("query_id", "item_key", "event_timestamp", "value"))
     weight = pa.array(np.ones(table.num_rows, np.float32))
-    return table.append_column("weight", weight).cast(schemas()["interactions"])
+    value = table["value"].cast(pa.float32())
+    table = table.drop_columns("value").append_column("weight", weight)
+    table = table.cast(schemas()["interactions"])
+    return table.append_column("value", value) if part.meaning.valued else table
 
 
 def _plain_queries(cursor: Cursor, part: _Part) -> pa.Table:
@@ -207,16 +210,16 @@ def _filled(table: pa.Table, name: str) -> pa.Table:
 
 
 def _read(cursor: Cursor, statement: str, part: _Part, names: tuple[str, ...]) -> pa.Table:
-    """A statement's rows, all of whose columns are whole numbers."""
+    """A statement's rows, all of whose columns are whole numbers, but for `value`."""
     import pyarrow as pa
     from pyarrow import csv
 
     buffer = io.BytesIO()
     rendered = _rendered(cursor, statement, part)
     cursor.copy_expert(f"copy ({rendered}) to stdout with (format csv)", buffer)
-    columns = dict.fromkeys(names, pa.int64())
+    columns = {name: pa.float64() if name == "value" else pa.int64() for name in names}
     if not buffer.tell():
-        return pa.table({name: pa.array([], pa.int64()) for name in names})
+        return pa.table({name: pa.array([], kind) for name, kind in columns.items()})
     buffer.seek(0)
     return csv.read_csv(
         buffer,

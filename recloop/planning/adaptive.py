@@ -25,7 +25,7 @@ from models.learning.recipes import Recipe
 from recloop.calendar import whole
 from recloop.config.rules import AdaptiveRules, PolicyRules
 from recloop.planning.decisions import EFFORTS, Decision, Situation, recipe_of, waiting
-from recloop.planning.outcomes import SLICES, Cost, cost_of, gain_rates, refusals
+from recloop.planning.outcomes import Cost, cost_of, gain_rates, refusals
 from recloop.planning.signals import Signals, changed, usual
 
 RANKED_SHARE = 1 / 14
@@ -220,8 +220,8 @@ def _worth_it(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Deci
     typical = usual([s.events for s in _recent(situation)]) or situation.signals.events or 1
     saved = cost.fixed / max(cost.of(typical), 1e-9)
     sums = (
-        f"waiting one window more would lose about {loss:.1%} of quality on "
-        f"{SLICES[rates.index(rate)]} and save {saved:.0%} of an update"
+        f"waiting one window more would lose about {loss:.1%} of "
+        f"{situation.qualities[rates.index(rate)]} and save {saved:.0%} of an update"
     )
     late = len(situation.pending) >= limits.longest_wait
     if not late and situation.usual_events and loss < limits.price * saved:

@@ -39,6 +39,7 @@ class Situation:
         gap: by how much, relatively, the latest shadow rebuild since the last training from scratch
             ranked better than the champion: lower end of its interval; None: there was none.
         spent: CPU seconds of training in the last 28 days.
+        qualities: what the two qualities of signals and outcomes are, in words.
         increment: the family's default recipe; ranks: whether it has a second stage.
         scores: paths and baselines that the signals were measured with, for the ledger.
     """
@@ -55,6 +56,7 @@ class Situation:
     spent: float = 0.0
     gap: float | None = None
     increment: Recipe = INCREMENT
+    qualities: tuple[str, str] = ("NDCG@20 on all pairs", "NDCG@20 on new pairs")
     ranks: bool = True
     scores: dict[str, float | str | None] = field(default_factory=dict)
 

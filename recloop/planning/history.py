@@ -50,8 +50,12 @@ def measured(
     scores, known_items = evaluate_prequentially(
         settings, champion, base, target, window, meaning, rules
     )
-    quality = [scores.get(f"champion_{name}") for name in judge_of(settings).quality]
-    everything, new = (float(q) if isinstance(q, int | float) else None for q in quality)
+    judge = judge_of(settings)
+    signs = {one.name: one.sign for one in judge.measures}
+    quality = [(scores.get(f"champion_{name}"), signs[name]) for name in judge.quality]
+    everything, new = (
+        sign * float(value) if isinstance(value, int | float) else None for value, sign in quality
+    )
     earlier = [_observed(training_set) for training_set in before]
     return measure_signals(_observed(target), earlier, known_items, None, (everything, new)), scores
 
@@ -173,9 +177,9 @@ def _gains(
             gains.append(None)
             errors.append(1.0)
             continue
-        gains.append(gap.mean / quality)
+        gains.append(gap.mean / abs(quality))
         width = (gap.high or 0.0) - (gap.low or 0.0)
-        errors.append(width / (2 * NORMAL_95) / quality)
+        errors.append(width / (2 * NORMAL_95) / abs(quality))
     return tuple(gains), tuple(errors)
 
 

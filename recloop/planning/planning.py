@@ -66,7 +66,8 @@ def make_plan(
         raise BadInput(f"plan {requested!r} is not known; choose one of {', '.join(REQUESTS)}.")
     spec = load_dataset(settings)
     rules, limits = load_update_rules(settings), load_gate_rules(settings).rules
-    policy, quality = rules.policy, judge_of(settings).quality
+    policy, judge = rules.policy, judge_of(settings)
+    quality, whats = judge.quality, {one.name: one.what for one in judge.measures}
     if name is not None:
         if name not in POLICIES:
             raise BadInput(f"policy {name!r} is not known; choose one of {', '.join(POLICIES)}.")
@@ -108,6 +109,7 @@ def make_plan(
         lineage_windows=_whole(champion) - _whole(base) if champion and base else 0,
         outcomes=outcomes_of(concluded, usual, quality, family.increment),
         increment=family.increment,
+        qualities=(whats[quality[0]], whats[quality[1]]),
         ranks=family.ranker is not None,
         usual_events=usual,
         spent=spent(concluded, window_of(target), spec.calendar),

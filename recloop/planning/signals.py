@@ -34,8 +34,8 @@ class Signals:
 
     Attributes:
         events: learnable events of the window.
-        quality_all, quality_new: the champion's NDCG@20 on the window before it learnt from it, on
-            all pairs and on pairs never seen before.
+        quality_all, quality_new: the champion's quality on the window before it learnt from it, by the
+            broader and the narrower measure; an error is negative, so that more is better.
         popularity_drift: Jensen-Shannon distance (base 2) between the items' shares in the window
             and in the windows before it, less what a sample of those of the same size would show: a
             small window always looks far away. About 0 where nothing moved, at most 1.

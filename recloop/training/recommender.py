@@ -34,8 +34,8 @@ def family_of(settings: Settings) -> Family:
 
 def new_model(settings: Settings, seed: int) -> Recommender:
     """A recommender of the dataset's family and shape, knowing nothing."""
-    model = load_dataset(settings).model
-    return model.known_family.load().new(model.known_shape, WIDTHS, seed)
+    spec = load_dataset(settings)
+    return spec.model.known_family.load().new(spec.known_shape, WIDTHS, seed)
 
 
 def family_of_release(release: Release) -> Family:

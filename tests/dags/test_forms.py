@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
+from models.recommenders.family import DEFAULT, FAMILIES, family_named
 from recloop.errors import BadInput
 from recloop.runtime.environment import DAG_IDS
 from tests.airflow_home import ROOT
@@ -176,8 +178,11 @@ def test_a_form_shows_no_null_and_stars_no_switch(bag: Any, dag_id: str) -> None
 
 
 def test_every_choice_of_a_form_can_be_planned(bag: Any) -> None:
+    from models.retrieve_and_rank.two_stage_config import FAMILY
+    from recloop.config import strategy
     from recloop.config.rules import PolicyRules
-    from recloop.config.strategy import strategy_of
+
+    strategy_of = partial(strategy.strategy_of, family=FAMILY)
     from recloop.planning.decisions import Situation
     from recloop.planning.policy import POLICIES, decide_update
 
@@ -204,30 +209,33 @@ def test_every_choice_of_a_form_can_be_planned(bag: Any) -> None:
         assert strategy_of({"maintain": value}).maintain == value
 
 
-def test_every_scope_on_offer_has_something_to_train_and_no_other_does(bag: Any) -> None:
-    """Asked of the default recommender's own networks."""
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_scope_of_a_family_has_something_to_train_and_no_other_does(name: str) -> None:
+    """Asked of the family's own networks."""
     import numpy as np
 
     from models.learning.recipes import SCOPES
     from models.learning.scopes import scope_of
     from recloop.config.strategy import strategy_of
-    from recloop.training.recommender import new_model
+    from recloop.training.recommender import WIDTHS
 
-    model = new_model(seed=7)
+    family = family_named(name)
+    model = family.load().new(family.shaped({}), WIDTHS, 7)
     touched = SimpleNamespace(touched=lambda: {"users": np.array([1]), "items": np.array([1])})
-    for section, network in (
-        ("recipe", model.towers.network),
-        ("ranker", model.ranker_state.network),
-    ):
+    for section, state in zip(("recipe", "ranker"), model.states.values(), strict=False):
         for scope in SCOPES:
+            network, sizes = state.network, {"users": 2, "items": 2}
             try:
-                trains = bool(scope_of(scope, network, touched, {"users": 2, "items": 2}).tables)
+                trains = bool(scope_of(scope, network, touched, sizes).tables)
             except Exception:
                 trains = False
             if trains:
-                strategy_of({section: {"scope": scope}})
+                strategy_of({section: {"scope": scope}}, family)
             else:
                 with pytest.raises(BadInput, match="would train nothing"):
-                    strategy_of({section: {"scope": scope}})
-            if section == "recipe":
-                assert trains == (scope in choices(bag, "incremental_update", "scope"))
+                    strategy_of({section: {"scope": scope}}, family)
+
+
+def test_the_form_offers_what_the_default_family_has(bag: Any) -> None:
+    offered = choices(bag, "incremental_update", "scope")
+    assert set(offered) - {None} == set(family_named(DEFAULT).scopes)

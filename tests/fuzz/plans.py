@@ -159,11 +159,12 @@ class Plans:
             yield Outcome(self.name, number, fate, problem, raw.decode(errors="backslashreplace"))  # type: ignore[arg-type]
 
     def _plan(self, settings: Any, path: Any, meant: dict[str, Any] | None) -> None:
+        from models.retrieve_and_rank.two_stage_config import FAMILY
         from recloop.config.strategy import read_plan_file, strategy_of
         from recloop.stages import update_stages
 
-        request, options = read_plan_file(path)
-        strategy = strategy_of(options).model_dump()
+        request, options = read_plan_file(path, FAMILY)
+        strategy = strategy_of(options, FAMILY).model_dump()
         for section in ("recipe", "ranker", "ids"):
             for name, value in (meant or {}).get(section, {}).items():
                 if value != "" and strategy[section].get(name) != value:

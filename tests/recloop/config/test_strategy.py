@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from models.learning.recipes import Recipe
-from recloop.config.strategy import read_plan_file, strategy_of
+from models.retrieve_and_rank.two_stage_config import FAMILY
+from recloop.config import strategy
 from recloop.contracts import Strategy, UpdatePlan
 from recloop.errors import BadInput
+
+strategy_of = partial(strategy.strategy_of, family=FAMILY)
+read_plan_file = partial(strategy.read_plan_file, family=FAMILY)
 
 PLAN = """
 plan = "increment"
