@@ -13,6 +13,7 @@ from models.data.checks import Float32Array, Int64Array
 from models.data.events import Events
 from models.data.queries import Items, Queries
 from models.ids.starts import Groups, NewIds
+from models.learning import rehearsal
 from models.learning.recipes import Recipe
 from models.metrics.ranking import ndcg_at_k
 from models.recommenders import export, recommender_files
@@ -118,6 +119,10 @@ class NetworkLearner(WindowLearner):
         prepare_devices()
         recommender_files.read_header(Path(directory))
         return cls(checkpoint.restore(Path(directory) / NETWORK, magnitude_limit))  # type: ignore[call-arg]
+
+    @property
+    def remembers(self) -> bool:
+        return bool(rehearsal.remembered(self._state))
 
     @property
     def states(self) -> dict[str, ModelState]:

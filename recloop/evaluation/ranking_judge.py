@@ -16,7 +16,7 @@ import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
 from models.data.events import Events
-from models.data.queries import OWN_COLUMNS
+from models.data.queries import OWN_COLUMNS, OwnItems
 from models.metrics.ranking import ndcg_at_k, recall_at_k
 from models.recommenders.family import Recommender
 from recloop.config.learnable import Meaning
@@ -142,8 +142,7 @@ def by_own_counts(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
     What a shop can do with two SQL queries, and hard to beat where people buy the same again
     (Dacrema, Cremonesi and Jannach, Are we really making much progress?, RecSys 2019).
     """
-    assert heldout.queries.own is not None
-    own = heldout.queries.own
+    own = heldout.queries.own or OwnItems.none(len(heldout))
     decayed = own.values[:, OWN_COLUMNS.index("decayed_112d")]
     share = POPULARITY_SHARE / max(1, heldout.popular_events.max(initial=0))
     ranked = np.zeros((len(heldout), k), np.int64)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from models.recommenders.family import Family
 from recloop.calendar import part_number, whole
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
@@ -76,6 +77,7 @@ def make_plan(
     with transaction(settings.database_url) as cursor:
         pending = releases.pending(cursor)
         champion = releases.champion(cursor)
+        _check_family(champion, family)
         check_accepted(cursor, settings, strategy.silos, champion)
         ready = parts.ready(cursor)
         sets = {key: parts.training_set_of(cursor, key) for key in ready}
@@ -143,6 +145,22 @@ def make_plan(
         changed = loss_change(champion, learnt, plan.decision == "rebuild")
         plan = plan.model_copy(update={"reason": f"{plan.reason}; {changed}"}) if changed else plan
     return plan.model_copy(update={"reason": f"{plan.reason} ({note})"}) if note else plan
+
+
+def _check_family(champion: Release | None, family: Family) -> None:
+    """A lineage is of one family: another's champion cannot be compared, nor learnt on."""
+    from models.errors import RestoreError
+
+    try:
+        reigning = family_of_release(champion) if champion else family
+    except RestoreError:
+        return  # whoever restores it says what is damaged
+    if reigning.name != family.name:
+        raise BadInput(
+            f"the champion is of family {reigning.name}, the dataset file names {family.name}: a "
+            "lineage is of one family. Give the other one a home of its own (RECLOOP_HOME), or name "
+            "the champion's."
+        )
 
 
 def _whole(release: Release) -> int:
