@@ -180,6 +180,24 @@ def _gpu(settings: Settings) -> Finding:
     return _ok("gpu", "none: training runs on the CPU")
 
 
+def _family(settings: Settings) -> Finding:
+    from recloop.config.dataset import load_dataset
+    from recloop.config.learnable import meaning_of
+    from recloop.features.fit import data_fit
+
+    family = load_dataset(settings).model.known_family
+    if not settings.database_url and embedded.running_pid(settings.home) is None:
+        return _ok("family", f"{family.name}: {family.summary}")
+    with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
+        cursor.execute("select to_regclass('behavior.event') is not null")
+        if cursor.fetchone() != (True,):
+            return _ok("family", f"{family.name}: {family.summary}")
+        found = data_fit(cursor, family, meaning_of(settings))
+    if found.suits:
+        return _ok("family", found.detail)
+    return _warning("family", found.detail, found.remedy)
+
+
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _python,
     _packages,
@@ -188,6 +206,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     _dataset,
     _rule_files,
     _database,
+    _family,
     _champion,
     _airflow,
     _gpu,

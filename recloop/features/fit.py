@@ -1,0 +1,73 @@
+"""Whether the events that came suit the family that is to learn them: asked of the newest window,
+by SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg2.extensions import cursor as Cursor
+
+from models.recommenders.family import Family
+from recloop.config.learnable import LEARNABLE, Meaning
+
+LEAST_FOLLOWED = 0.2
+"""Of events that follow another of their session: below, there is hardly a next item to learn."""
+LEAST_KNOWN = 0.05
+"""Of events by users who had one before the window: below, a history says nothing of anybody."""
+
+NEWEST = f"""
+    select user_key, event_timestamp, value, item_key,
+        event_timestamp - lag(event_timestamp) over (partition by user_key order by event_timestamp)
+            <= make_interval(secs => %(gap)s::float8) as follows
+    from behavior.event
+    where window_key = (
+        select max(window_key) from behavior.event where {LEARNABLE}
+    ) and {LEARNABLE}
+"""
+MEASURE = f"""
+    with newest as ({NEWEST}), starts as (select min(event_timestamp) as start from newest)
+    select count(*), count(distinct user_key), count(distinct item_key), count(distinct value),
+        avg(follows::int),
+        avg((exists (select from behavior.event as earlier, starts
+            where earlier.user_key = newest.user_key and earlier.event_timestamp < start))::int)
+    from newest
+"""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was found: whether the data suit the family, in a sentence, and what to do if they do not."""
+
+    suits: bool
+    detail: str
+    remedy: str = ""
+
+
+def data_fit(cursor: Cursor, family: Family, meaning: Meaning) -> Fit:
+    """Ask the events of the newest window."""
+    cursor.execute(MEASURE, meaning.parameters() | {"gap": meaning.session_gap})
+    events, users, items, values, followed, known = cursor.fetchone() or (0,) * 6
+    if not events:
+        return Fit(True, f"{family.name}; no event came yet")
+    said = (
+        f"{family.name}: {events:,} events, {users:,} users, {items:,} items in the newest window"
+    )
+    if family.needs("sessions"):
+        share = float(followed or 0)
+        said += f", {share:.0%} follow another of their session"
+        if share < LEAST_FOLLOWED:
+            remedy = "lengthen [model] session_gap, or check that event.user_id is who clicks"
+            return Fit(False, said, remedy)
+    if family.needs("values"):
+        said += f", {values:,} different values"
+        if values < 2:
+            return Fit(
+                False, said, "check event.value: a rating that is always the same says nothing"
+            )
+    if family.needs("history"):
+        share = float(known or 0)
+        said += f", {share:.0%} by users who had one before"
+        if share < LEAST_KNOWN:
+            remedy = 'if visitors do not come back, [model] family = "sessions" needs no history'
+            return Fit(False, said, remedy)
+    return Fit(True, said)
