@@ -18,8 +18,8 @@ skipped; `plan` returns the reason.
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
-from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS
-from recloop_params import approval, choice, dry_run, reason, strategy, window
+from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, OFFERED
+from recloop_params import MAINTENANCE, SCOPES, approval, choice, dry_run, reason, strategy, window
 from recloop_update import carry_out, plan
 
 with DAG(
@@ -68,17 +68,10 @@ with DAG(
         ),
         "scope": choice(
             "As the policy says: usually everything",
-            {
-                "everything": "Everything",
-                "embeddings": "Embeddings: what is looked up by id, hashed words included",
-                "ids": "Ids: the rows of users and of items",
-                "users": "Users: their rows",
-                "items": "Items: their rows",
-                "touched": "Touched: the rows of the ids in the new events",
-            },
+            {name: SCOPES[name] for name in OFFERED.scopes},
             section="Training",
             title="Scope",
-            description_md="What may change in the towers; all else stays bit-identical.",
+            description_md="What may change; all else stays bit-identical.",
         ),
         "replay": choice(
             "As the policy says: usually none",
@@ -94,13 +87,7 @@ with DAG(
         ),
         "maintain": choice(
             "Nothing",
-            {
-                "prune": "Prune: half of the embeddings' weights to zero",
-                "float16": "Pack the embeddings as float16",
-                "int8": "Pack the embeddings as int8",
-                "float32": "Unpack the embeddings",
-                "student": "Student: half the dimensions, taught by the challenger",
-            },
+            {name: MAINTENANCE[name] for name in OFFERED.maintenance},
             section="Training",
             title="Maintain",
             description_md="What is done to the challenger before it is judged.",

@@ -20,8 +20,8 @@ from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 from recloop_airflow.links import DataDocsLink, linked
 from recloop_airflow.notes import note, noted
-from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
-from recloop_params import approval, asked, choice, dry_run, holder, reason
+from recloop_fleet import DEFAULT_ARGS, OFFERED, SCHEDULE, by_the_clock
+from recloop_params import MAINTENANCE, approval, asked, choice, dry_run, holder, reason
 from recloop_update import carry_out, planned
 
 with DAG(
@@ -36,13 +36,7 @@ with DAG(
     params={
         "maintain": choice(
             "Leave the model as it is",
-            {
-                "prune": "Prune: half of the embeddings' weights to zero",
-                "float16": "Pack the embeddings as float16",
-                "int8": "Pack the embeddings as int8",
-                "float32": "Unpack the embeddings",
-                "student": "Student: half the dimensions, taught by the champion",
-            },
+            {name: MAINTENANCE[name] for name in OFFERED.maintenance},
             title="Maintain the champion",
         ),
         "expire_after_days": Param(

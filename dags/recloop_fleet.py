@@ -12,12 +12,14 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable
 from recloop_airflow.retries import RETRIES, StagePolicy
 
-from recloop.config.rules import read_clock, read_schedule
+from recloop.config.rules import read_clock, read_family, read_schedule
 from recloop.settings import Settings
 
 SETTINGS = Settings.from_environment()
 SCHEDULE = read_schedule(SETTINGS)
 CLOCK = read_clock(SETTINGS)
+OFFERED = read_family(SETTINGS)
+"""What a form may offer of the dataset's family."""
 
 BEHAVIOR_WINDOW = Asset("behavior_window", uri="recloop://behavior/window")
 """A window of behavior that was validated; its partition key is the window's key."""

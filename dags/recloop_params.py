@@ -14,6 +14,24 @@ from airflow.sdk import Param, get_current_context
 
 from recloop.errors import BadInput
 
+SCOPES = {
+    "everything": "Everything",
+    "embeddings": "Embeddings: what is looked up by id, hashed words included",
+    "ids": "Ids: the rows of users and of items",
+    "users": "Users: their rows",
+    "items": "Items: their rows",
+    "touched": "Touched: the rows of the ids in the new events",
+    "head": "Head: the small task head, over a base that stays",
+}
+"""What an increment may be restricted to; a form offers those of the dataset's family."""
+MAINTENANCE = {
+    "prune": "Prune: half of the embeddings' weights to zero",
+    "float16": "Pack the embeddings as float16",
+    "int8": "Pack the embeddings as int8",
+    "float32": "Unpack the embeddings",
+    "student": "Student: half the dimensions, taught by the model",
+}
+"""How a model is made smaller, likewise."""
 WAITING = "[The overview](/recloop/) lists the windows that wait."
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
+from models.recommenders.registry import FAMILIES
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ class FactorisationConfig:
         return asdict(self)
 
 
+OFFERED = FAMILIES["ratings"]
 FAMILY = Family(
     name="ratings",
+    scopes=OFFERED.scopes,
+    maintenance=OFFERED.maintenance,
     summary="matrix factorisation expects the rating that a user would give: films, books, courses",
     recommender="models.factors.rating_learner:RatingLearner",
     shape="models.factors.factorisation_config:FactorisationConfig",

@@ -21,6 +21,7 @@ from models.data.events import Events
 from models.data.queries import Queries
 from models.ids.starts import NewIds
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.recommenders.registry import FAMILIES, PACKINGS, SCOPES_OF_NETWORKS
 
 if TYPE_CHECKING:
     from models.metrics.ranking import Relevant
@@ -38,8 +39,6 @@ labels               whether what was shown was chosen
 """
 FEATURES = ("history", "own_items", "statistics")
 """Inputs that a feature store answers; a family without them pays for no features."""
-SCOPES_OF_NETWORKS = ("everything", "embeddings", "ids", "users", "items", "touched")
-PACKINGS = ("prune", "float16", "int8", "float32")
 
 
 @dataclass(frozen=True)
@@ -106,15 +105,6 @@ class Family:
         return named(self.shape)(**values)
 
 
-FAMILIES = {
-    "retrieve_and_rank": "models.retrieve_and_rank.two_stage_config:FAMILY",
-    "ratings": "models.factors.factorisation_config:FAMILY",
-    "sessions": "models.sessions.transformer_config:FAMILY",
-}
-"""The families that come with recloop, and where each is declared."""
-DEFAULT = "retrieve_and_rank"
-
-
 def named(place: str) -> Any:
     """What stands at `module:NAME`."""
     module, _, name = place.partition(":")
@@ -127,7 +117,7 @@ def family_named(name: str) -> Family:
     Raises:
         ValueError: there is none; says what there is.
     """
-    place = FAMILIES.get(name, name)
+    place = FAMILIES[name].place if name in FAMILIES else name
     try:
         found = named(place) if ":" in place else None
     except (ImportError, AttributeError, ValueError) as error:

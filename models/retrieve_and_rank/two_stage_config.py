@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from models.data import checks
 from models.learning.recipes import INCREMENT, RANK, RANK_REBUILD, REBUILD
 from models.ranker.ranker_config import RankerConfig, feature_width
-from models.recommenders.family import PACKINGS, Family
+from models.recommenders.family import Family
+from models.recommenders.registry import FAMILIES
 from models.two_tower.tower_config import ModelConfig
 
 
@@ -73,8 +74,11 @@ class RetrieveAndRankConfig:
         return cls(**{**values, "retrieval": ModelConfig(**values["retrieval"])})
 
 
+OFFERED = FAMILIES["retrieve_and_rank"]
 FAMILY = Family(
     name="retrieve_and_rank",
+    scopes=OFFERED.scopes,
+    maintenance=OFFERED.maintenance,
     summary="two towers find candidates, a ranker over the feature store's answers orders them: shops",
     recommender="models.retrieve_and_rank.two_stage_learner:TwoStageLearner",
     shape="models.retrieve_and_rank.two_stage_config:RetrieveAndRankConfig",
@@ -85,6 +89,5 @@ FAMILY = Family(
     ranker=RANK,
     ranker_rebuild=RANK_REBUILD,
     ranker_scopes=("everything", "head"),
-    maintenance=(*PACKINGS, "student"),
     states=("towers", "ranker"),
 )

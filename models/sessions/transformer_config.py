@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
+from models.recommenders.registry import FAMILIES
 
 WEEK = 7.0
 """Days."""
@@ -111,8 +112,11 @@ class TransformerConfig:
 FIRST = Recipe(epochs=3, learning_rate=2e-3, batch_size=64, optimizer="adam", schedule="linear")
 """From nothing."""
 
+OFFERED = FAMILIES["sessions"]
 FAMILY = Family(
     name="sessions",
+    scopes=OFFERED.scopes,
+    maintenance=OFFERED.maintenance,
     summary="a causal Transformer and what co-occurs predict a session's next item: news, video",
     recommender="models.sessions.session_learner:SessionLearner",
     shape="models.sessions.transformer_config:TransformerConfig",
@@ -120,7 +124,6 @@ FAMILY = Family(
     judged_by="next_item",
     increment=replace(FIRST, epochs=2),
     rebuild=FIRST,
-    scopes=("everything", "embeddings", "ids", "items", "touched"),
     ids=("expire_after_days",),
     repeats=True,
 )

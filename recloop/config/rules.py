@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.recommenders.registry import DEFAULT, FAMILIES, Offered
 from recloop.calendar import Length, WindowCalendar
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput
@@ -189,6 +190,25 @@ def read_schedule(settings: Settings) -> Schedule:
             f"{path}: period.start and period.end should be times of the form "
             f"2010-12-01T00:00:00Z. Received: {start!r} and {end!r}."
         ) from error
+
+
+def read_family(settings: Settings) -> Offered:
+    """What the dataset's family can be asked for: [model] of the dataset file, and no more of it.
+
+    Raises:
+        BadInput: the dataset file is missing or is not TOML, or names no family.
+    """
+    path = settings.dataset_file
+    name = read_toml(path).get("model", {}).get("family", DEFAULT)
+    if name in FAMILIES:
+        return FAMILIES[name]
+    from models.recommenders.family import family_named
+
+    try:
+        family = family_named(str(name))
+    except ValueError as error:
+        raise BadInput(f"{path}: model.family: {error}") from error
+    return Offered(str(name), family.scopes, family.maintenance)
 
 
 def read_clock(settings: Settings) -> ScheduleRules:

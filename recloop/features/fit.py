@@ -27,7 +27,7 @@ NEWEST = f"""
 MEASURE = f"""
     with newest as ({NEWEST}), starts as (select min(event_timestamp) as start from newest)
     select count(*), count(distinct user_key), count(distinct item_key), count(distinct value),
-        avg(follows::int),
+        avg(coalesce(follows, false)::int),
         avg((exists (select from behavior.event as earlier, starts
             where earlier.user_key = newest.user_key and earlier.event_timestamp < start))::int)
     from newest

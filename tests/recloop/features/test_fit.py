@@ -14,8 +14,9 @@ from recloop.database.schema import ensure_event_partitions
 from recloop.features.fit import data_fit
 
 EVENT = """
-insert into behavior.event (event_id, window_key, user_key, item_key, event_type, event_timestamp, value)
-values (gen_random_uuid(), %s, %s, %s, 'click', %s, %s)
+insert into behavior.event
+    (event_id, file_id, line_no, window_key, user_key, item_key, event_type, event_timestamp, value)
+values (gen_random_uuid(), 1, %s, %s, %s, %s, 'click', %s, %s)
 """
 
 
@@ -36,15 +37,17 @@ def cursor(database_url: str) -> Any:
         a, b, c = (key for (key,) in cursor.fetchall())
         cursor.execute("select item_key from behavior.item")
         ((x,),) = cursor.fetchall()
-        for week, user, when, value in (
-            ("2024-01-01", a, "2024-01-02 10:00Z", 3.0),
-            ("2024-01-01", b, "2024-01-02 11:00Z", 3.0),
-            ("2024-01-08", b, "2024-01-09 10:00Z", 3.0),
-            ("2024-01-08", b, "2024-01-09 10:10Z", 3.0),
-            ("2024-01-08", c, "2024-01-09 10:00Z", 3.0),
-            ("2024-01-08", c, "2024-01-09 12:00Z", 3.0),
+        for line, (week, user, when, value) in enumerate(
+            [
+                ("2024-01-01", a, "2024-01-02 10:00Z", 3.0),
+                ("2024-01-01", b, "2024-01-02 11:00Z", 3.0),
+                ("2024-01-08", b, "2024-01-09 10:00Z", 3.0),
+                ("2024-01-08", b, "2024-01-09 10:10Z", 3.0),
+                ("2024-01-08", c, "2024-01-09 10:00Z", 3.0),
+                ("2024-01-08", c, "2024-01-09 12:00Z", 3.0),
+            ]
         ):
-            cursor.execute(EVENT, (week, user, x, when, value))
+            cursor.execute(EVENT, (line, week, user, x, when, value))
         yield cursor
 
 
