@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
-from models.recommenders.registry import FAMILIES
+from models.recommenders.offered import FAMILIES
 
 
 @dataclass(frozen=True)

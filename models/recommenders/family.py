@@ -21,7 +21,7 @@ from models.data.events import Events
 from models.data.queries import Queries
 from models.ids.starts import NewIds
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
-from models.recommenders.registry import FAMILIES, PACKINGS, SCOPES_OF_NETWORKS
+from models.recommenders.offered import FAMILIES, PACKINGS, SCOPES_OF_NETWORKS
 
 if TYPE_CHECKING:
     from models.metrics.ranking import Relevant

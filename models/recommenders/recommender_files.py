@@ -12,7 +12,7 @@ from typing import Any
 
 from models.errors import IncompatibleCheckpoint, RestoreError
 from models.recommenders.family import Family, family_named
-from models.recommenders.registry import FAMILIES
+from models.recommenders.offered import FAMILIES
 from models.storage import checkpoint
 from models.storage.archive import whole_directory
 from models.tables.state import ModelState

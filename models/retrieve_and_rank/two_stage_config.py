@@ -7,7 +7,7 @@ from models.data import checks
 from models.learning.recipes import INCREMENT, RANK, RANK_REBUILD, REBUILD
 from models.ranker.ranker_config import RankerConfig, feature_width
 from models.recommenders.family import Family
-from models.recommenders.registry import FAMILIES
+from models.recommenders.offered import FAMILIES
 from models.two_tower.tower_config import ModelConfig
 
 

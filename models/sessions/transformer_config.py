@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
-from models.recommenders.registry import FAMILIES
+from models.recommenders.offered import FAMILIES
 
 WEEK = 7.0
 """Days."""

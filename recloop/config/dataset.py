@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from models.recommenders.family import Family, family_named
-from models.recommenders.registry import DEFAULT
+from models.recommenders.offered import DEFAULT
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
 from recloop.config.id_rules import Ids
 from recloop.config.source_spec import Source, portable_expression, usable_expression, usable_format

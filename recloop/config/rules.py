@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.recommenders.registry import DEFAULT, FAMILIES, Offered
+from models.recommenders.offered import DEFAULT, FAMILIES, Offered
 from recloop.calendar import Length, WindowCalendar
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from models.recommenders.family import family_named
-from models.recommenders.registry import DEFAULT, FAMILIES
+from models.recommenders.offered import DEFAULT, FAMILIES
 from recloop.errors import BadInput
 from recloop.runtime.environment import DAG_IDS
 from tests.airflow_home import ROOT

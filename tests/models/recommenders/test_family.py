@@ -16,7 +16,7 @@ from models.merging import changes
 from models.recommenders import recommender_files
 from models.recommenders.family import INPUTS, Family, Recommender, family_named
 from models.recommenders.learner import footprint
-from models.recommenders.registry import FAMILIES
+from models.recommenders.offered import FAMILIES
 from tests.models.shop_weeks import WIDTHS, end_of, joined, week
 
 pytestmark = pytest.mark.slow
