@@ -68,7 +68,7 @@ FAMILY = Family(
     summary="matrix factorisation expects the rating that a user would give: films, books, courses",
     recommender="models.factors.rating_learner:RatingLearner",
     shape="models.factors.factorisation_config:FactorisationConfig",
-    inputs=("values",),
+    inputs=OFFERED.inputs,
     judged_by="ratings",
     increment=Recipe(epochs=3, learning_rate=0.05, batch_size=512),
     rebuild=Recipe(epochs=10, learning_rate=0.1, batch_size=512),

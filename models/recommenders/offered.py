@@ -19,22 +19,41 @@ class Offered:
 
     Attributes:
         place: `module:NAME` of its `Family`.
+        inputs: what it needs of each event (`models.recommenders.family.INPUTS`).
         scopes: what an increment may be restricted to.
         maintenance: kinds of making a model smaller, beside none.
     """
 
     place: str
+    inputs: tuple[str, ...]
     scopes: tuple[str, ...] = SCOPES_OF_NETWORKS
     maintenance: tuple[str, ...] = PACKINGS
 
 
 FAMILIES = {
     "retrieve_and_rank": Offered(
-        "models.retrieve_and_rank.two_stage_config:FAMILY", maintenance=(*PACKINGS, "student")
+        "models.retrieve_and_rank.two_stage_config:FAMILY",
+        ("history", "own_items", "statistics", "content"),
+        maintenance=(*PACKINGS, "student"),
     ),
-    "ratings": Offered("models.factors.factorisation_config:FAMILY"),
+    "ratings": Offered("models.factors.factorisation_config:FAMILY", ("values",)),
     "sessions": Offered(
         "models.sessions.transformer_config:FAMILY",
+        ("sessions",),
         scopes=("everything", "embeddings", "ids", "items", "touched"),
     ),
 }
+
+
+def offered_by(family: str) -> Offered:
+    """What a family offers; one of somebody's own is imported for it.
+
+    Raises:
+        ValueError: there is none of this name; says what there is.
+    """
+    if family in FAMILIES:
+        return FAMILIES[family]
+    from models.recommenders.family import family_named
+
+    found = family_named(family)
+    return Offered(family, found.inputs, found.scopes, found.maintenance)

@@ -120,7 +120,7 @@ FAMILY = Family(
     summary="a causal Transformer and what co-occurs predict a session's next item: news, video",
     recommender="models.sessions.session_learner:SessionLearner",
     shape="models.sessions.transformer_config:TransformerConfig",
-    inputs=("sessions",),
+    inputs=OFFERED.inputs,
     judged_by="next_item",
     increment=replace(FIRST, epochs=2),
     rebuild=FIRST,

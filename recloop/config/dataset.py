@@ -11,18 +11,20 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from hashlib import md5
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from models.recommenders.family import Family, family_named
-from models.recommenders.offered import DEFAULT
+from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
 from recloop.config.id_rules import Ids
 from recloop.config.source_spec import Source, portable_expression, usable_expression, usable_format
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.settings import Settings
+
+if TYPE_CHECKING:
+    from models.recommenders.family import Family
 
 ColumnType = Literal["text", "number", "time", "ignore"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -200,6 +202,9 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _usable(self) -> ModelSection:
+        if not self.shape:
+            _ = self.offered
+            return self
         try:
             _ = self.shaped({})
         except TypeError as error:
@@ -224,7 +229,15 @@ class ModelSection(Section):
         return int(self.session_gap[:-1]) * units[self.session_gap[-1]]
 
     @property
+    def offered(self) -> Offered:
+        """What the family can be asked for; light."""
+        return offered_by(self.family)
+
+    @property
     def known_family(self) -> Family:
+        """The family."""
+        from models.recommenders.family import family_named
+
         return family_named(self.family)
 
     def shaped(self, defaults: Mapping[str, Any]) -> Any:
@@ -281,11 +294,11 @@ class DatasetSpec(Section):
 
     @model_validator(mode="after")
     def _suits_its_family(self) -> DatasetSpec:
-        family = self.model.known_family
-        if family.needs("values") and (self.event.value is None or not self.bounded):
+        values = "values" in self.model.offered.inputs
+        if values and (self.event.value is None or not self.bounded):
             raise ValueError(
-                f"family {family.name} learns values: name their column as `event.value`, and their "
-                "scale as `rules.value_between`, such as [1, 5]."
+                f"family {self.model.family} learns values: name their column as `event.value`, and "
+                "their scale as `rules.value_between`, such as [1, 5]."
             )
         return self
 
@@ -297,7 +310,7 @@ class DatasetSpec(Section):
     @property
     def known_shape(self) -> Any:
         """The model's shape; that of a family of values knows their scale."""
-        if not self.model.known_family.needs("values"):
+        if "values" not in self.model.offered.inputs:
             return self.model.shaped({})
         low, high = self.rules.value_between
         return self.model.shaped({"lowest": low, "highest": high, "centre": (low + high) / 2})

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.recommenders.offered import DEFAULT, FAMILIES, Offered
+from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import Length, WindowCalendar
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput
@@ -200,15 +200,10 @@ def read_family(settings: Settings) -> Offered:
     """
     path = settings.dataset_file
     name = read_toml(path).get("model", {}).get("family", DEFAULT)
-    if name in FAMILIES:
-        return FAMILIES[name]
-    from models.recommenders.family import family_named
-
     try:
-        family = family_named(str(name))
+        return offered_by(str(name))
     except ValueError as error:
         raise BadInput(f"{path}: model.family: {error}") from error
-    return Offered(str(name), family.scopes, family.maintenance)
 
 
 def read_clock(settings: Settings) -> ScheduleRules:

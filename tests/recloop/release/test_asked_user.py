@@ -39,18 +39,19 @@ def test_the_asked_user_is_the_ingested_one(
     settings = feed(settings, tmp_path, [(ingested, "i1")])
     land(settings)
     validate_window(settings, WEEK)
-    asker_of = module._asker
+    asked_user = module.asked_user
 
     def told(*arguments: object) -> None:
-        raise _Asked(asker_of(*arguments).user_key > 0)
+        raise _Asked(asked_user(*arguments) > 0)
 
     monkeypatch.setattr(module, "_release", lambda *_: None)
-    monkeypatch.setattr(module, "_asker", told)
+    monkeypatch.setattr(module, "_family", lambda *_: None)
+    monkeypatch.setattr(module, "asked_user", told)
     with pytest.raises(_Asked, match=str(known)):
         module.recommend(settings, asked)
 
 
 @pytest.mark.parametrize("asked", ["", "  ", "\0", "\u200b\ufeff"])
 def test_an_id_of_which_nothing_is_left_is_bad_input(settings: Settings, asked: str) -> None:
-    with pytest.raises(BadInput, match="Received: an empty text"):
+    with pytest.raises(BadInput, match="Received: user ''"):
         module.recommend(settings, asked)
