@@ -85,7 +85,7 @@ class RankerSystem:
             clicks.user_keys, clicks.item_keys, clicks.features, clicks.labels,
             np.ones_like(clicks.labels),
         )  # fmt: skip
-        self._ranker.add_ids(distinct(clicks.user_keys), distinct(clicks.item_keys))
+        self._ranker.add_ids(distinct(clicks.user_keys), items_of(clicks.item_keys))
         self._ranker.fit(examples, replace(self._recipe, epochs=epochs))
 
     def predict(self, clicks: Clicks) -> np.ndarray:

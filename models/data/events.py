@@ -48,7 +48,9 @@ class Events:
     moments: np.ndarray
     """int32 [Q]: which moment of `items` is the query's day."""
     values: np.ndarray | None = None
-    """float32 [N]: ratings, or labels; None: nobody needs them."""
+    """float32 [N]: ratings, or what a click was worth (NaN: not told); None: nobody needs them."""
+    labels: np.ndarray | None = None
+    """float32 [N]: whether what was shown was chosen, 1 or 0; None: everything was."""
 
     def queries(self) -> Queries:
         """The Q queries as a model takes them."""
@@ -84,6 +86,7 @@ class Events:
             times=self.times[chosen],
             weights=self.weights[chosen],
             values=None if self.values is None else self.values[chosen],
+            labels=None if self.labels is None else self.labels[chosen],
         )
 
 

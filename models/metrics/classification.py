@@ -50,11 +50,43 @@ def auc(labels: np.ndarray, chances: np.ndarray) -> float:
     return (total - yes * (yes + 1) / 2) / (yes * no)
 
 
-def log_loss(labels: np.ndarray, chances: np.ndarray) -> float:
-    """Mean of -log of the chance given to what happened, in nats."""
+def placements(labels: np.ndarray, chances: np.ndarray) -> np.ndarray:
+    """Of each yes, the share of the no's that have a lower chance, ties counting half: float64 [N]; NaN
+    for a no, and everywhere without both. Their mean is the AUC.
+
+    DeLong, DeLong and Clarke-Pearson, Comparing the areas under two or more correlated receiver
+    operating characteristic curves, Biometrics 1988: what makes a difference of two AUCs a paired mean.
+    """
+    labels, chances = _checked(labels, chances)
+    no = np.sort(chances[~labels])
+    placed = np.full(len(labels), np.nan)
+    if len(no):
+        yes = chances[labels]
+        below, upto = np.searchsorted(no, yes, "left"), np.searchsorted(no, yes, "right")
+        placed[labels] = (below + upto) / 2 / len(no)
+    return placed
+
+
+def log_losses(labels: np.ndarray, chances: np.ndarray) -> np.ndarray:
+    """float64 [N]: -log of the chance given to what happened, in nats."""
     labels, chances = _checked(labels, chances)
     kept = np.clip(chances, SMALLEST_CHANCE, 1 - SMALLEST_CHANCE)
-    return float(-np.mean(np.where(labels, np.log(kept), np.log1p(-kept))))
+    return np.asarray(-np.where(labels, np.log(kept), np.log1p(-kept)))
+
+
+def calibration_error(labels: np.ndarray, chances: np.ndarray, bins: int = 10) -> float:
+    """How far the mean chance is from the share of yes, in the mean over bins of equally many examples
+    by their chance (expected calibration error: Naeini, Cooper and Hauskrecht, AAAI 2015; bins of
+    equal mass: Nguyen and O'Connor, EMNLP 2015)."""
+    labels, chances = _checked(labels, chances)
+    parts = np.array_split(np.argsort(chances, kind="stable"), min(bins, len(chances)))
+    gaps = [abs(float(chances[part].mean() - labels[part].mean())) * len(part) for part in parts]
+    return sum(gaps) / len(labels)
+
+
+def log_loss(labels: np.ndarray, chances: np.ndarray) -> float:
+    """Mean of -log of the chance given to what happened, in nats."""
+    return float(np.mean(log_losses(labels, chances)))
 
 
 def threshold_metrics(

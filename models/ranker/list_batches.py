@@ -24,6 +24,8 @@ from models.tables.backend import tf
 from models.tables.state import ModelState
 
 MEAN, SCALE = "feature_mean", "feature_scale"
+VALUE_SCALE = "value_scale"
+"""Mean and deviation of the values that the head "value" learned first: float32 [2]."""
 LARGEST = 5.0
 """Standardised features are cut to this many deviations: a count that no training set had before
 must not carry the cross network, which multiplies, away."""
@@ -80,15 +82,12 @@ class PairBatches(Shuffled):
         _check(state, examples.features, examples.weights)
         self.weights = examples.weights
         self._recipe = recipe
-        values = examples.values
-        if values is None:
-            values = np.full(len(examples), np.nan, np.float32)
         self._arrays: dict[str, np.ndarray] = {
             "features": standardised(state, examples.features),
             "known": known(examples.features),
             "labels": examples.labels,
             "weights": examples.weights,
-            "values": values,
+            "values": _scaled_values(state, _values_of(examples)),
             "user_rows": state.users.rows(examples.user_keys),
             "item_rows": state.items.rows(examples.item_keys),
         }
@@ -207,6 +206,26 @@ def fix_scale(state: ModelState, features: Float32Array) -> None:
         state.extra[SCALE] = np.maximum(deviation, 0.01).astype(np.float32)
 
 
+def _values_of(examples: RankingExamples) -> Float32Array:
+    """float32 [N]; NaN where there is none."""
+    if examples.values is None:
+        return np.full(len(examples), np.nan, np.float32)
+    return examples.values
+
+
+def _scaled_values(state: ModelState, values: Float32Array) -> Float32Array:
+    """The values as the network learns them, by the mean and the deviation of the first that it saw:
+    an amount of money must not outweigh the clicks."""
+    told = values[np.isfinite(values)].astype(np.float64)
+    if not len(told):
+        return values
+    if VALUE_SCALE not in state.extra:
+        scale = float(told.std()) or 1.0
+        state.extra[VALUE_SCALE] = np.array([told.mean(), scale], np.float32)
+    mean, scale = state.extra[VALUE_SCALE]
+    return np.asarray((values - mean) / scale, np.float32)
+
+
 def standardised(state: ModelState, features: Float32Array) -> Float32Array:
     """The features as the network takes them: float32 [N, F], in [-LARGEST, LARGEST]."""
     return standardise(state, features.copy())
@@ -244,9 +263,7 @@ def _check(state: ModelState, features: Float32Array, weights: np.ndarray) -> No
 def examples_of(examples: RankingExamples) -> Examples:
     """The examples by the names of `RankingExamples`; `valued` (bool [n]) says which have a value,
     for a memory has no NaN."""
-    values = examples.values
-    if values is None:
-        values = np.full(len(examples), np.nan, np.float32)
+    values = _values_of(examples)
     return {
         "user_keys": examples.user_keys,
         "item_keys": examples.item_keys,

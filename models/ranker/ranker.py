@@ -30,6 +30,7 @@ import numpy as np
 from models.ranker.ranker_config import RankerConfig
 from models.tables.backend import tf
 from models.tables.network import Network, initial
+from models.tables.packing import rows_of
 
 KNOWN_FEATURE = 1
 """The feature that says whether the pair is known (`models.ranker.ranker_config.PAIR_FEATURES`)."""
@@ -92,7 +93,7 @@ class Ranker(Network):
         start = inputs["features"]
         if self.config.dimension:
             ids = [
-                tf.gather(self.weight(name), inputs[f"{name}_rows"])
+                rows_of(self.weight(name), inputs[f"{name}_rows"])
                 * tf.cast(inputs[f"{name}_rows"] > 0, tf.float32)[:, None]
                 for name in ("user", "item")
             ]

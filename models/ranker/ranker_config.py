@@ -39,16 +39,17 @@ class RankerConfig:
     """The feature that an untrained ranker scores by; -1: none, all scores are 0."""
     initial_accumulator: float = 0.1
     """Adagrad's slots start here."""
+    statistics_width: int = 0
+    """How many of the features are the query's statistics; 0: an example brings all of its features."""
 
     history_length: ClassVar[int] = 0
-    statistics_width: ClassVar[int] = 0
     words_per_item: ClassVar[int] = 0
     word_buckets: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         # JSON has no tuples.
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        checks.integers(self, feature_width=1, dimension=0, cross_layers=0)
+        checks.integers(self, feature_width=1, dimension=0, cross_layers=0, statistics_width=0)
         if not -1 <= self.start_feature < self.feature_width:
             raise ValueError(
                 f"`start_feature` should be one of the {self.feature_width} features, or -1. "
@@ -59,6 +60,11 @@ class RankerConfig:
         checks.one_of(self, second_head=SECOND_HEADS, loss=LOSSES)
         checks.not_negative(self, "discovery_weight", "basket_power")
         checks.positive(self, "initial_accumulator")
+
+    @property
+    def item_statistics(self) -> int:
+        """How many of the features are statistics of the item, if they are `CandidateLists.features`."""
+        return self.feature_width - feature_width(self.statistics_width, 0)
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `RankerConfig(**it)` is equal to this."""

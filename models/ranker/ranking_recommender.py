@@ -5,21 +5,26 @@ Click-through data, or any table of (user, item, features, chosen). Neighbours:
 found.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
-from models.data.queries import Items
 from models.errors import IncompatibleCheckpoint
-from models.ids import growth
 from models.learning import rehearsal
 from models.learning.graphs import compiled
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
 from models.ranker import list_batches
-from models.ranker.list_batches import PairBatches, RankingExamples, known, standardised
+from models.ranker.list_batches import (
+    VALUE_SCALE,
+    PairBatches,
+    RankingExamples,
+    known,
+    standardised,
+)
 from models.ranker.ranker_config import RankerConfig
-from models.recommenders.facade import Facade
+from models.recommenders.facade import Facade, KnowsIds
 from models.tables.backend import tf
 from models.tables.state import ModelState
 
@@ -27,7 +32,7 @@ BLOCK_EXAMPLES = 65_536
 """How many examples are predicted at a time."""
 
 
-class RankingRecommender(Facade):
+class RankingRecommender(Facade, KnowsIds):
     """A pointwise ranker that grows and learns in place."""
 
     config_class = RankerConfig
@@ -45,22 +50,19 @@ class RankingRecommender(Facade):
                 f"{state.config.loss!r}. Restore it with the cascade that it is a stage of."
             )
 
-    def add_ids(self, user_keys: Int64Array, item_keys: Int64Array) -> tuple[int, int]:
-        """Adds the ids that are new; returns how many of each. See `growth.add_ids`."""
-        items = np.unique(item_keys)
-        words = np.zeros((len(items), 0), np.int32)
-        return growth.add_ids(self._state, user_keys, Items(items, words))
-
     def fit(
         self,
         examples: RankingExamples,
         recipe: Recipe,
         progress: ProgressCallback | None = None,
+        validate: Callable[[], float] | None = None,
     ) -> TrainingReport:
         """Learns from the examples, and rehearses what it remembers if the recipe says so, in
         place. See `training.fit`."""
         batches = PairBatches(self._state, examples, recipe)
-        return rehearsal.learn(self._state, batches, recipe, list_batches.batches_of, progress)
+        return rehearsal.learn(
+            self._state, batches, recipe, list_batches.batches_of, progress, validate
+        )
 
     def remember(self, examples: RankingExamples, recipe: Recipe, day: float | np.ndarray) -> int:
         """Offers what was learned to the memory that the next `fit` rehearses. See
@@ -78,22 +80,49 @@ class RankingRecommender(Facade):
         self, user_keys: Int64Array, item_keys: Int64Array, features: Float32Array
     ) -> Float32Array:
         """The probability that each example is chosen: float32 [N]."""
+        return self._by_blocks(user_keys, item_keys, features, 0)
+
+    def predict_values(
+        self, user_keys: Int64Array, item_keys: Int64Array, features: Float32Array
+    ) -> Float32Array:
+        """The value expected of each example if it is chosen, as learned: float32 [N].
+
+        Raises:
+            ValueError: the model has no head "value", or no value was learned yet.
+        """
+        if self.config.second_head != "value" or VALUE_SCALE not in self._state.extra:
+            raise ValueError(
+                f"`second_head` should be 'value', and trained. Received: {self.config.second_head!r}, "
+                f"{'trained' if VALUE_SCALE in self._state.extra else 'without values so far'}."
+            )
+        mean, scale = self._state.extra[VALUE_SCALE]
+        return np.asarray(self._by_blocks(user_keys, item_keys, features, 1) * scale + mean)
+
+    def _by_blocks(
+        self, user_keys: Int64Array, item_keys: Int64Array, features: Float32Array, head: int
+    ) -> Float32Array:
         users, items = self._state.users.rows(user_keys), self._state.items.rows(item_keys)
         parts = [np.zeros(0, np.float32)]
         for low in range(0, len(features), BLOCK_EXAMPLES):
             block = slice(low, low + BLOCK_EXAMPLES)
-            score = pair_scores(self._state, features[block], users[block], items[block])
-            parts.append(tf.math.sigmoid(score).numpy())
+            logits = pair_logits(self._state, features[block], users[block], items[block])[head]
+            parts.append(logits if head else tf.math.sigmoid(logits).numpy())
         return np.concatenate(parts)
 
 
-def pair_scores(
+def pair_scores(state: ModelState, features: Float32Array) -> Float32Array:
+    """The scores of pairs by a ranker without ids: float32 [N] from float32 [N, F], as given."""
+    return pair_logits(state, features)[0]
+
+
+def pair_logits(
     state: ModelState,
     features: Float32Array,
     user_rows: Int64Array | None = None,
     item_rows: Int64Array | None = None,
-) -> Float32Array:
-    """The ranker's scores of pairs: float32 [N] from their features, float32 [N, F], as given."""
+) -> tuple[Float32Array, Float32Array]:
+    """Both heads' logits of pairs, see `Ranker.logits`: float32 [N] each, from their features, float32
+    [N, F], as given."""
 
     def trace() -> Any:
         spec = tf.TensorSpec
@@ -108,7 +137,7 @@ def pair_scores(
             ],
         )
         def scores(features, known, user_rows, item_rows):  # type: ignore[no-untyped-def]
-            score, _ = state.network.logits(
+            return state.network.logits(
                 {
                     "features": features,
                     "known": known,
@@ -116,15 +145,14 @@ def pair_scores(
                     "item_rows": item_rows,
                 }
             )
-            return score
 
         return scores.get_concrete_function()
 
     nobody = np.zeros(len(features), np.int64)
-    result: Float32Array = compiled(state, "scores", trace)(
+    score, second = compiled(state, "scores", trace)(
         standardised(state, features),
         known(features),
         nobody if user_rows is None else user_rows,
         nobody if item_rows is None else item_rows,
-    ).numpy()
-    return result
+    )
+    return score.numpy(), second.numpy()

@@ -36,6 +36,11 @@ FAMILIES = {
         ("history", "own_items", "statistics", "content"),
         maintenance=(*PACKINGS, "student"),
     ),
+    "click_through": Offered(
+        "models.click_through.click_config:FAMILY",
+        ("own_items", "statistics", "labels"),
+        scopes=(*SCOPES_OF_NETWORKS, "head"),
+    ),
     "ratings": Offered("models.factors.factorisation_config:FAMILY", ("values",)),
     "sessions": Offered(
         "models.sessions.transformer_config:FAMILY",

@@ -12,13 +12,13 @@ from models.data.checks import Int64Array
 from models.data.events import Events
 from models.data.queries import Queries
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.ranker.ranker_serving import ServedRanker
 from models.recommenders.family import Widths
 from models.recommenders.learner import WindowLearner, days_of, weeks_of
 from models.retrieve_and_rank import shrinking
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.retrieve_and_rank.two_stage_files import TOWERS
-from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
 from models.storage import archive
 
 
@@ -122,5 +122,5 @@ class TwoStageLearner(RetrieveAndRank, WindowLearner):
         )
 
     @classmethod
-    def served(cls, directory: str | Path) -> ServedTwoStage:
-        return ServedTwoStage(directory)
+    def served(cls, directory: str | Path) -> ServedRanker:
+        return ServedRanker(directory)

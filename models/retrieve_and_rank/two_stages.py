@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
-from models.data.queries import OWN_COLUMNS, Interactions, ItemStatistics, OwnItems, Queries
+from models.data.queries import Interactions, OwnItems, Queries
 from models.learning.graphs import compiled
 from models.ranker.list_batches import labels_of
-from models.ranker.ranker_config import LEAST_RETRIEVAL, PAIR_FEATURES, CandidateLists
+from models.ranker.pair_features import pair_features, statistics_of_pool, user_features
+from models.ranker.ranker_config import CandidateLists
 from models.ranker.ranking_recommender import pair_scores
 from models.recommenders.query_rows import translate
 from models.recommenders.top_k import blocks
@@ -179,7 +180,7 @@ def candidate_lists(
         ValueError: `queries.items` has another number of statistics.
     """
     own = queries.own if queries.own is not None else OwnItems.none(len(queries))
-    statistics, moments = _item_statistics(queries, pool, item_statistics)
+    statistics, moments = statistics_of_pool(queries, pool, item_statistics)
     place = Vocabulary(pool).rows(own.item_keys) - 1
     owner = own.owners()
     in_pool = place >= 0
@@ -196,8 +197,8 @@ def candidate_lists(
     if popular and 0 <= popularity_column < item_statistics:
         chosen |= most_popular(statistics[:, :, popularity_column], popular)[moments]
     row, column = np.nonzero(chosen & shown)
-    pair = _pair_features(own, scores[row, column], position[row, column], row)
-    user = _user_features(own)
+    pair = pair_features(own, scores[row, column], position[row, column], row)
+    user = user_features(own)
     features = np.concatenate(
         [pair, user[row], queries.statistics[row], statistics[moments[row], column]], axis=1
     )
@@ -219,52 +220,3 @@ def _mark_best(marks: np.ndarray, scores: np.ndarray, count: int) -> None:
         marks |= (scores >= edge[:, None]) & (scores > -np.inf)
     else:
         marks |= scores > -np.inf
-
-
-def _item_statistics(
-    queries: Queries, pool: Int64Array, width: int
-) -> tuple[Float32Array, np.ndarray]:
-    """Statistics of the pool at each moment, [T, M, S], and the moment of each query, [B]."""
-    known = queries.items
-    if known is None:
-        known = ItemStatistics(np.zeros(0, np.int64), np.zeros((1, 0, max(width, 1)), np.float32))
-    elif known.values.shape[2] != width:
-        raise ValueError(
-            f"The ranker takes {width} statistics of items. Received: {known.values.shape[2]}. "
-            "Select the same features, or rebuild the model."
-        )
-    moments = queries.moments
-    if moments is None:
-        moments = np.zeros(len(queries), np.int32)
-    return known.of(pool)[:, :, :width] if width else known.of(pool)[:, :, :0], moments
-
-
-def _pair_features(
-    own: OwnItems, retrieval: Float32Array, position: np.ndarray, row: np.ndarray
-) -> Float32Array:
-    """[N, len(PAIR_FEATURES)]; of a pair that isn't known, all but the retrieval score are 0."""
-    features = np.zeros((len(row), len(PAIR_FEATURES)), np.float32)
-    features[:, 0] = np.maximum(retrieval, LEAST_RETRIEVAL)
-    known = np.flatnonzero(position >= 0)
-    values = own.values[position[known]]
-    by_name = dict(zip(OWN_COLUMNS, values.T, strict=True))
-    days = np.maximum(own.totals[row[known], 1], 1.0)
-    features[known, 1] = 1.0
-    for column, name in enumerate(PAIR_FEATURES[2:8], 2):
-        features[known, column] = np.log1p(by_name[name.removeprefix("own_")])
-    features[known, 8] = by_name["days"] / days
-    features[known, 9] = by_name["last_age"] <= _last_ages(own)[row[known]]
-    return features
-
-
-def _user_features(own: OwnItems) -> Float32Array:
-    """[B, len(USER_FEATURES)]."""
-    raw = np.column_stack([own.totals, _last_ages(own)])
-    return np.log1p(raw).astype(np.float32)
-
-
-def _last_ages(own: OwnItems) -> np.ndarray:
-    """Days from each user's latest event to the query: [B]; 0 for a user without any."""
-    ages = np.full(len(own), np.inf, np.float32)
-    np.minimum.at(ages, own.owners(), own.values[:, OWN_COLUMNS.index("last_age")])
-    return np.where(np.isfinite(ages), ages, 0.0)

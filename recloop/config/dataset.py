@@ -102,6 +102,20 @@ class LearnFrom(Section):
 
     types: tuple[str, ...]
     minimum_value: float | None = Field(default=None, allow_inf_nan=False)
+    shown: tuple[str, ...] = ()
+    """Types of events that say what was shown, for a family that learns labels: where the same user
+    has no event of `types` with the item on the same day (UTC), it was not chosen."""
+
+    @model_validator(mode="after")
+    def _of_different_types(self) -> LearnFrom:
+        both = sorted(set(self.types) & set(self.shown))
+        if both:
+            raise ValueError(
+                f"`shown` = {list(self.shown)} has {both[0]!r}, which `types` has, too: an event is "
+                "either a choice or what was shown. Where one column says which (0 or 1), name it as "
+                "event.value and set minimum_value = 1 instead of `shown`."
+            )
+        return self
 
 
 class Event(Section):

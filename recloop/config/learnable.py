@@ -16,7 +16,14 @@ LEARNABLE = (
     "and (%(minimum)s::float8 is null or value >= %(minimum)s::float8) "
     "and (not %(valued)s or value is not null))"
 )
-"""SQL: whether a row of `behavior.event` is learnt from. Takes `Meaning.parameters()`."""
+"""SQL: whether a row of `behavior.event` is a choice, of which features speak and, unless a family
+learns what was not chosen, too, models learn. Takes `Meaning.parameters()`."""
+EXAMPLES = f"""
+    (case when %(labelled)s then event_type = any(%(shown)s)
+        or (event_type = any(%(types)s) and (%(minimum)s::float8 is null or value is not null))
+    else {LEARNABLE} end)
+"""
+"""SQL: whether a row is an example for the model, chosen or not. Takes the same."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,26 @@ class Meaning:
     valued: bool = False
     """Whether values are learnt: then low ones are, too, and those of at least `minimum_value` are
     likes."""
+    labelled: bool = False
+    """Whether it is told, too, what was shown and not chosen: events of `shown`, and those of
+    `learn_from` below `minimum_value`."""
+    shown: tuple[str, ...] = ()
+    """Event types of what was shown."""
+    keeps_values: bool = False
+    """Whether training sets have the events' values."""
     features: bool = True
     """Whether the model's family is asked with what a feature store knows."""
 
     def parameters(self) -> dict[str, object]:
-        """Values for `LEARNABLE`."""
+        """Values for `LEARNABLE` and `EXAMPLES`."""
         minimum = None if self.valued else self.minimum_value
-        return {"types": list(self.learn_from), "minimum": minimum, "valued": self.valued}
+        return {
+            "types": list(self.learn_from),
+            "minimum": minimum,
+            "valued": self.valued,
+            "labelled": self.labelled,
+            "shown": list(self.shown),
+        }
 
     @property
     def like_from(self) -> float | None:
@@ -69,13 +89,18 @@ def meaning_of(settings: Settings) -> Meaning:
 
     dataset = load_dataset(settings)
     family = dataset.model.known_family
+    positives = dataset.event.positives
+    labels = family.needs("labels")
     return Meaning(
-        learn_from=dataset.event.positives.types,
-        minimum_value=dataset.event.positives.minimum_value,
+        learn_from=positives.types,
+        minimum_value=positives.minimum_value,
         name=dataset.item_attributes.name,
         text=dataset.item_attributes.text,
         window_length=dataset.window.length,
         session_gap=dataset.model.gap_seconds if family.needs("sessions") else None,
         valued=family.needs("values"),
+        labelled=labels and (positives.minimum_value is not None or bool(positives.shown)),
+        shown=positives.shown,
+        keeps_values=family.needs("values") or (labels and dataset.event.value is not None),
         features=family.needs_features,
     )

@@ -114,6 +114,13 @@ class RatingsLimits(Section):
     ndcg_difference: float = -0.01
 
 
+class ClicksLimits(Section):
+    """Of recommenders that are judged by the probability of a click."""
+
+    auc_difference: float = -0.005
+    log_loss_difference: float = -0.005
+
+
 class ApprovalRules(Section):
     """When a person is asked before promotion, beside the form, and what silence means."""
 
@@ -130,6 +137,7 @@ class GateRules(Section):
     rules: GateLimits
     next_item: NextItemLimits = NextItemLimits()
     ratings: RatingsLimits = RatingsLimits()
+    clicks: ClicksLimits = ClicksLimits()
     approval: ApprovalRules = ApprovalRules()
 
 

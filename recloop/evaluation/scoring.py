@@ -165,6 +165,7 @@ class Judge(Protocol):
 JUDGES = {
     "ranking": "recloop.evaluation.ranking_judge:JUDGE",
     "next_item": "recloop.evaluation.next_item_judge:JUDGE",
+    "clicks": "recloop.evaluation.clicks_judge:JUDGE",
     "ratings": "recloop.evaluation.ratings_judge:JUDGE",
 }
 """The evaluations that families may name, and where each is."""

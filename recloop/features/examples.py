@@ -55,7 +55,8 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
         own=joined_own_items([part.own for part in parts]),
         items=joined_statistics([part.items for part in parts]),
         moments=np.concatenate(moments or [none.moments]).astype(np.int32),
-        values=_joined_values(parts),
+        values=_joined([part.values for part in parts]),
+        labels=_joined([part.labels for part in parts]),
     )
 
 
@@ -74,7 +75,8 @@ def _arrays(tables: dict[str, pa.Table]) -> Events:
         item_keys=_column(interactions, "item_key", np.int64),
         times=_times(interactions),
         weights=_column(interactions, "weight", np.float32),
-        values=_values(interactions),
+        values=_optional(interactions, "value"),
+        labels=_optional(interactions, "label"),
         catalogue=_column(items, "item_key", np.int64),
         words=_padded(items, "words", MAX_WORDS, np.int32),
         own=own_items(queries, days),
@@ -83,17 +85,15 @@ def _arrays(tables: dict[str, pa.Table]) -> Events:
     )
 
 
-def _values(interactions: pa.Table) -> np.ndarray | None:
-    if "value" not in interactions.column_names:
-        return None
-    return _column(interactions, "value", np.float32)
+def _optional(table: pa.Table, name: str) -> np.ndarray | None:
+    """float32, NaN where it is null; None: there is no such column."""
+    return _column(table, name, np.float32) if name in table.column_names else None
 
 
-def _joined_values(parts: Sequence[Events]) -> np.ndarray | None:
-    """The parts' values, if every part has some."""
-    values = [part.values for part in parts]
-    known = [one for one in values if one is not None]
-    return np.concatenate(known) if known and len(known) == len(values) else None
+def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """The parts' arrays, if every part has one."""
+    known = [one for one in parts if one is not None]
+    return np.concatenate(known) if known and len(known) == len(parts) else None
 
 
 def _latest_words(parts: Sequence[Events]) -> tuple[np.ndarray, np.ndarray]:

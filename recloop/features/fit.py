@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor
 
 from models.recommenders.family import Family
-from recloop.config.learnable import LEARNABLE, Meaning
+from recloop.config.learnable import EXAMPLES, LEARNABLE, Meaning
 
 LEAST_FOLLOWED = 0.2
 """Of events that follow another of their session: below, there is hardly a next item to learn."""
@@ -16,20 +16,21 @@ LEAST_KNOWN = 0.05
 """Of events by users who had one before the window: below, a history says nothing of anybody."""
 
 NEWEST = f"""
-    select user_key, event_timestamp, value, item_key,
+    select user_key, event_timestamp, value, item_key, {LEARNABLE}::int as chosen,
         event_timestamp - lag(event_timestamp) over (partition by user_key order by event_timestamp)
             <= make_interval(secs => %(gap)s::float8) as follows
     from behavior.event
     where window_key = (
-        select max(window_key) from behavior.event where {LEARNABLE}
-    ) and {LEARNABLE}
+        select max(window_key) from behavior.event where {EXAMPLES}
+    ) and {EXAMPLES}
 """
 MEASURE = f"""
     with newest as ({NEWEST}), starts as (select min(event_timestamp) as start from newest)
     select count(*), count(distinct user_key), count(distinct item_key), count(distinct value),
         avg(coalesce(follows, false)::int),
         avg((exists (select from behavior.event as earlier, starts
-            where earlier.user_key = newest.user_key and earlier.event_timestamp < start))::int)
+            where earlier.user_key = newest.user_key and earlier.event_timestamp < start))::int),
+        avg(chosen)
     from newest
 """
 
@@ -46,7 +47,7 @@ class Fit:
 def data_fit(cursor: Cursor, family: Family, meaning: Meaning) -> Fit:
     """Ask the events of the newest window."""
     cursor.execute(MEASURE, meaning.parameters() | {"gap": meaning.session_gap})
-    events, users, items, values, followed, known = cursor.fetchone() or (0,) * 6
+    events, users, items, values, followed, known, chosen = cursor.fetchone() or (0,) * 7
     if not events:
         return Fit(True, f"{family.name}; no event came yet")
     said = (
@@ -64,6 +65,14 @@ def data_fit(cursor: Cursor, family: Family, meaning: Meaning) -> Fit:
             return Fit(
                 False, said, "check event.value: a rating that is always the same says nothing"
             )
+    if family.needs("labels") and not meaning.labelled:
+        said += ", clicks alone: negatives are drawn"
+    elif family.needs("labels"):
+        share = float(chosen or 0)
+        said += f", {share:.1%} of them clicked"
+        if share in (0.0, 1.0):
+            remedy = "check learn_from.types, minimum_value and shown: a click needs its opposite"
+            return Fit(False, said, remedy)
     if family.needs("history"):
         share = float(known or 0)
         said += f", {share:.0%} by users who had one before"

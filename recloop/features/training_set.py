@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recloop.calendar import Window, part_key, part_number, whole
-from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
+from recloop.config.learnable import EXAMPLES, LEARNABLE, Meaning, meaning_of
 from recloop.contracts import TrainingSet
 from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
@@ -52,8 +52,7 @@ ATTEMPTS = 3
 """How often a window's features are begun again when events come meanwhile."""
 log = logging.getLogger("recloop")
 _LEARNT = (
-    "event_timestamp >= %(start)s and event_timestamp < %(end)s and part = %(part)s "
-    f"and {LEARNABLE}"
+    f"event_timestamp >= %(start)s and event_timestamp < %(end)s and part = %(part)s and {EXAMPLES}"
 )
 
 # What a query is: a user's day, or a session, which ends where its user rests for long enough.
@@ -75,14 +74,15 @@ QUERY_DAYS = f"""
 # query_id counts as `queries_of` sorts; the event's id settles ties, so that the order is total.
 NUMBERED = f"""
     with event as (
-        select user_key, item_key, event_timestamp, event_id, value,
+        select user_key, item_key, event_timestamp, event_id, value, event_type,
+            {LEARNABLE}::int as label,
             case when event_timestamp - lag(event_timestamp)
                 over (partition by user_key order by event_timestamp, event_id)
                 <= make_interval(secs => %(gap)s::float8) then 0 else 1 end as begins
         from behavior.event where {_LEARNT}
     ),
     learnt as (
-        select user_key, item_key, event_timestamp, event_id, value,
+        select user_key, item_key, event_timestamp, event_id, value, event_type, label,
             case when %(gap)s::float8 is null then extract(epoch from {DAY}) else {SESSION} end as part
         from event
     ),
@@ -96,6 +96,13 @@ NUMBERED = f"""
 INTERACTIONS = f"""{NUMBERED}
     select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value
     from numbered order by query_id, event_timestamp, event_id
+"""
+# An item that was shown and then chosen is one example, not two.
+IMPRESSIONS = f"""{NUMBERED},
+    told as (select *, max(label) over (partition by query_id, item_key) as chosen from numbered)
+    select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value, label
+    from told where label = 1 or chosen = 0 or event_type <> all(%(shown)s)
+    order by query_id, event_timestamp, event_id
 """
 QUERIES = f"""{NUMBERED}
     select distinct query_id, user_key, (extract(epoch from begins) * 1000000)::bigint
@@ -173,12 +180,19 @@ def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    table = _read(cursor, INTERACTIONS, part, ("query_id", "item_key", "event_timestamp", "value"))
-    weight = pa.array(np.ones(table.num_rows, np.float32))
-    value = table["value"].cast(pa.float32())
-    table = table.drop_columns("value").append_column("weight", weight)
+    names = ("query_id", "item_key", "event_timestamp", "value")
+    if part.meaning.labelled:
+        found = _read(cursor, IMPRESSIONS, part, (*names, "label"))
+    else:
+        found = _read(cursor, INTERACTIONS, part, names)
+    weight = pa.array(np.ones(found.num_rows, np.float32))
+    table = found.select(names[:3]).append_column("weight", weight)
     table = table.cast(schemas()["interactions"])
-    return table.append_column("value", value) if part.meaning.valued else table
+    if part.meaning.keeps_values:
+        table = table.append_column("value", found["value"].cast(pa.float32()))
+    if part.meaning.labelled:
+        table = table.append_column("label", found["label"].cast(pa.float32()))
+    return table
 
 
 def _plain_queries(cursor: Cursor, part: _Part) -> pa.Table:

@@ -27,6 +27,7 @@ from tests.integration.family_shop import deliver, key, settings_of
 Json = dict[str, Any]
 MODELS: dict[str, Json] = {
     "sessions": {"family": "sessions", "shape": {"dimension": 32, "uniform_negatives": 16}},
+    "click_through": {"family": "click_through", "shape": {"hidden": [16]}},
     "ratings": {"family": "ratings", "shape": {"dimension": 8}},
     "registered": {"family": "tests.integration.choices_family:FAMILY"},
 }

@@ -123,3 +123,8 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cascade(model_folder: Path) -> RetrieveAndRank:
     """The small shop's default recommender, a fresh copy for each test."""
     return RetrieveAndRank.restore(model_folder)
+
+
+def wordless(item_keys: np.ndarray) -> Items:
+    """Items without content."""
+    return Items(item_keys, np.zeros((len(item_keys), 0), np.int32))

@@ -21,11 +21,11 @@ from models.learning.batch_source import BatchSource
 from models.learning.recipes import Recipe, TrainingReport
 from models.ranker.list_batches import PairBatches, RankingExamples
 from models.ranker.ranker_config import RankerConfig
+from models.ranker.ranker_serving import ServedRanker
 from models.ranker.ranking_recommender import RankingRecommender
 from models.recommenders.export import Served
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
 from models.sessions.session_batches import batches_of_sessions
 from models.sessions.session_recommender import SessionRecommender
 from models.sessions.transformer_config import TransformerConfig
@@ -34,7 +34,7 @@ from models.tables.state import ModelState
 from models.two_tower.basket_batches import tower_batches
 from models.two_tower.event_batches import EventBatches
 from models.two_tower.tower_recommender import TwoTowerRecommender
-from tests.models.conftest import CONFIG, make_world
+from tests.models.conftest import CONFIG, make_world, wordless
 from tests.models.tiny_two_stage import queries_of
 
 WORLD = make_world()
@@ -225,11 +225,11 @@ class RankerFamily(Family):
 
     def create(self, seed=7):  # type: ignore[no-untyped-def]
         model = self.facade.create(self.config, seed)
-        model.add_ids(WORLD.user_keys, WORLD.items.item_keys)
+        model.add_ids(WORLD.user_keys, wordless(WORLD.items.item_keys))
         return model
 
     def add_ids(self, model):  # type: ignore[no-untyped-def]
-        return model.add_ids(np.array([2001, 1001, 2002]), np.array([901, 902, 903, 501]))
+        return model.add_ids(np.array([2001, 1001, 2002]), wordless(np.array([501, 901, 902, 903])))
 
     def examples(self, few: bool = False) -> RankingExamples:
         """What was bought and, for each, what wasn't; the first feature nearly tells."""
@@ -272,7 +272,7 @@ class RetrieveAndRankFamily(Family):
     )
     untouched = {"users": np.array([2, *range(4, 21)])}
     one_network = False
-    served = ServedTwoStage
+    served = ServedRanker
 
     def export(self, model, folder):  # type: ignore[no-untyped-def]
         model.export(folder, self.queries())

@@ -22,6 +22,7 @@ from models.ranker.ranker_config import CandidateLists, RankerConfig
 from models.ranker.ranking_recommender import RankingRecommender, pair_scores
 from models.tables.backend import tf, tfrs
 from models.tables.state import ModelState, config_of
+from tests.models.conftest import wordless
 
 CONFIG = RankerConfig(feature_width=3, cross_layers=2, hidden=(4, 2))
 RECIPE = Recipe(epochs=3, learning_rate=0.1, batch_size=2, seed=1)
@@ -263,7 +264,7 @@ POINTWISE = dataclasses.replace(CONFIG, loss="pointwise", dimension=2, second_he
 
 def test_the_pointwise_recommender_learns_predicts_and_comes_back(tmp_path) -> None:
     model = RankingRecommender.create(POINTWISE, seed=2)
-    assert model.add_ids(np.array([11, 12, 11]), np.array([23, 21, 22, 21])) == (2, 3)
+    assert model.add_ids(np.array([11, 12, 11]), wordless(np.array([21, 22, 23]))) == (2, 3)
     model.fit(examples(), dataclasses.replace(RECIPE, epochs=40))
     data = examples()
     chances = model.predict(data.user_keys, data.item_keys, data.features)

@@ -9,9 +9,9 @@ import pytest
 
 from models.data.queries import Queries
 from models.errors import CorruptCheckpoint, RestoreError
+from models.ranker.ranker_serving import ServedRanker
 from models.recommenders.recommender_files import HEADER
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-from models.retrieve_and_rank.two_stage_serving import ServedTwoStage
 from models.tables.backend import tf
 from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import World
@@ -67,7 +67,7 @@ def test_the_average_of_releases_is_the_mean_of_their_weights(
 
 def test_exported_it_answers_as_before(cascade, queries, tmp_path) -> None:
     cascade.export(tmp_path / "served", queries)
-    served = ServedTwoStage(tmp_path / "served")
+    served = ServedRanker(tmp_path / "served")
     assert served.knows(1001)
     assert not served.knows(9)
     part = queries.take(slice(0, 4))
@@ -121,14 +121,14 @@ def test_an_export_of_what_nobody_knows_answers_as_for_newcomers(
 ) -> None:
     cascade.export(tmp_path / "served")
     plain = dataclasses.replace(queries, own=None, items=None)
-    keys, _ = ServedTwoStage(tmp_path / "served").top_k(plain, 5, np.zeros((20, 0), np.int64))
+    keys, _ = ServedRanker(tmp_path / "served").top_k(plain, 5, np.zeros((20, 0), np.int64))
     assert (keys == cascade.top_k(plain, 5)[0]).all()
 
 
 def test_an_untrained_one_can_be_exported(world, queries, tmp_path) -> None:
     model = new_model(world)
     model.export(tmp_path / "served", queries)
-    keys, _ = ServedTwoStage(tmp_path / "served").top_k(queries, 4, np.zeros((20, 0), np.int64))
+    keys, _ = ServedRanker(tmp_path / "served").top_k(queries, 4, np.zeros((20, 0), np.int64))
     assert (keys == model.top_k(queries, 4)[0]).all()
 
 
@@ -136,7 +136,7 @@ def test_faults_on_disk_are_named(model_folder, tmp_path) -> None:
     with pytest.raises(RestoreError, match="No recommender in"):
         RetrieveAndRank.restore(tmp_path / "nowhere")
     with pytest.raises(RestoreError, match="is missing in"):
-        ServedTwoStage(tmp_path / "nowhere")
+        ServedRanker(tmp_path / "nowhere")
     broken = shutil.copytree(model_folder, tmp_path / "broken")
     values = json.loads((broken / HEADER).read_text())
     (broken / HEADER).write_text(

@@ -1,0 +1,164 @@
+"""Click-through as a family: windows of impressions in, the probability of a click out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from models.click_through.click_config import FAMILY, ClickShape
+from models.click_through.click_serving import ClickServing
+from models.click_through.negatives import labelled
+from models.data.checks import Float32Array, Int64Array
+from models.data.events import Events
+from models.data.queries import Queries
+from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.metrics.classification import log_loss
+from models.metrics.ranking import Relevant
+from models.ranker.list_batches import RankingExamples
+from models.ranker.pair_features import features_of
+from models.ranker.ranker_config import RankerConfig, feature_width
+from models.ranker.ranker_serving import ServedRanker
+from models.ranker.ranking_recommender import RankingRecommender, pair_logits
+from models.recommenders import export, recommender_files
+from models.recommenders.family import Widths
+from models.recommenders.learner import NetworkLearner, days_of
+from models.recommenders.top_k import TopKRequest, blocks
+from models.storage import seal
+from models.storage.archive import whole_directory
+
+
+class ClickLearner(NetworkLearner, RankingRecommender):
+    """See `models.recommenders.family.Recommender`.
+
+    An event is an impression, `Events.labels` says whether it was clicked, and `Events.values` what
+    that was worth. Without labels every event is a click, and what was not clicked is drawn
+    (`models.click_through.negatives`).
+    """
+
+    family_name = FAMILY.name
+
+    @classmethod
+    def new(cls, shape: ClickShape, widths: Widths, seed: int) -> Self:
+        config = RankerConfig(
+            feature_width=feature_width(widths.statistics, widths.item_statistics),
+            dimension=shape.dimension,
+            cross_layers=shape.cross_layers,
+            hidden=shape.hidden,
+            second_head="value" if shape.value_head else "none",
+            loss="pointwise",
+            statistics_width=widths.statistics,
+        )
+        return cls.create(config, seed)
+
+    def learn(
+        self,
+        events: Events,
+        training: Training,
+        progress: ProgressCallback | None = None,
+        held_out: Events | None = None,
+    ) -> TrainingReport:
+        recipe = self.patient(training.recipe, held_out)
+        return self.fit(self._examples(events, recipe), recipe, progress, self.validation(held_out))
+
+    def learn_from_nothing(
+        self,
+        events: Events,
+        end: datetime,
+        recent: timedelta,
+        training: Training,
+        progress: ProgressCallback | None = None,
+    ) -> TrainingReport:
+        """Everything at once: what is known of a user and an item says how recent it is."""
+        del end, recent
+        training = replace(training, recipe=replace(training.recipe, patience=0))
+        return self.learn(events, training, progress)
+
+    def remember_events(self, events: Events, recipe: Recipe) -> None:
+        events = labelled(events, self.item_keys, recipe.seed)
+        self.remember(self._examples(events, recipe), recipe, days_of(events))
+
+    def validation(self, held_out: Events | None) -> Callable[[], float] | None:
+        """What early stopping watches: the log loss, negative."""
+        if held_out is None:
+            return None
+        told = labelled(held_out, self.item_keys, 0)
+
+        def negative_loss() -> float:
+            if told.labels is None or not len(told.labels):
+                return 0.0
+            return -log_loss(told.labels, self.expected(told))
+
+        return negative_loss
+
+    def expected(self, events: Events) -> Float32Array:
+        users = events.user_keys[events.query]
+        return self.predict(users, events.item_keys, self._features(events))
+
+    def expected_values(self, events: Events) -> Float32Array:
+        """What each event would be worth if it were clicked. See `predict_values`."""
+        users = events.user_keys[events.query]
+        return self.predict_values(users, events.item_keys, self._features(events))
+
+    def top_k(
+        self,
+        queries: Queries,
+        k: int,
+        candidates: Int64Array | None = None,
+        exclude: Relevant | None = None,
+    ) -> tuple[Int64Array, Float32Array]:
+        """The k items most likely to be clicked, of all; scores are logits of the probability. Cost
+        follows the number of candidates."""
+        state, width = self._state, self.config.item_statistics
+        asked = TopKRequest(state.items, len(queries), k, candidates, exclude)
+        pool = self.item_keys[asked.rows - 1]
+        shown = min(k, len(pool))
+        place = np.full(len(state.items) + 1, -1, np.int64)
+        place[asked.rows] = np.arange(len(pool))
+        for block in blocks(len(queries), len(pool) * self.config.feature_width) if shown else ():
+            part = queries.take(block)
+            row = np.repeat(np.arange(len(part)), len(pool))
+            items = np.tile(pool, len(part))
+            scores = pair_logits(
+                state,
+                features_of(part, row, items, width),
+                state.users.rows(part.user_keys)[row],
+                np.tile(asked.rows, len(part)),
+            )[0].reshape(len(part), len(pool))
+            owner, rows = asked.excluded(block)
+            banned = place[rows] >= 0
+            scores[owner[banned], place[rows[banned]]] = -np.inf
+            at = np.argsort(-scores, axis=1, kind="stable")[:, :shown]
+            best = np.take_along_axis(scores, at, axis=1)
+            asked.scores[block, :shown] = best
+            asked.keys[block, :shown] = np.where(np.isneginf(best), 0, pool[at])
+        return asked.keys, asked.scores
+
+    def export(self, directory: str | Path, known: Queries | None = None) -> None:
+        module = ClickServing(self._state, known)
+        with whole_directory(Path(directory)) as staging:
+            export.write(module, self._state, staging)
+            recommender_files.write_header(FAMILY.name, self.config.to_json(), staging)
+            seal.close(staging)
+
+    @classmethod
+    def served(cls, directory: str | Path) -> ServedRanker:
+        return ServedRanker(directory)
+
+    def _examples(self, events: Events, recipe: Recipe) -> RankingExamples:
+        events = labelled(events, self.item_keys, recipe.seed)
+        labels = np.zeros(0, np.float32) if events.labels is None else events.labels
+        values = events.values
+        if values is not None:
+            # What was not clicked had no worth to learn.
+            values = np.where(labels > 0, values, np.nan).astype(np.float32)
+        users = events.user_keys[events.query]
+        return RankingExamples(
+            users, events.item_keys, self._features(events), labels, events.weights, values
+        )
+
+    def _features(self, events: Events) -> Float32Array:
+        width = self.config.item_statistics
+        return features_of(events.queries(), events.query, events.item_keys, width)
