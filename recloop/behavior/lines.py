@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import md5
@@ -143,11 +143,18 @@ def _identities(columns: dict[str, list[str]], spec: DatasetSpec) -> tuple[list[
 
 
 def _digests(columns: list[list[str]]) -> list[str]:
-    rows: Iterable[tuple[str, ...]] = zip(*columns, strict=True)
-    join: Callable[[tuple[str, ...]], str] = SEPARATOR.join
-    if any(SEPARATOR in "".join(texts) for texts in columns):  # joining would be ambiguous
-        join = repr
-    return [md5(_bytes(join(row)), usedforsecurity=False).hexdigest() for row in rows]
+    rows = zip(*columns, strict=True)
+    return [md5(_bytes(_joined(row)), usedforsecurity=False).hexdigest() for row in rows]
+
+
+def _joined(row: tuple[str, ...]) -> str:
+    """One text for each row of n texts: no two rows have the same, and none depends on another.
+
+    Joined plain texts have n - 1 separators. Where a text has one itself, n of them come first, and
+    `ascii` escapes the rest. Rejected: `repr`, whose escapes change with Python's Unicode tables.
+    """
+    text = SEPARATOR.join(row)
+    return text if text.count(SEPARATOR) < len(row) else SEPARATOR * len(row) + ascii(row)
 
 
 def _bytes(text: str) -> bytes:

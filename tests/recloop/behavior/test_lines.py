@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, datetime
+from hashlib import md5
 from typing import Any
 
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed, as_csv, chunk_times, parse_lines
@@ -46,9 +47,34 @@ def test_a_line_is_the_same_whatever_form_its_ids_have_and_wherever_it_stands() 
     assert first["event_id"] == again["event_id"] != other["event_id"]
     assert [row["user_id"] for row in (first, again)] == ["12346", "12346"]
     assert rows(parsed(line(user="12346")))[0]["content_hash"] == first["content_hash"]
-    # Joined by any one character, these two would read the same.
-    one, two = rows(parsed(line(user="a\x1fb", item="c"), line(user="a", item="b\x1fc")))
-    assert one["event_id"] != two["event_id"]
+
+
+ODD = ({"user": "a\x1fb", "item": "c"}, {"user": "a", "item": "b\x1fc"}, {"title": "\x1f\udce9"})
+"""Joined by any one character, the first two would read the same."""
+
+
+def test_a_line_is_the_same_whatever_other_lines_its_chunk_has() -> None:
+    lines = [line(), *(line(**changes) for changes in ODD)]
+    together = rows(parsed(*lines))
+    for one, found in zip(lines, together, strict=True):
+        (alone,) = rows(parsed(one))
+        for name in ("event_id", "content_hash"):
+            assert alone[name] == found[name]
+    assert len({found["content_hash"] for found in together}) == len(lines)
+    # As files that were read before have it: the texts, joined.
+    joined = "\x1f".join(LINES[0]).encode()
+    assert together[0]["content_hash"] == md5(joined, usedforsecurity=False).hexdigest()
+
+
+def test_a_text_that_spells_the_encoding_of_another_line_is_another_line() -> None:
+    said = small_spec().model_dump()
+    said["event"]["id"] = ["title"]
+    spec = DatasetSpec.model_validate(said)
+    odd = ("a\x1fb",)
+    titles = [*odd, repr(odd), ascii(odd), "\x1f" + ascii(odd), "a"]
+    ids = [rows(parsed(line(title=title), spec=spec))[0]["event_id"] for title in titles]
+    assert ids[1] == ids[2], "the same text"
+    assert len(set(ids)) == len(set(titles))
 
 
 def test_a_pattern_of_the_dataset_file_is_stronger_than_a_column_of_types() -> None:
