@@ -51,9 +51,9 @@ class RowSparseOptimizer(tf.Module):
         self.start = start
         self.slots: dict[str, tf.Variable] = {
             f"{name}/{slot}": tf.Variable(
-                np.full(self._slot_shape(slot, tuple(tf.shape(table).numpy())), self.initial(slot)),
+                np.full(self.slot_shape(slot, tuple(tf.shape(table).numpy())), self.initial(slot)),
                 dtype=tf.float32,
-                shape=self._slot_shape(slot, tuple(table.shape)),
+                shape=self.slot_shape(slot, tuple(table.shape)),
                 trainable=False,
                 name=f"{name}_{slot}",
             )
@@ -212,9 +212,10 @@ class RowSparseOptimizer(tf.Module):
             slot: self.slots[f"{name}/{slot}"] for slot in (*self.slot_names, *self.row_slot_names)
         }
 
-    def _slot_shape(self, slot: str, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+    @classmethod
+    def slot_shape(cls, slot: str, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         """A slot's shape, by its table's."""
-        return shape if slot in self.slot_names else (*shape[:1], *(1 for _ in shape[1:]))
+        return shape if slot in cls.slot_names else (*shape[:1], *(1 for _ in shape[1:]))
 
 
 def write(variable: tf.Variable, value: tf.Tensor) -> None:

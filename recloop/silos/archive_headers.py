@@ -83,8 +83,8 @@ def expected_arrays(
     found |= {f"times/{name}": ((rows,), "float32") for name in items}
     kind = OPTIMIZERS[optimizer]
     for name, shape in shapes.items():
-        found |= {f"slot/{name}/{slot}": (shape, "float32") for slot in kind.slot_names}
-        found |= {f"slot/{name}/{slot}": (shape[:1], "float32") for slot in kind.row_slot_names}
+        for slot in (*kind.slot_names, *kind.row_slot_names):
+            found[f"slot/{name}/{slot}"] = (kind.slot_shape(slot, shape), "float32")
     return found
 
 

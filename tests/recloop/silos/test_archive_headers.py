@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.merging.merging import Part
+from models.merging import part_files
+from models.merging.merging import Mark, Part, part_of
+from models.storage import archive
+from models.tables.optimizers import OPTIMIZERS, make_optimizer
 from recloop.errors import BadInput
 from recloop.silos.archive_headers import check_archive, check_values, expected_arrays
 from recloop.silos.claims import Round
+from recloop.silos.silo_delta import _shareable
 from tests.models.tiny import tiny_state
 
 OFFERED = np.array([300, 100], np.int64)
@@ -69,6 +73,17 @@ def test_counts_and_slots_leave_a_silo_only_if_it_does_not_clip() -> None:
     assert expected_arrays(state, True, "momentum", ROWS) == tables
     assert set(expected_arrays(state, False, "sgd", ROWS)) == {*tables, "times/item"}
     assert expected_arrays(state, False, "momentum", ROWS) == {**tables, **slots}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_honest_delta_of_each_optimizer_passes(tmp_path: Path, kind: str) -> None:
+    state = tiny_state()
+    state.optimizer = make_optimizer(kind, state.network.tables, 0.1)
+    made = part_of(state, Mark.of(state), 10.0, {})
+    keys = np.array([0, *OFFERED], np.int64)
+    part_files.save(_shareable(state, made, keys), tmp_path, {})
+    promised = archive.read_manifest(tmp_path)["arrays"]
+    check_archive(tmp_path, state, False, kind, promised, ROWS)
 
 
 def test_names_are_compared_in_the_manifest_and_in_the_archive(tmp_path: Path) -> None:
