@@ -153,6 +153,8 @@ class SessionRecommender(RetrievalFacade):
         """What co-occurrence adds: places int64 [e, 2] in [B, len(rows)]; how much, float32 [e]."""
         memory, config = self._cooccurrence(), self.config
         history = queries.history[:, : config.history_length]
+        # As in what is served: an item that has expired, or was not admitted yet, asks nothing.
+        history = np.where(self._state.items.rows(history) > 0, history, 0)
         owner, position, share = memory.shares(history, config.memory_recency)
         column = np.full(len(self.item_keys) + 1, -1, np.int64)
         column[rows] = np.arange(len(rows))

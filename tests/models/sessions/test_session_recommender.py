@@ -9,7 +9,9 @@ import pytest
 
 from models.data.sessions import queries_of
 from models.recommenders.export import Served
+from models.sessions.served_cooccurrence import ServedCooccurrence
 from models.sessions.session_recommender import SessionRecommender
+from models.tables.backend import tf
 from tests.models.tiny_sessions import CONFIG, RECIPE, WORLD, grown, sessions, trained
 
 pytestmark = pytest.mark.slow
@@ -105,6 +107,23 @@ def test_what_is_exported_answers_with_what_co_occurs(tmp_path, model) -> None: 
     alone = model.top_k(asked, 5)[1]
     model.uses_memory = True
     assert np.abs(alone[:2] - best[:2]).max() > 0.1
+
+
+def test_an_item_that_has_expired_asks_nothing_as_in_what_is_served() -> None:
+    """900 co-occurs as well, and was never admitted."""
+    made = grown()
+    made.count(sessions([900, 105]))
+    made.note_seen(np.array([], np.int64), np.array([103]), day=1)
+    assert made.expire(2) == (0, 1)
+    asked = queries_of(np.array([[103, 101, 0], [101, 103, 900], [103, 900, 0]]))
+    scores = made.score(asked, made.item_keys)
+    made.uses_memory = False
+    bonus = scores - made.score(asked, made.item_keys)
+    served = ServedCooccurrence(made._state, made._cooccurrence())
+    rows = made._state.items.rows(asked.latest(CONFIG.history_length))
+    expected = served.bonus(tf.constant(rows, tf.int64)).numpy()[:, 1:]
+    np.testing.assert_allclose(bonus, expected, atol=1e-5)
+    assert expected.any(axis=1).tolist() == [True, True, False]
 
 
 def test_herding_and_distillation_rehearse_what_was_learned() -> None:
