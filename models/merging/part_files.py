@@ -5,6 +5,7 @@ arrays are named `keys/<entity>`, `times/<table>`, `table/<table>` and `slot/<ta
 Neighbour: `models.storage.archive` checks every array against its hash.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from models.errors import CorruptCheckpoint
 from models.merging.merging import Part
 from models.storage import archive
 from models.storage.checkpoint import MAGNITUDE_LIMIT
+from models.tables.optimizers import OPTIMIZERS
 
 KIND = "part"
 GROUPS = ("keys", "times", "table", "slot")
@@ -53,16 +55,19 @@ def restore(
         for name, array in arrays.items():
             group, rest = name.split("/", 1)
             grouped[group][rest] = array
+        examples = float(header["examples"])
+        if not 0 <= examples < math.inf:
+            raise ValueError(f"`examples` should be 0 or more. Received: {examples}.")
         part = Part(
-            float(header["examples"]),
-            int(header["steps"]),
-            str(header["optimizer"]),
+            examples,
+            archive.whole_number(header, "steps"),
+            OPTIMIZERS[header["optimizer"]].kind,
             grouped["keys"],  # type: ignore[arg-type]
             grouped["times"],
             grouped["table"],
             grouped["slot"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptCheckpoint(
             f"What is in {directory} isn't a part ({error!r}). Give a folder that a worker wrote, or "
             "have its examples learned anew."

@@ -10,6 +10,7 @@ Belongs here: files. Keep out: what a model is made of (`models.storage.checkpoi
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -88,6 +89,18 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             "Restore it with the recloop that wrote it, or rebuild the model."
         )
     return manifest
+
+
+def whole_number(manifest: Mapping[str, Any], name: str) -> int:
+    """A number of the manifest, 0 or more.
+
+    Raises:
+        KeyError, TypeError, ValueError: it isn't there, or isn't such a number.
+    """
+    value = manifest[name]
+    if not 0 <= value < math.inf or value != int(value):
+        raise ValueError(f"`{name}` should be a whole number, 0 or more. Received: {value}.")
+    return int(value)
 
 
 def read_arrays(

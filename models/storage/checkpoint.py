@@ -113,11 +113,11 @@ def compact(directory: Path, destination: Path, magnitude_limit: float = MAGNITU
 def _assemble(
     config: Config, manifest: dict[str, Any], arrays: dict[str, np.ndarray], directory: Path
 ) -> ModelState:
-    state = ModelState.create(config, int(manifest["seed"]))
+    state = ModelState.create(config, archive.whole_number(manifest, "seed"))
     tables = state.network.tables
     state.optimizer = make_optimizer(manifest["optimizer"], tables, config.initial_accumulator)
     _check_shapes(state, arrays, directory)
-    state.steps = int(manifest["steps"])
+    state.steps = archive.whole_number(manifest, "steps")
     for keys, vocabulary in (
         (arrays["user_keys"], state.users),
         (arrays["item_keys"], state.items),

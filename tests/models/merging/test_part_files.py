@@ -73,3 +73,17 @@ def test_an_archive_with_an_array_of_no_group_is_no_part(tmp_path: Path, name: s
         part_files.restore(tmp_path / "part")
     manifest = tmp_path / "part" / archive.MANIFEST
     assert json.loads(manifest.read_text())["arrays"].keys() == {name}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": np.inf}, {"steps": -1}, {"steps": 2.5}, {"steps": "many"}, {"examples": np.nan},
+        {"examples": -3}, {"examples": 10**400}, {"optimizer": "none"}, {"optimizer": None},
+    ],
+)  # fmt: skip
+def test_a_header_that_no_worker_writes_is_no_part(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    header = {"kind": "part", "examples": 1, "steps": 1, "optimizer": "sgd", **wrong}
+    archive.write(tmp_path / "part", header, {})
+    with pytest.raises(CorruptCheckpoint, match=r"isn't a part .* or have its examples learned"):
+        part_files.restore(tmp_path / "part")

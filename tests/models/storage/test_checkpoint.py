@@ -211,10 +211,12 @@ def test_an_unreadable_manifest_is_refused(saved, text) -> None:
 @pytest.mark.parametrize("key", ["steps", "seed"])
 def test_a_manifest_without_its_numbers_is_refused(saved, key) -> None:
     manifest = json.loads((saved / "manifest.json").read_text())
-    del manifest[key]
-    (saved / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CorruptCheckpoint, match=key):
-        TwoTowerRecommender.restore(saved)
+    without = {name: value for name, value in manifest.items() if name != key}
+    wrong = [{**manifest, key: number} for number in (np.inf, np.nan, -3, 0.5)]
+    for changed in (without, *wrong):
+        (saved / "manifest.json").write_text(json.dumps(changed))
+        with pytest.raises(CorruptCheckpoint, match=key):
+            TwoTowerRecommender.restore(saved)
 
 
 def test_another_version_or_configuration_is_incompatible(saved) -> None:
