@@ -99,17 +99,6 @@ def copy(state: ModelState) -> ModelState:
     return _assemble(state.config, numbers, arrays, Path("memory"))
 
 
-def compact(directory: Path, destination: Path, magnitude_limit: float = MAGNITUDE_LIMIT) -> None:
-    """Writes the model in `directory`, a delta or not, as a whole one to `destination`.
-
-    The arrays have the same bits; deltas of `directory` can't be based on `destination`.
-
-    Raises:
-        RestoreError: see `restore`. Nothing was written.
-    """
-    save(restore(directory, magnitude_limit), destination)
-
-
 def _assemble(
     config: Config, manifest: dict[str, Any], arrays: dict[str, np.ndarray], directory: Path
 ) -> ModelState:

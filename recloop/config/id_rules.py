@@ -85,10 +85,6 @@ class Ids(Section):
         known: dict[str, str] = {}
         return [known.get(text) or known.setdefault(text, self.normal(text)) for text in texts]
 
-    def is_nobody(self, text: str) -> bool:
-        """Whether an id in its usual form stands for nobody."""
-        return not text or text.lower() in self.nobody
-
     @property
     def nobody_in_sql(self) -> list[str]:
         """`nobody` for a comparison with SQL's `lower(id)`, which may leave what is not ASCII alone."""

@@ -1,7 +1,7 @@
 """A small client of Airflow's REST API: trigger, backfill, wait, read states.
 
 Belongs here: requests and waiting. Keep out: starting Airflow (see `airflow_process.py`) and what a
-run means (the ledger knows). Used by `recloop up`, `recloop demo` and the end-to-end tests.
+run means (the ledger knows). Used by `recloop up` and `recloop demo`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from recloop.errors import BadInput, ServiceAway
 
-FINISHED = ("success", "failed")
 Value = TypeVar("Value")
 
 
@@ -52,14 +51,6 @@ class AirflowClient:
     def pause(self, dag_id: str, paused: bool = True) -> None:
         """Pause or unpause a DAG. Events for a paused DAG are dropped by Airflow, not queued."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
-
-    def dag(self, dag_id: str) -> dict[str, Any]:
-        """`{"is_paused", "next_dagrun_run_after", "timetable_summary", "file_token" …}`."""
-        return self._send("GET", f"/api/v2/dags/{dag_id}")
-
-    def read_again(self, dag_id: str) -> None:
-        """Have the DAG's file parsed now: a settings file that it reads has changed."""
-        self._send("PUT", f"/api/v2/parseDagFile/{self.dag(dag_id)['file_token']}")
 
     def trigger(
         self,
@@ -123,47 +114,6 @@ class AirflowClient:
         path = f"/api/v2/dags/{dag_id}/dagRuns?limit={limit}&order_by=id{wanted}"
         runs: list[dict[str, Any]] = self._send("GET", path)["dag_runs"]
         return runs
-
-    def run_state(self, dag_id: str, run_id: str) -> str:
-        """queued, running, success or failed."""
-        return str(self._send("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
-
-    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Task instances of a run: `task_id, state, try_number, start_date, duration, pid …`."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
-        found: list[dict[str, Any]] = self._send("GET", path)["task_instances"]
-        return found
-
-    def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """`{task_id: state}` of a run; a task without a state yet is `"none"`."""
-        return {t["task_id"]: t["state"] or "none" for t in self.tasks(dag_id, run_id)}
-
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """What a task returned."""
-        path = (
-            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-            "?deserialize=false&stringify=false"
-        )
-        return self._send("GET", path)["value"]
-
-    def links(self, dag_id: str, run_id: str, task_id: str) -> dict[str, str | None]:
-        """`{name: address}` of the pages that a task points to."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/links"
-        found: dict[str, str | None] = self._send("GET", path)["extra_links"]
-        return found
-
-    def answer_approval(self, dag_id: str, run_id: str, task_id: str, option: str) -> None:
-        """Answer a task in state `awaiting_input` with "Approve" or "Reject"."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
-        self._send("PATCH", path, {"chosen_options": [option], "params_input": {}})
-
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float) -> str:
-        """Wait until the run has ended; returns its state."""
-        return self.wait_until(
-            lambda: (state := self.run_state(dag_id, run_id)) in FINISHED and state,
-            timeout,
-            f"run {run_id} of {dag_id}",
-        )
 
     def wait_until_idle(self, dag_ids: Sequence[str], timeout: float, calm: float = 2.0) -> None:
         """Wait until none of the DAGs has had a queued or running run for `calm` seconds.

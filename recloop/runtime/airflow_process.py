@@ -154,14 +154,6 @@ def complaints(settings: Settings) -> list[Complaint]:
     return _look(read_state(settings), database)
 
 
-def is_running(settings: Settings) -> bool:
-    """Whether all of Airflow works now."""
-    try:
-        return was_started(settings) and not complaints(settings)
-    except ServiceAway:
-        return False
-
-
 def process_ids(settings: Settings) -> dict[str, int]:
     """`{component: pid}` of the components that are alive, the supervisor among them."""
     state = read_state(settings)

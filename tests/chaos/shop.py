@@ -15,9 +15,9 @@ from recloop.database.connection import connect, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.release.recommend import recommend
 from recloop.runtime import airflow_process
-from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
 from recloop.stages.ingestion import ingest_windows
+from tests.asked_airflow import AskedAirflow, is_running
 from tests.integration.shop_life import settings_of
 from tests.recloop.behavior.datasets import customised
 from tests.recloop.behavior.shop import shop_week, write
@@ -89,11 +89,11 @@ class ShopLoop:
         ingest_windows(self.settings)
         answer = run_update(self.settings, None, "rebuild", {"epochs": 1})
         assert answer["outcome"] == "promoted", answer
-        self.client = AirflowClient("")
+        self.client = AskedAirflow("")
 
     def start(self) -> None:
         """Start Airflow, with all that goes on by itself switched on."""
-        self.client = airflow_process.start(self.settings, airflow_process.free_port())
+        self.client = AskedAirflow.start(self.settings)
         for dag_id in DAGS:
             self.client.pause(dag_id, paused=False)
 
@@ -163,7 +163,7 @@ class ShopLoop:
         """Wait until all works again by the product's own judgement."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if airflow_process.is_running(self.settings):
+            if is_running(self.settings):
                 return True
             time.sleep(0.5)
         return False

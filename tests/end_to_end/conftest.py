@@ -20,8 +20,8 @@ from recloop.calendar import part_number
 from recloop.database.connection import transaction
 from recloop.ledger import releases
 from recloop.runtime import airflow_process
-from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
+from tests.asked_airflow import AskedAirflow
 from tests.end_to_end.person import PERSON, logged_in
 
 
@@ -30,7 +30,7 @@ class Loop:
     """A running loop, and what a test asks about it."""
 
     settings: Settings
-    client: AirflowClient
+    client: AskedAirflow
 
     def champion(self) -> int:
         """The version that answers."""
@@ -132,7 +132,7 @@ def loop(loop_home: Settings) -> Iterator[Loop]:
     with pytest.MonkeyPatch.context() as patch:
         # The scheduler keeps what it read of a DAG for so long, and tests change schedules.
         patch.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "1")
-        client = airflow_process.start(settings, airflow_process.free_port())
+        client = AskedAirflow.start(settings)
         try:
             for dag_id in ("ingest_behavior", "incremental_update", "rollback_release"):
                 client.pause(dag_id, paused=False)

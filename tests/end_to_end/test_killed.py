@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from recloop.runtime import airflow_process
+from tests.asked_airflow import is_running
 from tests.end_to_end.conftest import Loop, kill
 
 pytestmark = pytest.mark.airflow
@@ -45,7 +46,7 @@ def test_killed_scheduler_goes_on_where_it_was(loop: Loop, asking: Callable[[], 
         run_id = loop.start_update({"plan": "increment", "window": window})
         loop.wait_for_training(run_id)
         kill(airflow_process.process_ids(loop.settings)["scheduler"])
-        assert not airflow_process.is_running(loop.settings)
+        assert not is_running(loop.settings)
         loop.finish(run_id)  # nobody but the supervisor starts another
     loop.assert_trained_once(window)
     assert answers.failures == []

@@ -16,6 +16,7 @@ from recloop.errors import RecloopError
 from recloop.features.store import forget_store
 from recloop.runtime import airflow_process, process_sessions
 from recloop.runtime.process_sessions import read_state
+from tests.asked_airflow import is_running
 from tests.chaos.kills import kill
 from tests.end_to_end.conftest import Loop
 from tests.recloop.test_home import open_to_others
@@ -48,7 +49,7 @@ def test_a_killed_idle_executor_and_a_killed_postmaster_do_not_stop_the_loop(loo
     assert wait_for(
         lambda: (
             airflow_process.process_ids(loop.settings).get("scheduler") not in (None, scheduler)
-            and airflow_process.is_running(loop.settings)
+            and is_running(loop.settings)
         )
     )
     loop.client.pause("full_rebuild", paused=False)
@@ -67,7 +68,7 @@ def test_a_killed_supervisor_is_replaced_by_its_other_half(loop: Loop) -> None:
         return len(pair) == 2 and killed not in pair
 
     assert wait_for(whole_again)
-    assert airflow_process.is_running(loop.settings)
+    assert is_running(loop.settings)
 
 
 def test_what_airflow_and_its_tasks_wrote_is_their_user_s_alone(loop: Loop) -> None:

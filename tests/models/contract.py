@@ -160,7 +160,7 @@ class RatingFamily(Family):
 
 
 class ImplicitFamily(RatingFamily):
-    """Counts, and zeros drawn from the whole catalogue: any item may be touched."""
+    """Choices, and zeros drawn from the whole catalogue: any item may be touched."""
 
     config = FactorisationConfig(
         dimension=4, uniform_negatives=8, word_buckets=32, words_per_item=3
@@ -170,8 +170,8 @@ class ImplicitFamily(RatingFamily):
     def ratings(self, few: bool = False) -> Ratings:
         ratings = super().ratings(few)
         bought = ratings.take(ratings.values > 3)
-        return Ratings.from_counts(
-            bought.user_keys, bought.item_keys, np.ones(len(bought), np.float32)
+        return Ratings(
+            bought.user_keys, bought.item_keys, np.ones_like(bought.values), bought.weights
         )
 
 

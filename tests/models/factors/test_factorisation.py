@@ -153,15 +153,16 @@ def test_implicit_choices_are_told_from_the_rest() -> None:
     rng = np.random.default_rng(1)
     # 40 users of two tastes choose 6 of the 10 items of their half.
     users = np.repeat(np.arange(1, 41), 6)
-    chosen = np.concatenate([rng.permutation(10)[:6] + 1 + 10 * (u % 2) for u in range(40)])
+    chosen = np.concatenate(
+        [np.sort(rng.permutation(10)[:6]) + 1 + 10 * (u % 2) for u in range(40)]
+    )
     config = FactorisationConfig(
         dimension=4, uniform_negatives=16, zero_weight=2.0, words_per_item=0
     )
     model = RatingRecommender.create(config, seed=1)
     model.add_ids(np.arange(1, 41), items(np.arange(1, 21)))
-    counts = np.ones(len(users), np.float32)
     model.fit(
-        Ratings.from_counts(users, chosen, counts),
+        ratings(users, chosen, np.ones(len(users)), np.full(len(users), 1 + np.log(2))),
         Recipe(epochs=40, learning_rate=0.1, batch_size=32),
     )
     queries = Queries(np.arange(1, 41), np.zeros((40, 1), np.int64), np.zeros((40, 0), np.float32))
@@ -169,21 +170,6 @@ def test_implicit_choices_are_told_from_the_rest() -> None:
     keys, _ = model.top_k(queries, 4, exclude=had)
     right = (keys > 10) == (np.arange(40)[:, None] % 2 == 1)
     assert right.mean() > 0.95
-
-
-def test_counts_by_hand() -> None:
-    got = Ratings.from_counts(
-        np.array([7, 3, 7, 7]), np.array([1, 5, 1, 2]), np.array([2.0, 1.0, 3.0, 4.0], np.float32),
-        alpha=10.0, epsilon=0.5,
-    )  # fmt: skip
-    assert got.user_keys.tolist() == [3, 7, 7]
-    assert got.item_keys.tolist() == [5, 1, 2]
-    assert got.values.tolist() == [1.0, 1.0, 1.0]
-    # 1 + 10 log(1 + 1/.5), of counts 1, 2 + 3 and 4.
-    assert got.weights == pytest.approx([11.986123, 24.978953, 22.972246], rel=1e-6)
-    assert got.take(slice(1, 2)).item_keys.tolist() == [1]
-    with pytest.raises(ValueError, match=r"`counts` should be positive. Received: 0\.0"):
-        Ratings.from_counts(np.array([1]), np.array([1]), np.zeros(1, np.float32))
 
 
 @pytest.mark.parametrize(

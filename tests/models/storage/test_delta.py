@@ -197,15 +197,6 @@ def test_after_some_deltas_a_save_is_whole_again(state, tmp_path, monkeypatch) -
     assert kinds == ["delta", "delta", "whole", "delta"]
 
 
-def test_compacting_keeps_the_bits(state, tmp_path) -> None:
-    train(state, {"user": [1]})
-    checkpoint.save(state, tmp_path / "one", tmp_path / "base")
-    checkpoint.compact(tmp_path / "one", tmp_path / "compact")
-    shutil.rmtree(tmp_path / "base")
-    assert bits(checkpoint.restore(tmp_path / "compact")) == bits(state)
-    assert archive.chain(tmp_path / "compact") == [tmp_path / "compact"]
-
-
 def test_base_and_delta_can_be_moved_together(state, tmp_path) -> None:
     train(state, {"user": [1]})
     checkpoint.save(state, tmp_path / "releases" / "one", tmp_path / "base")

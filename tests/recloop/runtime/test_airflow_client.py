@@ -12,6 +12,7 @@ import pytest
 
 from recloop.errors import BadInput, ServiceAway
 from recloop.runtime.airflow_client import AirflowClient
+from tests.asked_airflow import AskedAirflow
 
 
 class Fake(BaseHTTPRequestHandler):
@@ -37,7 +38,7 @@ class Fake(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def fake() -> Iterator[tuple[AirflowClient, type[Fake]]]:
+def fake() -> Iterator[tuple[AskedAirflow, type[Fake]]]:
     handler = type(
         "Script",
         (Fake,),
@@ -46,7 +47,7 @@ def fake() -> Iterator[tuple[AirflowClient, type[Fake]]]:
     server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield AirflowClient(f"http://127.0.0.1:{server.server_port}"), handler
+    yield AskedAirflow(f"http://127.0.0.1:{server.server_port}"), handler
     server.shutdown()
     server.server_close()
 
