@@ -93,12 +93,13 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
 
 
 def _means(weeks: list[Json], system: str, prefix: str) -> Json:
-    return {
-        f"{metric}@20": round(
-            float(np.mean([np.nanmean(week[f"{system}/{prefix}{metric}@20"]) for week in weeks])), 6
-        )
-        for metric in ("recall", "ndcg")
-    }
+    """Means over weeks of means over users; of the weeks in which some user says something."""
+    means: Json = {}
+    for metric in ("recall", "ndcg"):
+        scores = [week[f"{system}/{prefix}{metric}@20"] for week in weeks]
+        told = [float(np.nanmean(one)) for one in scores if np.isfinite(one).any()]
+        means[f"{metric}@20"] = round(float(np.mean(told)), 6) if told else 0.0
+    return means
 
 
 def _scores_of(settings: Settings, row: Json) -> Json | None:

@@ -40,6 +40,14 @@ def test_a_relative_dataset_is_the_same_file_in_another_folder(
     assert load_dataset(child).name == "online_retail"
 
 
+@pytest.mark.parametrize("name", ["HOME", "DATA", "CONFIG", "DATASET"])
+def test_a_path_of_nobodys_home_is_told_by_its_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(BadInput, match=rf"RECLOOP_{name} = '~nobody-here/x.toml' cannot be used"):
+        from_environment(monkeypatch, **{name: "~nobody-here/x.toml"})
+
+
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.toml", "/no/such/shop.toml", ".toml", ""])
 def test_no_such_dataset_is_told_alike_by_all_who_ask(name: str) -> None:
     told = set()

@@ -102,7 +102,7 @@ def test_a_row_rule_holds_for_all_lines_but_its_own_share(
     assert (made["malformed_user"].regex, made["malformed_user"].column) == (r"^\d{5}$", "user_id")
     flag = made["undecodable_text"]
     assert (flag.column, flag.value_set) == ("breaks_undecodable_text", [False])
-    assert "for all lines but 60%. Check column 'CustomerID'" in made["missing_user"].description
+    assert "for all lines but 60 %. Check column 'CustomerID'" in made["missing_user"].description
 
 
 def test_a_window_rule_is_an_interval_that_may_be_open_on_a_side() -> None:
