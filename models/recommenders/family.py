@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -21,7 +20,7 @@ from models.data.events import Events
 from models.data.queries import Queries
 from models.ids.starts import NewIds
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
-from models.recommenders.offered import FAMILIES, PACKINGS, SCOPES_OF_NETWORKS
+from models.recommenders.offered import PACKINGS, SCOPES_OF_NETWORKS, declared, named
 
 if TYPE_CHECKING:
     from models.metrics.ranking import Relevant
@@ -105,30 +104,17 @@ class Family:
         return named(self.shape)(**values)
 
 
-def named(place: str) -> Any:
-    """What stands at `module:NAME`."""
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
-
-
 def family_named(name: str) -> Family:
     """The family of this name, or the one declared at `package.module:NAME`.
 
     Raises:
         ValueError: there is none; says what there is.
     """
-    place = FAMILIES[name].place if name in FAMILIES else name
-    try:
-        found = named(place) if ":" in place else None
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"family {name!r} cannot be loaded: {error}. Correct the name, or make its module one "
-            "that Python finds (PYTHONPATH) in every process of recloop."
-        ) from error
+    found = declared(name)
     if not isinstance(found, Family):
         raise ValueError(
-            f"family {name!r} is not known; choose one of {', '.join(FAMILIES)}, or name a `Family` "
-            "of your own as `package.module:NAME`."
+            f"family {name!r} is no `Family`. Received: {type(found).__name__}; name one as "
+            "`package.module:NAME`."
         )
     return found
 

@@ -7,6 +7,8 @@ that a family says of itself is in its `Family`, beside its configuration.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 SCOPES_OF_NETWORKS = ("everything", "embeddings", "ids", "users", "items", "touched")
 PACKINGS = ("prune", "float16", "int8", "float32")
@@ -50,6 +52,33 @@ FAMILIES = {
 }
 
 
+def named(place: str) -> Any:
+    """What stands at `module:NAME`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def declared(name: str) -> Any:
+    """What stands where a family of this name, or of this place, should be declared.
+
+    Raises:
+        ValueError: nothing does; says what there is.
+    """
+    place = FAMILIES[name].place if name in FAMILIES else name
+    if ":" not in place:
+        raise ValueError(
+            f"family {name!r} is not known; choose one of {', '.join(FAMILIES)}, or name a `Family` "
+            "of your own as `package.module:NAME`."
+        )
+    try:
+        return named(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"family {name!r} cannot be loaded: {error}. Correct the name, or make its module one "
+            "that Python finds (PYTHONPATH) in every process of recloop."
+        ) from error
+
+
 def offered_by(family: str) -> Offered:
     """What a family offers; one of somebody's own is imported for it.
 
@@ -58,7 +87,5 @@ def offered_by(family: str) -> Offered:
     """
     if family in FAMILIES:
         return FAMILIES[family]
-    from models.recommenders.family import family_named
-
-    found = family_named(family)
+    found = declared(family)
     return Offered(family, found.inputs, found.scopes, found.maintenance)

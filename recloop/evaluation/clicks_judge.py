@@ -63,11 +63,11 @@ class ClicksJudge:
     name = "clicks"
     unit = "users"
     held_out = "users with a click on a known item"
-    measures = (
+    measures: tuple[Measure, ...] = (
         Measure("auc", "AUC of clicks", "clicks.auc_difference"),
         Measure("log_loss", "log loss of clicks", "clicks.log_loss_difference", -1),
     )
-    metrics = ("auc", "log_loss")
+    metrics: tuple[str, ...] = ("auc", "log_loss")
     headline = ("auc", "log_loss")
     quality = ("log_loss", "auc")
     baseline = "click_rates"

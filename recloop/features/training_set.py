@@ -18,9 +18,6 @@ on when its events came, except that more of the days before it is known by then
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +26,8 @@ from recloop.config.learnable import EXAMPLES, LEARNABLE, Meaning, meaning_of
 from recloop.contracts import TrainingSet
 from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
-from recloop.errors import BadInput, CheckCrashed
-from recloop.features import daily, online
-from recloop.features.artefact import is_intact, write_training_set
+from recloop.errors import CheckCrashed
+from recloop.features.artefact import write_training_set
 from recloop.features.item_days import join_item_days
 from recloop.features.leak_guard import check_against_events, check_not_newer
 from recloop.features.ranker_inputs import (
@@ -42,15 +38,11 @@ from recloop.features.ranker_inputs import (
     schemas,
 )
 from recloop.features.store import point_in_time_join
-from recloop.ledger import parts
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ATTEMPTS = 3
-"""How often a window's features are begun again when events come meanwhile."""
-log = logging.getLogger("recloop")
 _LEARNT = (
     f"event_timestamp >= %(start)s and event_timestamp < %(end)s and part = %(part)s and {EXAMPLES}"
 )
@@ -310,86 +302,3 @@ def _check_consistent(tables: dict[str, Any]) -> None:
             f"events have {wanted} and {bought}: events changed while they were read, or feature "
             "rows are not unique. Run it again."
         )
-
-
-# Training sets of all parts of a window: built where one is missing, kept where it was learnt
-# from.
-
-
-Timed = Callable[[str], AbstractContextManager[None]]
-Known = dict[str, tuple[int, TrainingSet | None]]
-"""Of each part of a window: accepted events, and the training set that it keeps."""
-
-
-def known_parts(settings: Settings, window_key: str) -> Known:
-    """What the ledger says now; to be asked before features are computed.
-
-    Raises:
-        BadInput: no line of the window was validated yet.
-    """
-    with transaction(settings.database_url) as cursor:
-        rows = parts.to_feature(cursor, window_key)
-    if not rows:
-        raise BadInput(
-            f"window {window_key} has no validated lines to make features of; "
-            f"run `recloop ingest --window {window_key}`."
-        )
-    return {key: (accepted, kept) for key, accepted, kept in rows}
-
-
-def build_parts(settings: Settings, window_key: str, known: Known) -> TrainingSet | None:
-    """Build what is missing, record each in the ledger; returns the newest part's training set, or
-    None when events came since `known` was asked: then the window's features lack them.
-
-    Raises:
-        BadData, CheckCrashed, ServiceAway: as `build_training_set`.
-    """
-    newest = None
-    for key, (accepted, kept) in known.items():
-        if kept is not None and is_intact(kept):
-            newest = kept
-            continue
-        try:
-            newest = build_training_set(settings, key)
-        except CheckCrashed:
-            if _accepted(known_parts(settings, window_key)) == _accepted(known):
-                raise
-            return None
-        with transaction(settings.database_url) as cursor:
-            if not parts.note_featured(cursor, newest, accepted):
-                return None
-    with transaction(settings.database_url) as cursor:
-        parts.settle(cursor, window_key)
-    return newest if _accepted(known_parts(settings, window_key)) == _accepted(known) else None
-
-
-def featured(settings: Settings, window_key: str, timed: Timed) -> TrainingSet:
-    """Write the window's feature rows, materialise them online, build the training sets of its parts;
-    returns the newest part's. A family without features has the last of these only.
-
-    Args:
-        timed: times a step, by its name.
-
-    Raises:
-        BadInput: no line of the window was validated yet.
-        BadData: a joined feature knows of the query's day or later.
-        CheckCrashed: events keep coming.
-        ServiceAway: the database was lost.
-    """
-    meaning = meaning_of(settings)
-    for _ in range(ATTEMPTS):
-        known = known_parts(settings, window_key)
-        if meaning.features:
-            with timed("features"):
-                daily.build_features(settings, window_key)
-                online.materialize_window(settings, window_key)
-        with timed("training_set"):
-            training_set = build_parts(settings, window_key, known)
-        if training_set is not None:
-            return training_set
-        log.info("events of window %s came while its features were written; again", window_key)
-    raise CheckCrashed(f"events of window {window_key} keep coming; run it again when they rest.")
-
-
-def _accepted(known: Known) -> dict[str, int]:
-    return {key: accepted for key, (accepted, _) in known.items()}

@@ -105,7 +105,7 @@ def featurize(window: str, settings: Settings | None = None) -> Json:
 
     What an update has learnt from, or is learning from, keeps its training set.
     """
-    from recloop.features.training_set import featured
+    from recloop.features.featuring import featured
 
     known = settings or current_settings()
     return featured(known, window, lambda step: timed_window(known, window, step)).to_json()

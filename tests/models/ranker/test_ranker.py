@@ -19,7 +19,7 @@ from models.ranker.list_batches import (
     standardised,
 )
 from models.ranker.ranker_config import CandidateLists, RankerConfig
-from models.ranker.ranking_recommender import RankingRecommender, pair_scores
+from models.ranker.ranking_recommender import RankingRecommender, pair_logits, pair_scores
 from models.tables.backend import tf, tfrs
 from models.tables.state import ModelState, config_of
 from tests.models.conftest import wordless
@@ -165,12 +165,12 @@ def test_every_table_gets_a_gradient(dimension) -> None:
 def test_an_unknown_id_adds_nothing() -> None:
     state = make_state(dimension=2)
     nobody = np.zeros(5, np.int64)
-    before = pair_scores(state, FEATURES, nobody, nobody)
+    before = pair_logits(state, FEATURES, nobody, nobody)[0]
     for name in ("user", "item"):
         table = state.network.tables[name].numpy()
         table[0] = 50.0
         state.network.tables[name].assign(table)
-    assert (pair_scores(state, FEATURES, nobody, nobody) == before).all()
+    assert (pair_logits(state, FEATURES, nobody, nobody)[0] == before).all()
 
 
 def test_an_untrained_ranker_keeps_the_order_of_its_start_feature() -> None:

@@ -1,4 +1,5 @@
-"""The default recommender on disk: saved, as a delta, averaged, exported."""
+"""The default recommender on disk: saved, as a delta, averaged, exported
+(`models.retrieve_and_rank.two_stage_serving`)."""
 
 import dataclasses
 import json

@@ -51,6 +51,16 @@ def cursor(database_url: str) -> Any:
         yield cursor
 
 
+def test_of_labels_clicks_need_their_opposite(cursor: Any) -> None:
+    family = family_named("click_through")
+    alone = data_fit(cursor, family, Meaning(("click",)))
+    assert alone.suits
+    assert alone.detail.endswith("clicks alone: negatives are drawn")
+    always = data_fit(cursor, family, Meaning(("click",), minimum_value=1.0, labelled=True))
+    assert not always.suits
+    assert "100.0% of them clicked" in always.detail
+
+
 def test_sessions_are_counted_with_the_gap_of_the_dataset_file(cursor: Any) -> None:
     family = family_named("sessions")
     half_an_hour = data_fit(cursor, family, Meaning(("click",), session_gap=1800.0))

@@ -1,0 +1,84 @@
+"""Impressions with labels: what is learned of clicks and of their worth, and by which weights; the
+export (`models.click_through.click_serving`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.click_through.click_config import FAMILY, ClickShape
+from models.click_through.click_learner import ClickLearner
+from models.data.events import Events
+from models.ids.starts import NewIds
+from models.learning.recipes import Training
+from models.metrics.classification import auc
+from models.tables.backend import tf
+from tests.models.shop_weeks import WIDTHS, week
+
+pytestmark = pytest.mark.slow
+
+
+def shown(number: int) -> Events:
+    """A week in which every third item is clicked; odd users pay 10 for it, others 12."""
+    events = week(number)
+    labels = (events.item_keys % 3 == 0).astype(np.float32)
+    values = np.where(events.user_keys[events.query] % 2 == 1, 10.0, 12.0)
+    return replace(events, labels=labels, values=values.astype(np.float32))
+
+
+def trained(epochs: int = 20) -> ClickLearner:
+    model = ClickLearner.new(ClickShape(hidden=(8,)), WIDTHS, 3)
+    model.make_room(shown(1), NewIds())
+    model.learn(shown(1), Training(replace(FAMILY.increment, epochs=epochs, learning_rate=0.01)))
+    return model
+
+
+def test_what_is_clicked_is_likelier_and_its_worth_is_expected() -> None:
+    model, asked = trained(), shown(2)
+    assert asked.labels is not None
+    chances = model.expected(asked)
+    assert ((chances > 0) & (chances < 1)).all()
+    assert auc(asked.labels, chances) > 0.9
+    assert asked.values is not None
+    clicked = asked.labels == 1
+    worth = model.expected_values(asked)[clicked]
+    assert np.abs(worth - asked.values[clicked]).mean() < 0.5
+
+
+def test_scope_head_trains_the_two_heads_alone() -> None:
+    model = trained(1)
+    before = model.parameters()
+    recipe = replace(FAMILY.increment, scope="head", epochs=1)
+    model.learn(shown(1), Training(recipe))
+    changed = {n for n, table in model.parameters().items() if (table != before[n]).any()}
+    assert changed == {"choice_kernel", "choice_bias", "value_kernel", "value_bias"}
+
+
+def test_an_export_says_what_a_click_is_worth(tmp_path: Path) -> None:
+    model, asked = trained(), shown(2)
+    model.export(tmp_path / "served", asked.queries())
+    scores = tf.saved_model.load(str(tmp_path / "served")).signatures["scores"]
+    users, items = np.searchsorted(model.user_keys, [1, 2]) + 1, np.array([[1, 2, 0], [3, 1, 0]])
+    found = scores(
+        user_row=tf.constant(users, tf.int64),
+        history_rows=tf.zeros([2, 0], tf.int64),
+        statistics=tf.zeros([2, WIDTHS.statistics]),
+        candidate_rows=tf.constant(items, tf.int64),
+    )
+    assert np.isneginf(found["scores"].numpy()[:, 2]).all()
+    assert found["values"].numpy()[:, :2] == pytest.approx(11.0, abs=4.0)
+
+
+def test_without_values_the_second_head_says_so() -> None:
+    model = ClickLearner.new(ClickShape(value_head=False), WIDTHS, 3)
+    with pytest.raises(ValueError, match="should be 'value', and trained"):
+        model.expected_values(shown(1))
+
+
+def test_a_shape_that_makes_no_sense_is_refused() -> None:
+    assert ClickShape(hidden=[16]).hidden == (16,)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`hidden` should be positive widths"):
+        ClickShape(hidden=(0,))

@@ -1,0 +1,68 @@
+"""AUC, log loss, calibration, precision and recall of clicks, by hand; and their differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.data.events import Events
+from recloop.config.rules import load_gate_rules
+from recloop.evaluation.clicks_judge import JUDGE, HeldImpressions, _click_rates, _scores
+from recloop.evaluation.gate import measure
+from recloop.settings import Settings
+from tests.models.shop_weeks import week
+
+
+def heldout() -> HeldImpressions:
+    """User 1 is shown 5, 6 and 7 and clicks 5; user 2 is shown 5 and 6 and clicks 6."""
+    some = week(0).where(np.isin(np.arange(192), [0, 1, 2, 4, 5]))
+    changed = {
+        "item_keys": np.array([5, 6, 7, 5, 6]),
+        "labels": np.array([1, 0, 0, 0, 1], np.float32),
+    }
+    return HeldImpressions(
+        events=Events(**{**vars(some), **changed}),
+        catalogue=np.array([5, 6, 7]),
+        rates=np.array([0.5, 0.25, 0.125]),
+        rate=0.3,
+    )
+
+
+def test_the_measures_by_hand() -> None:
+    found = _scores(heldout(), np.array([0.9, 0.4, 0.2, 0.1, 0.4]))
+    # 5 is above all three that were not clicked; 6 above two, and level with the third.
+    assert found.mean("auc") == pytest.approx((1 + 2.5 / 3) / 2)
+    losses = -np.log([0.9, 0.6, 0.8, 0.9, 0.4])
+    assert found.mean("log_loss") == pytest.approx(losses.mean())
+    assert found.totals["precision"] == pytest.approx(2 / 3)  # three are said from 0.3 on
+    assert found.totals["recall"] == 1.0
+    assert found.totals["f1"] == pytest.approx(0.8)
+    # Five bins of one: the gap of each.
+    gaps = [0.1, 0.4, 0.2, 0.1, 0.6]
+    assert found.totals["calibration_error"] == pytest.approx(np.mean(gaps))
+    assert found.metrics(JUDGE.headline).users == 2
+    assert JUDGE.counts(heldout()) == {"users": 2.0, "impressions": 5.0, "clicks": 2.0}
+
+
+def test_click_rates_are_everybodys() -> None:
+    found = _click_rates(heldout())
+    np.testing.assert_allclose(found.values["log_loss"][0], -np.log(0.5))
+    np.testing.assert_allclose(found.values["log_loss"][2], -np.log(1 - 0.125))
+
+
+def test_the_gate_measures_a_smaller_loss_as_better(settings: Settings) -> None:
+    good = _scores(heldout(), np.array([0.9, 0.1, 0.1, 0.1, 0.9]))
+    bad = _scores(heldout(), np.full(5, 0.3))
+    rules = load_gate_rules(settings)
+    (area, loss) = measure(JUDGE, heldout(), good, bad, rules, 1).measures
+    assert area[1].mean == pytest.approx(0.5)
+    assert loss[1].mean > 0.3
+    assert area[1].users == loss[1].users == 2
+
+
+def test_nothing_held_out_is_nothing_measured() -> None:
+    empty = heldout()
+    none = HeldImpressions(
+        empty.events.where(np.zeros(5, bool)), empty.catalogue, empty.rates, empty.rate
+    )
+    assert _scores(none, np.zeros(0)).mean("auc") == 0.0
