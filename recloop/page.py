@@ -6,8 +6,7 @@ address of another host. `plugins/recloop_airflow/reports.py` serves them under 
 the rest.
 
 Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
-room of what it tells (`evaluation/gate_page.py`, `validation/judging.py`,
-`stages/status.py`).
+room of what it tells (`evaluation/gate_page.py`, `validation/judging.py`, `stages/status.py`).
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def readable(value: float | str | None) -> str:
     if isinstance(value, str) or value != value or value in (float("inf"), float("-inf")):
         return str(value)
     if value == int(value):
-        return f"{int(value):,}"
+        return f"{int(value):,}"  # an int has no -0
     return f"{value:,.4f}" if abs(value) >= 0.001 else f"{value:.2g}"
 
 

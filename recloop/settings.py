@@ -63,14 +63,14 @@ class Settings(BaseModel):
 
     @field_validator("home", "data", "config")
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return path and path.expanduser().resolve()
+    def _absolute_path(cls, path: Path | None) -> Path | None:
+        return path and _absolute(path)
 
     @field_validator("dataset")
     @classmethod
     def _absolute_if_a_path(cls, dataset: str) -> str:
         # Airflow's processes read the setting again, in folders of their own.
-        return str(Path(dataset).expanduser().resolve()) if dataset.endswith(TOML) else dataset
+        return str(_absolute(Path(dataset))) if dataset.endswith(TOML) else dataset
 
     @field_validator("database_url")
     @classmethod
@@ -183,6 +183,13 @@ class Settings(BaseModel):
             "GPU_POOL": self.gpu_pool,
         }
         return {PREFIX + name: value for name, value in values.items()}
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError as error:
+        raise ValueError("nobody has the name after ~, or links lead in a circle") from error
 
 
 TELEMETRY_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "GX_ANALYTICS_ENABLED": "false"}

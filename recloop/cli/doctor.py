@@ -5,6 +5,7 @@ A check never changes anything and never starts a server.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -91,9 +92,9 @@ def _bytecode(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
+    url = settings.database_url or embedded.address(settings.home)
     if not settings.database_url and embedded.running_pid(settings.home) is None:
         return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
-    url = settings.database_url or embedded.address(settings.home)
     with transaction(url) as cursor:
         cursor.execute("select version(), to_regclass('ledger.window') is not null")
         row = cursor.fetchone()
@@ -125,9 +126,15 @@ def _rule_files(settings: Settings) -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    settings.home.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.home).free
-    detail = f"{free / 1024**3:.1f} GiB free under {settings.home}"
+    home = settings.home
+    there = next(path for path in (home, *home.parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        wrong = (
+            f"RECLOOP_HOME = {str(home)!r} cannot be written: {there} is no folder, or not yours"
+        )
+        return _failed("disk", wrong, "set RECLOOP_HOME to a folder that this user may write")
+    free = shutil.disk_usage(there).free
+    detail = f"{free / 1024**3:.1f} GiB free under {home}"
     if free < FREE_BYTES:
         return _failed("disk", detail, "free some, or set RECLOOP_HOME to a larger disk")
     return _ok("disk", detail)

@@ -260,7 +260,8 @@ def systems_table(summary: Json) -> Table:
         if isinstance(found, dict) and "all_pairs" in found:
             every = found["all_pairs"]
             values = (every["recall@20"], every["ndcg@20"], found["recall@20"], found["ndcg@20"])
-            table.add_row(name.replace("_", " "), *(f"{value:.4f}" for value in values))
+            shown = ("–" if value is None else f"{value:.4f}" for value in values)
+            table.add_row(name.replace("_", " "), *shown)
     table.caption = "(a) all purchases; (b) only pairs of user and item never seen before"
     return table
 

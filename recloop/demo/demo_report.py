@@ -57,7 +57,8 @@ def _readable(row: Json) -> Json:
 def _summary(settings: Settings, rows: list[Json]) -> Json:
     """Means over weeks of means over users, and paired bootstrap intervals over users.
 
-    The metrics directly under a system are on pairs never seen before; `all_pairs` says the rest.
+    The metrics directly under a system are on pairs never seen before; `all_pairs` says the rest. A
+    difference of which no user says anything is left out.
     """
     weeks = [week for row in rows if (week := _scores_of(settings, row)) is not None]
     if not weeks:
@@ -84,22 +85,26 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
             difference = paired_difference(
                 ours, theirs, rules.samples, rules.confidence, settings.seed, users
             )
+            if not difference.users:
+                continue
             differences[f"{metric}@20"] = round(difference.mean, 6)
             low, high = round(difference.low, 6), round(difference.high, 6)
             which = "" if metric == "recall" else "ndcg_"
             differences |= {f"{which}low": low, f"{which}high": high}
-        summary[f"champion_minus_{other}{label}"] = differences
+        if differences:
+            summary[f"champion_minus_{other}{label}"] = differences
     return summary
 
 
 def _means(weeks: list[Json], system: str, prefix: str) -> Json:
-    """Means over weeks of means over users; of the weeks in which some user says something."""
-    means: Json = {}
+    """Over the weeks in which a user says something of the metric; None where none does."""
+    found: Json = {}
     for metric in ("recall", "ndcg"):
         scores = [week[f"{system}/{prefix}{metric}@20"] for week in weeks]
-        told = [float(np.nanmean(one)) for one in scores if np.isfinite(one).any()]
-        means[f"{metric}@20"] = round(float(np.mean(told)), 6) if told else 0.0
-    return means
+        said = [values[np.isfinite(values)] for values in scores]
+        means = [values.mean() for values in said if len(values)]
+        found[f"{metric}@20"] = round(float(np.mean(means)), 6) if means else None
+    return found
 
 
 def _scores_of(settings: Settings, row: Json) -> Json | None:

@@ -165,7 +165,7 @@ def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
         share = limits.rows.share_of(rule.name)
         common: dict[str, Any] = {
             "mostly": 1 - share,
-            "description": f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g} %. "
+            "description": f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g}%. "
             f"{rule.remedy}",
             "meta": {"rule": rule.name},
         }

@@ -277,7 +277,7 @@ def _of_rows(
     tolerated = limits.rows.share_of(rule.name)
     share = round(verdict.broken / lines, 6) if lines else 0.0
     message = (
-        f"{rule.name} = {share:.1%} of lines ({verdict.broken} of {lines}), limit {tolerated:.1%}: "
+        f"{rule.name} = {share:.1%} of lines ({verdict.broken} of {lines}), limit {100 * tolerated:g}%: "
         f"{rule.meaning}. {rule.remedy}"
     )
     if not judged:
@@ -301,7 +301,7 @@ def _of_undated(measured: Statistics, case: _Case) -> list[RuleResult]:
         judged = total >= case.limits.window.minimum_compared
         message = (
             f"{rule} = {share:.1%} of lines ({count} of {total}, with those beside the window's lines "
-            f"that have no window), limit {tolerated:.1%}. {remedies(case.spec)[rule]}"
+            f"that have no window), limit {100 * tolerated:g}%. {remedies(case.spec)[rule]}"
         )
         results.append(
             RuleResult(

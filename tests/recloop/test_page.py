@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recloop.page import readable, template, write_page
@@ -56,6 +57,7 @@ def test_a_page_fetches_nothing_and_is_called_recloop_unless_it_says_otherwise()
         (None, "–"), ("12", "12"), (0, "0"), (-3.0, "-3"), (1234567, "1,234,567"),
         (1234.5, "1,234.5000"), (0.25, "0.2500"), (-0.001, "-0.0010"), (0.00012345, "0.00012"),
         (-1e-7, "-1e-07"), (math.nan, "nan"), (-math.inf, "-inf"), (2.0**70, f"{2**70:,}"),
+        (-0.0, "0"), (np.float64(-0.0), "0"), (2**53 + 1, "9,007,199,254,740,993"),
     ],
 )  # fmt: skip
 def test_a_number_reads_as_people_write_it(value: float | str | None, text: str) -> None:

@@ -76,6 +76,35 @@ def test_less_than_two_gibibytes_are_too_few(
     assert (found.state, found.detail) == (state, f"2.0 GiB free under {tmp_path}")
 
 
+@pytest.mark.parametrize("home", ["file", "file/x", "file/x/y", "closed/x"])
+def test_a_home_that_cannot_be_made_is_told_by_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir()
+    # Root may write everywhere, whatever a folder's mode is.
+    monkeypatch.setattr(doctor.os, "access", lambda path, _: path != tmp_path / "closed")
+    found = doctor._disk(Settings(home=tmp_path / home))
+    assert found.state == "failed"
+    assert f"RECLOOP_HOME = '{tmp_path / home}' cannot be written: {tmp_path}" in found.detail
+    assert "set RECLOOP_HOME" in found.remedy
+
+
+def test_a_home_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
+    found = doctor._disk(Settings(home=tmp_path / "new" / "home"))
+    assert found.detail.endswith(f"GiB free under {tmp_path / 'new' / 'home'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_whose_path_is_too_long_for_the_embedded_database_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", (doctor._database,))
+    (database,) = findings(monkeypatch, Settings(home=tmp_path / ("x" * 100))).values()
+    assert (database.state, database.remedy) == ("failed", "see the message")
+    assert "bytes too long" in database.detail
+
+
 def test_a_check_that_crashes_is_a_finding_and_the_others_go_on(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

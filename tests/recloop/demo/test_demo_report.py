@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,21 @@ def test_a_difference_is_the_mean_over_users_of_all_weeks_within_its_interval(
         assert found["ndcg_low"] <= found["ndcg@20"] <= found["ndcg_high"]
     assert static["low"] == 0, "nobody had less of the champion"
     assert ease["low"] < 0 < ease["high"]
+
+
+@pytest.mark.parametrize(("first", "mean"), [(1.0, 1.0), (NAN, None)])
+def test_a_week_in_which_nobody_has_a_new_pair_counts_in_no_mean(
+    settings: Settings, tmp_path: Path, first: float, mean: float | None
+) -> None:
+    for number, recall in enumerate([[first, NAN], [NAN, NAN], []]):
+        systems = dict.fromkeys(("champion", "static", "ease"), recall)
+        path = keep(tmp_path / str(number), list(range(len(recall))), **systems)
+        learn(settings, number, {"scores": path})
+    summary = make_report(settings, KEYS)["summary"]
+    assert (summary["weeks"], summary["user_weeks"]) == (3, int(mean is not None))
+    assert summary["champion"]["recall@20"] == summary["ease"]["recall@20"] == mean
+    assert ("champion_minus_static" in summary) is (mean is not None)
+    json.dumps(summary, allow_nan=False)
 
 
 def test_a_window_shows_of_its_signals_only_systems_that_were_measured(

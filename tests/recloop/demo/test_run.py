@@ -81,6 +81,8 @@ def test_what_is_shown_has_the_reasons_the_differences_and_both_answers(
         "recall@20": 0.0212, "low": -0.01, "high": 0.05,
         "ndcg@20": -0.003, "ndcg_low": -0.02, "ndcg_high": 0.0,
     }  # fmt: skip
+    nothing_new = {"recall@20": None, "ndcg@20": None}
+    champion = nothing_new | {"all_pairs": {"recall@20": 0.5, "ndcg@20": 0.25}}
     row: dict[str, Any] = {
         "window": "2011-05-30", "events": 1234, "late": [], "quarantined": 7, "pending": False,
         "decision": "increment", "reason": "news in [brackets]", "gate": None, "release": 2,
@@ -92,13 +94,15 @@ def test_what_is_shown_has_the_reasons_the_differences_and_both_answers(
     report = {
         "windows": [row],
         "lines": lines,
-        "summary": {"weeks": 1, "champion_minus_static": difference},
+        "summary": {"weeks": 1, "champion": champion, "champion_minus_static": difference},
         "recommendations": {"after": [{"user_id": "12346", "release": 2, "items": []}]},
     }
     run._show(report, before)
     shown = capsys.readouterr()
     assert "2011-05-30: increment: news in [brackets]" in shown.err
     assert "recall@20 +0.0212 [-0.0100, +0.0500]  NDCG@20 -0.0030 [-0.0200, +0.0000]" in shown.out
+    told = next(line for line in shown.out.splitlines() if line.startswith("│ champion "))
+    assert told.replace("│", "").split() == ["champion", "0.5000", "0.2500", "–", "–"]
     assert "customer 12346, before (release 1)" in shown.out
     assert "after (release 2)" in shown.out
     assert "RED CUP (20001)" in shown.out

@@ -10,6 +10,7 @@ import pytest
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.limits import Limits, WindowLimits, load_limits
 from recloop.settings import Settings
+from recloop.validation.judging import Verdict
 from recloop.validation.row_rules import RowRule, row_rules
 from recloop.validation.suite import (
     WindowRule,
@@ -19,6 +20,7 @@ from recloop.validation.suite import (
     window_rules,
     window_suite,
 )
+from recloop.validation.window import _of_rows
 
 NO_RULES = {"trailing_windows", "minimum_trailing", "minimum_compared", "late_share"}
 """Of [window]: what the others are compared with, and what is judged of late lines."""
@@ -102,7 +104,23 @@ def test_a_row_rule_holds_for_all_lines_but_its_own_share(
     assert (made["malformed_user"].regex, made["malformed_user"].column) == (r"^\d{5}$", "user_id")
     flag = made["undecodable_text"]
     assert (flag.column, flag.value_set) == ("breaks_undecodable_text", [False])
-    assert "for all lines but 60 %. Check column 'CustomerID'" in made["missing_user"].description
+    assert "for all lines but 60%. Check column 'CustomerID'" in made["missing_user"].description
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.004, "0.4%"), (0.0, "0%"), (0.07, "7%"), (0.995, "99.5%"), (1e-5, "0.001%")],
+)
+def test_a_tolerated_share_is_told_as_it_is(
+    shop: tuple[DatasetSpec, Limits], share: float, text: str
+) -> None:
+    _, limits = shop
+    rows = limits.rows.model_copy(update={"share": share, "shares": {}})
+    limits = limits.model_copy(update={"rows": rows})
+    (one,) = rows_suite([row_rule("r")], limits).expectations
+    assert f"for all lines but {text}. " in one.description
+    told = _of_rows(Verdict("r", True, 1), row_rule("r"), limits, 1000, True).message
+    assert f"r = 0.1% of lines (1 of 1000), limit {text}: " in told
 
 
 def test_a_window_rule_is_an_interval_that_may_be_open_on_a_side() -> None:
