@@ -43,9 +43,12 @@ Json = dict[str, Any]
 REPLAY_SHARE = 0.25
 MOST_SHARDS = 64
 LONGEST_WAIT = 86_400
-RATES = {"adam": 0.01, "momentum": 0.01, "rmsprop": 0.003, "sgd": 0.05}
-"""Learning rates of a recipe that names its optimizer only: one of Adam's steps is about one rate,
-and Adagrad's default would be far too large."""
+RATES = {"adagrad": 0.05, "adam": 0.01, "momentum": 0.01, "rmsprop": 0.003, "sgd": 0.05}
+"""Learning rates of a recipe that names another optimizer than its family's, and no rate: one of Adam's
+steps is about one rate, and that of Adagrad would be far too large."""
+UNSCALED, CLIP = ("momentum", "sgd"), 5.0
+"""Optimizers whose steps are as long as the gradient, and the length at which it is cut, too, where no
+rate is named: on a network that multiplies features a few batches would end in NaN."""
 RECIPE_FIELDS = tuple(f.name for f in fields(Recipe) if f.name != "seed")
 ID_FIELDS = tuple(f.name for f in fields(NewIds))
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
@@ -127,8 +130,8 @@ def strategy_of(options: Json, family: Family) -> Strategy:
         for key in given[section]:
             if key not in known:
                 _unknown(f"{section}.{key}", tuple(f"{section}.{name}" for name in known))
-    for section in ("recipe", "ranker"):
-        _complete(given[section])
+    _complete(given["recipe"], family.increment)
+    _complete(given["ranker"], family.ranker or RANK)
     _trainable(family, given)
     if any(given["ranker"].get(name) for name in REHEARSAL):
         raise BadInput(
@@ -215,11 +218,14 @@ def _whole(top: Json, name: str, least: int, most: int, default: int) -> int:
     return int(value)
 
 
-def _complete(recipe: Json) -> None:
+def _complete(recipe: Json, base: Recipe) -> None:
     """What goes without saying: replay alone means one past example for four new ones; EWC, which
     needs past examples to know what they need, keeps a uniform sample of them."""
-    if str(recipe.get("optimizer")) in RATES and "learning_rate" not in recipe:
+    named = recipe.get("optimizer", base.optimizer)
+    if named != base.optimizer and str(named) in RATES and "learning_rate" not in recipe:
         recipe["learning_rate"] = RATES[recipe["optimizer"]]
+        if named in UNSCALED and "clip_norm" not in recipe:
+            recipe["clip_norm"] = CLIP
     if recipe.get("ewc") and recipe.get("replay", "none") == "none":
         recipe["replay"] = "uniform"
     used = any(recipe.get(name) for name in ("replay_share", "distillation", "ewc"))

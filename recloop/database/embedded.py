@@ -197,6 +197,4 @@ def database_of(settings: Settings) -> str:
     Raises:
         ServiceAway: the embedded server does not start.
     """
-    pass
-
     return resolve(settings).database_url
