@@ -170,7 +170,7 @@ def strategy_of(options: Json, family: Family) -> Strategy:
     for name, wanted, has in (
         ("shards", whole["shards"] > 1, family.shards),
         ("silos", bool(silos), family.silos),
-        ("rank = false", not rank, family.ranker is not None),
+        ("second stage that could rest (`rank`)", not rank, family.ranker is not None),
     ):
         if wanted and not has:
             raise BadInput(f"family {family.name} has no {name}; leave it out.")
