@@ -111,7 +111,7 @@ class FactorisationSystem:
         self.learn(Clicks.joined(periods))
 
     def learn(self, clicks: Clicks) -> None:
-        from models.factors.ratings import Ratings
+        from models.factors.rating_recommender import Ratings
 
         self._model.add_ids(distinct(clicks.user_keys), items_of(clicks.item_keys))
         weights = np.ones(len(clicks), np.float32)

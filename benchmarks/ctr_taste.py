@@ -73,8 +73,7 @@ class Taste:
 
     def learn(self, clicks: Clicks, epochs: int = 1) -> None:
         """Trains the factors on the clicks, by their labels."""
-        from models.factors.rating_recommender import RatingBatches
-        from models.factors.ratings import Ratings
+        from models.factors.rating_recommender import RatingBatches, Ratings
         from models.ids.growth import add_ids
         from models.learning.training import fit
 

@@ -1,21 +1,68 @@
-"""RatingRecommender: matrix factorisation's facade, keys in, keys and ratings out."""
+"""Matrix factorisation's facades, keys in, keys and ratings out; and the ratings that it learns from.
+
+`RatingRecommender` takes arrays of ratings, `RatingLearner` windows of events, as `recloop` has them.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
 
 import numpy as np
 
-from models.data.checks import Float32Array, Int64Array
-from models.factors.factorisation_config import FactorisationConfig
-from models.factors.ratings import Ratings
+from models.data.checks import Float32Array, Int64Array, check_all, check_array, check_same_length
+from models.data.events import Events
+from models.factors.factorisation_config import FAMILY, FactorisationConfig
 from models.ids.admission import trainable
 from models.learning import rehearsal
-from models.learning.batch_source import check_weights, known_rows
-from models.learning.epochs import event_order
+from models.learning.batch_source import check_weights, event_order, known_rows
 from models.learning.memory import Examples
-from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
+from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.recommenders.family import Widths
+from models.recommenders.learner import NetworkLearner, days_of
 from models.recommenders.retriever import RetrievalFacade
 from models.tables.backend import tf
 from models.tables.state import ModelState
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """Who gave what to which item: one row per observation.
+
+    Attributes:
+        user_keys: int64 [N], positive; 0 is an anonymous user, from whom biases are learned.
+        item_keys: int64 [N], positive.
+        values: float32 [N], finite: ratings in their own scale, or 1 for an implicit choice.
+        weights: float32 [N], finite and not negative: how sure the observation is; 1 is ordinary.
+    """
+
+    user_keys: Int64Array
+    item_keys: Int64Array
+    values: Float32Array
+    weights: Float32Array
+
+    def __post_init__(self) -> None:
+        check_array("user_keys", self.user_keys, np.int64, 1)
+        check_array("item_keys", self.item_keys, np.int64, 1)
+        check_array("values", self.values, np.float32, 1)
+        check_array("weights", self.weights, np.float32, 1)
+        for name in ("item_keys", "values", "weights"):
+            check_same_length(name, getattr(self, name), len(self), "user_keys")
+        users, weights = self.user_keys, self.weights
+        check_all("user_keys", users >= 0, users, "positive (0 is an anonymous user)")
+        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+        check_all("values", np.isfinite(self.values), self.values, "finite")
+        fine = np.isfinite(weights) & (weights >= 0)
+        check_all("weights", fine, weights, "finite and not negative")
+
+    def __len__(self) -> int:
+        return len(self.user_keys)
+
+    def take(self, index: np.ndarray | slice) -> "Ratings":
+        """The observations at `index` (integers, booleans or a slice)."""
+        return Ratings(
+            self.user_keys[index], self.item_keys[index], self.values[index], self.weights[index]
+        )
 
 
 class RatingRecommender(RetrievalFacade):
@@ -39,8 +86,7 @@ class RatingRecommender(RetrievalFacade):
         progress: ProgressCallback | None = None,
         validate: Callable[[], float] | None = None,
     ) -> TrainingReport:
-        """Learns from the ratings, and rehearses what it remembers if the recipe says so, in place.
-        Ratings of items that wait for admission are left out. See `training.fit`."""
+        """As `TwoTowerRecommender.fit`, from ratings."""
         admitted = trainable(self._state, ratings.item_keys)
         if not admitted.all():
             ratings = ratings.take(admitted)
@@ -48,8 +94,7 @@ class RatingRecommender(RetrievalFacade):
         return rehearsal.learn(self._state, batches, recipe, batches_of, progress, validate)
 
     def remember(self, ratings: Ratings, recipe: Recipe, day: float | np.ndarray) -> int:
-        """Offers what was learned to the memory that the next `fit` rehearses. See
-        `TwoTowerRecommender.remember`."""
+        """As `TwoTowerRecommender.remember`."""
         examples = examples_of(ratings)
         return rehearsal.remember(self._state, examples, recipe, vectors_of, day, batches_of)
 
@@ -169,3 +214,70 @@ def vectors_of(state: ModelState, examples: Examples) -> Float32Array:
     """What herding compares among the ratings of an item: the users' vectors, float32 [n, d]."""
     users = state.network.tables["user"].numpy()
     return np.asarray(users[state.users.rows(examples["user_keys"])], np.float32)
+
+
+class RatingLearner(NetworkLearner, RatingRecommender):
+    """See `models.recommenders.family.Recommender`. An event's value is a rating."""
+
+    family_name = FAMILY.name
+
+    @classmethod
+    def new(cls, shape: FactorisationConfig, widths: Widths, seed: int) -> Self:
+        del widths
+        return cls.create(replace(shape, words_per_item=0), seed)
+
+    def learn(
+        self,
+        events: Events,
+        training: Training,
+        progress: ProgressCallback | None = None,
+        held_out: Events | None = None,
+    ) -> TrainingReport:
+        recipe = self.patient(training.recipe, held_out)
+        return self.fit(ratings_of(events), recipe, progress, self.validation(held_out))
+
+    def learn_from_nothing(
+        self,
+        events: Events,
+        end: datetime,
+        recent: timedelta,
+        training: Training,
+        progress: ProgressCallback | None = None,
+    ) -> TrainingReport:
+        """All ratings at once, from their mean."""
+        del end, recent
+        ratings = ratings_of(events)
+        self._state.network.tables["bias"].assign([float(ratings.values.mean())])
+        return self.fit(ratings, replace(training.recipe, patience=0), progress)
+
+    def remember_events(self, events: Events, recipe: Recipe) -> None:
+        self.remember(ratings_of(events), recipe, days_of(events))
+
+    def validation(self, held_out: Events | None) -> Callable[[], float] | None:
+        """What early stopping watches: the root mean squared error, negative."""
+        if held_out is None:
+            return None
+
+        def negative_error() -> float:
+            if not len(held_out.item_keys):
+                return 0.0
+            errors = self.expected(held_out) - ratings_of(held_out).values
+            return -float(np.sqrt(np.square(errors, dtype=np.float64).mean()))
+
+        return negative_error
+
+    def expected(self, events: Events) -> Float32Array:
+        return self.predict(events.user_keys[events.query], events.item_keys)
+
+
+def ratings_of(events: Events) -> Ratings:
+    """The events as ratings.
+
+    Raises:
+        ValueError: they have no values.
+    """
+    if events.values is None:
+        raise ValueError(
+            "Ratings need `values`. Received: events without; read them with their values."
+        )
+    return Ratings(events.user_keys[events.query], events.item_keys, events.values, events.weights)

@@ -27,8 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from models.learning.batch_source import BatchSource
-from models.learning.epochs import batch_bounds
+from models.learning.batch_source import BatchSource, batch_bounds
 from models.learning.graphs import compiled
 from models.learning.recipes import Recipe
 from models.tables.backend import tf

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.data import checks
-from models.learning.epochs import SHUFFLES
 
+SHUFFLES = ("baskets", "events", "none")
 OPTIMIZERS = ("adagrad", "adam", "momentum", "rmsprop", "sgd")
 SCHEDULES = ("constant", "linear", "cosine", "warmup")
 SCOPES = ("everything", "embeddings", "ids", "users", "items", "touched", "head")
@@ -39,14 +39,14 @@ class Recipe:
     clip_norm: float = 0.0
     """Largest global norm of a step's gradient; 0 is no clipping (Pascanu et al., ICML 2013)."""
     shuffle: str = "events"
-    """"baskets", "events" or "none": see `models.learning.epochs.event_order`. "baskets" keeps the
-    events of a query together where an example is one event (the in-batch loss); elsewhere an example
-    is a whole query, or belongs to none, and "baskets" is "events"."""
+    """"baskets", "events" or "none": see `models.learning.batch_source.event_order`. "baskets" keeps
+    the events of a query together where an example is one event (the in-batch loss); elsewhere an
+    example is a whole query, or belongs to none, and "baskets" is "events"."""
     optimizer: str = "adagrad"
     """One of `OPTIMIZERS`. Slots are carried over as long as it stays the same."""
     schedule: str = "constant"
     """One of `SCHEDULES`: how the learning rate moves within the update; see
-    `models.learning.epochs`."""
+    `models.learning.batch_source.rates`."""
     scope: str = "everything"
     """One of `SCOPES`: what may change; the rest keeps its bits. See `models.learning.scopes`."""
     weight_decay: float = 0.0

@@ -3,7 +3,7 @@
 The loop is compiled, but gives control back to Python after every chunk of steps, so that a caller
 can beat its heart, log, or stop it. What to train on, and with which recipe, is decided in
 `recloop`; what a batch is, in the family's batches; the parts of a recipe, in
-`models.tables.optimizers`, `models.learning.epochs`, `models.learning.scopes`,
+`models.tables.optimizers`, `models.learning.batch_source`, `models.learning.scopes`,
 `models.learning.penalties`, `models.learning.memory` and `models.learning.distillation`.
 """
 
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import NonFiniteWeights
-from models.learning.batch_source import BatchSource
+from models.learning.batch_source import BatchSource, EarlyStopping, batch_bounds, rates
 from models.learning.distillation import distillation_loss
-from models.learning.epochs import EarlyStopping, batch_bounds, rates
 from models.learning.graphs import compiled
 from models.learning.penalties import Anchor, penalty_gradient
 from models.learning.recipes import ProgressCallback, Recipe, TrainingProgress, TrainingReport

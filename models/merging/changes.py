@@ -1,4 +1,5 @@
-"""What a worker changed in a recommender: a part of each of its states.
+"""What passes between copies of a recommender: what a worker changed, a part of each of its states;
+and a copy without its users, which may be handed to others.
 
     marks = marks_of(model.states)                  # after making room, before learning
     model.learn(events, …)                          # of one worker's share of the users
@@ -15,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from models.learning import memory
 from models.merging import merging, part_files
 from models.merging.merging import Mark, Part
 from models.storage.checkpoint import MAGNITUDE_LIMIT
+from models.tables.network import names_of
+from models.tables.rows import append_rows, keep_rows, read
 from models.tables.state import ModelState
 
 Changes = Mapping[str, Part]
@@ -89,3 +93,53 @@ def restore(
     for name in names:
         found[name], header = part_files.restore(directory / name, magnitude_limit)
     return found, header
+
+
+OF_USERS = (memory.PREFIX, "waiting/", "seen_day/")
+"""Beginnings of the names of extra arrays that tell what somebody did, or when."""
+
+
+def forget_users(state: ModelState) -> None:
+    """Removes every user's row, remembered examples and ids that wait, in place. The next save is a
+    whole one.
+
+    What all users made together (items, words, dense weights) stays. An item's row is of nobody in
+    particular, but was learned from people: without noise (`recloop.silos.privacy`) nothing is
+    promised of what can be told from it.
+    """
+    unknown = np.zeros(1, np.int64)
+    by_row = state.extras_by_row()
+    for name in names_of(state.network, "users"):
+        keep_rows(state.network.tables[name], unknown)
+        state.optimizer.keep_rows(name, unknown)
+    for name in list(state.extra):
+        if name.startswith(OF_USERS) or by_row.get(name) == "users":
+            del state.extra[name]
+    state.users.keep(np.zeros(0, np.int64))
+    state.forget_origin()
+
+
+def take_users_from(state: ModelState, other: ModelState) -> None:
+    """Gives a model that knows no user those of another, with their rows and slots, in place.
+
+    Raises:
+        ValueError: the models are of different configurations, or optimizers, or there are users
+            already.
+    """
+    if state.config != other.config or state.optimizer.kind != other.optimizer.kind:
+        raise ValueError(
+            "Users can be taken from a model of the same configuration and optimizer. Received: "
+            f"{other.config} with {other.optimizer.kind}. Let the users be learned anew."
+        )
+    if len(state.users):
+        raise ValueError(f"The model knows {len(state.users)} users already. Forget them first.")
+    state.users.extend(other.users.keys)
+    for name in names_of(state.network, "users"):
+        rows = read(other.network.tables[name])[1:]
+        append_rows(state.network.tables[name], rows)
+        state.optimizer.extend(name, len(rows))
+        for slot, variable in state.optimizer.slots.items():
+            if slot.rsplit("/", 1)[0] == name:
+                kept = read(variable)
+                kept[1:] = read(other.optimizer.slots[slot])[1:]
+                variable.assign(kept)

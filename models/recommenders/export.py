@@ -4,7 +4,7 @@
     ├── saved_model.pb, variables/
     └── assets.extra/
         ├── vocabulary.npz      user_keys, item_keys (int64, row 1 first), for translating
-        ├── tf_serving_warmup_requests      what a server asks before it answers (`warm_up`)
+        ├── tf_serving_warmup_requests      what a server asks before it answers
         └── sha256.json         digests of all files (`models.storage.seal`)
 
 Signatures, in rows (0: unknown or padding):
@@ -33,7 +33,7 @@ from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
 from models.errors import IncompatibleCheckpoint
 from models.recommenders import recommender_files
-from models.storage import seal, warm_up
+from models.storage import seal
 from models.storage.archive import whole_directory
 from models.tables.backend import tf
 from models.tables.network import Config, Network
@@ -186,7 +186,7 @@ def write(module: Serving, state: ModelState, directory: Path) -> None:
     tf.saved_model.save(module, str(directory), signatures=module.endpoints)
     (directory / VOCABULARY).parent.mkdir(exist_ok=True)
     np.savez(directory / VOCABULARY, user_keys=state.users.keys, item_keys=state.items.keys)
-    warm_up.write(directory, module.endpoints)
+    seal.write_requests(directory, module.endpoints)
 
 
 # Served: a released SavedModel, asked in keys. What a release answers with, nothing to learn.

@@ -20,7 +20,7 @@ from models.recommenders import export, recommender_files
 from models.recommenders.export import Served
 from models.recommenders.facade import KnowsIds
 from models.recommenders.family import Recommender
-from models.storage import averaging, checkpoint
+from models.storage import checkpoint
 from models.tables.backend import prepare_devices
 from models.tables.packing import served_bytes, settle
 from models.tables.state import ModelState
@@ -144,7 +144,7 @@ class NetworkLearner(WindowLearner):
 
     def averaged(self, directories: Sequence[str | Path]) -> Self:
         folders = [Path(folder) / NETWORK for folder in directories]
-        return type(self)(averaging.average([*folders, self._state]))  # type: ignore[call-arg]
+        return type(self)(checkpoint.average([*folders, self._state]))  # type: ignore[call-arg]
 
     def touched(self, events: Events) -> dict[str, tuple[float, dict[str, np.ndarray]]]:
         rows = {

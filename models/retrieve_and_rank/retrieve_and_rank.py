@@ -33,7 +33,7 @@ from models.recommenders.top_k import TopKRequest, blocks
 from models.retrieve_and_rank import two_stage_files
 from models.retrieve_and_rank import two_stages as stages
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-from models.storage import averaging, checkpoint
+from models.storage import checkpoint
 from models.tables.backend import prepare_devices
 from models.tables.state import ModelState
 from models.two_tower import tower_recommender
@@ -261,9 +261,9 @@ class RetrieveAndRank(KnowsIds):
 
     def averaged(self, directories: Sequence[str | Path]) -> Self:
         """The mean of this one's weights and of those saved in these folders, oldest first. See
-        `averaging.average`."""
+        `checkpoint.average`."""
         towers, ranker = (
-            averaging.average([*(Path(folder) / stage for folder in directories), state])
+            checkpoint.average([*(Path(folder) / stage for folder in directories), state])
             for stage, state in self.states.items()
         )
         return type(self)(self._config, towers, ranker)

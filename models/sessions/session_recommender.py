@@ -21,8 +21,7 @@ from models.learning.rehearsal import past_of, remember
 from models.learning.training import fit
 from models.recommenders.retriever import RetrievalFacade
 from models.sessions import session_batches
-from models.sessions.cooccurrence import Cooccurrence
-from models.sessions.spectral import follow, start_rows
+from models.sessions.cooccurrence import Cooccurrence, follow, start_rows
 from models.sessions.transformer_config import WEEK, TransformerConfig
 from models.tables.backend import tf
 
@@ -76,7 +75,7 @@ class SessionRecommender(RetrievalFacade):
             self._state.extra |= memory.to_arrays()
 
     def _align(self, before: Cooccurrence, days: float) -> None:
-        """Moves items' rows to where their co-occurrences are. See `models.sessions.spectral`.
+        """Moves items' rows to where their co-occurrences are. See `models.sessions.cooccurrence`.
 
         Before any training they start there; later they follow what has come since `before`, and an
         item without news stays bit-identical.

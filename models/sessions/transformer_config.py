@@ -55,7 +55,7 @@ class TransformerConfig:
     mask: float = 0.3
     """Share of a session's items that a masked view hides."""
     spectral_start: bool = True
-    """Whether the first items' rows start from what co-occurs (`models.sessions.spectral`), or
+    """Whether the first items' rows start from what co-occurs (`models.sessions.cooccurrence`), or
     at random."""
     follow_steps: int = 4
     """How many steps the items' rows follow what co-occurs, before each later update; 0: none."""

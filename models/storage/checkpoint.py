@@ -1,4 +1,4 @@
-"""Saving and restoring a whole model: tables, slots, vocabularies, steps.
+"""Saving, restoring and averaging whole models: tables, slots, vocabularies, steps.
 
 What is saved is an archive (`models.storage.archive`) whose header has the family, the
 configuration, the optimizer's name, the seed and the steps. Saving and restoring is bit-exact, and
@@ -9,6 +9,7 @@ Rejected: `tf.train.Checkpoint`, which restores by object graph, says nothing of
 not finite, and needs TensorFlow to be looked into.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy as np
 
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.storage import archive, delta
-from models.storage.archive import MANIFEST
-from models.tables.network import Config
+from models.storage.archive import MANIFEST, Arrays
+from models.tables.network import Config, Entity
 from models.tables.optimizers import make_optimizer
 from models.tables.rows import shape_of
 from models.tables.state import ModelState, config_of
+from models.tables.vocabulary import Vocabulary
 
 MAGNITUDE_LIMIT = 1e6
 """Largest absolute value of a weight that restore lets through by default. A trained one is of the
@@ -30,7 +32,7 @@ MOST_DELTAS = 12
 """Restoring reads the whole chain: after so many deltas, a save is a whole one again."""
 
 
-def to_arrays(state: ModelState) -> dict[str, np.ndarray]:
+def to_arrays(state: ModelState) -> Arrays:
     """All arrays of a state by name: table/…, slot/…, content/…, extra/…, user_keys, item_keys."""
     arrays = {f"table/{name}": array for name, array in state.parameters().items()}
     arrays |= {f"slot/{name}": array for name, array in state.slots().items()}
@@ -100,7 +102,7 @@ def copy(state: ModelState) -> ModelState:
 
 
 def _assemble(
-    config: Config, manifest: dict[str, Any], arrays: dict[str, np.ndarray], directory: Path
+    config: Config, manifest: dict[str, Any], arrays: Arrays, directory: Path
 ) -> ModelState:
     state = ModelState.create(config, archive.whole_number(manifest, "seed"))
     tables = state.network.tables
@@ -138,7 +140,7 @@ def _read_config(directory: Path, manifest: dict[str, Any]) -> Config:
         ) from error
 
 
-def _check_shapes(state: ModelState, arrays: dict[str, np.ndarray], directory: Path) -> None:
+def _check_shapes(state: ModelState, arrays: Arrays, directory: Path) -> None:
     """Tables, slots, words and vocabularies must fit one another and the configuration."""
     network = state.network
     lengths = {"users": len(arrays["user_keys"]) + 1, "items": len(arrays["item_keys"]) + 1}
@@ -167,3 +169,75 @@ def _check_shapes(state: ModelState, arrays: dict[str, np.ndarray], directory: P
                 f"Array {name!r} of {directory} should have shape {shape}, by the model's "
                 f"configuration and vocabularies. Received: {actual}. Restore the previous release."
             )
+
+
+KEYS: dict[Entity, str] = {"users": "user_keys", "items": "item_keys"}
+
+
+def average(releases: Sequence[ModelState | Path]) -> ModelState:
+    """The mean of the releases' weights: one model, at the cost of one.
+
+    Releases that were trained one from another lie in one valley of the loss, and their mean has
+    the noise of the latest window taken out (Izmailov et al., Averaging weights leads to wider
+    optima and better generalization, UAI 2018; Wortsman et al., Model soups, ICML 2022, the uniform
+    soup). Rows are matched by key: an id that only some releases know is the mean of those.
+
+    Args:
+        releases: oldest first, of one configuration: states, which are left alone, or folders that
+            `restore` reads.
+
+    Returns:
+        A new state. Slots, vocabularies, content, extra arrays and steps are the newest's: ids that
+        it has let expire stay away. Its next save is a whole one.
+
+    Raises:
+        ValueError: there is no release, or they are of different configurations.
+        RestoreError: a folder can't be used.
+    """
+    if not releases:
+        raise ValueError("`releases` should hold at least one. Received: none.")
+    latest = releases[-1]
+    state = copy(latest) if isinstance(latest, ModelState) else restore(latest)
+    tables = state.network.tables
+    totals = {name: np.zeros(shape_of(table)) for name, table in tables.items()}
+    counts = {name: np.zeros(total.shape[:1]) for name, total in totals.items()}
+    for place, release in enumerate(releases):
+        config, arrays = _read(release)
+        if config != state.config:
+            raise ValueError(
+                "Releases should be of one configuration. Received: "
+                f"{config} at place {place}, and {state.config} as the newest. Average only "
+                "releases since the configuration last changed."
+            )
+        # Row n of this release is row `to` of the newest.
+        to = {entity: _rows(state.vocabulary(entity), arrays[KEYS[entity]]) for entity in KEYS}
+        for name, total in totals.items():
+            array = arrays[f"table/{name}"]
+            if name not in state.network.keyed:
+                total += array
+                counts[name] += 1
+                continue
+            rows = to[state.network.keyed[name]]
+            known = rows >= 0
+            total[rows[known]] += array[known]
+            counts[name][rows[known]] += 1
+    for name, table in tables.items():
+        total, count = totals[name], counts[name]
+        count = count.reshape(count.shape + (1,) * (total.ndim - 1))
+        table.assign((total / count).astype(np.float32))
+    state.forget_origin()
+    return state
+
+
+def _read(release: ModelState | Path) -> tuple[Config, Arrays]:
+    """The configuration and the arrays of a release."""
+    if isinstance(release, ModelState):
+        return release.config, to_arrays(release)
+    manifest, arrays = archive.read(release, MAGNITUDE_LIMIT)
+    return config_of(manifest["family"], manifest["config"]), arrays
+
+
+def _rows(newest: Vocabulary, keys: np.ndarray) -> np.ndarray:
+    """int64 [n + 1]: for each row of a release its row in the newest, -1 where that has none."""
+    rows = newest.rows(keys)
+    return np.concatenate([np.zeros(1, np.int64), np.where(rows > 0, rows, -1)])

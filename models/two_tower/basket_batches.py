@@ -1,22 +1,33 @@
-"""The two-tower's batches for the basket loss: an example is a query with all that it chose.
+"""The two-tower's batches: for the basket loss an example is a query with all that it chose, for the
+in-batch loss an event.
 
-Neighbours: `models.two_tower.event_batches` is the batches for the in-batch loss, where an example
-is an event; `models.two_tower.two_tower` has both losses.
+Neighbour: `models.two_tower.two_tower` has both losses.
 """
+
+from typing import Any
 
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Interactions, Queries
 from models.data.ragged import picked
-from models.learning.batch_source import BatchSource, Shuffled, owners_of
+from models.errors import BadTrainingData
+from models.learning.batch_source import (
+    BatchSource,
+    Shuffled,
+    check_weights,
+    event_order,
+    known_rows,
+    owners_of,
+)
 from models.learning.recipes import Recipe
 from models.recommenders.query_rows import translate
 from models.recommenders.softmax import log_probability, sampling_probability
 from models.tables.backend import tf
 from models.tables.state import ModelState
-from models.two_tower.event_batches import EventBatches, check_interactions
+from models.two_tower.tower_config import ModelConfig
 
+Arrays = dict[str, np.ndarray]
 Tensors = dict[str, tf.Tensor]
 
 
@@ -55,27 +66,17 @@ class BasketBatches(Shuffled):
         self._whole = self._items <= config.whole_catalogue
         self.kind = "baskets/whole" if self._whole else "baskets/sampled"
         per_batch = recipe.batch_size * len(item_rows) / len(distinct)
-        self._counted, self._probability = sampling_probability(
-            item_rows, self._items, round(per_batch), config.uniform_negatives
-        )
-        spec = tf.TensorSpec
+        self._sampled = _sampled(item_rows, self._items, round(per_batch), config, recipe)
         self.signature = {
-            "user_rows": spec([None], tf.int64),
-            "history_rows": spec([None, config.history_length], tf.int64),
-            "statistics": spec([None, config.statistics_width], tf.float32),
-            "offsets": spec([None], tf.int64),
-            "item_rows": spec([None], tf.int64),
-            "event_weights": spec([None], tf.float32),
-            "weights": spec([None], tf.float32),
-            "counted": spec([None], tf.int64),
-            "probability": spec([None], tf.float32),
-            "table_rows": spec([], tf.int64),
-            "dropout": spec([2], tf.float32),
+            **_signature(config),
+            "offsets": tf.TensorSpec([None], tf.int64),
+            "event_weights": tf.TensorSpec([None], tf.float32),
         }
 
-    def chunk(self, examples: Int64Array) -> dict[str, np.ndarray]:
+    def chunk(self, examples: Int64Array) -> Arrays:
         offsets, places = picked(self._offsets, examples)
         return {
+            **self._sampled,
             "user_rows": self._users[examples],
             "history_rows": self._history[examples],
             "statistics": self._statistics[examples],
@@ -83,41 +84,22 @@ class BasketBatches(Shuffled):
             "item_rows": self._item_rows[places],
             "event_weights": self._event_weights[places],
             "weights": self.weights[examples],
-            "counted": self._counted,
-            "probability": self._probability,
-            "table_rows": np.array(self._items + 1, np.int64),
-            "dropout": np.array([self._recipe.dropout, self._recipe.user_dropout], np.float32),
         }
 
     def batch(self, chunk: Tensors, low: tf.Tensor, high: tf.Tensor, seed: tf.Tensor) -> Tensors:
         offsets = chunk["offsets"][low : high + 1]
-        user = chunk["user_rows"][low:high]
-        width = self._config.history_length + 1
-        draws = tf.random.stateless_uniform([tf.size(user), width], seed)
-        batch = {
-            "user_rows": tf.where(draws[:, -1] >= chunk["dropout"][1], user, 0),
-            "history_rows": chunk["history_rows"][low:high],
-            "statistics": chunk["statistics"][low:high],
-            "keep": draws[:, :-1] >= chunk["dropout"][0],
+        asked = {name: chunk[name][low:high] for name in QUERY}
+        batch = _hidden(asked, chunk, self._config, seed) | {
             "query": owners_of(offsets),
             "item_rows": chunk["item_rows"][offsets[0] : offsets[-1]],
             "event_weights": chunk["event_weights"][offsets[0] : offsets[-1]],
             "weights": chunk["weights"][low:high],
         }
         if self._whole:
-            position = tf.cast(batch["item_rows"] - 1, tf.int32)
-            return {
-                **batch,
-                "candidate_rows": tf.range(1, chunk["table_rows"]),
-                "position": position,
-            }
-        drawn = tf.random.stateless_uniform(
-            [self._config.uniform_negatives],
-            seed,
-            minval=1,
-            maxval=chunk["table_rows"],
-            dtype=tf.int64,
-        )
+            batch["candidate_rows"] = tf.range(1, chunk["table_rows"])
+            batch["position"] = tf.cast(batch["item_rows"] - 1, tf.int32)
+            return batch
+        drawn = _drawn(chunk, self._config, seed)
         candidates, position = tf.unique(tf.concat([batch["item_rows"], drawn], axis=0))
         return {
             **batch,
@@ -129,3 +111,139 @@ class BasketBatches(Shuffled):
     def touched(self) -> dict[str, Int64Array]:
         users = np.unique(self._users)
         return {"users": users[users > 0], "items": np.unique(self._item_rows)}
+
+
+class EventBatches:
+    """Events on queries, translated into rows. See `models.learning.batch_source.BatchSource`.
+
+    Raises:
+        BadTrainingData: there is nothing to learn from, an item is unknown, an index is beyond
+            the queries, or the statistics are of another width.
+    """
+
+    kind = "interactions"
+
+    def __init__(
+        self, state: ModelState, queries: Queries, interactions: Interactions, recipe: Recipe
+    ) -> None:
+        self._item_rows = check_interactions(state, queries, interactions)
+        self._users, self._history, self._statistics = translate(state, queries)
+        self._query = interactions.query
+        self._place = np.zeros(len(queries), np.int32)
+        self.weights: Float32Array = interactions.weights
+        self._recipe = recipe
+        self._config = config = state.config
+        self._sampled = _sampled(
+            self._item_rows, len(state.items), recipe.batch_size, config, recipe
+        )
+        self.signature = {**_signature(config), "query": tf.TensorSpec([None], tf.int32)}
+
+    def __len__(self) -> int:
+        return len(self._query)
+
+    def order(self, rng: np.random.Generator) -> Int64Array:
+        return event_order(self._query, self._recipe.shuffle, rng)
+
+    def chunk(self, examples: Int64Array) -> Arrays:
+        # As np.unique with return_inverse does, but in order of appearance and without sorting.
+        every = self._query[examples]
+        here = np.arange(len(every), dtype=np.int32)
+        self._place[every] = here
+        last = self._place[every]
+        number = np.cumsum(last == here, dtype=np.int32) - 1
+        distinct, query = every[last == here], number[last]
+        return {
+            **self._sampled,
+            "user_rows": self._users[distinct],
+            "history_rows": self._history[distinct],
+            "statistics": self._statistics[distinct],
+            "query": query,
+            "item_rows": self._item_rows[examples],
+            "weights": self.weights[examples],
+        }
+
+    def batch(self, chunk: Tensors, low: tf.Tensor, high: tf.Tensor, seed: tf.Tensor) -> Tensors:
+        distinct, position = tf.unique(chunk["query"][low:high])
+        asked = {name: tf.gather(chunk[name], distinct) for name in QUERY}
+        return _hidden(asked, chunk, self._config, seed) | {
+            "query": position,
+            "item_rows": chunk["item_rows"][low:high],
+            "weights": chunk["weights"][low:high],
+            "negative_rows": _drawn(chunk, self._config, seed),
+            "counted": chunk["counted"],
+            "probability": chunk["probability"],
+        }
+
+    def touched(self) -> dict[str, Int64Array]:
+        users = np.unique(self._users[self._query])
+        return {"users": users[users > 0], "items": np.unique(self._item_rows)}
+
+
+def check_interactions(
+    state: ModelState, queries: Queries, interactions: Interactions
+) -> Int64Array:
+    """The items' rows, int64 [N]; BadTrainingData if these arrays can't be learned from."""
+    check_weights(interactions.weights, "interactions")
+    if interactions.query.max() >= len(queries):
+        raise BadTrainingData(
+            f"Interaction {int(interactions.query.argmax())} points to query "
+            f"{interactions.query.max()}, of {len(queries)}. Build `query` against these queries."
+        )
+    if queries.statistics.shape[1] != state.config.statistics_width:
+        raise BadTrainingData(
+            f"The model takes {state.config.statistics_width} statistics per query. Received: "
+            f"{queries.statistics.shape[1]}. Select the same features, or rebuild the model."
+        )
+    return known_rows(state.items, interactions.item_keys, "interactions")
+
+
+QUERY = ("user_rows", "history_rows", "statistics")
+"""What a query is, in rows."""
+
+
+def _signature(config: ModelConfig) -> dict[str, tf.TensorSpec]:
+    """What chunks of both kinds have."""
+    spec = tf.TensorSpec
+    return {
+        "user_rows": spec([None], tf.int64),
+        "history_rows": spec([None, config.history_length], tf.int64),
+        "statistics": spec([None, config.statistics_width], tf.float32),
+        "item_rows": spec([None], tf.int64),
+        "weights": spec([None], tf.float32),
+        "counted": spec([None], tf.int64),
+        "probability": spec([None], tf.float32),
+        "table_rows": spec([], tf.int64),
+        "dropout": spec([2], tf.float32),
+    }
+
+
+def _sampled(
+    item_rows: Int64Array, items: int, per_batch: int, config: ModelConfig, recipe: Recipe
+) -> dict[str, Any]:
+    """What every chunk says alike: how probable items are in a batch, and how much is hidden."""
+    counted, probability = sampling_probability(
+        item_rows, items, per_batch, config.uniform_negatives
+    )
+    return {
+        "counted": counted,
+        "probability": probability,
+        "table_rows": np.array(items + 1, np.int64),
+        "dropout": np.array([recipe.dropout, recipe.user_dropout], np.float32),
+    }
+
+
+def _hidden(asked: Tensors, chunk: Tensors, config: ModelConfig, seed: tf.Tensor) -> Tensors:
+    """A batch's queries, with the users and the items of their histories that this step hides."""
+    # One seed, two streams: uniform numbers for the history, and one more column for ids.
+    width = config.history_length + 1
+    draws = tf.random.stateless_uniform([tf.size(asked["user_rows"]), width], seed)
+    user_rows = tf.where(draws[:, -1] >= chunk["dropout"][1], asked["user_rows"], 0)
+    return {**asked, "user_rows": user_rows, "keep": draws[:, :-1] >= chunk["dropout"][0]}
+
+
+def _drawn(chunk: Tensors, config: ModelConfig, seed: tf.Tensor) -> tf.Tensor:
+    """Rows of items drawn uniformly from the catalogue: int64 [uniform_negatives]."""
+    shape = [config.uniform_negatives]
+    return tf.random.stateless_uniform(
+        shape, seed, minval=1, maxval=chunk["table_rows"], dtype=tf.int64
+    )

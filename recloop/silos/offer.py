@@ -56,7 +56,7 @@ def make_offer(settings: Settings, folder: Path) -> Offer:
         ReleaseMissing: there is no champion yet.
         BadInput: something else is there.
     """
-    from models.merging.strangers import forget_users
+    from models.merging.changes import forget_users
 
     if folder.exists() and not (folder / OFFER).exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} holds something else than an offer; give a new folder.")

@@ -141,7 +141,7 @@ def _public(model: Recommender, part: Changes) -> dict[str, np.ndarray]:
 def _bring_users_back(model: Recommender, kept: Path) -> None:
     """The rows that this silo's users had after a round, if the model is still of one make."""
     from models.errors import RestoreError
-    from models.merging.strangers import take_users_from
+    from models.merging.changes import take_users_from
 
     try:
         before = restore_model(kept).states

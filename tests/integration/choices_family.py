@@ -10,8 +10,7 @@ import numpy as np
 
 from models.data.events import Events
 from models.factors.factorisation_config import FactorisationConfig
-from models.factors.rating_recommender import RatingRecommender
-from models.factors.ratings import Ratings
+from models.factors.rating_recommender import RatingRecommender, Ratings
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
 from models.recommenders.family import Family, Widths
 from models.recommenders.learner import NetworkLearner, days_of

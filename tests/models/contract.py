@@ -15,8 +15,7 @@ import numpy as np
 from models.data.queries import Interactions, Items, OwnItems, Queries
 from models.data.sessions import Sessions
 from models.factors.factorisation_config import FactorisationConfig
-from models.factors.rating_recommender import RatingBatches, RatingRecommender
-from models.factors.ratings import Ratings
+from models.factors.rating_recommender import RatingBatches, RatingRecommender, Ratings
 from models.learning.batch_source import BatchSource
 from models.learning.recipes import Recipe, TrainingReport
 from models.ranker.list_batches import PairBatches, RankingExamples
@@ -31,8 +30,7 @@ from models.sessions.session_recommender import SessionRecommender
 from models.sessions.transformer_config import TransformerConfig
 from models.tables.network import Config
 from models.tables.state import ModelState
-from models.two_tower.basket_batches import tower_batches
-from models.two_tower.event_batches import EventBatches
+from models.two_tower.basket_batches import EventBatches, tower_batches
 from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import CONFIG, make_world, wordless
 from tests.models.tiny_two_stage import queries_of

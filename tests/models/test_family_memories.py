@@ -7,8 +7,7 @@ import pytest
 
 from models.factors import rating_recommender
 from models.factors.factorisation_config import FactorisationConfig
-from models.factors.rating_recommender import RatingRecommender
-from models.factors.ratings import Ratings
+from models.factors.rating_recommender import RatingRecommender, Ratings
 from models.learning import rehearsal
 from models.learning.recipes import Recipe
 from models.ranker import list_batches

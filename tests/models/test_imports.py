@@ -17,7 +17,7 @@ def run(code: str) -> str:
 def test_light_modules_leave_tensorflow_alone() -> None:
     names = ["errors", "data.checks", "data.events", "data.queries", "data.ragged", "data.sessions"]
     names += ["metrics.classification", "metrics.ranking", "tables.vocabulary", "ids.starts"]
-    names += ["learning.epochs", "learning.memory", "learning.recipes", "factors.ratings"]
+    names += ["learning.memory", "learning.recipes"]
     names += ["factors.factorisation_config", "ranker.ranker_config", "sessions.transformer_config"]
     names += ["two_tower.tower_config", "retrieve_and_rank.two_stage_config", "storage.archive"]
     names += ["storage.seal", "recommenders.family"]

@@ -6,8 +6,7 @@ import pytest
 from models.data.queries import Items, Queries
 from models.errors import BadTrainingData
 from models.factors.factorisation_config import FactorisationConfig
-from models.factors.rating_recommender import RatingBatches, RatingRecommender
-from models.factors.ratings import Ratings
+from models.factors.rating_recommender import RatingBatches, RatingRecommender, Ratings
 from models.ids.starts import NewIds
 from models.learning.recipes import Recipe
 from models.tables.backend import tf

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.factors.factorisation_config import FAMILY, FactorisationConfig
-from models.factors.rating_learner import RatingLearner, ratings_of
+from models.factors.rating_recommender import RatingLearner, ratings_of
 from models.ids.starts import NewIds
 from models.learning.recipes import Training
 from models.recommenders.family import Widths

@@ -243,7 +243,7 @@ def test_information_fades_and_grows() -> None:
 
 
 def test_fisher_on_the_two_tower(model, world, recipe) -> None:
-    from models.two_tower.event_batches import EventBatches
+    from models.two_tower.basket_batches import EventBatches
 
     state = model._state
     recipe = dataclasses.replace(recipe, dropout=0.0, user_dropout=0.0)

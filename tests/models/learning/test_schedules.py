@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.learning.epochs import rates
+from models.learning.batch_source import rates
 from models.learning.recipes import SCHEDULES
 
 

@@ -9,7 +9,7 @@ import pytest
 from models.data.queries import Interactions, Queries
 from models.errors import CorruptCheckpoint, NonFiniteWeights
 from models.merging import changes
-from models.merging.strangers import forget_users, take_users_from
+from models.merging.changes import forget_users, take_users_from
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.retrieve_and_rank.two_stage_config import FAMILY
 from models.storage import checkpoint

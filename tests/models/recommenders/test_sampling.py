@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.learning.epochs import batch_bounds, event_order
+from models.learning.batch_source import batch_bounds, event_order
 from models.recommenders.softmax import sampling_probability
 
 QUERIES = st.lists(st.integers(0, 6), min_size=1, max_size=40).map(lambda q: np.array(q, np.int32))

@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from models.data.sessions import Sessions
-from models.sessions.cooccurrence import FADED, FURTHEST, Cooccurrence, pairs_of, reach
-from models.sessions.spectral import follow, start_rows
+from models.sessions.cooccurrence import (
+    FADED,
+    FURTHEST,
+    Cooccurrence,
+    follow,
+    pairs_of,
+    reach,
+    start_rows,
+)
 from models.sessions.transformer_config import TransformerConfig
 
 CONFIG = TransformerConfig(memory_distance=0.5, memory_repeat=2.0, memory_decay=0.5)

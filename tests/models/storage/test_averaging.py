@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.data.queries import Items
-from models.storage import averaging, checkpoint
-from models.storage.averaging import average
+from models.storage import checkpoint
+from models.storage.checkpoint import average
 from models.tables.backend import tf
 from models.tables.state import ModelState
 from models.two_tower.tower_recommender import TwoTowerRecommender
@@ -109,4 +109,4 @@ def test_nothing_and_different_configurations_are_refused(model) -> None:
         average([])
     other = ModelState.create(dataclasses.replace(CONFIG, temperature=0.3), seed=1)
     with pytest.raises(ValueError, match=r"temperature=0\.3,.* at place 0, .*temperature=0\.2"):
-        averaging.average([other, model._state])
+        checkpoint.average([other, model._state])

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
-from models.storage.warm_up import REQUESTS, request
+from models.storage.seal import REQUESTS, request
 from models.tables.backend import tf
 
 FIELD = descriptor_pb2.FieldDescriptorProto

@@ -10,8 +10,7 @@ from models.ids.growth import add_ids
 from models.learning.recipes import Recipe
 from models.tables.backend import tf
 from models.tables.state import ModelState
-from models.two_tower.basket_batches import BasketBatches, tower_batches
-from models.two_tower.event_batches import EventBatches
+from models.two_tower.basket_batches import BasketBatches, EventBatches, tower_batches
 from models.two_tower.tower_config import ModelConfig
 from models.two_tower.tower_recommender import TwoTowerRecommender
 
