@@ -185,7 +185,7 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """
     from recloop.cli.loop import run_update
     from recloop.features.store import forget_store
-    from recloop.stages.ingestion import ingest_windows
+    from recloop.stages.ingest_stages import ingest_windows
     from tests.recloop.behavior.datasets import customised
 
     folder = tmp_path_factory.mktemp("loop")

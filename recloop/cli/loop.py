@@ -60,7 +60,7 @@ def accept(
     json: AsJson = False,
 ) -> None:
     """Accept refused windows on your word; without any, list what waits and why."""
-    from recloop.stages.ingestion import accept_windows, refused_windows
+    from recloop.stages.ingest_stages import accept_windows, refused_windows
 
     with session() as settings:
         if not windows and through is None:
@@ -140,7 +140,7 @@ def ingest_with_progress(
     settings: Settings, window: str | None = None, through: str | None = None
 ) -> Json:
     """`ingest_windows` with two progress bars, lines, then windows; into a file, a line per window."""
-    from recloop.stages.ingestion import ingest_windows
+    from recloop.stages.ingest_stages import ingest_windows
 
     with progress_bar() as bar:
         reading = bar.add_task("reading lines", total=None)

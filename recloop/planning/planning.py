@@ -29,9 +29,15 @@ from recloop.ledger.window_states import note_signals, signals_before
 from recloop.planning.decisions import Situation
 from recloop.planning.history import gap_of, measured, outcomes_of, recent_keys, spent, usual_events
 from recloop.planning.policy import POLICIES, REQUESTS, decide_update
-from recloop.planning.rematch import judged_fairly, last_lesson
 from recloop.planning.signals import LONGEST_HISTORY, Signals
-from recloop.planning.targets import NoPlan, doubts, next_target, why_not_late
+from recloop.planning.targets import (
+    NoPlan,
+    doubts,
+    judged_fairly,
+    last_lesson,
+    next_target,
+    why_not_late,
+)
 from recloop.settings import Settings
 from recloop.silos.joining import check_accepted
 from recloop.training.recommender import CHECKPOINT, family_of, family_of_release

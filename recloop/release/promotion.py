@@ -3,20 +3,34 @@
 The ledger's transaction is the promotion. What must exist before it (weights, SavedModel, registry
 version) is made before; what follows it (aliases, serving folder) is `publish`, which can be repeated
 and is repeated when a crash came between.
+
+TF Serving's layout is `<base>/<number>/saved_model.pb`, where the highest number is the champion. The
+number is that of the reign (`ledger.reign`), not of the release: a rollback opens a reign as a promotion
+does, so the earlier release comes back under a new, higher number. That is the one rule which TF Serving
+follows by itself, without a restart and without a config that it must read again (why no labels:
+docs/adr/0016-a-reign-is-a-version.md). `models.config` says the same to a server that is started with a
+config file; it never changes.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from models.learning.recipes import TrainingProgress
+from models.recommenders.family import Recommender
+from models.storage import seal
+from models.storage.archive import whole_directory
+from recloop.config.dataset import load_dataset
 from recloop.contracts import Candidate, GateReport, Lease, Release, TrainingSet, UpdatePlan
 from recloop.database.connection import Lock, transaction
-from recloop.errors import ReleaseMissing
+from recloop.errors import ReleaseDamaged, ReleaseMissing
+from recloop.features.online import release_snapshot
 from recloop.ledger import releases
 from recloop.ledger.deletions import require_files
-from recloop.release import registry, serving
+from recloop.release import registry
 from recloop.settings import Settings
 from recloop.training.candidate import hash_folder, top_up
 from recloop.training.recommender import CHECKPOINT, restore_model
@@ -47,7 +61,7 @@ def promote(
     shutil.rmtree(folder, ignore_errors=True)
     recommender.save(folder / CHECKPOINT)
     restore_model(folder)  # what cannot be restored must not be promoted
-    serving.write_export(settings, recommender, folder, plan.target)
+    write_export(settings, recommender, folder, plan.target)
     final = candidate.model_copy(update={"uri": str(folder), "sha256": hash_folder(folder)})
     number = registry.register(settings, plan, final, report, target, str(folder))
     with transaction(settings.database_url) as cursor:
@@ -70,7 +84,7 @@ def roll_back(settings: Settings, version: int | None, reason: str) -> Release:
     """
     with transaction(settings.database_url) as cursor:
         target = releases.target_of_rollback(cursor, version)
-    serving.mend_export(settings, target)
+    mend_export(settings, target)
     with transaction(settings.database_url) as cursor:
         release = releases.roll_back(cursor, target.version, reason)
     publish(settings)
@@ -97,9 +111,116 @@ def publish(settings: Settings, version: int | None = None) -> tuple[Release, bo
         if version is not None:
             asked = releases.release_of(cursor, version)
             require_files(cursor, version)
-        mended = serving.mend_export(settings, asked)
+        mended = mend_export(settings, asked)
         if asked.version != champion.version:
             return asked, mended
-        serving.publish(settings, reign, champion)
+        put_in_place(settings, reign, champion)
         registry.point_aliases(settings, champion, releases.previous(cursor))
     return champion, mended
+
+
+SAVED_MODEL = "saved_model"
+MODEL = "recommender"
+
+
+def put_in_place(settings: Settings, reign: int, champion: Release) -> Path:
+    """Put the champion in place as the version `reign`, and take away what is no version any more.
+
+    A version appears whole, by a rename. It stays beside the one before it, which a server may still
+    be loading; older ones go, and so do higher ones, which are of another ledger. Call it while no
+    other process publishes. Repeating it changes nothing, but for a damaged version, which is
+    replaced.
+
+    Returns:
+        The folder of all versions, TF Serving's `model_base_path`.
+    """
+    base = settings.serving / MODEL
+    source, place = Path(champion.uri) / SAVED_MODEL, base / str(reign)
+    if not _same(source, place):
+        with whole_directory(place) as staging:
+            shutil.copytree(source, staging, dirs_exist_ok=True, copy_function=_link)
+    versions = sorted(int(path.name) for path in base.iterdir() if path.name.isdecimal())
+    kept = {reign, *[version for version in versions if version < reign][-1:]}
+    for version in sorted(set(versions) - kept):
+        aside = base / f".{version}.gone"
+        shutil.rmtree(aside, ignore_errors=True)
+        (base / str(version)).rename(aside)
+    for leftover in base.glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    _write_config(settings.serving / "models.config", base)
+    return base
+
+
+def _same(source: Path, place: Path) -> bool:
+    """Whether the version is there, whole, and this export."""
+    try:
+        same = (source / seal.SEAL).read_bytes() == (place / seal.SEAL).read_bytes()
+    except OSError:
+        return False
+    return same and seal.is_whole(place)
+
+
+def _link(source: str, destination: str) -> None:
+    """The same file under another name, or a copy where the file system has no such thing."""
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copy2(source, destination)
+
+
+def _write_config(path: Path, base: Path) -> None:
+    text = (
+        "model_config_list {\n"
+        "  config {\n"
+        f'    name: "{MODEL}"\n'
+        f'    base_path: "{base.absolute()}"\n'
+        '    model_platform: "tensorflow"\n'
+        "    model_version_policy { latest { num_versions: 1 } }\n"
+        "  }\n"
+        "}\n"
+    )
+    if not path.exists() or path.read_text() != text:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+
+# A release's export: the SavedModel that answers, written from the release's checkpoint.
+
+
+def write_export(settings: Settings, recommender: Recommender, folder: Path, window: str) -> None:
+    """Write the SavedModel below `folder`, with what is known of users now, and of items at the end
+    of `window`, the last that the release learnt."""
+    from models.recommenders.recommender_files import family_in
+
+    end = load_dataset(settings).calendar.parse(window).end
+    asked = family_in(folder / CHECKPOINT).needs_features
+    known = release_snapshot(settings, end) if asked else None
+    recommender.export(folder / SAVED_MODEL, known)
+
+
+def mend_export(settings: Settings, release: Release) -> bool:
+    """Write a damaged or missing export anew; returns whether there was need to.
+
+    Raises:
+        ReleaseDamaged: its checkpoint cannot be used either. Nothing changed.
+    """
+    from models.errors import RestoreError
+
+    folder = Path(release.uri)
+    try:
+        seal.check(folder / SAVED_MODEL)
+    except RestoreError as damage:
+        try:
+            recommender = restore_model(folder)
+        except RestoreError as error:
+            raise ReleaseDamaged(
+                f"release {release.version} cannot be served: its export is damaged ({damage}), and "
+                f"so is the checkpoint that it is made from ({error}). Roll back to another release "
+                "with `recloop rollback --to`, or rebuild with `recloop update --plan rebuild`."
+            ) from error
+        with transaction(settings.database_url) as cursor:
+            window = releases.target_of(cursor, release.version)
+        write_export(settings, recommender, folder, window)
+        return True
+    return False

@@ -26,7 +26,7 @@ from recloop.features.asked import asked_user, chosen_by, latest_session
 from recloop.features.online import online_queries
 from recloop.ledger import releases
 from recloop.ledger.deletions import require_files
-from recloop.release.serving import SAVED_MODEL
+from recloop.release.promotion import SAVED_MODEL
 from recloop.settings import Settings
 from recloop.training.recommender import family_of_release
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from recloop.contracts import Thinning
 from recloop.database.connection import transaction
 from recloop.ledger.deletions import Keeping, mark
-from recloop.planning.rematch import is_intact
+from recloop.planning.targets import is_intact
 from recloop.release import registry
 from recloop.settings import Settings
 from recloop.training.recommender import CHECKPOINT

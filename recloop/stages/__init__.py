@@ -1,6 +1,6 @@
 """The stages: what DAG tasks and commands call, plain JSON in and out.
 
-    ingest_stages.py    land → validate → featurize        (ingestion.py: for many windows)
+    ingest_stages.py    land → validate → featurize        also of many windows
     update_stages.py    plan → train → evaluate → promote
     shard_stages.py     train, in shards
     upkeep_stages.py    what is done now and then, beside the flow

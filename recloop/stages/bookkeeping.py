@@ -6,21 +6,34 @@ Neighbour: `update_stages.py`, which says what the work is.
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from psycopg2.extensions import cursor as Cursor
 
 from recloop.calendar import Window, WindowCalendar
 from recloop.contracts import Lease
 from recloop.database import embedded
 from recloop.database.connection import transaction
+from recloop.errors import LeaseLost, ServiceAway
 from recloop.ledger import shards, updates, window_states
-from recloop.ledger.lease import kept, watched
 from recloop.settings import Settings
 
+if TYPE_CHECKING:
+    from recloop.validation.row_rules import Quarantined
+
 log = logging.getLogger("recloop")
+RENEWAL = updates.LEASE_SECONDS / 3
+"""Seconds between two renewals of a lease."""
+LOOK = 2.0
+"""Seconds between two looks at whose a shard is."""
+LAST_CHANCE = 10.0
+"""Seconds for a worker to come to its next check once its shard is somebody else's."""
 
 
 @contextmanager
@@ -40,8 +53,10 @@ def leased(
     began = time.monotonic()
     with transaction(settings.database_url) as cursor:
         lease = updates.take_over(cursor, update_id, holder)
-    with kept(settings.database_url, lease) as keeper:
-        yield lease, keeper.check
+    with watched(
+        settings.database_url, lambda cursor: updates.renew(cursor, lease), RENEWAL
+    ) as check:
+        yield lease, check
     with transaction(settings.database_url) as cursor:
         updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
 
@@ -66,8 +81,53 @@ def shard_held(
     if token is None:
         yield None, lambda: None
         return
-    with watched(settings.database_url, update_id, number, token, worker) as watch:
-        yield token, watch.check
+
+    def look(cursor: Cursor) -> None:
+        shards.check_shard(cursor, update_id, number, token)
+
+    with watched(settings.database_url, look, LOOK, worker) as check:
+        yield token, check
+
+
+@contextmanager
+def watched(
+    url: str, look: Callable[[Cursor], object], interval: float, worker: bool = False
+) -> Iterator[Callable[[], None]]:
+    """Look into the ledger every `interval` seconds, from a thread of its own, while the block runs.
+
+    Yields a check that raises LeaseLost once `look` has. A ledger that cannot be asked because the
+    database is away has taken nothing yet: the commit decides.
+
+    Args:
+        worker: this process does nothing else. If it hangs and never comes to its next check, it ends:
+            it must not hold a slot, and the run that waits for its end, for longer.
+    """
+    stop, lost = threading.Event(), list[LeaseLost]()
+
+    def run() -> None:
+        while not lost and not stop.wait(interval):
+            try:
+                with transaction(url) as cursor:
+                    look(cursor)
+            except LeaseLost as error:
+                lost.append(error)
+            except ServiceAway:
+                continue
+        if lost and worker and not stop.wait(LAST_CHANCE):
+            log.error("this worker hangs, and its shard was taken over: it ends. %s", lost[0])
+            os._exit(1)
+
+    def check() -> None:
+        if lost:
+            raise lost[0]
+
+    thread = threading.Thread(target=run, name="lease-keeper", daemon=True)
+    thread.start()
+    try:
+        yield check
+    finally:
+        stop.set()
+        thread.join(timeout=5)
 
 
 def both(
@@ -83,18 +143,24 @@ def both(
     return call
 
 
-def log_quarantined(settings: Settings, seconds: float) -> None:
-    """Say in the task's log which rules quarantined lines in the last `seconds`."""
+def quarantined(settings: Settings, since: datetime) -> list[Quarantined]:
+    """What was quarantined since this moment of the server's clock, by rule."""
     from recloop.config.dataset import load_dataset
     from recloop.config.limits import load_limits
-    from recloop.validation.quarantine import quarantined_since
+    from recloop.validation.row_rules import quarantined_since
 
     spec = load_dataset(settings)
     with transaction(settings.database_url) as cursor:
+        return quarantined_since(cursor, since, spec, load_limits(settings, spec))
+
+
+def log_quarantined(settings: Settings, seconds: float) -> None:
+    """Say in the task's log which rules quarantined lines in the last `seconds`."""
+    with transaction(settings.database_url) as cursor:
         cursor.execute("select now() - make_interval(secs => %s)", (seconds + 1,))
-        (since,) = cursor.fetchone() or (None,)
-        for broken in quarantined_since(cursor, since, spec, load_limits(settings, spec)):
-            log.info("quarantined: %s", broken)
+        (since,) = cursor.fetchone() or (datetime.now(UTC),)
+    for broken in quarantined(settings, since):
+        log.info("quarantined: %s", broken)
 
 
 Json = dict[str, Any]

@@ -134,7 +134,7 @@ def evaluate(
     from recloop.config.learnable import meaning_of
     from recloop.evaluation.challenge import challenge
     from recloop.evaluation.gate_page import write_gate_report
-    from recloop.planning.rematch import opponent_of
+    from recloop.planning.targets import opponent_of
 
     settings = settings or current_settings()
     with transaction(settings.database_url) as cursor:

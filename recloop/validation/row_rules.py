@@ -7,12 +7,18 @@ timestamp never come here: they were quarantined at landing (see `behavior/lines
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from psycopg2.extensions import cursor as Cursor
+
+from recloop.behavior import dating
 from recloop.config.dataset import SMALLEST, DatasetSpec
 from recloop.config.id_rules import LONGEST_INDEXED
 from recloop.config.limits import Limits
+from recloop.contracts import Contract
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,6 @@ class RowRule:
 def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
     """The rules of this dataset. Predicates take the values of `parameters`."""
     rules, event = spec.rules, spec.event
-    pattern = "expect_column_values_to_match_regex"
     between = "expect_column_values_to_be_between"
     not_null = "expect_column_values_to_not_be_null"
     table = [
@@ -83,28 +88,27 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
         *_id_rules("item", event.item_id, spec),
         *_id_rules("user", event.user_id, spec),
     ]
-    if rules.user_pattern is not None:
-        table.append(
-            RowRule(
-                "malformed_user",
-                "user_id !~ %(user_pattern)s",
-                f"user ids match {rules.user_pattern}",
-                f"Check column {event.user_id!r}, or correct rules.user_pattern.",
-                pattern,
-                {"column": "user_id", "regex": rules.user_pattern},
+    for name, whose, column, shape, says in (
+        ("malformed_user", "user", event.user_id, rules.user_pattern, "user ids"),
+        (
+            "non_product_item",
+            "item",
+            event.item_id,
+            rules.item_pattern,
+            "item ids are products: they",
+        ),
+    ):
+        if shape is not None:
+            table.append(
+                RowRule(
+                    name,
+                    f"{whose}_id !~ %({whose}_pattern)s",
+                    f"{says} match {shape}",
+                    f"Check column {column!r}, or correct rules.{whose}_pattern.",
+                    "expect_column_values_to_match_regex",
+                    {"column": f"{whose}_id", "regex": shape},
+                )
             )
-        )
-    if rules.item_pattern is not None:
-        table.append(
-            RowRule(
-                "non_product_item",
-                "item_id !~ %(item_pattern)s",
-                f"item ids are products: they match {rules.item_pattern}",
-                f"Check column {event.item_id!r}, or correct rules.item_pattern.",
-                pattern,
-                {"column": "item_id", "regex": rules.item_pattern},
-            )
-        )
     if event.value is not None:
         table.append(
             RowRule(
@@ -158,16 +162,14 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
         ratio = limits.rows.price_ratio
         low, high = rules.price_between
         size = "abs(price)" if low >= 0 else "price"
-        table.append(
+        table += [
             RowRule(
                 "price_out_of_range",
                 f"price <> 0 and {size} not between %(price_low)s and %(price_high)s "
                 f"or {_vanishes('price')}",
                 f"prices lie between {max(low, SMALLEST):g} and {high:g}",
                 "Check the unit of prices, or correct rules.price_between in the dataset file.",
-            )
-        )
-        table.append(
+            ),
             RowRule(
                 "implausible_price",
                 "price_ratio not between 1 / %(price_ratio)s and %(price_ratio)s",
@@ -175,10 +177,9 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
                 "Check the unit of prices, or raise rows.price_ratio in validation.toml.",
                 between,
                 {"column": "price_ratio", "min_value": 1 / ratio, "max_value": ratio},
-            )
-        )
-    table += [CONFLICT, UNCHECKABLE]
-    return table
+            ),
+        ]
+    return [*table, CONFLICT, UNCHECKABLE]
 
 
 def _id_rules(whose: str, column: str, spec: DatasetSpec) -> list[RowRule]:
@@ -225,17 +226,82 @@ UNCHECKABLE = RowRule(
 def parameters(spec: DatasetSpec, limits: Limits) -> dict[str, Any]:
     """Values for the predicates."""
     rules = spec.rules
-    value_low, value_high = rules.value_between
-    price_low, price_high = rules.price_between
     return {
         "longest_id": spec.ids.longest,
-        "text_pattern": rules.text_pattern,
-        "user_pattern": rules.user_pattern,
-        "item_pattern": rules.item_pattern,
+        **{
+            f"{name}_pattern": getattr(rules, f"{name}_pattern")
+            for name in ("text", "user", "item")
+        },
         "positive_value_for": list(rules.positive_value_for),
-        "value_low": value_low,
-        "value_high": value_high,
-        "price_low": price_low,
-        "price_high": price_high,
+        **dict(zip(("value_low", "value_high"), rules.value_between, strict=True)),
+        **dict(zip(("price_low", "price_high"), rules.price_between, strict=True)),
         "price_ratio": limits.rows.price_ratio,
     }
+
+
+# Telling people what was quarantined: the rule, how many lines, one of them, and the remedy.
+
+
+LANDING_REMEDIES = {
+    "malformed_line": "Give each line as many fields as [columns] has, and quote separators; a line of "
+    "JSON is one object with no keys but those of [columns].",
+    "excess_late_lines": "Too many late lines for an accepted window; check for a repeated delivery.",
+}
+"""Rules that are judged while reading, beside those of times (`behavior/dating.py`), or of late
+lines."""
+
+
+class Quarantined(Contract):
+    """Lines that broke one rule."""
+
+    rule: str
+    lines: int
+    example: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.lines:,} lines, for example {self.example}. {self.remedy}"
+
+
+def quarantined_since(
+    cursor: Cursor, moment: datetime | None, spec: DatasetSpec, limits: Limits
+) -> list[Quarantined]:
+    """What was quarantined since `moment` (aware, server's clock; None: ever), most lines first."""
+    remedies = LANDING_REMEDIES | dating.remedies(spec)
+    remedies |= {rule.name: rule.remedy for rule in row_rules(spec, limits)}
+    cursor.execute(
+        "select distinct on (q.rule) q.rule, count(*) over (partition by q.rule), "
+        "'line ' || q.line_no || coalesce(' of ' || f.path, ''), q.line::text "
+        "from behavior.quarantine q left join behavior.source_file f using (file_id) "
+        "where quarantined_at >= coalesce(%s, '-infinity'::timestamptz) "
+        "order by q.rule, q.file_id, q.line_no",
+        (moment,),
+    )
+    return [
+        Quarantined(
+            rule=rule,
+            lines=lines,
+            example=f"{place}: {_short(line)}",
+            remedy=remedies.get(rule, "See the line in behavior.quarantine."),
+        )
+        for rule, lines, place, line in sorted(cursor.fetchall(), key=lambda row: (-row[1], row[0]))
+    ]
+
+
+def undated_near(cursor: Cursor, window_key: str) -> dict[str, int]:
+    """Lines by rule that have no usable time and lie beside lines of this window in their file.
+
+    They are lines of no window; that they are lost counts in this one.
+    """
+    cursor.execute(
+        "select rule, count(*) from behavior.quarantine join behavior.source_file using (file_id) "
+        "where near_window = %s and window_key is null and state = 'landed' group by rule order by rule",
+        (window_key,),
+    )
+    return {rule: int(count) for rule, count in cursor.fetchall()}
+
+
+def _short(line: str, longest: int = 60, width: int = 700) -> str:
+    """A line of JSON without the rest of long values, 309 digits of a number among them."""
+    text = re.sub(rf'([^\s"]{{{longest}}})[^\s"]+', r"\1…", line)
+    return text if len(text) <= width else text[: width - 1] + "…"

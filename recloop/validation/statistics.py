@@ -22,7 +22,7 @@ from recloop.calendar import Window
 from recloop.config.dataset import LARGEST, SMALLEST, DatasetSpec
 from recloop.config.limits import WindowLimits
 from recloop.ledger import window_states as ledger
-from recloop.validation.quarantine import undated_near
+from recloop.validation.row_rules import undated_near
 
 MEASURE = Path(__file__).with_suffix(".sql").read_text()
 USUAL_LINES = 5

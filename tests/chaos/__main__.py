@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from recloop.cli.edge import end_by_signal
+from recloop.cli.session import end_by_signal
 from recloop.database.connection import transaction
 from recloop.errors import RecloopError
 from recloop.home import keep_private

@@ -16,7 +16,7 @@ from recloop.errors import RecloopError, ServiceAway
 from recloop.release.recommend import recommend
 from recloop.runtime import airflow_process
 from recloop.settings import Settings
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 from tests.asked_airflow import AskedAirflow, is_running
 from tests.integration.shop_life import settings_of
 from tests.recloop.behavior.datasets import customised

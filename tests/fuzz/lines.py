@@ -152,7 +152,7 @@ class Lines:
 
     def _ingested(self, path: Path) -> str:
         """What went wrong; empty, if all of it was done and the books add up."""
-        from recloop.stages.ingestion import ingest_windows
+        from recloop.stages.ingest_stages import ingest_windows
 
         settings = self._world.settings(world.toml(), path)
         try:

@@ -15,7 +15,7 @@ from recloop.cli.loop import run_update
 from recloop.database.connection import transaction
 from recloop.settings import Settings
 from recloop.stages import ingest_stages, update_stages
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 from recloop.training.candidate import hash_folder
 from tests.recloop.behavior.datasets import customised
 from tests.recloop.behavior.shop import WEEKS, Line, shop_week, write

@@ -20,7 +20,7 @@ from recloop.ledger import releases
 from recloop.release.recommend import recommend
 from recloop.settings import Settings
 from recloop.stages import update_stages
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 from recloop.stages.status import read_status
 from tests.integration.family_shop import deliver, key, settings_of
 

@@ -15,7 +15,7 @@ from recloop.database.schema import migrate
 from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.stages import ingest_stages, update_stages
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 from tests.recloop.behavior.datasets import customised
 from tests.recloop.behavior.shop import WEEKS, shop_week, write
 

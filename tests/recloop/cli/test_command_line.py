@@ -15,7 +15,8 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from recloop.cli import loop, services
+from recloop import main
+from recloop.cli import loop
 from recloop.cli.output import fail, say
 from recloop.database.connection import transaction
 from recloop.ledger import updates
@@ -43,7 +44,7 @@ def recloop(settings: Settings | None, *arguments: str, **variables: str):
 
 def test_every_command_is_in_the_readme_and_has_a_help_text() -> None:
     readme = (PROJECT / "README.md").read_text()
-    for command in (*loop.COMMANDS, *services.COMMANDS):
+    for command in (*loop.COMMANDS, main.up, main.down, main.doctor, main.demo):
         assert f"`{command.__name__}" in readme or f"recloop {command.__name__}" in readme
         assert command.__doc__
 
@@ -179,7 +180,7 @@ def test_into_a_file_progress_is_a_line_per_window(
         on_window("2011-06-13", 1, 2)
         return {}
 
-    monkeypatch.setattr("recloop.stages.ingestion.ingest_windows", two_windows)
+    monkeypatch.setattr("recloop.stages.ingest_stages.ingest_windows", two_windows)
     loop.ingest_with_progress(settings)
     told = capsys.readouterr().err
     assert "window 2011-06-06, 1 of 2" in told

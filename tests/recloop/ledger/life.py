@@ -24,7 +24,7 @@ from recloop.errors import WindowRefused
 from recloop.evaluation import challenge
 from recloop.features import daily, online, ranker_inputs, training_set
 from recloop.ledger import parts, releases
-from recloop.planning import history, rematch
+from recloop.planning import history, targets
 from recloop.release import promotion
 from recloop.settings import Settings
 from recloop.stages import ingest_stages, update_stages
@@ -205,7 +205,7 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     patch.setattr(training_set, "join_item_days", lambda *_: _table("item_days", []))
     patch.setattr(history, "evaluate_prequentially", scores)
     patch.setattr(challenge, "challenge", challenged)
-    patch.setattr(rematch, "is_intact", lambda uri: (uri / "checkpoint" / "learnt.json").exists())
+    patch.setattr(targets, "is_intact", lambda uri: (uri / "checkpoint" / "learnt.json").exists())
     patch.setattr(promotion.serving, "write_export", nothing)
     patch.setattr(promotion.serving, "mend_export", lambda *_: False)
     patch.setattr(promotion.registry, "register", lambda *_: "1")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -14,8 +15,8 @@ from recloop.contracts import ShardReport
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, LeaseLost
 from recloop.ledger import shards, updates
-from recloop.ledger.lease import ShardWatch, watched
 from recloop.settings import PROJECT
+from recloop.stages import bookkeeping
 from tests.recloop.ledger.builders import feature, plan
 
 
@@ -113,35 +114,39 @@ def test_a_concluded_update_has_no_work_left(cursor, lease) -> None:
         shards.check_shard(cursor, lease.update_id, 0, token)
 
 
-def test_the_watch_tells_a_worker_that_its_shard_is_gone(database_url, monkeypatch) -> None:
-    monkeypatch.setattr("recloop.ledger.lease.INTERVAL", 0.02)
+def test_the_watch_tells_a_worker_that_its_shard_is_gone(database_url) -> None:
     with transaction(database_url) as cursor:
         feature(cursor, 0)
         held = updates.begin_update(cursor, plan(cursor, 0, "rebuild"), "run")
         shards.open_shards(cursor, held, 1)
         token = shards.begin_shard(cursor, held.update_id, 0)
-    with watched(database_url, held.update_id, 0, token) as watch:
+
+    def look(cursor) -> None:
+        shards.check_shard(cursor, held.update_id, 0, token)
+
+    with bookkeeping.watched(database_url, look, 0.02) as check:
         time.sleep(0.2)
-        watch.check()
+        check()
         with transaction(database_url) as cursor:
             shards.take_shards(cursor, held)
         with pytest.raises(LeaseLost):
-            wait_for_the_loss(watch)
+            wait_for_the_loss(check)
 
 
-def wait_for_the_loss(watch: ShardWatch) -> None:
+def wait_for_the_loss(check: Callable[[], None]) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        watch.check()
+        check()
         time.sleep(0.02)
 
 
 HANGING = """
 import sys, threading
-from recloop.ledger import lease
-lease.INTERVAL = lease.LAST_CHANCE = 0.1
-url, update_id, token = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-with lease.watched(url, update_id, 0, token, worker=True):
+from recloop.settings import Settings
+from recloop.stages import bookkeeping
+bookkeeping.LOOK = bookkeeping.LAST_CHANCE = 0.1
+settings, update_id = Settings(database_url=sys.argv[1]), int(sys.argv[2])
+with bookkeeping.shard_held(settings, update_id, 0, worker=True):
     print("hanging", flush=True)
     threading.Event().wait()
 """
@@ -152,8 +157,7 @@ def test_a_worker_that_hangs_ends_once_its_shard_is_taken_over(database_url) -> 
         feature(cursor, 0)
         held = updates.begin_update(cursor, plan(cursor, 0, "rebuild"), "run")
         shards.open_shards(cursor, held, 1)
-        token = shards.begin_shard(cursor, held.update_id, 0)
-    command = [sys.executable, "-c", HANGING, database_url, str(held.update_id), str(token)]
+    command = [sys.executable, "-c", HANGING, database_url, str(held.update_id)]
     worker = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     try:
         assert worker.stdout is not None

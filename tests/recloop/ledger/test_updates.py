@@ -10,13 +10,13 @@ import pytest
 from recloop.database.connection import transaction
 from recloop.errors import LeaseLost, LedgerConflict, UpdateInProgress
 from recloop.ledger import releases, updates
-from recloop.ledger.lease import kept
+from recloop.stages.bookkeeping import watched
 from tests.recloop.ledger.builders import feature, judge, plan, promote, train
 
 
-def wait_for_the_loss(keeper, deadline: float) -> None:
+def wait_for_the_loss(check, deadline: float) -> None:
     while time.monotonic() < deadline:
-        keeper.check()
+        check()
         time.sleep(0.02)
 
 
@@ -130,7 +130,7 @@ def test_the_keeper_renews_and_notices_a_take_over(database_url) -> None:
         feature(cursor, 0)
         lease = updates.begin_update(cursor, plan(cursor, 0, "rebuild"), "run")
         expire(cursor)
-    with kept(database_url, lease, interval=0.05) as keeper:
+    with watched(database_url, lambda cursor: updates.renew(cursor, lease), 0.05) as check:
         deadline = time.monotonic() + 10
         held = False
         while not held and time.monotonic() < deadline:
@@ -138,8 +138,8 @@ def test_the_keeper_renews_and_notices_a_take_over(database_url) -> None:
                 cursor.execute("select lease_until > now() from ledger.update")
                 held = cursor.fetchone()[0]
         assert held
-        keeper.check()
+        check()
         with transaction(database_url) as cursor:
             updates.take_over(cursor, lease.update_id, "run")
         with pytest.raises(LeaseLost):
-            wait_for_the_loss(keeper, deadline)
+            wait_for_the_loss(check, deadline)

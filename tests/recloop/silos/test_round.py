@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recloop.stages.ingestion import ingest_windows
 
 from models.storage import archive
 from recloop.cli.loop import run_update
@@ -19,7 +20,6 @@ from recloop.silos.joining import accept
 from recloop.silos.offer import Offer, make_offer, read_offer
 from recloop.silos.silo_delta import read_delta
 from recloop.silos.silo_training import train_silo
-from recloop.stages.ingestion import ingest_windows
 from recloop.training.recommender import restore_model
 from tests.recloop.behavior.shop import WEEKS, Line, shop_week, write
 from tests.recloop.silos.conftest import NAMES, SECRET, user_of

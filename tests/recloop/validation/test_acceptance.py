@@ -17,7 +17,7 @@ from recloop.database.connection import transaction
 from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.stages import ingest_stages
-from recloop.stages.ingestion import accept_windows, ingest_windows, refused_windows
+from recloop.stages.ingest_stages import accept_windows, ingest_windows, refused_windows
 from recloop.stages.status import count_lines, read_status
 from recloop.validation.statistics import _compare
 from tests.recloop.behavior.datasets import as_toml

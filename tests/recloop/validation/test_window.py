@@ -274,7 +274,7 @@ def test_no_connection_stays_open(shop: Settings) -> None:
 def test_what_was_quarantined_is_told_with_rule_line_and_remedy(
     settings: Settings, tmp_path: Path
 ) -> None:
-    from recloop.stages.ingestion import ingest_windows
+    from recloop.stages.ingest_stages import ingest_windows
 
     lines = shop_week(WEEKS[0])
     lines[3]["CustomerID"] = ""
@@ -294,7 +294,7 @@ def test_what_was_quarantined_is_told_with_rule_line_and_remedy(
 def test_a_file_read_again_for_one_more_line_has_one_new_event(
     settings: Settings, tmp_path: Path
 ) -> None:
-    from recloop.stages.ingestion import ingest_windows
+    from recloop.stages.ingest_stages import ingest_windows
 
     lines = shop_week(WEEKS[0])
     path = write(tmp_path / "one.csv", lines[:-1])

@@ -13,8 +13,8 @@ from recloop.contracts import Release
 from recloop.database.connection import transaction
 from recloop.errors import ReleaseMissing
 from recloop.ledger import releases
-from recloop.release import promotion, registry, serving
-from recloop.release.serving import publish
+from recloop.release import promotion, registry
+from recloop.release.promotion import put_in_place
 from recloop.settings import Settings
 from tests.recloop.ledger.builders import feature
 from tests.recloop.ledger.builders import promote as promoted
@@ -26,10 +26,10 @@ PARTS = ("saved_model.pb", "variables/variables.index", "assets.extra/vocabulary
 def make_export(folder: Path, name: str) -> None:
     """A release's files, each of which says which release it is of."""
     for part in PARTS:
-        path = folder / serving.SAVED_MODEL / part
+        path = folder / promotion.SAVED_MODEL / part
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
-    seal.close(folder / serving.SAVED_MODEL)
+    seal.close(folder / promotion.SAVED_MODEL)
 
 
 def load(version: Path) -> str:
@@ -130,7 +130,7 @@ def test_the_labels_that_recloop_used_to_write_would_be_refused_at_the_second_pr
 def test_a_version_is_never_seen_half_written(
     alone: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(alone, 1, release(alone, 1))
+    put_in_place(alone, 1, release(alone, 1))
     server = ModelServer(load, base=alone.serving / "recommender")
     looks = []
 
@@ -139,8 +139,8 @@ def test_a_version_is_never_seen_half_written(
         server.poll()
         looks.append(server.answer())
 
-    monkeypatch.setattr(serving, "_link", link)
-    publish(alone, 2, release(alone, 2))
+    monkeypatch.setattr(promotion, "_link", link)
+    put_in_place(alone, 2, release(alone, 2))
     assert looks == ["release 1"] * (len(PARTS) + 1)
     server.poll()
     assert server.answer() == "release 2"
@@ -148,9 +148,9 @@ def test_a_version_is_never_seen_half_written(
 
 def test_publishing_twice_changes_nothing_and_leaves_no_half_written_files(alone: Settings) -> None:
     champion = release(alone, 1)
-    place = publish(alone, 4, champion) / "4"
+    place = put_in_place(alone, 4, champion) / "4"
     before = {path: path.stat().st_ino for path in place.rglob("*")}
-    publish(alone, 4, champion)
+    put_in_place(alone, 4, champion)
     assert {path: path.stat().st_ino for path in place.rglob("*")} == before
     assert sorted(p.name for p in alone.serving.iterdir()) == ["models.config", "recommender"]
     assert [p.name for p in (alone.serving / "recommender").iterdir()] == ["4"]
@@ -158,12 +158,12 @@ def test_publishing_twice_changes_nothing_and_leaves_no_half_written_files(alone
 
 def test_the_version_before_stays_and_what_is_no_version_goes(alone: Settings) -> None:
     for reign in (1, 2, 5):
-        publish(alone, reign, release(alone, reign))
+        put_in_place(alone, reign, release(alone, reign))
     base = alone.serving / "recommender"
     assert sorted(p.name for p in base.iterdir()) == ["2", "5"]
     # A database that was restored from a backup counts on from an earlier reign.
     (base / ".4-killed").mkdir()
-    publish(alone, 3, release(alone, 3))
+    put_in_place(alone, 3, release(alone, 3))
     assert sorted(p.name for p in base.iterdir()) == ["2", "3"]
 
 
@@ -171,11 +171,11 @@ def test_the_version_before_stays_and_what_is_no_version_goes(alone: Settings) -
 @pytest.mark.parametrize("damage", ["gone", "altered"])
 def test_a_damaged_version_is_replaced(alone: Settings, part: str, damage: str) -> None:
     champion = release(alone, 1)
-    broken = publish(alone, 1, champion) / "1" / part
+    broken = put_in_place(alone, 1, champion) / "1" / part
     broken.unlink()
     if damage == "altered":
         broken.write_text("something else")
-    publish(alone, 1, champion)
+    put_in_place(alone, 1, champion)
     assert load(broken.parents[part.count("/")]) == "release 1"
 
 
@@ -184,7 +184,7 @@ def test_a_version_of_an_earlier_layout_is_replaced(alone: Settings) -> None:
     old = alone.serving / "recommender" / "3"
     old.mkdir(parents=True)
     (old / "saved_model.pb").write_text("release 3")
-    assert load(publish(alone, 3, release(alone, 1)) / "3") == "release 1"
+    assert load(put_in_place(alone, 3, release(alone, 1)) / "3") == "release 1"
 
 
 def test_before_the_first_promotion_there_is_nothing_to_publish(settings: Settings) -> None:

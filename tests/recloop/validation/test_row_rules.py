@@ -12,7 +12,7 @@ import pytest
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.limits import Limits, load_limits
 from recloop.settings import Settings
-from recloop.validation.quarantine import Quarantined, quarantined_since, undated_near
+from recloop.validation.row_rules import Quarantined, quarantined_since, undated_near
 
 NOON = datetime(2024, 5, 6, 12, tzinfo=UTC)
 Add = Callable[..., None]

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from recloop.contracts import Release, UpdatePlan
-from recloop.planning.rematch import Lesson, is_intact, judged_fairly
-from recloop.planning.targets import NoPlan
+from recloop.planning.targets import Lesson, NoPlan, is_intact, judged_fairly
 
 CHAMPION = Release(version=9, update_id=12, parent_version=8, uri="/r", windows=("w1", "w2", "w3"))
 

@@ -11,8 +11,8 @@ from recloop.errors import BadData, CheckCrashed
 from recloop.features.artefact import read_training_set
 from recloop.ledger import parts
 from recloop.settings import Settings
-from recloop.stages import ingest_stages, ingestion
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages import ingest_stages
+from recloop.stages.ingest_stages import ingest_windows
 from tests.recloop.behavior.shop import WEEKS, shop_week, write
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def test_a_window_that_a_check_crashes_on_does_not_stop_the_later_ones(
             raise CheckCrashed("a rule divides by zero")
         return validate(key, *rest)
 
-    monkeypatch.setattr(ingestion.ingest_stages, "validate", crash)
+    monkeypatch.setattr(ingest_stages.ingest_stages, "validate", crash)
     report = ingest_windows(source)
     assert report["done"] == [WEEKS[1]]
     assert report["crashed"] == [{"window": WEEKS[0], "message": "a rule divides by zero"}]

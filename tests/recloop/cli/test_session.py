@@ -14,7 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
-from recloop.cli.edge import as_sentence
+from recloop.cli.session import as_sentence
 from recloop.database import embedded
 from recloop.database.connection import connect, redacted, told_safely, transaction
 from recloop.errors import BadInput, ServiceAway
@@ -167,7 +167,7 @@ def test_a_server_that_recovers_is_waited_for(
 
 COMMAND = """
 import time
-from recloop.cli.edge import end_by_signal
+from recloop.cli.session import end_by_signal
 from recloop.cli.session import session
 
 end_by_signal()
