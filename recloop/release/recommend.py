@@ -81,9 +81,10 @@ def recommend(
     rules = load_dataset(settings).ids
     user_id = storable(rules.normal(user_id))
     if bool(user_id) == bool(session):
+        received = f"user {user_id!r} and session {list(session)}" if user_id else "an empty text"
         raise BadInput(
             "`user` should be the id of a user, as in your data, or `session` the ids of items, and not "
-            f"both. Received: user {user_id!r}, session {list(session)}."
+            f"both. Received: {received}."
         )
     with transaction(settings.database_url) as cursor:
         release = _release(cursor, version)

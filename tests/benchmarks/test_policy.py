@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from benchmarks import policy, policy_report, policy_run
 from benchmarks.cost import Meter
 from benchmarks.policy_run import Replay, Run, gains_of, in_hindsight, replay
 from recloop.config.rules import PolicyRules
-from recloop.planning.adaptive import adaptive
 from recloop.planning.policy import policy_named
 from tests.benchmarks.policy_world import Change, World
 
@@ -140,7 +138,7 @@ def test_the_json_and_the_page(tmp_path: Path) -> None:
     start = world.begin(0)
     runs = {
         "every-window": replay(world, policy_named("every-window"), RULES, start, 0),
-        "adaptive": replay(world, partial(adaptive, base=world.base), RULES, start, 0),
+        "adaptive": replay(world, policy_named("adaptive"), RULES, start, 0),
     }
     runs["oracle"] = replay(world, policy_named("never"), RULES, start, 0)
     content = {"streams": {"made-up": policy_report.described(world, 0.025, [runs])}}

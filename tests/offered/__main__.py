@@ -20,7 +20,7 @@ import typer
 
 from models.errors import ModelError
 from models.ids.starts import STARTS
-from models.learning.epochs import SHUFFLES
+from models.learning.batch_source import SHUFFLES
 from models.learning.recipes import OPTIMIZERS, REPLAYS, SCHEDULES, SCOPES
 from models.recommenders.family import Family, family_named
 from models.recommenders.offered import FAMILIES
@@ -29,7 +29,7 @@ from recloop.database.embedded import database_of
 from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.stages import update_stages
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 from tests.integration.family_shop import deliver, key, settings_of
 
 Json = dict[str, Any]

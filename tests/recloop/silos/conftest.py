@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 
 from recloop.settings import Settings
 from tests.conftest import copy_database

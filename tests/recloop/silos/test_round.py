@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recloop.stages.ingestion import ingest_windows
+from recloop.stages.ingest_stages import ingest_windows
 
 from models.storage import archive
 from recloop.cli.loop import run_update
