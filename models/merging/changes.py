@@ -6,9 +6,13 @@ and a copy without its users, which may be handed to others.
     changes = changes_of(model.states, marks, model.touched(events))
     merge(other.states, [changes, …], other.merging)    # into a copy of what was marked, or a later one
 
-Neighbours: `models.merging.merging` has the arithmetic, `models.merging.part_files` the files.
+On disk, a part is an archive. Its header has the family, the optimizer, the steps and the examples, and
+whatever its writer adds; its arrays are named `keys/<entity>`, `times/<table>`, `table/<table>` and
+`slot/<table>/<slot>`. Neighbours: `models.merging.merging` has the arithmetic,
+`models.storage.archive` checks every array against its hash.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +20,21 @@ from typing import Any
 
 import numpy as np
 
+from models.errors import CorruptCheckpoint
 from models.learning import memory
-from models.merging import merging, part_files
+from models.merging import merging
 from models.merging.merging import Mark, Part
+from models.storage import archive
 from models.storage.checkpoint import MAGNITUDE_LIMIT
 from models.tables.network import names_of
+from models.tables.optimizers import OPTIMIZERS
 from models.tables.rows import append_rows, keep_rows, read
 from models.tables.state import ModelState
 
 Changes = Mapping[str, Part]
 """A part by the name of each state."""
+KIND = "part"
+GROUPS = ("keys", "times", "table", "slot")
 
 
 def marks_of(states: Mapping[str, ModelState]) -> dict[str, Mark]:
@@ -75,9 +84,9 @@ def merge(
 
 
 def save(changes: Changes, directory: Path, header: Mapping[str, Any]) -> None:
-    """Writes a folder for each state. See `models.merging.part_files.save`."""
+    """Writes a folder for each state. See `save_part`."""
     for name, part in changes.items():
-        part_files.save(part, directory / name, header)
+        save_part(part, directory / name, header)
 
 
 def restore(
@@ -86,12 +95,12 @@ def restore(
     """What `save` wrote of these states, and the header.
 
     Raises:
-        RestoreError: see `models.merging.part_files.restore`.
+        RestoreError: see `restore_part`.
     """
     found: dict[str, Part] = {}
     header: dict[str, Any] = {}
     for name in names:
-        found[name], header = part_files.restore(directory / name, magnitude_limit)
+        found[name], header = restore_part(directory / name, magnitude_limit)
     return found, header
 
 
@@ -143,3 +152,56 @@ def take_users_from(state: ModelState, other: ModelState) -> None:
                 kept = read(variable)
                 kept[1:] = read(other.optimizer.slots[slot])[1:]
                 variable.assign(kept)
+
+
+def save_part(part: Part, directory: Path, header: Mapping[str, Any]) -> None:
+    """Writes the part to `directory`, whole or not at all, replacing one that is there.
+
+    Raises:
+        NonFiniteWeights: a value is NaN or infinite. Nothing was written.
+    """
+    numbers = {"examples": part.examples, "steps": part.steps, "optimizer": part.optimizer}
+    groups = (part.keys, part.times, part.tables, part.slots)
+    arrays = {
+        f"{group}/{name}": array
+        for group, named in zip(GROUPS, groups, strict=True)
+        for name, array in named.items()  # type: ignore[attr-defined]
+    }
+    archive.write(directory, {"kind": KIND, **numbers, **header}, arrays)
+
+
+def restore_part(
+    directory: Path, magnitude_limit: float = MAGNITUDE_LIMIT
+) -> tuple[Part, dict[str, Any]]:
+    """The part in `directory`, each array checked, and its header.
+
+    Raises:
+        RestoreError: what is there isn't a part, or was altered; the message says what to do.
+    """
+    header = archive.read_manifest(directory)
+    arrays = archive.read_arrays(directory, header, magnitude_limit)
+    grouped: dict[str, dict[str, np.ndarray]] = {group: {} for group in GROUPS}
+    try:
+        if header["kind"] != KIND:
+            raise KeyError(f"it is a {header['kind']}")
+        for name, array in arrays.items():
+            group, rest = name.split("/", 1)
+            grouped[group][rest] = array
+        examples = float(header["examples"])
+        if not 0 <= examples < math.inf:
+            raise ValueError(f"`examples` should be 0 or more. Received: {examples}.")
+        part = Part(
+            examples,
+            archive.whole_number(header, "steps"),
+            OPTIMIZERS[header["optimizer"]].kind,
+            grouped["keys"],  # type: ignore[arg-type]
+            grouped["times"],
+            grouped["table"],
+            grouped["slot"],
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CorruptCheckpoint(
+            f"What is in {directory} isn't a part ({error!r}). Give a folder that a worker wrote, or "
+            "have its examples learned anew."
+        ) from error
+    return part, header

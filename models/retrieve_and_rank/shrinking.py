@@ -20,7 +20,7 @@ from models.data.checks import Float32Array
 from models.data.queries import Queries
 from models.learning.recipes import Recipe
 from models.recommenders.learner import PACKING_OF
-from models.recommenders.query_rows import translate
+from models.recommenders.retriever import translate
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.tables.backend import tf
 from models.tables.packing import settle

@@ -19,7 +19,7 @@ from models.ranker.list_batches import labels_of
 from models.ranker.pair_features import pair_features, statistics_of_pool, user_features
 from models.ranker.ranker_config import CandidateLists
 from models.ranker.ranking_recommender import pair_scores
-from models.recommenders.query_rows import translate
+from models.recommenders.retriever import translate
 from models.recommenders.top_k import blocks
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.tables.backend import tf

@@ -21,7 +21,7 @@ from models.learning.batch_source import (
     owners_of,
 )
 from models.learning.recipes import Recipe
-from models.recommenders.query_rows import translate
+from models.recommenders.retriever import translate
 from models.recommenders.softmax import log_probability, sampling_probability
 from models.tables.backend import tf
 from models.tables.state import ModelState

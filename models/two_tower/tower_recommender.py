@@ -16,8 +16,7 @@ from models.learning import rehearsal
 from models.learning.batch_source import BatchSource
 from models.learning.memory import Examples, take
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
-from models.recommenders.query_rows import translate
-from models.recommenders.retriever import RetrievalFacade
+from models.recommenders.retriever import RetrievalFacade, translate
 from models.tables.backend import tf
 from models.tables.state import ModelState
 from models.two_tower.basket_batches import tower_batches

@@ -22,7 +22,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from models.recommenders.query_rows import mean_of_rows
+from models.recommenders.retriever import mean_of_rows
 from models.recommenders.softmax import log_probability, sampled_softmax
 from models.tables.backend import tf
 from models.tables.network import Network

@@ -1,25 +1,37 @@
 """What was known when a query was asked, as a ranker takes it: own items and item statistics.
 
 Belongs here: columns of a training set to `models.data.queries`, one scaling for training and
-serving. Keep out: files (see `artefact.py`), slices of time (see `examples.py`).
+serving; the join of every active item's statistics at the start of some days.
+Keep out: files (see `artefact.py`), slices of time (see `examples.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.data.queries import OWN_COLUMNS, ItemStatistics, OwnItems
+from recloop.database.connection import Cursor, transaction
+from recloop.features.leak_guard import check_not_newer
+from recloop.features.store import point_in_time_join
+from recloop.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# Columns of a training set: names, types, order. What they mean is in `training_set.py`.
+
+STATISTICS = ("purchases_7d", "purchases_28d", "spend_28d", "distinct_items_28d", "cancels_28d")
+"""User statistics in the order of `Events.statistics`' columns."""
+ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "cancels_28d")
+OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")
+"""Lists of `user_items`, of one length for each user; `own_…` in the queries."""
+OWN_TOTALS = ("all_purchases", "all_days")
+MICROS_PER_DAY = 86_400_000_000
 
 
 def scaled_statistics(raw: np.ndarray) -> np.ndarray:
@@ -116,16 +128,6 @@ def joined_statistics(parts: Sequence[ItemStatistics]) -> ItemStatistics:
     return ItemStatistics(keys, np.concatenate([none, *(part.of(keys) for part in parts)]))
 
 
-# Columns of a training set: names, types, order. What they mean is in `training_set.py`.
-
-STATISTICS = ("purchases_7d", "purchases_28d", "spend_28d", "distinct_items_28d", "cancels_28d")
-"""User statistics in the order of `Events.statistics`' columns."""
-ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "cancels_28d")
-OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")
-"""Lists of `user_items`, of one length for each user; `own_…` in the queries."""
-OWN_TOTALS = ("all_purchases", "all_days")
-
-
 def schemas() -> dict[str, pa.Schema]:
     """Columns and types of the four tables. Times are UTC."""
     import pyarrow as pa
@@ -168,3 +170,51 @@ def schemas() -> dict[str, pa.Schema]:
             ]
         ),
     }
+
+
+pass
+
+
+def join_item_days(settings: Settings, cursor: Cursor, days: str) -> pa.Table:
+    """The table `item_days` of a training set, by day and item.
+
+    An item without a row on a day had no event in the 28 days before: its statistics are zero.
+
+    Args:
+        days: SQL, a query for the moments (UTC midnights).
+
+    Raises:
+        BadData: a joined row knows of the day or later.
+        ServiceAway: the database was lost.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    entities = (
+        f"select item_key, event_timestamp from features.item_statistics "
+        f"where event_timestamp in ({days})"
+    )
+    cursor.execute(f"select exists ({entities})")
+    if cursor.fetchone() == (False,):  # Feast cannot join nothing
+        return schemas()["item_days"].empty_table()
+    joined = point_in_time_join(settings, entities, "candidate_items")
+    joined = joined.sort_by([("event_timestamp", "ascending"), ("item_key", "ascending")])
+    check_not_newer(joined, "event_timestamp", ["item_statistics__newest_event_at"])
+    micros = pc.cast(joined["event_timestamp"].cast(pa.timestamp("us", tz="UTC")), pa.int64())
+    columns = {
+        "day": pc.divide(micros, MICROS_PER_DAY),
+        "item_key": joined["item_key"],
+        **{name: joined[f"item_statistics__{name}"] for name in ITEM_STATISTICS},
+    }
+    return pa.table(columns).cast(schemas()["item_days"])
+
+
+def item_snapshot(settings: Settings, moment: datetime) -> ItemStatistics:
+    """The statistics of active items at one UTC midnight, scaled: one moment."""
+    from recloop.database.embedded import database_of
+
+    with transaction(database_of(settings)) as cursor:
+        literal = cursor.mogrify("select %s::timestamptz", (moment,)).decode()
+        table = join_item_days(settings, cursor, literal)
+    day = np.array([int(moment.timestamp()) // 86_400])
+    return item_statistics(table, day)[1]

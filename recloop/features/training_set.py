@@ -28,13 +28,13 @@ from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import CheckCrashed
 from recloop.features.artefact import write_training_set
-from recloop.features.item_days import join_item_days
 from recloop.features.leak_guard import check_against_events, check_not_newer
 from recloop.features.ranker_inputs import (
     ITEM_STATISTICS,
     OWN_LISTS,
     OWN_TOTALS,
     STATISTICS,
+    join_item_days,
     schemas,
 )
 from recloop.features.store import point_in_time_join

@@ -22,8 +22,7 @@ from recloop.config.learnable import meaning_of
 from recloop.contracts import Contract, Release
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ReleaseDamaged, ReleaseMissing
-from recloop.features.asked import asked_user, chosen_by, latest_session
-from recloop.features.online import online_queries
+from recloop.features.online import asked_user, chosen_by, latest_session, online_queries
 from recloop.ledger import releases
 from recloop.ledger.deletions import require_files
 from recloop.release.promotion import SAVED_MODEL

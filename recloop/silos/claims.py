@@ -120,7 +120,7 @@ def read_round(folder: Path, states: Sequence[str]) -> tuple[Round, dict[str, Js
 
 def _manifest(path: Path) -> Json:
     """A manifest, each field of its type and within its range."""
-    from models.merging.part_files import KIND
+    from models.merging.changes import KIND
     from models.storage.archive import FORMAT_VERSION
     from models.tables.optimizers import OPTIMIZERS
 

@@ -1,6 +1,6 @@
 """What leaves a silo, and what a coordinator takes: the same allow-list on both sides.
 
-A delta is a part (`models.merging.part_files`) of each state with
+A delta is a part (`models.merging.changes`) of each state with
 
     keys/items            the offer's items, all of them, whether touched or not, and 0 for the unknown
     table/<table>         change of every table that is not keyed by users

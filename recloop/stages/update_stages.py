@@ -95,8 +95,7 @@ def train(
     The shards of a plan that has several are trained here one after the other.
     """
     from recloop.stages import shard_stages
-    from recloop.training.candidate import train_candidate
-    from recloop.training.maintenance import maintain_champion
+    from recloop.training.candidate import maintain_champion, train_candidate
     from recloop.training.material import read_assignment
 
     settings = settings or current_settings()

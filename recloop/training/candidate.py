@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,11 +17,20 @@ from pathlib import Path
 
 from models.recommenders.family import Recommender
 from recloop.config.rules import UpdateRules
-from recloop.contracts import Candidate, Lease, TrainingSet, UpdatePlan
+from recloop.contracts import Candidate, Lease, Release, TrainingSet, UpdatePlan
+from recloop.errors import BadData
 from recloop.features.examples import read_examples
+from recloop.features.heldout import cut_holdout
 from recloop.settings import Settings
 from recloop.training.fitting import Progress, Recipes, learn, rebuild, seed_of
-from recloop.training.material import FOREVER, Assignment, Material, read_material, warm_start
+from recloop.training.material import (
+    BEGINNING,
+    FOREVER,
+    Assignment,
+    Material,
+    read_material,
+    warm_start,
+)
 from recloop.training.recommender import CHECKPOINT, family_of, new_model, restore_model
 
 
@@ -123,3 +133,57 @@ def hash_folder(folder: Path) -> str:
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+pass
+
+
+def maintain_champion(
+    settings: Settings,
+    lease: Lease,
+    plan: UpdatePlan,
+    target: Sequence[TrainingSet],
+    champion: Release,
+    rules: UpdateRules,
+) -> Candidate:
+    """The champion after the plan's maintenance, which makes it smaller, saved under
+    `artifacts/candidates`: a challenger that has learnt nothing new. It goes through the same gate as
+    any other, on the newest window that the champion has learnt. Both have seen those events, so that
+    the comparison asks one thing: what did becoming smaller cost?
+
+    Args:
+        target: of the newest window that the champion has learnt; a student is taught on its
+            queries, and its newest slice will judge.
+
+    Raises:
+        BadData: the window has no events to judge by.
+        models.errors.RestoreError: the champion's checkpoint is damaged.
+    """
+    began = time.process_time()
+    examples = read_examples(target)
+    if not len(examples.item_keys):
+        raise BadData(
+            f"window {plan.target} has no events to judge a maintained model by; maintain the "
+            "champion after it has learnt a window that has."
+        )
+    cut = cut_holdout(examples.times, rules.holdout.share)
+    taught = examples.between(BEGINNING, cut)
+    model = restore_model(champion.uri)
+    days = plan.strategy.ids.get("expire_after_days")
+    if days:
+        newest = examples.times.max().astype("datetime64[D]").astype(int)
+        model.expire(int(newest) - int(days))
+    model = model.maintained(plan.strategy.maintain, taught.queries())
+    folder = candidate_folder(settings, lease)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save(folder / CHECKPOINT)  # whole: nearly every row is another one
+    return Candidate(
+        update_id=lease.update_id,
+        uri=str(folder),
+        parent_release=plan.parent_release,
+        windows=(),
+        holdout_from=cut,
+        examples=0,
+        cpu_seconds=round(time.process_time() - began, 3),
+        sha256=hash_folder(folder),
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.errors import CorruptCheckpoint, NonFiniteWeights
-from models.merging import part_files
+from models.merging import changes
 from models.merging.merging import Part
 from models.storage import archive
 
@@ -30,8 +30,8 @@ def part(**changes: Any) -> Part:
 
 
 def test_every_array_comes_back_in_its_own_group_and_the_header_says_more(tmp_path: Path) -> None:
-    part_files.save(part(), tmp_path / "part", {"release": 4})
-    again, header = part_files.restore(tmp_path / "part")
+    changes.save_part(part(), tmp_path / "part", {"release": 4})
+    again, header = changes.restore_part(tmp_path / "part")
     assert (again.examples, again.steps, again.optimizer) == (2.5, 3, "adagrad")
     assert (header["release"], header["examples"]) == (4, 2.5)
     assert {name: array.tolist() for name, array in again.keys.items()} == {"items": [0, 9]}
@@ -43,26 +43,26 @@ def test_every_array_comes_back_in_its_own_group_and_the_header_says_more(tmp_pa
 
 def test_a_part_of_nothing_is_restored_as_nothing(tmp_path: Path) -> None:
     nothing = part(examples=0.0, steps=0, keys={}, times={}, tables={}, slots={})
-    part_files.save(nothing, tmp_path / "part", {})
-    again, _ = part_files.restore(tmp_path / "part")
+    changes.save_part(nothing, tmp_path / "part", {})
+    again, _ = changes.restore_part(tmp_path / "part")
     assert (again.examples, again.steps) == (0.0, 0)
     assert again.keys == again.times == again.tables == again.slots == {}
 
 
 def test_a_part_that_cannot_be_saved_leaves_the_one_that_is_there(tmp_path: Path) -> None:
-    part_files.save(part(), tmp_path / "part", {})
+    changes.save_part(part(), tmp_path / "part", {})
     wrong = part(steps=8, slots={"item/accumulator": np.float32([[np.inf], [1.0]])})
     with pytest.raises(NonFiniteWeights, match="'slot/item/accumulator' has 1 value"):
-        part_files.save(wrong, tmp_path / "part", {})
-    assert part_files.restore(tmp_path / "part")[0].steps == 3
+        changes.save_part(wrong, tmp_path / "part", {})
+    assert changes.restore_part(tmp_path / "part")[0].steps == 3
 
 
 def test_the_limit_is_one_of_weights_and_not_of_slots(tmp_path: Path) -> None:
     """The largest weight is 7, the largest slot 50."""
-    part_files.save(part(), tmp_path / "part", {})
-    assert part_files.restore(tmp_path / "part", magnitude_limit=7.0)[0].examples == 2.5
+    changes.save_part(part(), tmp_path / "part", {})
+    assert changes.restore_part(tmp_path / "part", magnitude_limit=7.0)[0].examples == 2.5
     with pytest.raises(CorruptCheckpoint, match=r"'table/base'.* magnitude 7, beyond"):
-        part_files.restore(tmp_path / "part", magnitude_limit=6.9)
+        changes.restore_part(tmp_path / "part", magnitude_limit=6.9)
 
 
 @pytest.mark.parametrize("name", ["seen/items", "item"])
@@ -70,7 +70,7 @@ def test_an_archive_with_an_array_of_no_group_is_no_part(tmp_path: Path, name: s
     header = {"kind": "part", "examples": 1, "steps": 1, "optimizer": "sgd"}
     archive.write(tmp_path / "part", header, {name: np.zeros(2, np.float32)})
     with pytest.raises(CorruptCheckpoint, match=r"isn't a part .* or have its examples learned"):
-        part_files.restore(tmp_path / "part")
+        changes.restore_part(tmp_path / "part")
     manifest = tmp_path / "part" / archive.MANIFEST
     assert json.loads(manifest.read_text())["arrays"].keys() == {name}
 
@@ -86,4 +86,4 @@ def test_a_header_that_no_worker_writes_is_no_part(tmp_path: Path, wrong: dict[s
     header = {"kind": "part", "examples": 1, "steps": 1, "optimizer": "sgd", **wrong}
     archive.write(tmp_path / "part", header, {})
     with pytest.raises(CorruptCheckpoint, match=r"isn't a part .* or have its examples learned"):
-        part_files.restore(tmp_path / "part")
+        changes.restore_part(tmp_path / "part")

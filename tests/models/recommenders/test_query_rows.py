@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.recommenders.query_rows import mean_of_rows
+from models.recommenders.retriever import mean_of_rows
 from models.tables.backend import tf
 
 TABLE = np.array([[9.0, 9.0], [1.0, 2.0], [3.0, 6.0], [5.0, 4.0]], np.float32)

@@ -10,7 +10,7 @@ from models.data.events import Events
 from models.data.sessions import sessions_of
 from models.ids.starts import NewIds
 from models.recommenders.family import Widths
-from models.sessions.session_learner import CLOCK, SessionLearner
+from models.sessions.session_recommender import CLOCK, SessionLearner
 from models.sessions.transformer_config import TransformerConfig
 from tests.models.shop_weeks import joined, week
 

@@ -10,10 +10,9 @@ import pytest
 from recloop.config.learnable import Meaning
 from recloop.database.connection import transaction
 from recloop.errors import BadData
-from recloop.features import item_days
+from recloop.features import ranker_inputs
 from recloop.features.daily import build_features
-from recloop.features.item_days import item_snapshot, join_item_days
-from recloop.features.ranker_inputs import ITEM_STATISTICS, schemas
+from recloop.features.ranker_inputs import ITEM_STATISTICS, item_snapshot, join_item_days, schemas
 from recloop.settings import Settings
 from tests.recloop.features.oracle import (
     DAY,
@@ -68,7 +67,7 @@ def test_each_day_has_what_happened_before_it_of_the_items_that_were_active(
 def test_nothing_is_asked_of_the_store_for_a_day_without_a_row(
     shelf: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_days, "point_in_time_join", lambda *_: pytest.fail("it was asked"))
+    monkeypatch.setattr(ranker_inputs, "point_in_time_join", lambda *_: pytest.fail("it was asked"))
     assert joined(shelf, at(3, 0), at(7, 0) + timedelta(seconds=1)) == []
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recloop.stages.ingest_stages import ingest_windows
 
 from recloop.settings import Settings
+from recloop.stages.ingest_stages import ingest_windows
 from tests.conftest import copy_database
 from tests.recloop.behavior.datasets import customised
 from tests.recloop.behavior.shop import WEEKS, shop_week, write

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.merging import part_files
+from models.merging import changes
 from models.merging.merging import Mark, Part, part_of
 from models.storage import archive
 from models.tables.optimizers import OPTIMIZERS, make_optimizer
@@ -81,7 +81,7 @@ def test_an_honest_delta_of_each_optimizer_passes(tmp_path: Path, kind: str) -> 
     state.optimizer = make_optimizer(kind, state.network.tables, 0.1)
     made = part_of(state, Mark.of(state), 10.0, {})
     keys = np.array([0, *OFFERED], np.int64)
-    part_files.save(_shareable(state, made, keys), tmp_path, {})
+    changes.save_part(_shareable(state, made, keys), tmp_path, {})
     promised = archive.read_manifest(tmp_path)["arrays"]
     check_archive(tmp_path, state, False, kind, promised, ROWS)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recloop.stages.ingest_stages import ingest_windows
 
 from models.storage import archive
 from recloop.cli.loop import run_update
@@ -20,6 +19,7 @@ from recloop.silos.joining import accept
 from recloop.silos.offer import Offer, make_offer, read_offer
 from recloop.silos.silo_delta import read_delta
 from recloop.silos.silo_training import train_silo
+from recloop.stages.ingest_stages import ingest_windows
 from recloop.training.recommender import restore_model
 from tests.recloop.behavior.shop import WEEKS, Line, shop_week, write
 from tests.recloop.silos.conftest import NAMES, SECRET, user_of

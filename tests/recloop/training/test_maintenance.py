@@ -13,8 +13,7 @@ from recloop.config.rules import UpdateRules, load_update_rules
 from recloop.contracts import Candidate, Lease, Release, Strategy, TrainingSet, UpdatePlan
 from recloop.errors import BadData
 from recloop.settings import Settings
-from recloop.training.candidate import hash_folder
-from recloop.training.maintenance import maintain_champion
+from recloop.training.candidate import hash_folder, maintain_champion
 from recloop.training.recommender import restore_model
 from tests.models.conftest import make_world
 from tests.models.tiny_two_stage import new_model
