@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from recloop.errors import BadInput
+from recloop.errors import BadInput, RecloopError
 from recloop.settings import PROJECT, process_environment
 
 Json = dict[str, Any]
@@ -113,7 +113,7 @@ minimum_value = 4.0
 value_between = [1.0, 5.0]
 [model]
 family = "{family}"
-[limits]
+[limits.window]
 volume_ratio = [0.05, 20.0]
 silent_hours = 24
 """
@@ -145,6 +145,16 @@ def main(
     policy: Annotated[str, typer.Option(help="Of `recloop update`.")] = "every-window",
 ) -> None:
     """Run a stream and print what the champion was worth on each window before it was learnt."""
+    from recloop.cli.output import fail
+
+    try:
+        print(json.dumps(run(stream, data, out, warm_up, windows, policy), indent=2))
+    except RecloopError as error:
+        fail(error)
+
+
+def run(stream: str, data: Path, out: Path, warm_up: int, windows: int, policy: str) -> Json:
+    """Ingest the stream, update window by window, and read the report from the status."""
     if stream not in STREAMS:
         raise BadInput(f"stream {stream!r} is not known; choose one of {', '.join(STREAMS)}.")
     home = (out / stream).resolve()
@@ -159,9 +169,8 @@ def main(
         print(f"window {key}, {place} of {len(keys)}", file=sys.stderr)
         _recloop(home, "update", "--window", key, "--policy", policy, may_fail=True)
     status = json.loads(_recloop(home, "status", "--json"))
-    found = report(status["windows"])
     _recloop(home, "down")
-    print(json.dumps(found, indent=2))
+    return report(status["windows"])
 
 
 def report(windows: list[Json]) -> Json:
