@@ -206,8 +206,8 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     patch.setattr(history, "evaluate_prequentially", scores)
     patch.setattr(challenge, "challenge", challenged)
     patch.setattr(targets, "is_intact", lambda uri: (uri / "checkpoint" / "learnt.json").exists())
-    patch.setattr(promotion.serving, "write_export", nothing)
-    patch.setattr(promotion.serving, "mend_export", lambda *_: False)
+    patch.setattr(promotion, "write_export", nothing)
+    patch.setattr(promotion, "mend_export", lambda *_: False)
     patch.setattr(promotion.registry, "register", lambda *_: "1")
     patch.setattr(promotion, "publish", nothing)
 

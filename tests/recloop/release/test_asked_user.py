@@ -53,5 +53,5 @@ def test_the_asked_user_is_the_ingested_one(
 
 @pytest.mark.parametrize("asked", ["", "  ", "\0", "\u200b\ufeff"])
 def test_an_id_of_which_nothing_is_left_is_bad_input(settings: Settings, asked: str) -> None:
-    with pytest.raises(BadInput, match="Received: user ''"):
+    with pytest.raises(BadInput, match="Received: an empty text"):
         module.recommend(settings, asked)

@@ -51,7 +51,7 @@ def test_a_window_that_a_check_crashes_on_does_not_stop_the_later_ones(
             raise CheckCrashed("a rule divides by zero")
         return validate(key, *rest)
 
-    monkeypatch.setattr(ingest_stages.ingest_stages, "validate", crash)
+    monkeypatch.setattr(ingest_stages, "validate", crash)
     report = ingest_windows(source)
     assert report["done"] == [WEEKS[1]]
     assert report["crashed"] == [{"window": WEEKS[0], "message": "a rule divides by zero"}]
