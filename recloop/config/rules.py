@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import Length, WindowCalendar
+from recloop.config.dataset import Period, WindowSection
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput
 from recloop.settings import Settings
@@ -172,32 +173,29 @@ class Schedule(BaseModel):
     end: datetime | None
 
 
+class _Calendar(BaseModel):
+    """What of a dataset file says when DAGs run; the rest of it may be wrong."""
+
+    window: WindowSection = WindowSection()
+    period: Period = Period()
+
+
 def read_schedule(settings: Settings) -> Schedule:
     """The schedule of the dataset that `settings` names.
 
     Raises:
-        BadInput: the dataset file is missing, is not TOML, or lacks `window.length`.
+        BadInput: the dataset file is missing or is not TOML, or its window or period cannot be used.
     """
     path = settings.dataset_file
-    document = read_toml(path)
-    length = document.get("window", {}).get("length")
-    if length not in CRON:
-        raise BadInput(f"{path}: window.length should be 'day' or 'week'. Received: {length!r}.")
+    asked = to_model(_Calendar, read_toml(path), path)
+    length, start, end = asked.window.length, asked.period.start, asked.period.end
     calendar = WindowCalendar(length)
-    period = document.get("period", {})
-    start, end = period.get("start", EPOCH), period.get("end")
-    try:
-        return Schedule(
-            length=length,
-            cron=CRON[length],
-            start=calendar.at(start).start,
-            end=calendar.at(end - timedelta(microseconds=1)).end if end else None,
-        )
-    except (AttributeError, TypeError) as error:
-        raise BadInput(
-            f"{path}: period.start and period.end should be times of the form "
-            f"2010-12-01T00:00:00Z. Received: {start!r} and {end!r}."
-        ) from error
+    return Schedule(
+        length=length,
+        cron=CRON[length],
+        start=calendar.at(start or EPOCH).start,
+        end=calendar.at(end - timedelta(microseconds=1)).end if end else None,
+    )
 
 
 def read_family(settings: Settings) -> Offered:

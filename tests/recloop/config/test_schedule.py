@@ -32,13 +32,20 @@ def test_daily_feed_without_an_end_goes_on(tmp_path: Path) -> None:
     assert schedule.start == datetime(2026, 2, 3, tzinfo=UTC)
 
 
+def test_what_a_dataset_file_may_say_or_leave_out_is_read_alike(tmp_path: Path) -> None:
+    text = '[period]\nstart = "2026-02-03T01:00:00+02:00"\n'
+    schedule = read_schedule(settings_with(tmp_path, text))
+    assert (schedule.length, schedule.start) == ("week", datetime(2026, 2, 2, tzinfo=UTC))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ('[window]\nlength = "month"\n', "'month'"),
-        ("", "window.length"),
         ("[window\n", "not valid TOML"),
         ('[window]\nlength = "day"\n[period]\nstart = "soon"\n', "'soon'"),
+        ("[period]\nstart = 2026-02-03\n", "needs a zone"),
+        ("[period]\nend = 2026-02-03T00:00:00\n", "needs a zone"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path: Path, text: str, told: str) -> None:
