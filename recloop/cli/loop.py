@@ -159,8 +159,7 @@ def update(
         typer.Option(help="Newest window to learn from; default: the oldest that waits."),
     ] = None,
     plan: Annotated[
-        str,
-        typer.Option(help="auto, skip, increment, rebuild, or a plan file (plan.toml)."),
+        str, typer.Option(help="auto, skip, increment, rebuild, or a plan file (plan.toml).")
     ] = "auto",
     policy: Annotated[
         str, typer.Option(help="With auto: every-window, every-n-windows, volume, never, adaptive.")
@@ -281,8 +280,7 @@ def tell(result: Json) -> None:
 def recommend(
     user: Annotated[str, typer.Option(help="The user's id, as in your data.")] = "",
     session_: Annotated[
-        str,
-        typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first."),
+        str, typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first.")
     ] = "",
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
     release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,

@@ -62,15 +62,7 @@ MOST = {
 }
 MOST_OTHERWISE = 1_000_000_000
 """The largest numbers that a plan may ask for: beyond these a training would not end, or not begin."""
-TOP = (
-    "rank",
-    "average_releases",
-    "maintain",
-    "shards",
-    "shard_wait",
-    "shard_staleness",
-    "silos",
-)
+TOP = ("rank", "average_releases", "maintain", "shards", "shard_wait", "shard_staleness", "silos")
 REQUEST_KEYS = ("plan", "policy", "reason", "approval")
 
 

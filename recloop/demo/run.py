@@ -77,10 +77,7 @@ def _windows(
 
     with progress_bar() as bar:
         task = bar.add_task("reading lines", total=None)
-        land(
-            settings,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        land(settings, progress=lambda done, total: bar.update(task, completed=done, total=total))
     with transaction(settings.database_url) as cursor:
         cursor.execute("select min(starts), max(ends) from ledger.window")
         first, last = cursor.fetchone() or (None, None)

@@ -74,11 +74,7 @@ def release_of(cursor: Cursor, version: int) -> Release:
         raise ReleaseMissing(f"there is no release {version}; `recloop status` lists them.")
     number, update_id, parent, uri, windows = row
     return Release(
-        version=number,
-        update_id=update_id,
-        parent_version=parent,
-        uri=uri,
-        windows=tuple(windows),
+        version=number, update_id=update_id, parent_version=parent, uri=uri, windows=tuple(windows)
     )
 
 

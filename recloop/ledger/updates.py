@@ -157,14 +157,7 @@ def note_gate_report(cursor: Cursor, lease: Lease, report: GateReport, reason: s
         "update ledger.update set gate_report = %s, state = %s, reason = %s, "
         "concluded_at = case when %s then null else now() end "
         "where update_id = %s and token = %s and state in ('training', 'evaluated')",
-        (
-            report.model_dump_json(),
-            state,
-            reason,
-            report.passed,
-            lease.update_id,
-            lease.token,
-        ),
+        (report.model_dump_json(), state, reason, report.passed, lease.update_id, lease.token),
     )
     _check_fence(cursor, lease)
 

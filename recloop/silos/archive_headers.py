@@ -163,11 +163,7 @@ NEVER_NEGATIVE = ("accumulator", "count")
 
 
 def check_values(
-    folder: Path,
-    parts: Mapping[str, Part],
-    said: Round,
-    offered: np.ndarray,
-    history: int,
+    folder: Path, parts: Mapping[str, Part], said: Round, offered: np.ndarray, history: int
 ) -> None:
     """Check the numbers of a delta whose headers are right.
 
