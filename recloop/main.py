@@ -8,24 +8,16 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from recloop import __version__
+from recloop import __version__, errors
 from recloop.cli import loop, silo
 from recloop.cli.output import LOG_FORMAT, console, fail, guard, print_json, say
 from recloop.cli.session import as_sentence, end_by_signal, session
-from recloop.errors import (
-    BadData,
-    BadInput,
-    LeaseLost,
-    PlanOutdated,
-    RecloopError,
-    ServiceAway,
-    UpdateInProgress,
-)
+from recloop.errors import RecloopError
 from recloop.home import keep_private
 from recloop.settings import Settings
 
@@ -135,13 +127,9 @@ app.add_typer(silo.app)
 
 def exit_code(error: Exception) -> int:
     """The process's exit code for an error."""
-    if isinstance(error, BadInput):
-        return 2
-    if isinstance(error, BadData):
-        return 3
-    if isinstance(error, ServiceAway):
-        return 4
-    return 6 if isinstance(error, UpdateInProgress | PlanOutdated | LeaseLost) else 1
+    busy = errors.UpdateInProgress, errors.PlanOutdated, errors.LeaseLost
+    kinds: dict[int, Any] = {2: errors.BadInput, 3: errors.BadData, 4: errors.ServiceAway, 6: busy}
+    return next((code for code, kind in kinds.items() if isinstance(error, kind)), 1)
 
 
 def main() -> None:

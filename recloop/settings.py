@@ -170,19 +170,9 @@ class Settings(BaseModel):
 
     def environment(self) -> dict[str, str]:
         """The variables that give a child process these same settings."""
-        values = {
-            "HOME": str(self.home),
-            "DATABASE_URL": self.database_url,
-            "DATASET": self.dataset,
-            "DATA": str(self.data or ""),
-            "CONFIG": str(self.config),
-            "SEED": str(self.seed),
-            "PRELOAD": str(int(self.preload)),
-            "USERS": self.users,
-            "GPU_QUEUE": self.gpu_queue,
-            "GPU_POOL": self.gpu_pool,
-        }
-        return {PREFIX + name: value for name, value in values.items()}
+        values = {name: getattr(self, name.lower()) for name in VARIABLES}
+        values |= {"DATA": self.data or "", "PRELOAD": int(self.preload)}
+        return {PREFIX + name: str(value) for name, value in values.items()}
 
 
 def _absolute(path: Path) -> Path:

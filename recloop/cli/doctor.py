@@ -17,7 +17,7 @@ from typing import Literal
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.contracts import Contract
 from recloop.database import embedded
-from recloop.database.connection import redacted, transaction
+from recloop.database.connection import first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
 from recloop.settings import PROJECT, Settings
@@ -80,20 +80,15 @@ def _packages(settings: Settings) -> Finding:
 
 def _bytecode(settings: Settings) -> Finding:
     spec = find_spec("tensorflow")  # finds the package without importing it
-    if (
-        spec is None
-        or spec.origin is None
-        or not Path(spec.origin).with_name("__pycache__").exists()
-    ):
-        return _warning(
-            "bytecode", "libraries are not compiled, so every task starts slowly", "make install"
-        )
-    return _ok("bytecode", "compiled")
+    if spec and spec.origin and Path(spec.origin).with_name("__pycache__").exists():
+        return _ok("bytecode", "compiled")
+    slow = "libraries are not compiled, so every task starts slowly"
+    return _warning("bytecode", slow, "make install")
 
 
 def _database(settings: Settings) -> Finding:
     url = settings.database_url or embedded.address(settings.home)
-    if not settings.database_url and embedded.running_pid(settings.home) is None:
+    if not _runs(settings):
         return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
     with transaction(url) as cursor:
         cursor.execute("select version(), to_regclass('ledger.window') is not null")
@@ -102,6 +97,10 @@ def _database(settings: Settings) -> Finding:
     if not row[1]:
         return _warning("database", f"{redacted(url)} has no tables yet", "any command makes them")
     return _ok("database", str(row[0]).split(" on ")[0])
+
+
+def _runs(settings: Settings) -> bool:
+    return bool(settings.database_url) or embedded.running_pid(settings.home) is not None
 
 
 def _dataset(settings: Settings) -> Finding:
@@ -164,27 +163,23 @@ def _airflow(settings: Settings) -> Finding:
 
 
 def _champion(settings: Settings) -> Finding:
-    if not settings.database_url and embedded.running_pid(settings.home) is None:
+    if not _runs(settings):
         return _ok("champion", "unknown while the embedded database is not running")
-    url = settings.database_url or embedded.address(settings.home)
-    with transaction(url) as cursor:
-        cursor.execute("select to_regclass('ledger.reign') is not null")
-        champion = releases.champion(cursor) if cursor.fetchone() == (True,) else None
+    with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
+        there = first(cursor, "select to_regclass('ledger.reign')")
+        champion = releases.champion(cursor) if there else None
     if champion is None:
         return _warning("champion", "none yet", "recloop ingest, then recloop update")
     if not Path(champion.uri).is_dir():
-        return _failed(
-            "champion",
-            f"release {champion.version}'s files are not at {champion.uri}",
-            "restore that folder, or `recloop rollback`",
-        )
+        gone = f"release {champion.version}'s files are not at {champion.uri}"
+        return _failed("champion", gone, "restore that folder, or `recloop rollback`")
     return _ok("champion", f"release {champion.version}, {len(champion.windows)} windows learnt")
 
 
 def _gpu(settings: Settings) -> Finding:
-    if Path("/dev/nvidia0").exists():
-        return _ok("gpu", "present: training uses it, with mixed precision")
-    return _ok("gpu", "none: training runs on the CPU")
+    there = Path("/dev/nvidia0").exists()
+    used = "present: training uses it, with mixed precision"
+    return _ok("gpu", used if there else "none: training runs on the CPU")
 
 
 def _family(settings: Settings) -> Finding:
@@ -193,12 +188,12 @@ def _family(settings: Settings) -> Finding:
     from recloop.features.fit import data_fit
 
     family = load_dataset(settings).model.known_family
-    if not settings.database_url and embedded.running_pid(settings.home) is None:
-        return _ok("family", f"{family.name}: {family.summary}")
+    without_data = _ok("family", f"{family.name}: {family.summary}")
+    if not _runs(settings):
+        return without_data
     with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
-        cursor.execute("select to_regclass('behavior.event') is not null")
-        if cursor.fetchone() != (True,):
-            return _ok("family", f"{family.name}: {family.summary}")
+        if not first(cursor, "select to_regclass('behavior.event')"):
+            return without_data
         found = data_fit(cursor, family, meaning_of(settings))
     if found.suits:
         return _ok("family", found.detail)
@@ -206,18 +201,9 @@ def _family(settings: Settings) -> Finding:
 
 
 CHECKS: tuple[Callable[[Settings], Finding], ...] = (
-    _python,
-    _packages,
-    _bytecode,
-    _disk,
-    _dataset,
-    _rule_files,
-    _database,
-    _family,
-    _champion,
-    _airflow,
-    _gpu,
-)
+    _python, _packages, _bytecode, _disk, _dataset, _rule_files, _database, _family, _champion,
+    _airflow, _gpu,
+)  # fmt: skip
 
 
 def _ok(name: str, detail: str) -> Finding:

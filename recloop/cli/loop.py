@@ -13,19 +13,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from recloop.cli.output import (
-    console,
-    escaped,
-    late_lines,
-    messages,
-    print_json,
-    progress_bar,
-    recommendations_table,
-    releases_table,
-    say,
-    upkeep_lines,
-    windows_table,
-)
+from recloop.cli import output
+from recloop.cli.output import console, messages, print_json, progress_bar, say
 from recloop.cli.session import session
 from recloop.errors import BadInput
 from recloop.settings import Settings
@@ -159,8 +148,7 @@ def update(
         typer.Option(help="Newest window to learn from; default: the oldest that waits."),
     ] = None,
     plan: Annotated[
-        str,
-        typer.Option(help="auto, skip, increment, rebuild, or a plan file (plan.toml)."),
+        str, typer.Option(help="auto, skip, increment, rebuild, or a plan file (plan.toml).")
     ] = "auto",
     policy: Annotated[
         str, typer.Option(help="With auto: every-window, every-n-windows, volume, never, adaptive.")
@@ -249,7 +237,7 @@ def _ask(gate: Json, wanted: bool) -> approval_stages.Answer:
     if not wanted and not sys.stdin.isatty():
         say(f"{why}nobody is at the terminal to approve the promotion, so it is rejected")
         return "rejected"
-    agreed = typer.confirm(escaped(f"{why}Promote? Gate report: {gate['uri']}"))
+    agreed = typer.confirm(output.escaped(f"{why}Promote? Gate report: {gate['uri']}"))
     return "approved" if agreed else "rejected"
 
 
@@ -281,8 +269,7 @@ def tell(result: Json) -> None:
 def recommend(
     user: Annotated[str, typer.Option(help="The user's id, as in your data.")] = "",
     session_: Annotated[
-        str,
-        typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first."),
+        str, typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first.")
     ] = "",
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
     release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
@@ -307,7 +294,7 @@ def recommend(
         return
     if not result["known_user"]:
         say(f"user {user!r} was never seen; this is what fits an empty history")
-    console.print(recommendations_table([result]))
+    console.print(output.recommendations_table([result]))
 
 
 def rollback(
@@ -355,12 +342,12 @@ def status(
         print_json({**found, "lines": lines})
         return
     if releases:
-        console.print(releases_table(found))
+        console.print(output.releases_table(found))
         return
     seen = [row for row in found["windows"] if row["state"] != "landed"]
     waiting = len(found["windows"]) - len(seen)
     shown = seen[-(last or screenful()) :]
-    console.print(windows_table(shown))
+    console.print(output.windows_table(shown))
     if len(shown) < len(seen):
         console.print(
             f"{len(seen) - len(shown)} earlier windows: `recloop status --last {len(seen)}`"
@@ -375,9 +362,9 @@ def status(
     )
     pending = ", ".join(found["pending"]) or "none"
     console.print(f"windows not yet learnt from: {pending}")
-    for line in late_lines(found["windows"]):
+    for line in output.late_lines(found["windows"]):
         console.print(line)
-    for line in upkeep_lines(found):
+    for line in output.upkeep_lines(found):
         console.print(line, highlight=False)
     for row in shown:
         if row["decision"] == "refused" or row.get("outcome") == "rejected":

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from hashlib import md5
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 ColumnType = Literal["text", "number", "time", "ignore"]
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[Weekday, ...] = (
-    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
-)  # fmt: skip
-
-
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 SMALLEST, LARGEST = 1e-9, 1e12
 """Sizes of numbers other than 0. Between them ratios, products, squares and sums stay finite."""
 
@@ -216,11 +212,8 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _usable(self) -> ModelSection:
-        if not self.shape:
-            _ = self.offered
-            return self
         try:
-            _ = self.shaped({})
+            _ = self.shaped({}) if self.shape else self.offered
         except TypeError as error:
             raise ValueError(
                 f"`shape` = {self.shape} does not suit family {self.family!r}: {error}."
@@ -279,24 +272,19 @@ class DatasetSpec(Section):
     @model_validator(mode="after")
     def _columns_exist(self) -> DatasetSpec:
         event = self.event
+        single = ("user_id", "item_id", "timestamp", "value", "price", "type_column")
         uses: list[tuple[str, str | None]] = [
-            ("event.user_id", event.user_id),
-            ("event.item_id", event.item_id),
-            ("event.timestamp", event.timestamp),
-            ("event.value", event.value),
-            ("event.price", event.price),
-            ("event.type_column", event.type_column),
+            *((f"event.{name}", getattr(event, name)) for name in single),
             *(("event.id", c) for c in event.id if c != "*"),
             *(("event.type_when.column", w.column) for w in event.type_when),
             *(("item_attributes", c) for c in self.item_attributes.all),
             *(("user_attributes.columns", c) for c in self.user_attributes.columns),
         ]
-        used = [name for name, kind in self.columns.items() if kind != "ignore"]
         for key, column in uses:
-            if column is not None and column not in used:
+            if column is not None and column not in self.read_columns:
                 raise ValueError(
                     f"`{key}` = {column!r} is not a column of [columns] that is read; "
-                    f"those are {', '.join(used)}. Correct the name or list the column."
+                    f"those are {', '.join(self.read_columns)}. Correct the name or list the column."
                 )
         for key, column in uses[3:5]:
             if column is not None and self.columns[column] != "number":

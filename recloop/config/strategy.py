@@ -30,19 +30,19 @@ import difflib
 import math
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError
 
 from models.ids.starts import NewIds
 from models.learning.recipes import RANK, SCOPES, Recipe
 from models.recommenders.family import Family
-from recloop.config.toml_file import read_toml
+from recloop.config.toml_file import Section, read_toml
 from recloop.contracts import Strategy
 from recloop.errors import BadInput
 
 Json = dict[str, Any]
 REPLAY_SHARE = 0.25
-MOST_SHARDS = 64
-LONGEST_WAIT = 86_400
 RATES = {"adagrad": 0.05, "adam": 0.01, "momentum": 0.01, "rmsprop": 0.003, "sgd": 0.05}
 """Learning rates of a recipe that names another optimizer than its family's, and no rate: one of Adam's
 steps is about one rate, and that of Adagrad would be far too large."""
@@ -51,8 +51,8 @@ UNSCALED, CLIP = ("momentum", "sgd"), 5.0
 rate is named: on a network that multiplies features a few batches would end in NaN."""
 RECIPE_FIELDS = tuple(f.name for f in fields(Recipe) if f.name != "seed")
 ID_FIELDS = tuple(f.name for f in fields(NewIds))
+SECTIONS = {"recipe": RECIPE_FIELDS, "ranker": RECIPE_FIELDS, "ids": ID_FIELDS}
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
-SECTIONS = ("recipe", "ranker", "ids")
 MOST = {
     "epochs": 1000,
     "learning_rate": 10,
@@ -62,16 +62,35 @@ MOST = {
 }
 MOST_OTHERWISE = 1_000_000_000
 """The largest numbers that a plan may ask for: beyond these a training would not end, or not begin."""
-TOP = (
-    "rank",
-    "average_releases",
-    "maintain",
-    "shards",
-    "shard_wait",
-    "shard_staleness",
-    "silos",
-)
-REQUEST_KEYS = ("plan", "policy", "reason", "approval")
+REQUEST_KEYS = {"plan": str, "policy": str, "reason": str, "approval": bool}
+
+
+def _number(value: Any) -> Any:
+    """Pydantic would take `true` and `"3"` for numbers, too. A whole one may be beyond any float."""
+    finite = math.isfinite(value) if isinstance(value, float) else isinstance(value, int)
+    if isinstance(value, bool) or not finite:
+        raise ValueError("no number")
+    return value
+
+
+Number = BeforeValidator(_number)
+
+
+class Top(Section):
+    """What stands outside the tables. A description says what the option should be."""
+
+    average_releases: Annotated[int, Number] = Field(1, ge=1, le=20, description="from 1 to 20")
+    shards: Annotated[int, Number] = Field(1, ge=1, le=64, description="from 1 to 64")
+    shard_staleness: Annotated[int, Number] = Field(0, ge=0, le=20, description="from 0 to 20")
+    shard_wait: Annotated[float, Number] = Field(
+        Strategy().shard_wait, ge=0, le=86_400, description="seconds, from 0 to 86400"
+    )
+    rank: StrictBool = Field(True, description="true or false")
+    maintain: Any = "none"
+    silos: tuple[str, ...] = Field((), description="folders of deltas")
+
+
+KNOWN = (*SECTIONS, *Top.model_fields, *RECIPE_FIELDS)
 
 
 def read_plan_file(path: Path, family: Family) -> tuple[Json, Json]:
@@ -82,16 +101,12 @@ def read_plan_file(path: Path, family: Family) -> tuple[Json, Json]:
     """
     content = read_toml(path)
     request = {key: content.pop(key) for key in REQUEST_KEYS if key in content}
-    kinds = {"plan": str, "policy": str, "reason": str, "approval": bool}
     for key, value in request.items():
-        if not isinstance(value, kinds[key]):
-            raise BadInput(
-                f"{path}: `{key}` should be a {kinds[key].__name__}. Received: {value!r}."
-            )
+        if not isinstance(value, kind := REQUEST_KEYS[key]):
+            raise BadInput(f"{path}: `{key}` should be a {kind.__name__}. Received: {value!r}.")
     try:
         for key in content:
-            if key not in (known := (*SECTIONS, *TOP, *RECIPE_FIELDS)):
-                _unknown(key, (*REQUEST_KEYS, *known))
+            _check_known(key, KNOWN, (*REQUEST_KEYS, *KNOWN))
         strategy_of(content, family)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
@@ -112,83 +127,52 @@ def strategy_of(options: Json, family: Family) -> Strategy:
     for key, value in options.items():
         if value in (None, ""):
             continue
+        _check_known(key, KNOWN)
         if key in SECTIONS:
             if not isinstance(value, dict):
                 raise BadInput(f"`{key}` should be a table of its own. Received: {value!r}.")
             given[key] |= {k: v for k, v in value.items() if v not in (None, "")}
-        elif key in RECIPE_FIELDS:
-            given["recipe"][key] = value
-        elif key in TOP:
-            top[key] = value
         else:
-            _unknown(key, (*SECTIONS, *TOP, *RECIPE_FIELDS))
-    for section, known in (
-        ("recipe", RECIPE_FIELDS),
-        ("ranker", RECIPE_FIELDS),
-        ("ids", ID_FIELDS),
-    ):
+            (given["recipe"] if key in RECIPE_FIELDS else top)[key] = value
+    for section, names in SECTIONS.items():
         for key in given[section]:
-            if key not in known:
-                _unknown(f"{section}.{key}", tuple(f"{section}.{name}" for name in known))
+            _check_known(f"{section}.{key}", tuple(f"{section}.{name}" for name in names))
+    ranker = family.ranker or RANK
     _complete(given["recipe"], family.increment)
-    _complete(given["ranker"], family.ranker or RANK)
-    _trainable(family, given)
+    _complete(given["ranker"], ranker)
+    _check_trainable(family, given)
     if any(given["ranker"].get(name) for name in REHEARSAL):
         raise BadInput(
             "the ranker does not rehearse, so [ranker] takes none of "
             f"{', '.join(REHEARSAL)}. Give them under [recipe], for the towers."
         )
-    given["recipe"] = _checked(Recipe, family.increment, given["recipe"], "recipe")
-    given["ranker"] = _checked(Recipe, family.ranker or RANK, given["ranker"], "ranker")
-    given["ids"] = _checked(NewIds, NewIds(), given["ids"], "ids")
-    whole = {
-        name: _whole(top, name, least, most, default)
-        for name, least, most, default in (
-            ("average_releases", 1, 20, 1),
-            ("shards", 1, MOST_SHARDS, 1),
-            ("shard_staleness", 0, 20, 0),
-        )
+    tables: dict[str, Any] = {
+        section: _checked(base, given[section], section)
+        for section, base in (("recipe", family.increment), ("ranker", ranker), ("ids", NewIds()))
     }
-    wait = top.get("shard_wait", Strategy().shard_wait)
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= LONGEST_WAIT:
-        raise BadInput(
-            f"`shard_wait` should be seconds, from 0 to {LONGEST_WAIT}. Received: {wait!r}."
-        )
-    rank = top.get("rank", True)
-    if not isinstance(rank, bool):
-        raise BadInput(f"`rank` should be true or false. Received: {rank!r}.")
-    maintain = top.get("maintain", "none")
+    try:
+        asked = Top.model_validate(top)
+    except ValidationError as error:
+        wrong = str(error.errors()[0]["loc"][0])
+        should = Top.model_fields[wrong].description
+        raise BadInput(f"`{wrong}` should be {should}. Received: {top[wrong]!r}.") from None
     kinds = ("none", *family.maintenance)
-    if maintain not in kinds:
+    if asked.maintain not in kinds:
         raise BadInput(
             f"`maintain` of family {family.name} should be one of {', '.join(kinds)}. "
-            f"Received: {maintain!r}."
+            f"Received: {asked.maintain!r}."
         )
-    silos = top.get("silos", ())
-    if not isinstance(silos, list | tuple) or not all(isinstance(one, str) for one in silos):
-        raise BadInput(f"`silos` should be folders of deltas. Received: {silos!r}.")
     for name, wanted, has in (
-        ("shards", whole["shards"] > 1, family.shards),
-        ("silos", bool(silos), family.silos),
-        ("second stage that could rest (`rank`)", not rank, family.ranker is not None),
+        ("shards", asked.shards > 1, family.shards),
+        ("silos", bool(asked.silos), family.silos),
+        ("second stage that could rest (`rank`)", not asked.rank, family.ranker is not None),
     ):
         if wanted and not has:
             raise BadInput(f"family {family.name} has no {name}; leave it out.")
-    return Strategy(
-        recipe=given["recipe"],
-        ranker=given["ranker"],
-        ids=given["ids"],
-        rank=rank,
-        average_releases=whole["average_releases"],
-        maintain=maintain,
-        shards=whole["shards"],
-        shard_wait=float(wait),
-        shard_staleness=whole["shard_staleness"],
-        silos=tuple(silos),
-    )
+    return Strategy(**tables, **asked.model_dump())
 
 
-def _trainable(family: Family, given: dict[str, Json]) -> None:
+def _check_trainable(family: Family, given: dict[str, Json]) -> None:
     """What this family has nothing of is refused here, not by the training task."""
     if given["ranker"] and family.ranker is None:
         raise BadInput(f"family {family.name} has no second stage; leave [ranker] out.")
@@ -210,14 +194,6 @@ def _trainable(family: Family, given: dict[str, Json]) -> None:
         )
 
 
-def _whole(top: Json, name: str, least: int, most: int, default: int) -> int:
-    value = top.get(name, default)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not least <= value <= most or value != int(value):
-        raise BadInput(f"`{name}` should be from {least} to {most}. Received: {value!r}.")
-    return int(value)
-
-
 def _complete(recipe: Json, base: Recipe) -> None:
     """What goes without saying: replay alone means one past example for four new ones; EWC, which
     needs past examples to know what they need, keeps a uniform sample of them."""
@@ -233,30 +209,23 @@ def _complete(recipe: Json, base: Recipe) -> None:
         recipe["replay_share"] = REPLAY_SHARE
 
 
-def _is_number(value: Any) -> bool:
-    """Of NaN and infinity, false; of whole numbers that no float can hold, true."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _checked(kind: type, base: Any, values: Json, section: str) -> Json:
-    """The values, of the right types and within their bounds."""
-    wanted = {f.name: type(getattr(base, f.name)) for f in fields(kind)}
+def _checked(base: Any, values: Json, section: str) -> Json:
+    """The values, of the types of `base`'s fields and within their bounds."""
     checked: Json = {}
     for key, value in values.items():
-        right = wanted[key]
-        if right in (int, float) and not _is_number(value):
-            raise BadInput(f"`{section}.{key}` should be a number. Received: {value!r}.")
-        most = MOST.get(key, MOST_OTHERWISE)
-        if right in (int, float) and abs(value) > most:
-            raise BadInput(
-                f"`{section}.{key}` should be at most {most:,}. Received: {str(value)[:40]}."
-            )
-        if right is int and value != int(value):
-            raise BadInput(f"`{section}.{key}` should be a whole number. Received: {value!r}.")
-        if right in (str, bool) and not isinstance(value, right):
-            raise BadInput(f"`{section}.{key}` should be a {right.__name__}. Received: {value!r}.")
+        right, most = type(getattr(base, key)), MOST.get(key, MOST_OTHERWISE)
+        should, told = "", repr(value)
+        try:
+            if right in (str, bool):
+                should = "" if isinstance(value, right) else f"a {right.__name__}"
+            elif abs(_number(value)) > most:
+                should, told = f"at most {most:,}", str(value)[:40]
+            elif right is int and value != int(value):
+                should = "a whole number"
+        except ValueError:
+            should = "a number"
+        if should:
+            raise BadInput(f"`{section}.{key}` should be {should}. Received: {told}.")
         checked[key] = right(value)
     try:
         replace(base, **checked)
@@ -265,7 +234,8 @@ def _checked(kind: type, base: Any, values: Json, section: str) -> Json:
     return checked
 
 
-def _unknown(key: str, known: tuple[str, ...]) -> None:
-    close = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}."
-    raise BadInput(f"option `{key}` is not known; {hint}")
+def _check_known(key: str, known: tuple[str, ...], told: tuple[str, ...] = ()) -> None:
+    if key not in known:
+        close = difflib.get_close_matches(key, told or known, 1)
+        hint = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(told or known)}."
+        raise BadInput(f"option `{key}` is not known; {hint}")

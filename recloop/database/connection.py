@@ -15,7 +15,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
@@ -31,6 +31,8 @@ NULL = "\\N"
 OWN = ("RECLOOP_DATABASE_URL", "or unset it to use the embedded server (`recloop up`)")
 RECOVERY_PATIENCE = 60.0
 """Seconds that a server which recovers from a crash is waited for."""
+Parameters = Sequence[Any] | Mapping[str, Any] | None
+"""Of a statement: `%s` by place, `%(name)s` by name."""
 STARTING = ("is starting up", "in recovery mode", "not yet accepting connections")
 
 log = logging.getLogger(__name__)
@@ -183,6 +185,26 @@ class _Kept:
 
 _kept = _Kept()
 os.register_at_fork(after_in_child=_kept.forget)
+
+
+def first(cursor: Cursor, sql: str, parameters: Parameters = None) -> Any:
+    """The first column of the first row; None where there is no row."""
+    cursor.execute(sql, parameters)
+    row = cursor.fetchone()
+    return row and row[0]
+
+
+def column(cursor: Cursor, sql: str, parameters: Parameters = None) -> list[Any]:
+    """The first column of each row."""
+    cursor.execute(sql, parameters)
+    return [row[0] for row in cursor.fetchall()]
+
+
+def records(cursor: Cursor, sql: str) -> list[dict[str, Any]]:
+    """Each row by the names of its columns."""
+    cursor.execute(sql)
+    names = [column.name for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def copy_rows(

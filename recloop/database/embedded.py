@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from subprocess import CalledProcessError, Popen
 from urllib.parse import quote
 
 import psycopg2
+from psycopg2.extensions import cursor as Cursor
 
 from recloop.database import postgres_process
-from recloop.database.connection import RECOVERY_PATIENCE, connect
+from recloop.database.connection import RECOVERY_PATIENCE, connect, first
 from recloop.database.postgres_process import running_pid
 from recloop.database.schema import migrate
 from recloop.errors import ServiceAway
@@ -92,7 +95,7 @@ def _wait_until_it_answers(home: Path, data: Path, patience: float) -> None:
             starts += 1
             _wait_for_note(home, postgres_process.launch(data))
         try:
-            _create_database(with_database(address(home), "postgres"), DATABASE, patience=0)
+            create_database(with_database(address(home), "postgres"), DATABASE, patience=0)
             return
         except ServiceAway as error:
             waited = time.monotonic() - began
@@ -121,12 +124,6 @@ def resolve(settings: Settings) -> Settings:
     url = ensure_running(settings.home)
     migrate(url)
     return settings.model_copy(update={"database_url": url})
-
-
-def create_database(url: str, name: str) -> str:
-    """Create database `name` beside the one of `url` unless it exists; return its URL."""
-    _create_database(url, name)
-    return with_database(url, name)
 
 
 def with_database(url: str, name: str) -> str:
@@ -163,32 +160,28 @@ def end_idle_transactions(url: str, after: str = "60s") -> None:
     A scheduler that is killed in a transaction leaves its rows locked as long as any child that was
     forked from it holds the connection open: the next scheduler would pass those runs over.
     """
-    connection = connect(url)
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("select current_database()")
-            (name,) = cursor.fetchone() or ("",)
-            cursor.execute(
-                f'alter database "{name}" set idle_in_transaction_session_timeout = %s', (after,)
-            )
-    finally:
-        connection.close()
+    with _at_once(url) as cursor:
+        name = first(cursor, "select current_database()")
+        cursor.execute(
+            f'alter database "{name}" set idle_in_transaction_session_timeout = %s', (after,)
+        )
 
 
-def _create_database(url: str, name: str, patience: float = RECOVERY_PATIENCE) -> None:
-    """`url` names any database that is there."""
-    connection = connect(url, patience=patience)
-    connection.autocommit = True
-    try:
+def create_database(url: str, name: str, patience: float = RECOVERY_PATIENCE) -> str:
+    """Create database `name` beside the one of `url` unless it exists; return its URL."""
+    with suppress(psycopg2.errors.UniqueViolation), _at_once(url, patience) as cursor:
+        if first(cursor, "select 1 from pg_database where datname = %s", (name,)) is None:
+            cursor.execute(f'create database "{name}"')  # another process may be faster
+    return with_database(url, name)
+
+
+@contextmanager
+def _at_once(url: str, patience: float = RECOVERY_PATIENCE) -> Iterator[Cursor]:
+    """A cursor whose statements are no transaction: `create database` can be in none."""
+    with closing(connect(url, patience=patience)) as connection:
+        connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("select 1 from pg_database where datname = %s", (name,))
-            if cursor.fetchone() is None:
-                cursor.execute(f'create database "{name}"')
-    except psycopg2.errors.UniqueViolation:  # another process was faster
-        pass
-    finally:
-        connection.close()
+            yield cursor
 
 
 def database_of(settings: Settings) -> str:

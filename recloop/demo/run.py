@@ -9,28 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from recloop.calendar import Window
+from recloop.cli import output
 from recloop.cli.loop import ingest_with_progress, run_update
-from recloop.cli.output import (
-    console,
-    lines_table,
-    progress_bar,
-    recommendations_table,
-    say,
-    systems_table,
-    windows_table,
-)
+from recloop.cli.output import console, progress_bar, say
 from recloop.config.dataset import DatasetSpec, load_dataset
-from recloop.database.connection import transaction
+from recloop.database.connection import column, first, transaction
 from recloop.demo.chart import write_chart
 from recloop.demo.demo_report import make_report
 from recloop.errors import BadInput, RecloopError
-from recloop.ledger import releases
+from recloop.ledger import releases, updates
 from recloop.release.recommend import recommend
 from recloop.settings import Settings
 from recloop.stages import update_stages
 
 Json = dict[str, Any]
 CUSTOMERS = 3
+DAGS = ("ingest_behavior", "incremental_update")
 PATIENCE = 600.0
 """Seconds without any progress of the scheduled runs before the demonstration gives up."""
 
@@ -77,10 +71,7 @@ def _windows(
 
     with progress_bar() as bar:
         task = bar.add_task("reading lines", total=None)
-        land(
-            settings,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+        land(settings, progress=lambda done, total: bar.update(task, completed=done, total=total))
     with transaction(settings.database_url) as cursor:
         cursor.execute("select min(starts), max(ends) from ledger.window")
         first, last = cursor.fetchone() or (None, None)
@@ -113,19 +104,18 @@ def _train_warm_up(settings: Settings) -> None:
 def _recommendations_before(settings: Settings, folder: Path) -> list[Json]:
     """What the warm-up's model recommends; kept, because a second run finds a newer champion."""
     path = folder / "before.json"
-    if path.exists():
-        kept: list[Json] = json.loads(path.read_text())
-        return kept
-    with transaction(settings.database_url) as cursor:
-        cursor.execute(
-            "select a.user_id from behavior.event e join behavior.account a using (user_key) "
-            "group by 1 order by count(distinct e.item_key) desc, 1 limit %s",
-            (CUSTOMERS,),
-        )
-        users = [row[0] for row in cursor.fetchall()]
-    answers = [recommend(settings, user).to_json() for user in users]
-    path.write_text(json.dumps(answers, indent=2))
-    return answers
+    if not path.exists():
+        with transaction(settings.database_url) as cursor:
+            users = column(
+                cursor,
+                "select a.user_id from behavior.event e join behavior.account a using (user_key) "
+                "group by 1 order by count(distinct e.item_key) desc, 1 limit %s",
+                (CUSTOMERS,),
+            )
+        answers = [recommend(settings, user).to_json() for user in users]
+        path.write_text(json.dumps(answers, indent=2))
+    kept: list[Json] = json.loads(path.read_text())
+    return kept
 
 
 def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
@@ -137,7 +127,7 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
         return
     client = airflow_process.start(settings)
     say(f"    Airflow answers at {client.url}")
-    for dag_id in ("ingest_behavior", "incremental_update"):
+    for dag_id in DAGS:
         client.pause(dag_id, paused=False)
     try:
         client.backfill("ingest_behavior", keys[0], keys[-1], reprocess="failed")
@@ -159,16 +149,13 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
                         f"nothing moved for {PATIENCE:.0f} s; still waiting for {', '.join(waiting)}. "
                         f"Airflow's logs are in {settings.home / 'logs'}; run it again to go on."
                     )
-                if client.backfill_finished("ingest_behavior") and not update_stages.undecided(
-                    settings
-                ):
-                    client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)
-                    if _waiting(settings, keys) == waiting and not update_stages.undecided(
-                        settings
-                    ):
+                undecided = update_stages.undecided
+                if client.backfill_finished("ingest_behavior") and not undecided(settings):
+                    client.wait_until_idle(DAGS, PATIENCE)
+                    if _waiting(settings, keys) == waiting and not undecided(settings):
                         break  # what still waits has failed; the report says which
                 time.sleep(1)
-            client.wait_until_idle(["ingest_behavior", "incremental_update"], PATIENCE)
+            client.wait_until_idle(DAGS, PATIENCE)
     finally:
         say("    stopping Airflow")
         airflow_process.stop(settings)
@@ -178,37 +165,35 @@ def _waiting(settings: Settings, keys: list[str]) -> list[str]:
     """Windows of `keys` that are neither decided on, refused, nor empty."""
     with transaction(settings.database_url) as cursor:
         undecided = set(releases.undecided(cursor))
-        cursor.execute(
+        ingested = column(
+            cursor,
             "select window_key from ledger.window where window_key = any(%s) "
             "and state in ('featured', 'refused')",
             (keys,),
         )
-        ingested = {row[0] for row in cursor.fetchall()}
-        cursor.execute(
-            "select target from ledger.update where state in ('planned', 'training', 'evaluated')"
-        )
-        live = {row[0] for row in cursor.fetchall()}
+        live = column(cursor, "select target from ledger.update where state in %s", (updates.LIVE,))
     return [key for key in keys if key not in ingested or key in undecided or key in live]
 
 
 def _fingerprint(settings: Settings) -> str:
     with transaction(settings.database_url) as cursor:
-        cursor.execute(
-            "select md5(string_agg(w::text, '')) from (select window_key, state, seconds::text "
-            "from ledger.window union all select update_id::text, state, seconds::text "
-            "from ledger.update order by 1, 2, 3) w"
+        return str(
+            first(
+                cursor,
+                "select md5(string_agg(w::text, '')) from (select window_key, state, seconds::text "
+                "from ledger.window union all select update_id::text, state, seconds::text "
+                "from ledger.update order by 1, 2, 3) w",
+            )
         )
-        row = cursor.fetchone()
-    return str(row[0]) if row else ""
 
 
 def _show(report: Json, before: list[Json]) -> None:
-    console.print(windows_table(report["windows"], "Weeks run through Airflow"))
+    console.print(output.windows_table(report["windows"], "Weeks run through Airflow"))
     for row in report["windows"]:
         say(f"{row['window']}: {row['decision']}: {row['reason']}")
-    console.print(lines_table(report["lines"]))
+    console.print(output.lines_table(report["lines"]))
     summary = report["summary"]
-    console.print(systems_table(summary))
+    console.print(output.systems_table(summary))
     for name, difference in summary.items():
         if name.startswith("champion_minus_"):
             console.print(
@@ -220,11 +205,6 @@ def _show(report: Json, before: list[Json]) -> None:
             )
     for earlier, later in zip(before, report["recommendations"]["after"], strict=True):
         user = earlier["user_id"]
-        console.print(
-            recommendations_table(
-                [
-                    earlier | {"title": f"customer {user}, before (release {earlier['release']})"},
-                    later | {"title": f"after (release {later['release']})"},
-                ]
-            )
-        )
+        before_title = f"customer {user}, before (release {earlier['release']})"
+        titled = {"title": before_title}, {"title": f"after (release {later['release']})"}
+        console.print(output.recommendations_table([earlier | titled[0], later | titled[1]]))

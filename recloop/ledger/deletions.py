@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Release
+from recloop.database.connection import column, first
 from recloop.errors import ReleaseMissing
 from recloop.ledger.updates import LIVE
 
@@ -49,8 +50,9 @@ def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
         "from ledger.release join ledger.update using (update_id)"
     )
     rows = {row[0]: row for row in cursor.fetchall()}
-    cursor.execute("select version, max(reign_id) from ledger.reign group by 1 order by 2 desc")
-    reigned = [row[0] for row in cursor.fetchall()]
+    reigned = column(
+        cursor, "select version from ledger.reign group by 1 order by max(reign_id) desc"
+    )
     cursor.execute(
         "select update_id, parent_release, candidate->>'uri' from ledger.update where state in %s",
         (LIVE,),
@@ -63,8 +65,8 @@ def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
             found.append(parent)
         return found
 
-    cursor.execute("select version from ledger.reign where ended_at is null")
-    learnt = [version for (reigning,) in cursor.fetchall() for version in lineage(reigning)]
+    reigning = first(cursor, "select version from ledger.reign where ended_at is null")
+    learnt = lineage(reigning) if reigning else []
     wanted = {*reigned[:count], *(parent for _, parent, _ in live if parent is not None)}
     if reigned:
         wanted |= set(lineage(reigned[0])[:count])
@@ -83,11 +85,11 @@ def mark(cursor: Cursor, count: int) -> tuple[Keeping, list[int]]:
 
 def with_files(cursor: Cursor, releases: Sequence[Release]) -> list[Release]:
     """Those of the releases whose files were not thinned, in their order."""
-    cursor.execute(
+    left = column(
+        cursor,
         "select version from ledger.release where thinned_at is null and version = any(%s)",
         ([release.version for release in releases],),
     )
-    left = {row[0] for row in cursor.fetchall()}
     return [release for release in releases if release.version in left]
 
 
@@ -97,14 +99,12 @@ def require_files(cursor: Cursor, version: int) -> None:
     Raises:
         ReleaseMissing: its files were deleted by a thinning.
     """
-    cursor.execute("select thinned_at from ledger.release where version = %s", (version,))
-    row = cursor.fetchone()
-    if row is None or row[0] is None:
+    gone = first(cursor, "select thinned_at from ledger.release where version = %s", (version,))
+    if gone is None:
         return
-    cursor.execute("select version from ledger.release where thinned_at is null order by 1")
-    left = ", ".join(str(found) for (found,) in cursor.fetchall()) or "none"
+    left = column(cursor, "select version from ledger.release where thinned_at is null order by 1")
     raise ReleaseMissing(
-        f"the files of release {version} were deleted on {row[0]:%Y-%m-%d} by maintain_models; "
-        f"releases with files: {left}. keep_releases in "
-        "config/update.toml says how many stay."
+        f"the files of release {version} were deleted on {gone:%Y-%m-%d} by maintain_models; releases "
+        f"with files: {', '.join(map(str, left)) or 'none'}. keep_releases in config/update.toml says "
+        "how many stay."
     )

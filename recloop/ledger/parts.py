@@ -16,6 +16,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.calendar import part_key, whole
 from recloop.contracts import TrainingSet, UpdatePlan
+from recloop.database.connection import column, first, records
 from recloop.errors import BadInput, PlanOutdated
 
 CLOSED = """
@@ -92,14 +93,13 @@ def note_featured(cursor: Cursor, training_set: TrainingSet, accepted: int) -> b
         BadInput: there is no such part.
     """
     key = training_set.window
-    cursor.execute("select accepted from ledger.part where part_key = %s for update", (key,))
-    row = cursor.fetchone()
-    if row is None:
+    known = first(cursor, "select accepted from ledger.part where part_key = %s for update", (key,))
+    if known is None:
         raise BadInput(
             f"the ledger has no part {key!r} with accepted lines; "
             f"run `recloop ingest --window {whole(key)}` first."
         )
-    if row[0] != accepted:
+    if known != accepted:
         return False
     cursor.execute(
         "update ledger.part set training_set = %s, featured = accepted where part_key = %s",
@@ -122,12 +122,13 @@ def settle(cursor: Cursor, window_key: str) -> None:
 
 def training_sets(cursor: Cursor, window_key: str) -> list[TrainingSet]:
     """The training sets of the window's parts, oldest first."""
-    cursor.execute(
+    kept = column(
+        cursor,
         "select training_set from ledger.part where window_key = %s and training_set is not null "
         "order by number",
         (window_key,),
     )
-    return [TrainingSet.model_validate(kept) for (kept,) in cursor.fetchall()]
+    return [TrainingSet.model_validate(one) for one in kept]
 
 
 def training_set_of(cursor: Cursor, key: str) -> TrainingSet:
@@ -136,16 +137,15 @@ def training_set_of(cursor: Cursor, key: str) -> TrainingSet:
     Raises:
         BadInput: it has none.
     """
-    cursor.execute("select training_set from ledger.part where part_key = %s", (key,))
-    row = cursor.fetchone()
-    if row is None or row[0] is None:
-        cursor.execute("select state from ledger.window where window_key = %s", (whole(key),))
-        state = (cursor.fetchone() or ("unknown",))[0]
+    kept = first(cursor, "select training_set from ledger.part where part_key = %s", (key,))
+    if kept is None:
+        sql = "select state from ledger.window where window_key = %s"
+        state = first(cursor, sql, (whole(key),)) or "unknown"
         raise BadInput(
             f"window {key} has no training set (the window's state is {state!r}); "
             f"run `recloop ingest --window {whole(key)}` first."
         )
-    return TrainingSet.model_validate(row[0])
+    return TrainingSet.model_validate(kept)
 
 
 def target_sets(cursor: Cursor, plan: UpdatePlan) -> list[TrainingSet]:
@@ -170,7 +170,8 @@ def all_parts(cursor: Cursor) -> list[dict[str, Any]]:
     """Parts with events, oldest window first: `part_key`, `window_key`, `number`, `accepted`, `ready`,
     `version`: the release of the champion's lineage that learnt from it first, or None.
     """
-    cursor.execute(
+    return records(
+        cursor,
         """
         select p.part_key, p.window_key, p.number, p.accepted, p.featured = p.accepted as ready,
             (select made.version from ledger.reign r
@@ -179,10 +180,8 @@ def all_parts(cursor: Cursor) -> list[dict[str, Any]]:
              where r.ended_at is null) as version
         from ledger.part p join ledger.window w using (window_key)
         where p.accepted > 0 order by w.starts, p.number
-        """
+        """,
     )
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def hold(cursor: Cursor, keys: tuple[str, ...]) -> None:
@@ -191,13 +190,13 @@ def hold(cursor: Cursor, keys: tuple[str, ...]) -> None:
     Raises:
         PlanOutdated: one of them has events that its training set lacks.
     """
-    cursor.execute(
+    held = column(
+        cursor,
         "select part_key from ledger.part where part_key = any(%s) and featured = accepted "
         "and training_set is not null for share",
         (list(keys),),
     )
-    held = {row[0] for row in cursor.fetchall()}
-    lacking = [key for key in keys if key not in held]
+    lacking = sorted(set(keys) - set(held), key=keys.index)
     if lacking:
         raise PlanOutdated(
             f"late events came for {', '.join(lacking)} since the plan was made; plan again when "

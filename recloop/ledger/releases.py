@@ -12,49 +12,49 @@ from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.calendar import part_number
-from recloop.contracts import Lease, Release, UpdatePlan
+from recloop.contracts import Lease, Release
+from recloop.database.connection import column, first, records
 from recloop.errors import LeaseLost, LedgerConflict, ReleaseMissing
 from recloop.ledger import parts
 from recloop.ledger.deletions import require_files
-from recloop.ledger.updates import REBUILD_IN_VAIN, _check_fence, _one, plan_of
+from recloop.ledger.updates import REBUILD_IN_VAIN as IN_VAIN
+from recloop.ledger.updates import _check_fence, plan_of
 
-DECIDED = f"state in ('promoted', 'rejected', 'skipped') and not {REBUILD_IN_VAIN}"
-"""SQL: whether an update has decided on its windows."""
 ROLLED_BACK = "rolled back from"
 """How the reason of a reign begins that a rollback began; the version and the person's reason follow."""
 
 
 def champion(cursor: Cursor) -> Release | None:
     """The reigning release, or None before the first."""
-    cursor.execute("select version from ledger.reign where ended_at is null")
-    row = cursor.fetchone()
-    return release_of(cursor, row[0]) if row else None
+    version = first(cursor, "select version from ledger.reign where ended_at is null")
+    return release_of(cursor, version) if version else None
 
 
 def reign(cursor: Cursor) -> int | None:
     """The number of the champion's reign, higher than every earlier one's; None before the first."""
-    cursor.execute("select reign_id from ledger.reign where ended_at is null")
-    row = cursor.fetchone()
-    return int(row[0]) if row else None
+    number: int | None = first(cursor, "select reign_id from ledger.reign where ended_at is null")
+    return number
 
 
 def target_of(cursor: Cursor, version: int) -> str:
     """The window whose end a release knows up to: the target of the update that it was."""
-    cursor.execute(
-        "select target from ledger.update join ledger.release using (update_id) where version = %s",
-        (version,),
+    return str(
+        first(
+            cursor,
+            "select target from ledger.update join ledger.release using (update_id) where version = %s",
+            (version,),
+        )
     )
-    return str(_one(cursor)[0])
 
 
 def previous(cursor: Cursor) -> Release | None:
     """The release that reigned before the champion, or None."""
-    cursor.execute(
+    version = first(
+        cursor,
         "select version from ledger.reign where version <> "
-        "(select version from ledger.reign where ended_at is null) order by reign_id desc limit 1"
+        "(select version from ledger.reign where ended_at is null) order by reign_id desc limit 1",
     )
-    row = cursor.fetchone()
-    return release_of(cursor, row[0]) if row else None
+    return release_of(cursor, version) if version else None
 
 
 def release_of(cursor: Cursor, version: int) -> Release:
@@ -74,32 +74,26 @@ def release_of(cursor: Cursor, version: int) -> Release:
         raise ReleaseMissing(f"there is no release {version}; `recloop status` lists them.")
     number, update_id, parent, uri, windows = row
     return Release(
-        version=number,
-        update_id=update_id,
-        parent_version=parent,
-        uri=uri,
-        windows=tuple(windows),
+        version=number, update_id=update_id, parent_version=parent, uri=uri, windows=tuple(windows)
     )
 
 
 def release_of_update(cursor: Cursor, update_id: int) -> Release | None:
     """The release that an update became, if it was promoted."""
-    cursor.execute("select version from ledger.release where update_id = %s", (update_id,))
-    row = cursor.fetchone()
-    return release_of(cursor, row[0]) if row else None
+    made = first(cursor, "select version from ledger.release where update_id = %s", (update_id,))
+    return release_of(cursor, made) if made else None
 
 
 def all_releases(cursor: Cursor) -> list[dict[str, Any]]:
     """Every release, oldest first: what made it, how many windows and late parts it has learnt, since
     when it was champion first, and whether its files are gone."""
-    cursor.execute(
+    return records(
+        cursor,
         "select version, parent_version as parent, update_id, plan->>'decision' as decision, target, "
         "(select count(*) from ledger.trained t where t.version = r.version) as windows, "
         "champion_from, thinned_at is not null as thinned "
-        "from ledger.release r join ledger.update using (update_id) order by version"
+        "from ledger.release r join ledger.update using (update_id) order by version",
     )
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def rollbacks(cursor: Cursor) -> list[dict[str, Any]]:
@@ -161,12 +155,30 @@ def undecided(cursor: Cursor) -> list[str]:
     a person or a schedule asked for and that was rejected decides nothing: the window's own update is
     still to come.
     """
-    cursor.execute(
-        f"select distinct target from ledger.update where {DECIDED} "
-        "union select window_key from ledger.update_window join ledger.update using (update_id) "
-        f"where {DECIDED}"
+    return _pending_without(
+        cursor, f"state in ('promoted', 'rejected', 'skipped') and not {IN_VAIN}"
     )
-    decided = {row[0] for row in cursor.fetchall()}
+
+
+def windows_due(cursor: Cursor) -> list[str]:
+    """Pending windows on which no update was promoted or rejected, oldest first.
+
+    Beside `undecided`: those that a policy skipped are due, too. A late part is not due by itself; the
+    next increment covers it.
+    """
+    return _pending_without(cursor, f"state in ('promoted', 'rejected') and not {IN_VAIN}")
+
+
+def _pending_without(cursor: Cursor, answered: str) -> list[str]:
+    """Pending windows, not late parts, that no update covers of which the SQL `answered` holds."""
+    decided = set(
+        column(
+            cursor,
+            f"select target from ledger.update where {answered} union "
+            "select window_key from ledger.update_window join ledger.update using (update_id) "
+            f"where {answered}",
+        )
+    )
     return [key for key in pending(cursor) if key not in decided and not part_number(key)]
 
 
@@ -181,7 +193,12 @@ def promote(cursor: Cursor, lease: Lease, uri: str) -> Release:
     plan = plan_of(cursor, lease.update_id)
     cursor.execute("lock table ledger.reign in exclusive mode")
     reigning = champion(cursor)
-    _check_parent(plan, reigning)
+    now = reigning.version if reigning else None
+    if plan.parent_release != now:
+        raise LeaseLost(
+            f"the champion moved from release {plan.parent_release} to {now} since this update was "
+            "planned; its work is discarded. Plan again."
+        )
     cursor.execute(
         "update ledger.update set state = 'promoted', concluded_at = now() "
         "where update_id = %s and token = %s and state = 'evaluated'",
@@ -189,12 +206,12 @@ def promote(cursor: Cursor, lease: Lease, uri: str) -> Release:
     )
     _check_fence(cursor, lease)
     parent = None if plan.decision == "rebuild" else plan.parent_release
-    cursor.execute(
+    version = first(
+        cursor,
         "insert into ledger.release (update_id, parent_version, uri) values (%s, %s, %s) "
         "returning version",
         (lease.update_id, parent, uri),
     )
-    version = _one(cursor)[0]
     cursor.execute(
         "insert into ledger.trained select %s, window_key, update_id from ledger.trained "
         "where version = %s",
@@ -244,51 +261,20 @@ def target_of_rollback(cursor: Cursor, version: int | None) -> Release:
             "there is no champion yet, so nothing to roll back; run an update first."
         )
     if version is None:
-        version = reigning.parent_version or _reigned_before(cursor, reigning.version)
+        version = reigning.parent_version or first(
+            cursor,
+            "select version from ledger.reign where version < %s order by reign_id desc limit 1",
+            (reigning.version,),
+        )
+    if version is None:
+        raise ReleaseMissing(
+            f"release {reigning.version} is the first; there is nothing to roll back to."
+        )
     target = release_of(cursor, version)
     require_files(cursor, version)
     return target
 
 
-def _reigned_before(cursor: Cursor, version: int) -> int:
-    cursor.execute(
-        "select version from ledger.reign where version < %s order by reign_id desc limit 1",
-        (version,),
-    )
-    row = cursor.fetchone()
-    if row is None:
-        raise ReleaseMissing(f"release {version} is the first; there is nothing to roll back to.")
-    return int(row[0])
-
-
-def _check_parent(plan: UpdatePlan, reigning: Release | None) -> None:
-    now = reigning.version if reigning else None
-    if plan.parent_release != now:
-        raise LeaseLost(
-            f"the champion moved from release {plan.parent_release} to {now} since this update was "
-            "planned; its work is discarded. Plan again."
-        )
-
-
 def _reign(cursor: Cursor, version: int, reason: str) -> None:
     cursor.execute("update ledger.reign set ended_at = now() where ended_at is null")
     cursor.execute("insert into ledger.reign (version, reason) values (%s, %s)", (version, reason))
-
-
-# Windows that a clock may decide on: what waits, and has not been answered yet.
-
-
-def windows_due(cursor: Cursor) -> list[str]:
-    """Pending windows on which no update was promoted or rejected, oldest first.
-
-    Beside `releases.undecided`: those that a policy skipped are due, too. A late part is not due by
-    itself; the next increment covers it.
-    """
-    answered = f"state in ('promoted', 'rejected') and not {REBUILD_IN_VAIN}"
-    cursor.execute(
-        f"select target from ledger.update where {answered} union "
-        "select window_key from ledger.update_window join ledger.update using (update_id) "
-        f"where {answered}"
-    )
-    keys = {row[0] for row in cursor.fetchall()}
-    return [key for key in pending(cursor) if key not in keys and not part_number(key)]

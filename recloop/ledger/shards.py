@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Lease, ShardReport
+from recloop.database.connection import column, first
 from recloop.errors import BadInput, LeaseLost
 from recloop.ledger.updates import LIVE, renew
 
@@ -65,24 +66,24 @@ def begin_shard(cursor: Cursor, update_id: int, number: int) -> int | None:
         raise _lost(update_id, number)
     if state == "reported":
         return None
-    cursor.execute(
+    token: int = first(
+        cursor,
         "update ledger.shard set state = 'training', token = nextval('ledger.fencing_token'), "
         "changed_at = now() where update_id = %s and number = %s returning token",
         (update_id, number),
     )
-    token = cursor.fetchone()
-    assert token is not None
-    return int(token[0])
+    return token
 
 
 def check_shard(cursor: Cursor, update_id: int, number: int, token: int) -> None:
     """Raises LeaseLost once the shard is somebody else's."""
-    cursor.execute(
+    held = first(
+        cursor,
         "select 1 from ledger.shard s join ledger.update u using (update_id) where update_id = %s "
         "and number = %s and s.token = %s and u.state in %s",
         (update_id, number, token, LIVE),
     )
-    if cursor.fetchone() is None:
+    if held is None:
         raise _lost(update_id, number)
 
 
@@ -124,13 +125,14 @@ def take_shards(cursor: Cursor, lease: Lease, also: tuple[int, ...] = ()) -> lis
         LeaseLost: another attempt took the update over.
     """
     renew(cursor, lease)
-    cursor.execute(
+    taken = column(
+        cursor,
         "update ledger.shard set state = 'taken', report = null, changed_at = now(), "
         "token = nextval('ledger.fencing_token') "
         "where update_id = %s and (state <> 'reported' or number = any(%s)) returning number",
         (lease.update_id, list(also)),
     )
-    return sorted(number for (number,) in cursor.fetchall())
+    return sorted(taken)
 
 
 def _lost(update_id: int, number: int) -> LeaseLost:

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Candidate, GateReport, Lease, UpdatePlan
-from recloop.database.connection import Lock
+from recloop.database.connection import Lock, column, first, records
 from recloop.errors import BadInput, LeaseLost, LedgerConflict, PlanOutdated, UpdateInProgress
 from recloop.ledger import parts
 
@@ -68,7 +68,7 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
             plan.reason,
         ),
     )
-    update_id, token = _one(cursor)
+    [(update_id, token)] = cursor.fetchall()
     for key in plan.windows:
         cursor.execute("insert into ledger.update_window values (%s, %s)", (update_id, key))
     return Lease(update_id=update_id, token=token, holder=holder)
@@ -95,13 +95,14 @@ def take_over(cursor: Cursor, update_id: int, holder: str) -> Lease:
         raise LedgerConflict(f"update {update_id} has concluded ({state}); plan a new one.")
     if held and owner != holder:
         raise UpdateInProgress(f"update {update_id} is held by {owner!r}, not {holder!r}.")
-    cursor.execute(
+    token = first(
+        cursor,
         "update ledger.update set token = nextval('ledger.fencing_token'), holder = %s, "
         "attempt = attempt + 1, lease_until = greatest(lease_until, now() + make_interval(secs => %s)) "
         "where update_id = %s returning token",
         (holder, LEASE_SECONDS, update_id),
     )
-    return Lease(update_id=update_id, token=_one(cursor)[0], holder=holder)
+    return Lease(update_id=update_id, token=token, holder=holder)
 
 
 def abandoned(cursor: Cursor) -> list[str]:
@@ -109,11 +110,11 @@ def abandoned(cursor: Cursor) -> list[str]:
 
     The next run takes the window over. An evaluated update is none: a person may have to approve it.
     """
-    cursor.execute(
+    return column(
+        cursor,
         "select target from ledger.update "
-        "where state in ('planned', 'training') and lease_until < now() order by target"
+        "where state in ('planned', 'training') and lease_until < now() order by target",
     )
-    return [row[0] for row in cursor.fetchall()]
 
 
 def renew(cursor: Cursor, lease: Lease, seconds: float = LEASE_SECONDS) -> None:
@@ -157,14 +158,7 @@ def note_gate_report(cursor: Cursor, lease: Lease, report: GateReport, reason: s
         "update ledger.update set gate_report = %s, state = %s, reason = %s, "
         "concluded_at = case when %s then null else now() end "
         "where update_id = %s and token = %s and state in ('training', 'evaluated')",
-        (
-            report.model_dump_json(),
-            state,
-            reason,
-            report.passed,
-            lease.update_id,
-            lease.token,
-        ),
+        (report.model_dump_json(), state, reason, report.passed, lease.update_id, lease.token),
     )
     _check_fence(cursor, lease)
 
@@ -192,11 +186,10 @@ def note_seconds(cursor: Cursor, update_id: int, stage: str, seconds: float) -> 
 
 def plan_of(cursor: Cursor, update_id: int) -> UpdatePlan:
     """The plan of an update."""
-    cursor.execute("select plan from ledger.update where update_id = %s", (update_id,))
-    row = cursor.fetchone()
-    if row is None:
+    plan = first(cursor, "select plan from ledger.update where update_id = %s", (update_id,))
+    if plan is None:
         raise BadInput(f"the ledger has no update {update_id}; `recloop status` lists them.")
-    return UpdatePlan.model_validate(row[0])
+    return UpdatePlan.model_validate(plan)
 
 
 def candidate_of(cursor: Cursor, update_id: int) -> Candidate:
@@ -205,23 +198,22 @@ def candidate_of(cursor: Cursor, update_id: int) -> Candidate:
     Raises:
         LedgerConflict: it has none.
     """
-    cursor.execute("select candidate from ledger.update where update_id = %s", (update_id,))
-    row = cursor.fetchone()
-    if row is None or row[0] is None:
+    made = first(cursor, "select candidate from ledger.update where update_id = %s", (update_id,))
+    if made is None:
         raise LedgerConflict(f"update {update_id} has no candidate yet; train it first.")
-    return Candidate.model_validate(row[0])
+    return Candidate.model_validate(made)
 
 
 def gate_report_of(cursor: Cursor, update_id: int) -> GateReport | None:
     """The gate report of an update, if it was judged."""
-    cursor.execute("select gate_report from ledger.update where update_id = %s", (update_id,))
-    row = cursor.fetchone()
-    return GateReport.model_validate(row[0]) if row and row[0] else None
+    said = first(cursor, "select gate_report from ledger.update where update_id = %s", (update_id,))
+    return GateReport.model_validate(said) if said else None
 
 
 def all_updates(cursor: Cursor) -> list[dict[str, Any]]:
     """Every update's row with its windows and release, oldest first."""
-    cursor.execute(
+    return records(
+        cursor,
         """
         select u.update_id, u.target, u.parent_release, u.state, u.holder, u.attempt, u.plan,
                u.candidate, u.gate_report, u.reason, u.seconds, u.cost_cpu_s, u.approval, r.version,
@@ -229,18 +221,14 @@ def all_updates(cursor: Cursor) -> list[dict[str, Any]]:
                          from ledger.update_window w where w.update_id = u.update_id), '[]') as windows
         from ledger.update u left join ledger.release r using (update_id)
         order by u.update_id
-        """
+        """,
     )
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _check_current(cursor: Cursor, plan: UpdatePlan) -> None:
     """What the plan was made from still holds, and its parts stay as they are until the commit."""
     parts.hold(cursor, plan.windows)
-    cursor.execute("select version from ledger.reign where ended_at is null")
-    row = cursor.fetchone()
-    now = row[0] if row else None
+    now = first(cursor, "select version from ledger.reign where ended_at is null")
     if now != plan.parent_release:
         raise PlanOutdated(
             f"the champion moved from release {plan.parent_release} to {now} since the plan for "
@@ -269,9 +257,3 @@ def _check_fence(cursor: Cursor, lease: Lease) -> None:
         f"current one, or the update has moved on (now: token, state, holder, attempt = {now}). "
         "This attempt's work is discarded; nothing has to be done."
     )
-
-
-def _one(cursor: Cursor) -> tuple[Any, ...]:
-    row = cursor.fetchone()
-    assert row is not None
-    return tuple(row)

@@ -9,6 +9,7 @@ from typing import Literal
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.contracts import Lease, ShadowReport
+from recloop.database.connection import column, first
 from recloop.ledger.updates import _check_fence
 
 Answer = Literal["approved", "rejected"]
@@ -49,19 +50,19 @@ def note_shadow(cursor: Cursor, report: ShadowReport) -> None:
 
 def shadow_of(cursor: Cursor, window_key: str, version: int | None = None) -> ShadowReport | None:
     """The comparison on a window with a release; with None, the latest on that window."""
-    cursor.execute(
+    report = first(
+        cursor,
         "select report from ledger.shadow where window_key = %s and (%s is null or version = %s) "
         "order by made_at desc limit 1",
         (window_key, version, version),
     )
-    row = cursor.fetchone()
-    return ShadowReport.model_validate(row[0]) if row else None
+    return ShadowReport.model_validate(report) if report else None
 
 
 def all_shadows(cursor: Cursor) -> list[ShadowReport]:
     """Every comparison, oldest window first."""
-    cursor.execute("select report from ledger.shadow order by window_key, version")
-    return [ShadowReport.model_validate(row[0]) for row in cursor.fetchall()]
+    found = column(cursor, "select report from ledger.shadow order by window_key, version")
+    return [ShadowReport.model_validate(report) for report in found]
 
 
 def scored_windows(cursor: Cursor, champion: int) -> list[tuple[str, int, float | None]]:

@@ -15,6 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.calendar import Window
 from recloop.contracts import ValidationReport
+from recloop.database.connection import column, first, records
 from recloop.errors import BadInput
 
 
@@ -69,9 +70,7 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
 
 def accepted(cursor: Cursor) -> int:
     """How many events all windows have."""
-    cursor.execute("select coalesce(sum(accepted), 0) from ledger.window")
-    (count,) = cursor.fetchone() or (0,)
-    return int(count)
+    return int(first(cursor, "select coalesce(sum(accepted), 0) from ledger.window"))
 
 
 def note_left(cursor: Cursor, left: Mapping[str, int]) -> None:
@@ -137,22 +136,23 @@ def note_seconds(cursor: Cursor, window_key: str, stage: str, seconds: float) ->
 
 def state_of(cursor: Cursor, window_key: str) -> str | None:
     """`landed`, `refused`, `validated`, `featured`, or None for a window never seen."""
-    cursor.execute("select state from ledger.window where window_key = %s", (window_key,))
-    row = cursor.fetchone()
-    return str(row[0]) if row else None
+    sql = "select state from ledger.window where window_key = %s"
+    state: str | None = first(cursor, sql, (window_key,))
+    return state
 
 
 def validation_of(cursor: Cursor, window_key: str) -> ValidationReport | None:
     """The window's last validation report."""
-    cursor.execute("select validation from ledger.window where window_key = %s", (window_key,))
-    row = cursor.fetchone()
-    return ValidationReport.model_validate(row[0]) if row and row[0] else None
+    report = first(
+        cursor, "select validation from ledger.window where window_key = %s", (window_key,)
+    )
+    return ValidationReport.model_validate(report) if report else None
 
 
 def refused(cursor: Cursor) -> list[ValidationReport]:
     """The last report of each window that waits for a person, oldest first."""
-    cursor.execute("select validation from ledger.window where state = 'refused' order by starts")
-    return [ValidationReport.model_validate(report) for (report,) in cursor.fetchall()]
+    sql = "select validation from ledger.window where state = 'refused' order by starts"
+    return [ValidationReport.model_validate(report) for report in column(cursor, sql)]
 
 
 def overruled(cursor: Cursor, keys: list[str]) -> dict[str, list[str]]:
@@ -167,22 +167,21 @@ def overruled(cursor: Cursor, keys: list[str]) -> dict[str, list[str]]:
 
 def trailing(cursor: Cursor, before: Window, count: int) -> list[str]:
     """Keys of the last `count` accepted windows with events that end by `before.start`, newest first."""
-    cursor.execute(
+    return column(
+        cursor,
         "select window_key from ledger.window where ends <= %s and accepted > 0 "
         "and state in ('validated', 'featured') order by starts desc limit %s",
         (before.start, count),
     )
-    return [row[0] for row in cursor.fetchall()]
 
 
 def all_windows(cursor: Cursor) -> list[dict[str, Any]]:
     """Every window's row, oldest first."""
-    cursor.execute(
+    return records(
+        cursor,
         "select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, "
-        "validation, acceptance, seconds from ledger.window order by starts"
+        "validation, acceptance, seconds from ledger.window order by starts",
     )
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _must_touch_one(cursor: Cursor, window_key: str) -> None:
@@ -206,9 +205,10 @@ def note_signals(cursor: Cursor, window_key: str, signals: dict[str, Any]) -> No
 
 def signals_before(cursor: Cursor, window_key: str, count: int) -> list[dict[str, Any]]:
     """The signals of the last `count` windows before this one that have any, oldest first."""
-    cursor.execute(
+    newest = column(
+        cursor,
         "select signals from ledger.window where signals is not null and starts < "
         "(select starts from ledger.window where window_key = %s) order by starts desc limit %s",
         (window_key, count),
     )
-    return [row[0] for row in cursor.fetchall()][::-1]
+    return newest[::-1]

@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API: trigger, backfill, wait, read states.
+"""A small client of Airflow's REST API: backfill, wait, read states.
 
 Belongs here: requests and waiting. Keep out: starting Airflow (see `airflow_process.py`) and what a
 run means (the ledger knows). Used by `recloop up` and `recloop demo`.
@@ -26,10 +26,6 @@ class AirflowClient:
         self._login = {"username": username, "password": password}
         self._token: str | None = None
 
-    def health(self) -> dict[str, Any]:
-        """`{"scheduler": {"status", "latest_scheduler_heartbeat"}, …}`; asks for no login."""
-        return self._send("GET", "/api/v2/monitor/health", login=False)
-
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
         """Create the pool unless it is there; a pool that somebody resized stays as it is."""
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
@@ -51,25 +47,6 @@ class AirflowClient:
     def pause(self, dag_id: str, paused: bool = True) -> None:
         """Pause or unpause a DAG. Events for a paused DAG are dropped by Airflow, not queued."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
-
-    def trigger(
-        self,
-        dag_id: str,
-        conf: dict[str, Any] | None = None,
-        partition_key: str | None = None,
-        run_id: str | None = None,
-    ) -> str:
-        """Start a run; returns its id.
-
-        Raises:
-            BadInput: a parameter against its schema, or a run id that exists.
-        """
-        body: dict[str, Any] = {"logical_date": None, "conf": conf or {}}
-        if partition_key is not None:
-            body["partition_key"] = partition_key
-        if run_id is not None:
-            body["dag_run_id"] = run_id
-        return str(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def backfill(self, dag_id: str, from_date: str, to_date: str, reprocess: str = "none") -> int:
         """Replay the windows from `from_date` to `to_date` (keys, both inclusive), one at a time.

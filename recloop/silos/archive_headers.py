@@ -8,25 +8,19 @@ which comes before and needs no array.
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from recloop.errors import BadInput
 from recloop.silos import privacy
-from recloop.silos.claims import ARRAYS, MOST_EXAMPLES, Round
+from recloop.silos.claims import ARRAYS, MANIFEST, MOST_EXAMPLES, Json, Round
 
 if TYPE_CHECKING:
     from models.merging.merging import Part
-
-import zipfile
-from typing import IO, TYPE_CHECKING, Any
-
-from recloop.silos.claims import MANIFEST, Json
-
-if TYPE_CHECKING:
     from models.tables.state import ModelState
 
 LARGEST_HEADER = 4096
@@ -163,11 +157,7 @@ NEVER_NEGATIVE = ("accumulator", "count")
 
 
 def check_values(
-    folder: Path,
-    parts: Mapping[str, Part],
-    said: Round,
-    offered: np.ndarray,
-    history: int,
+    folder: Path, parts: Mapping[str, Part], said: Round, offered: np.ndarray, history: int
 ) -> None:
     """Check the numbers of a delta whose headers are right.
 
@@ -184,11 +174,8 @@ def check_values(
         path = folder / stage / ARRAYS
         if "items" in part.keys and not np.array_equal(part.keys["items"], keys):
             strange = np.setdiff1d(part.keys["items"], keys)
-            what = (
-                f"key {strange[0]} is none of them"
-                if len(strange)
-                else "some are there twice, or in another order"
-            )
+            what = "some are there twice, or in another order"
+            what = f"key {strange[0]} is none of them" if len(strange) else what
             raise BadInput(
                 f"Array 'keys/items' of {path} should be the {len(offered):,} items of release "
                 f"{said.release}, each once, in the offer's order; {what}."

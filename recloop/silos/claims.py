@@ -130,27 +130,20 @@ def _manifest(path: Path) -> Json:
         raise BadInput(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(found, dict):
         raise BadInput(f"{path} should be a JSON object. Received: {str(found)[:40]!r}.")
+    counted = f"be a whole number from 0 to {MOST_EXAMPLES:,}"
+    clipped = ("be 0 (off) or more", lambda v: _number(v) and 0 <= v <= LARGEST_CLIP)
     wanted = {
         "kind": (f"be {KIND!r}", lambda v: v == KIND),
         "format_version": (
             f"be {FORMAT_VERSION}",
             lambda v: type(v) is int and v == FORMAT_VERSION,
         ),
-        "examples": (
-            f"be a whole number from 0 to {MOST_EXAMPLES:,}",
-            lambda v: _number(v) and 0 <= v <= MOST_EXAMPLES and v == int(v),
-        ),
-        "steps": (
-            f"be a whole number from 0 to {MOST_EXAMPLES:,}",
-            lambda v: type(v) is int and 0 <= v <= MOST_EXAMPLES,
-        ),
-        "optimizer": (
-            f"be one of {', '.join(OPTIMIZERS)}",
-            lambda v: isinstance(v, str) and v in OPTIMIZERS,
-        ),
+        "examples": (counted, lambda v: _number(v) and 0 <= v <= MOST_EXAMPLES and v == int(v)),
+        "steps": (counted, lambda v: type(v) is int and 0 <= v <= MOST_EXAMPLES),
+        "optimizer": (f"be one of {', '.join(OPTIMIZERS)}", tuple(OPTIMIZERS).__contains__),
         "release": ("be a release's version", lambda v: type(v) is int and 0 < v < 2**31),
-        "clip": ("be 0 (off) or more", lambda v: _number(v) and 0 <= v <= LARGEST_CLIP),
-        "noise": ("be 0 (off) or more", lambda v: _number(v) and 0 <= v <= LARGEST_CLIP),
+        "clip": clipped,
+        "noise": clipped,
         "arrays": (
             "be a table",
             lambda v: isinstance(v, dict) and all(isinstance(one, dict) for one in v.values()),

@@ -107,14 +107,8 @@ def train_silo(
         model, part, offered, out, offer.release, clip, noise, rng or privacy.unpredictable()
     )
     model.save(home / name / CHECKPOINT)
-    rounds.append(
-        {
-            "delta": name,
-            "windows": list(windows),
-            "noise": noise,
-            "at": f"{datetime.now(UTC):%FT%TZ}",
-        }
-    )
+    at = f"{datetime.now(UTC):%FT%TZ}"
+    rounds.append({"delta": name, "windows": list(windows), "noise": noise, "at": at})
     (home / "rounds.json").write_text(json.dumps(rounds, indent=1) + "\n", encoding="utf-8")
     # What left counts, be it merged or not.
     spent = privacy.epsilon([one["noise"] for one in rounds], DELTA)
@@ -130,12 +124,12 @@ def train_silo(
 
 def _public(model: Recommender, part: Changes) -> dict[str, np.ndarray]:
     """The changes that could leave, by stage and table."""
-    found = {}
-    for stage, state in model.states.items():
-        for name, array in part[stage].tables.items():
-            if state.network.keyed.get(name) != "users":
-                found[f"{stage}/{name}"] = array
-    return found
+    return {
+        f"{stage}/{name}": array
+        for stage, state in model.states.items()
+        for name, array in part[stage].tables.items()
+        if state.network.keyed.get(name) != "users"
+    }
 
 
 def _bring_users_back(model: Recommender, kept: Path) -> None:

@@ -128,9 +128,7 @@ def plan_shadow(window: str | None = None, settings: Settings | None = None) -> 
 
 
 def shadow(
-    window: str,
-    settings: Settings | None = None,
-    progress: Callable[[Any], None] | None = None,
+    window: str, settings: Settings | None = None, progress: Callable[[Any], None] | None = None
 ) -> Json:
     """Train from scratch on what was known before `window`, compare, record (ShadowReport)."""
     from recloop.evaluation.gate_page import write_shadow_page

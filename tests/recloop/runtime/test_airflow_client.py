@@ -103,7 +103,7 @@ def test_a_backfill_does_not_wait_for_one_at_work(fake: Any) -> None:
 
 def test_silence_is_service_away() -> None:
     with pytest.raises(ServiceAway, match="recloop up"):
-        AirflowClient("http://127.0.0.1:9").health()
+        AirflowClient("http://127.0.0.1:9").dag_ids()
 
 
 def test_waiting_has_an_end(fake: Any) -> None:
