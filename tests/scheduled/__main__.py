@@ -115,7 +115,7 @@ def walk(one: Walk) -> None:
     one.run("rollback_release", {"version": before, "reason": "a walk back"})
     one.check("a rollback", one.champion().version, before)
 
-    command = [sys.executable, "-m", "recloop", "recommend", "v00", "--k", "5"]
+    command = [sys.executable, "-m", "recloop", "recommend", "--user", "v00", "-k", "5"]
     environment = process_environment() | settings.environment()
     answer = subprocess.run(command, capture_output=True, text=True, env=environment)
     one.check("`recloop recommend` shows films", answer.stdout.count("film "), 5)
