@@ -99,10 +99,7 @@ def land_table(
 
 
 def changed_windows(
-    settings: Settings,
-    spec: DatasetSpec,
-    kind: str | None = None,
-    since: datetime | None = None,
+    settings: Settings, spec: DatasetSpec, kind: str | None = None, since: datetime | None = None
 ) -> dict[str, int]:
     """Windows of the table that have another number of rows than when they were read.
 

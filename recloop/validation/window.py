@@ -64,10 +64,7 @@ class _Case:
 
 
 def validate_window(
-    settings: Settings,
-    key: str,
-    as_of: datetime | None = None,
-    word: Acceptance | None = None,
+    settings: Settings, key: str, as_of: datetime | None = None, word: Acceptance | None = None
 ) -> ValidationReport:
     """Accept the landed lines of a window, quarantine rows of it, or refuse it.
 
@@ -164,8 +161,7 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
                 "`recloop status` lists the windows."
             )
         cursor.execute(
-            "select exists (select from behavior.landing where window_key = %s)",
-            (case.window.key,),
+            "select exists (select from behavior.landing where window_key = %s)", (case.window.key,)
         )
         row = cursor.fetchone()
         stored = ledger.validation_of(cursor, case.window.key)
