@@ -107,27 +107,18 @@ def window_query(key: str, rules: list[WindowRule]) -> str:
 def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
     """A Great Expectations suite: each row rule holds for all lines but a tolerated share."""
     import great_expectations as gx
-    import great_expectations.expectations as gxe
+    from great_expectations.expectations.registry import get_expectation_impl
 
-    kinds: dict[str, Any] = {
-        "expect_column_values_to_not_be_null": gxe.ExpectColumnValuesToNotBeNull,
-        "expect_column_values_to_match_regex": gxe.ExpectColumnValuesToMatchRegex,
-        "expect_column_values_to_be_between": gxe.ExpectColumnValuesToBeBetween,
-    }
     expectations = []
     for rule in rules:
+        kind, arguments = rule.kind, rule.arguments
+        if kind is None:
+            kind = "expect_column_values_to_be_in_set"
+            arguments = {"column": f"breaks_{rule.name}", "value_set": [False]}
         share = limits.rows.share_of(rule.name)
-        common: dict[str, Any] = {
-            "mostly": 1 - share,
-            "description": f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g}%. "
-            f"{rule.remedy}",
-            "meta": {"rule": rule.name},
-        }
-        if rule.kind is None:
-            flag: dict[str, Any] = {"column": f"breaks_{rule.name}", "value_set": [False]}
-            expectations.append(gxe.ExpectColumnValuesToBeInSet(**flag, **common))
-        else:
-            expectations.append(kinds[rule.kind](**rule.arguments, **common))
+        told = f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g}%. {rule.remedy}"
+        common = {"mostly": 1 - share, "description": told, "meta": {"rule": rule.name}}
+        expectations.append(get_expectation_impl(kind)(**arguments, **common))
     return gx.ExpectationSuite(name="rows", expectations=expectations)
 
 
