@@ -141,14 +141,11 @@ def _look(
 def _moments(path: Path, spec: DatasetSpec) -> Iterator[pandas.Series]:
     import pandas as pd
 
-    from recloop.behavior.times import parse_times
+    from recloop.behavior.lines import chunk_times
 
     for chunk in read_file(path, spec):
-        times = chunk.times
-        texts = sorted(set(chunk.columns[spec.event.timestamp]))
-        values = times if times is not None else texts
-        parsed = parse_times(values, spec.event.timestamp_format, spec.event.timezone).dropna()
-        days = parsed.groupby(parsed.dt.floor("D"))
+        times = chunk_times(chunk, spec).dropna()
+        days = times.groupby(times.dt.floor("D"))
         yield pd.concat([days.min(), days.max()], ignore_index=True)
 
 

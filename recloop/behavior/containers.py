@@ -34,37 +34,33 @@ ZSTANDARD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # the latt
 
 UNPACK = "Unpack it"
 AS_TEXT = "Write it as CSV, JSON lines or Parquet"
-UNREAD: tuple[tuple[str, str, str], ...] = (
-    (r"PAR1[\x00-\x1f]", "a Parquet file", "Set source.format = 'parquet' in the dataset file"),
-    (r"PK(\x03\x04|\x05\x06|\x07\x08)", "a ZIP archive", UNPACK),
-    (r".{257}ustar", "a tar archive", UNPACK),
-    (r"BZh[1-9]1AY&SY", "packed by bzip2", "Unpack it, or pack it by gzip or zstd"),
-    (r"\xfd7zXZ\x00", "packed by xz", "Unpack it, or pack it by gzip or zstd"),
-    (r"\x04\x22\x4d\x18", "packed by lz4", "Unpack it, or pack it by gzip or zstd"),
-    (r"\xff\x06\x00\x00sNaPpY", "packed by snappy", "Unpack it, or pack it by gzip or zstd"),
-    (r"\x1f\x9d", "packed by compress", "Unpack it, or pack it by gzip or zstd"),
-    (r"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
-    (r"Rar!\x1a\x07", "a RAR archive", UNPACK),
-    (r"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", "Save it as CSV"),
-    (r"ARROW1\x00\x00", "an Arrow (Feather) file", "Write it as Parquet"),
-    (r"ORC[^\n]*\x00", "an ORC file", "Write it as Parquet"),
-    (r"Obj\x01", "an Avro file", "Write it as Parquet"),
-    (r"SQLite format 3\x00", "an SQLite database", "Export the table as CSV"),
-    (r"\x89HDF\r\n\x1a\n", "an HDF5 file", AS_TEXT),
-    (r"\x93NUMPY", "a NumPy array", AS_TEXT),
-    (r"\x80[\x02-\x05]", "a Python pickle, which could run code", AS_TEXT),
-    (r"RD[AX][23]\n", "an R data file", AS_TEXT),
-    (r"%PDF-", "a PDF", "Export the table as CSV"),
-    (r"\x89PNG|\xff\xd8\xff|GIF8[79]a", "an image", "Export the table as CSV"),
-    (r"\x7fELF", "a program", AS_TEXT),
-    (r"version https://git-lfs", "a Git LFS pointer, not the file", "Run `git lfs pull`"),
-    (r"(?i:\s*<(!doctype html|html))", "an HTML page, perhaps an error of the server", AS_TEXT),
-    (r"\s*<\?xml", "an XML document", AS_TEXT),
+UNREAD = (
+    (rb"PAR1[\x00-\x1f]", "a Parquet file", "Set source.format = 'parquet' in the dataset file"),
+    (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a ZIP archive", UNPACK),
+    (rb".{257}ustar", "a tar archive", UNPACK),
+    (rb"BZh[1-9]1AY&SY", "packed by bzip2", "Unpack it, or pack it by gzip or zstd"),
+    (rb"\xfd7zXZ\x00", "packed by xz", "Unpack it, or pack it by gzip or zstd"),
+    (rb"\x04\x22\x4d\x18", "packed by lz4", "Unpack it, or pack it by gzip or zstd"),
+    (rb"\xff\x06\x00\x00sNaPpY", "packed by snappy", "Unpack it, or pack it by gzip or zstd"),
+    (rb"\x1f\x9d", "packed by compress", "Unpack it, or pack it by gzip or zstd"),
+    (rb"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+    (rb"Rar!\x1a\x07", "a RAR archive", UNPACK),
+    (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", "Save it as CSV"),
+    (rb"ARROW1\x00\x00", "an Arrow (Feather) file", "Write it as Parquet"),
+    (rb"ORC[^\n]*\x00", "an ORC file", "Write it as Parquet"),
+    (rb"Obj\x01", "an Avro file", "Write it as Parquet"),
+    (rb"SQLite format 3\x00", "an SQLite database", "Export the table as CSV"),
+    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file", AS_TEXT),
+    (rb"\x93NUMPY", "a NumPy array", AS_TEXT),
+    (rb"\x80[\x02-\x05]", "a Python pickle, which could run code", AS_TEXT),
+    (rb"RD[AX][23]\n", "an R data file", AS_TEXT),
+    (rb"%PDF-", "a PDF", "Export the table as CSV"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a", "an image", "Export the table as CSV"),
+    (rb"\x7fELF", "a program", AS_TEXT),
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file", "Run `git lfs pull`"),
+    (rb"(?i:\s*<(!doctype html|html))", "an HTML page, perhaps an error of the server", AS_TEXT),
+    (rb"\s*<\?xml", "an XML document", AS_TEXT),
 )  # fmt: skip
-_UNREAD = [
-    (re.compile(pattern.encode("latin-1"), re.DOTALL), what, remedy)
-    for pattern, what, remedy in UNREAD
-]
 
 
 @dataclass
@@ -116,8 +112,8 @@ def packing_of(start: bytes) -> str | None:
 
 def unread_kind(path: Path, start: bytes, packed: bool = False) -> tuple[str, str] | None:
     """(What it is, remedy) of a file that is not read as text; None for what may be text."""
-    for pattern, what, remedy in _UNREAD:
-        if pattern.match(start):
+    for pattern, what, remedy in UNREAD:
+        if re.match(pattern, start, re.DOTALL):
             return _of_zip(path) if what == "a ZIP archive" and not packed else (what, remedy)
     return None
 
@@ -159,22 +155,17 @@ class _Unpacked(io.RawIOBase):
             try:
                 data = self._source.read(len(view) - filled)
             except (EOFError, zlib.error, OSError) as error:
-                raise refusal(
-                    "unreadable_file",
-                    self._path,
-                    f"it was packed by {self._packing} and is cut short or damaged "
-                    f"({in_short(error)}). Deliver the file again",
-                ) from error
+                what = f"it was packed by {self._packing} and is cut short or damaged"
+                problem = f"{what} ({in_short(error)}). Deliver the file again"
+                raise refusal("unreadable_file", self._path, problem) from error
             if not data:
                 break
             view[filled : filled + len(data)] = data
             filled += len(data)
         self._given += filled
         if self._given > max(HARMLESS, MOST_TIMES * self._raw.tell()):
+            problem = f"it unpacks to more than {MOST_TIMES} times its size, as no behavior does"
             raise refusal(
-                "unreadable_file",
-                self._path,
-                f"it unpacks to more than {MOST_TIMES} times its size, as no behavior does. Unpack it "
-                "yourself if it is right",
+                "unreadable_file", self._path, f"{problem}. Unpack it yourself if it is right"
             )
         return filled

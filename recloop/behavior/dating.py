@@ -75,10 +75,7 @@ def named_window(spec: DatasetSpec, key: str, as_of: datetime) -> Window:
 
 
 def time_faults(
-    times: pandas.Series,
-    spec: DatasetSpec,
-    as_of: datetime,
-    misplaced: numpy.ndarray | None = None,
+    times: pandas.Series, spec: DatasetSpec, as_of: datetime, misplaced: numpy.ndarray | None = None
 ) -> numpy.ndarray:
     """`[n]` object array: the rule that a time breaks, or None where it has a window.
 

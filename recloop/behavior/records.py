@@ -6,19 +6,17 @@ the fields mean (see `lines.py`).
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from recloop.config.source_spec import Source
+
 if TYPE_CHECKING:
     import pandas
-
-import csv
-import itertools
-from collections.abc import Callable, Iterator
-
-from recloop.config.source_spec import Source
 
 CHUNK_LINES = 50_000
 LONGEST_RECORD = 100
@@ -101,8 +99,7 @@ def _parse_carefully(
     """Line by line: a record grows over further lines only until it has the right width."""
     waiting = list(reversed(chunk))
     while waiting:
-        line = waiting.pop()
-        held = [line]
+        held = [waiting.pop()]
         parsed = _parse(held, delimiter)
         while parsed is None and len(held) < LONGEST_RECORD:
             following = waiting.pop() if waiting else next(more, None)
@@ -111,15 +108,13 @@ def _parse_carefully(
             held.append(following)
             if '"' in following:
                 parsed = _parse(held, delimiter)
-        if parsed is not None and len(parsed) <= 1 and _fits(parsed, width, len(held)):
-            yield parsed[0] if parsed else []
-            continue
+        if parsed is not None and len(parsed) <= 1:
+            fields = parsed[0] if parsed else []
+            if len(held) == 1 or width is None or len(fields) == width:
+                yield fields
+                continue
         waiting.extend(reversed(held[1:]))
-        yield [line.rstrip("\r\n")]  # malformed: by itself, whatever followed is read again
-
-
-def _fits(parsed: list[list[str]], width: int | None, lines: int) -> bool:
-    return lines == 1 or width is None or len(parsed[0]) == width
+        yield [held[0].rstrip("\r\n")]  # malformed: by itself, whatever followed is read again
 
 
 # What every form of source becomes: a chunk, columns of text, some thousand lines at a time.

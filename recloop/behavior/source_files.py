@@ -20,18 +20,6 @@ from recloop.errors import SourceRefused
 
 
 @dataclass(frozen=True)
-class CurrentFile:
-    file_id: int
-    sha256: str
-    size: int | None
-    modified_ns: int | None
-
-    def looks_like(self, found: os.stat_result) -> bool:
-        """Whether size and modification time say that nothing changed."""
-        return (self.size, self.modified_ns) == (found.st_size, found.st_mtime_ns)
-
-
-@dataclass(frozen=True)
 class KnownFiles:
     """What is remembered of a dataset's files: those that count, and those that were refused."""
 
@@ -64,14 +52,11 @@ def known_files(cursor: Cursor, dataset: str) -> KnownFiles:
         "where dataset = %s and state in ('landed', 'refused')",
         (dataset,),
     )
-    looks: dict[str, set[tuple[str, int, int]]] = {"landed": set(), "refused": set()}
-    read_bytes = set()
-    for state, path, size, modified_ns, sha256 in cursor.fetchall():
-        looks[state].add((path, size, modified_ns))
-        if state == "landed":
-            read_bytes.add((path, sha256))
+    rows = cursor.fetchall()
     return KnownFiles(
-        frozenset(looks["landed"]), frozenset(looks["refused"]), frozenset(read_bytes)
+        read_looks=frozenset(row[1:4] for row in rows if row[0] == "landed"),
+        refused_looks=frozenset(row[1:4] for row in rows if row[0] == "refused"),
+        read_bytes=frozenset((row[1], row[4]) for row in rows if row[0] == "landed"),
     )
 
 
@@ -84,15 +69,16 @@ def name_of(path: Path, located: Path) -> str:
     return written_out(name if name == folder else name.removeprefix(folder).lstrip("/"))
 
 
-def current(cursor: Cursor, dataset: str, path: str) -> CurrentFile | None:
-    """The version of `path` whose lines count."""
+def current(
+    cursor: Cursor, dataset: str, path: str, found: os.stat_result
+) -> tuple[int, bool] | None:
+    """Id of the version of `path` whose lines count, and whether the file looks as it did then."""
     cursor.execute(
-        "select file_id, sha256, size, modified_ns from behavior.source_file "
-        "where dataset = %s and path = %s and state = 'landed'",
-        (dataset, path),
+        "select file_id, (size, modified_ns) is not distinct from (%s::bigint, %s::bigint) "
+        "from behavior.source_file where dataset = %s and path = %s and state = 'landed'",
+        (found.st_size, found.st_mtime_ns, dataset, path),
     )
-    row = cursor.fetchone()
-    return CurrentFile(*row) if row else None
+    return cursor.fetchone()
 
 
 def known(cursor: Cursor, spec: DatasetSpec, path: str, sha256: str) -> bool:
@@ -152,32 +138,25 @@ def finish(cursor: Cursor, file_id: int, lines: int, reading: str) -> None:
     )
 
 
-def refuse_table(cursor: Cursor, dataset: str, table: str, reason: str) -> None:
-    """Remember why a table was refused."""
-    cursor.execute(
-        "insert into behavior.source_file (dataset, path, sha256, lines, state, reason) "
-        "values (%s, %s, '', 0, 'refused', %s) on conflict (dataset, path, sha256) "
-        "where state = 'refused' do update set reason = excluded.reason",
-        (dataset, table, reason),
-    )
-
-
 def refuse(
-    cursor: Cursor, dataset: str, path: str, sha256: str, found: os.stat_result, reason: str
+    cursor: Cursor, dataset: str, path: str, sha256: str, found: os.stat_result | None, reason: str
 ) -> None:
-    """Remember that this version was refused, and why. It counts in no total of lines."""
+    """Remember that this version was refused, and why. It counts in no total of lines.
+
+    A table has no `sha256` ("") and is not `found` (None).
+    """
+    look = (found.st_size, found.st_mtime_ns) if found else (None, None)
     cursor.execute(
         "insert into behavior.source_file "
         "(dataset, path, sha256, lines, state, reason, size, modified_ns) "
         "values (%s, %s, %s, 0, 'refused', %s, %s, %s) "
         "on conflict (dataset, path, sha256) where state = 'refused' do update set "
         "reason = excluded.reason, size = excluded.size, modified_ns = excluded.modified_ns",
-        (dataset, path, sha256, reason, found.st_size, found.st_mtime_ns),
+        (dataset, path, sha256, reason, *look),
     )
 
 
-# Refusing a whole file or table: the sentence that says which rule, what was found, and the
-# remedy.
+# Refusing a whole file or table: the sentence says which rule, what was found, and the remedy.
 
 UNSHOWABLE = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, and (as lone surrogates) bytes of a file's name that are not UTF-8."""
@@ -206,10 +185,9 @@ def check_columns(found: Sequence[str], spec: DatasetSpec, path: Path | str) -> 
     Raises:
         SourceRefused: `schema`, naming the column.
     """
-    declared = list(spec.columns)
     repeated = sorted({name for name in found if found.count(name) > 1})
     extra = [name for name in found if name not in spec.columns]
-    missing = [name for name in declared if name not in found]
+    missing = [name for name in spec.columns if name not in found]
     problems = []
     if repeated:
         problems.append(f"column {repeated[0]!r} appears twice. Remove one")

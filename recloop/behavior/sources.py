@@ -105,40 +105,33 @@ def read_file(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
     if total == 0:
         raise refusal("empty_file", path, "it has no lines of data. Deliver the file again")
     if malformed > tolerated(total):
-        raise refusal(
-            "malformed_line",
-            path,
+        problem = (
             f"{malformed} of {total} lines do not have {len(spec.columns)} fields (limit: "
             f"{TOLERATED_SHARE:.0%}). Check source.delimiter = {spec.source.delimiter!r} and the "
-            "quotes and decimal signs of the file",
+            "quotes and decimal signs of the file"
         )
+        raise refusal("malformed_line", path, problem)
     if undecodable > total / 2:
-        what = f"{undecodable} of {total} lines"
-        raise (
-            undecodable_file(path, spec, what)
-            if spec.source.format != "parquet"
-            else refusal(
-                "undecodable_text",
-                path,
-                f"{what} hold bytes that are no UTF-8 text. Write text, or declare such a column "
-                '"ignore" under [columns] of the dataset file',
-            )
-        )
+        raise undecodable_file(path, spec, f"{undecodable} of {total} lines")
 
 
 def undecodable_file(path: Path, spec: DatasetSpec, what: str) -> SourceRefused:
-    """The refusal of a text file in another encoding."""
-    with opened(path) as file:
-        start = file.start
-    looks = ""
-    if start.startswith(UTF16_MARKS) or start.count(0) > len(start) // 4:
-        looks = "; it looks like UTF-16"
-    return refusal(
-        "undecodable_text",
-        path,
-        f"{what} cannot be read as source.encoding = {spec.source.encoding!r}{looks}. Save the "
-        "file in that encoding, or correct source.encoding in the dataset file",
-    )
+    """The refusal of a file whose text is in another encoding."""
+    if spec.source.format == "parquet":
+        problem = (
+            "hold bytes that are no UTF-8 text. Write text, or declare such a column "
+            '"ignore" under [columns] of the dataset file'
+        )
+    else:
+        with opened(path) as file:
+            start = file.start
+        utf16 = start.startswith(UTF16_MARKS) or start.count(0) > len(start) // 4
+        looks = "; it looks like UTF-16" if utf16 else ""
+        problem = (
+            f"cannot be read as source.encoding = {spec.source.encoding!r}{looks}. Save the "
+            "file in that encoding, or correct source.encoding in the dataset file"
+        )
+    return refusal("undecodable_text", path, f"{what} {problem}")
 
 
 def _read_text(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
@@ -149,9 +142,8 @@ def _read_text(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
         if file.start.startswith(codecs.BOM_UTF8):
             encoding = "utf-8-sig"
         try:
-            with io.TextIOWrapper(
-                file.stream, encoding, errors="surrogateescape", newline=""
-            ) as text:
+            text = io.TextIOWrapper(file.stream, encoding, errors="surrogateescape", newline="")
+            with text:
                 yield from _read_lines(path, spec, text, file.position)
         except UnicodeError as error:
             raise undecodable_file(path, spec, "a part of it") from error
@@ -160,7 +152,7 @@ def _read_text(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
 def _read_lines(
     path: Path, spec: DatasetSpec, text: Iterator[str], position: Callable[[], int]
 ) -> Iterator[Chunk]:
-    lines: Iterator[str] = itertools.dropwhile(_is_blank, text)
+    lines: Iterator[str] = itertools.dropwhile(lambda line: not line.strip("\r\n "), text)
     head = list(itertools.islice(lines, 2))
     if not head:
         raise refusal("empty_file", path, "it has no lines. Deliver the file again")
@@ -169,10 +161,6 @@ def _read_lines(
     if is_json(path, head, spec):
         return read_objects(lines, position, spec, path)
     return _read_csv(lines, position, spec, path)
-
-
-def _is_blank(line: str) -> bool:
-    return not line.strip("\r\n ")
 
 
 def _read_csv(

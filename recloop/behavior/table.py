@@ -8,20 +8,19 @@ landed lines that the table no longer has, so that a corrected table mends a ref
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.dating import EARLIEST, floor_of, refuse_undated
+from recloop.behavior.loading import Progress, copy_parsed, open_windows, parse_chunks
 from recloop.behavior.records import Chunk
-from recloop.behavior.source_files import check_columns
+from recloop.behavior.source_files import check_columns, refuse
 from recloop.behavior.times import FAR_FUTURE, FAR_PAST
 from recloop.calendar import LAST_DAY, Window
 from recloop.config.dataset import DatasetSpec
@@ -44,44 +43,38 @@ def source_cursor(spec: DatasetSpec, name: str | None = None) -> Iterator[Cursor
         ServiceAway: it cannot be reached, or the connection is lost.
     """
     url = str(spec.source.url)
-    setting = (
-        f"source.url of dataset {spec.name!r}",
-        "and PGPASSWORD or ~/.pgpass for its password",
-    )
-    connection: Connection = connect(url, setting=setting)
-    try:
-        connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
-        with connection.cursor(name=name) as cursor:
-            yield cursor
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-        raise ServiceAway(
-            f"reading {spec.source.table} of {redacted(url)} broke off: {str(error).strip()}. "
-            "Nothing of it was landed; run it again."
-        ) from error
-    finally:
-        connection.close()
+    remedy = "and PGPASSWORD or ~/.pgpass for its password"
+    with closing(
+        connect(url, setting=(f"source.url of dataset {spec.name!r}", remedy))
+    ) as connection:
+        try:
+            connection.set_session(readonly=True, isolation_level="REPEATABLE READ")
+            with connection.cursor(name=name) as cursor:
+                yield cursor
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise ServiceAway(
+                f"reading {spec.source.table} of {redacted(url)} broke off: {str(error).strip()}. "
+                "Nothing of it was landed; run it again."
+            ) from error
 
 
 def land_table(
     settings: Settings,
     spec: DatasetSpec,
     window: str | None,
-    progress: Callable[[int, int | None], None] | None,
+    progress: Progress | None,
     as_of: datetime,
 ) -> LandingReport:
     """Land the new lines of one window, or of all windows whose number of rows changed."""
-    from recloop.behavior.loading import open_windows
-    from recloop.behavior.source_files import refuse_table
-
     try:
         kind = _timestamp_kind(spec)
+        changed = changed_windows(settings, spec, kind)
+        if window is None and changed:
+            _refuse_if_undated(spec, kind, as_of)
     except SourceRefused as error:
         with transaction(settings.database_url) as cursor:
-            refuse_table(cursor, spec.name, str(spec.source.table), str(error))
+            refuse(cursor, spec.name, str(spec.source.table), "", None, str(error))
         raise
-    changed = changed_windows(settings, spec, kind)
-    if window is None and changed:
-        _refuse_if_undated(settings, spec, kind, as_of)
     if window is not None:
         changed = {window: rows_in(spec, kind, spec.calendar.parse(window))}
     total, done = sum(changed.values()), 0
@@ -99,10 +92,7 @@ def land_table(
 
 
 def changed_windows(
-    settings: Settings,
-    spec: DatasetSpec,
-    kind: str | None = None,
-    since: datetime | None = None,
+    settings: Settings, spec: DatasetSpec, kind: str | None = None, since: datetime | None = None
 ) -> dict[str, int]:
     """Windows of the table that have another number of rows than when they were read.
 
@@ -110,9 +100,8 @@ def changed_windows(
         since: start of a window; the windows before it are not counted. None: all are.
     """
     kind = kind or _timestamp_kind(spec)
-    usable, bounds = _usable(spec, kind)
-    moment = _moment(spec, kind)
-    start = f"date_trunc('{spec.window.length}', {moment} at time zone 'UTC')"
+    usable, bounds = _between(spec, kind)
+    start = f"date_trunc('{spec.window.length}', {_moment(spec, kind)} at time zone 'UTC')"
     newer, values = "", list[datetime | float]()
     if since is not None:
         newer, values = f"where {_column(spec)} >= %s", [_bound(spec, kind, since)]
@@ -136,18 +125,15 @@ def changed_windows(
 
 def rows_in(spec: DatasetSpec, kind: str, window: Window) -> int:
     """How many rows the table has in the window now."""
-    condition, values = _condition(spec, kind, window)
+    condition, values = _between(spec, kind, window)
     with source_cursor(spec) as cursor:
         cursor.execute(f"select count(*) from {spec.source.table} where {condition}", values)
-        row = cursor.fetchone()
-    return int(row[0]) if row else 0
+        return int((cursor.fetchone() or (0,))[0])
 
 
 def _land_window(
     cursor: Cursor, spec: DatasetSpec, kind: str, key: str, rows: int, as_of: datetime
 ) -> tuple[int, set[str]]:
-    from recloop.behavior.loading import copy_parsed, parse_chunks
-
     window = None if key == NO_TIME else spec.calendar.parse(key)
     file_id, number = _source_file(cursor, spec, key)
     known, seen, digest = _known(cursor, key), list[str](), sha256()
@@ -201,19 +187,17 @@ def _known(cursor: Cursor, key: str) -> set[tuple[str | None, str | None]]:
     """(event id, content hash) of every line that the window ever gave; rejected ones: (id, None)."""
     cursor.execute(
         """
-        select event_id, content_hash from behavior.landing where window_key = %(key)s
-        union select event_id, content_hash from behavior.event where window_key = %(key)s
-        union select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
-            where window_key = %(key)s
-        union select event_id, null from behavior.quarantine where window_key is null
+        select replace(event_id::text, '-', ''), replace(content_hash::text, '-', '') from (
+            select event_id, content_hash from behavior.landing where window_key = %(key)s
+            union select event_id, content_hash from behavior.event where window_key = %(key)s
+            union select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
+                where window_key = %(key)s
+            union select event_id, null from behavior.quarantine where window_key is null
+        ) line
         """,
         {"key": key},
     )
-
-    def text(value: Any) -> str | None:
-        return None if value is None else str(value).replace("-", "")
-
-    return {(text(event), text(content)) for event, content in cursor.fetchall()}
+    return set(cursor.fetchall())
 
 
 def _chunks(spec: DatasetSpec, kind: str, window: Window | None) -> Iterator[Chunk]:
@@ -221,12 +205,14 @@ def _chunks(spec: DatasetSpec, kind: str, window: Window | None) -> Iterator[Chu
 
     names = spec.read_columns
     texts = ", ".join(f'"{name}"::text' for name in names)
-    condition, values = _condition(spec, kind, window)
+    condition, values = _between(spec, kind, window)
     time = _column(spec)
     native = time if kind.startswith("timestamp") else f"{time}::text"
-    if window is None and kind.startswith("timestamp"):
-        native = f"least(greatest({time}, '{FAR_PAST}'), '{FAR_FUTURE}')"  # NULL stays out of both
-        native = f"case when {time} is not null then {native} end"
+    if window is None:
+        condition = f"({condition}) is not true"
+        if kind.startswith("timestamp"):
+            clipped = f"least(greatest({time}, '{FAR_PAST}'), '{FAR_FUTURE}')"  # not NULL for NULL
+            native = f"case when {time} is not null then {clipped} end"
     with source_cursor(spec, "recloop_reading") as cursor:
         cursor.itersize = ROWS
         cursor.execute(
@@ -280,7 +266,7 @@ def _timestamp_kind(spec: DatasetSpec) -> str:
 
 def _moment(spec: DatasetSpec, kind: str) -> str:
     """SQL: the timestamp column as `timestamptz`."""
-    column = f'"{spec.event.timestamp}"'
+    column = _column(spec)
     if kind == "timestamp with time zone":
         return column
     if kind.startswith("timestamp"):
@@ -289,31 +275,17 @@ def _moment(spec: DatasetSpec, kind: str) -> str:
     return f"to_timestamp({column}{scale})"
 
 
-def _condition(
-    spec: DatasetSpec, kind: str, window: Window | None
-) -> tuple[str, tuple[object, ...]]:
-    """`where` for a window: on the bare column, so that the source's index serves."""
-    if window is None:
-        usable, bounds = _usable(spec, kind)
-        return f"({usable}) is not true", bounds
-    start, end = _reach(spec)
-    return _between(spec, kind, max(window.start, start), min(window.end, end))
-
-
-def _usable(spec: DatasetSpec, kind: str) -> tuple[str, tuple[object, ...]]:
-    """SQL: whether a row has a window; NULL, `infinity` and year 1 have none."""
-    return _between(spec, kind, *_reach(spec))
-
-
-def _reach(spec: DatasetSpec) -> tuple[datetime, datetime]:
-    """From when to when (exclusive) rows have windows."""
-    end = spec.period.end or datetime(LAST_DAY.year, 1, 1, tzinfo=UTC)
-    return spec.period.start or EARLIEST, end
-
-
 def _between(
-    spec: DatasetSpec, kind: str, start: datetime, end: datetime
+    spec: DatasetSpec, kind: str, window: Window | None = None
 ) -> tuple[str, tuple[object, ...]]:
+    """SQL: whether a row has this window (None: any); NULL, `infinity` and year 1 have none.
+
+    It is on the bare column, so that the source's index serves.
+    """
+    start = spec.period.start or EARLIEST
+    end = spec.period.end or datetime(LAST_DAY.year, 1, 1, tzinfo=UTC)
+    if window is not None:
+        start, end = max(window.start, start), min(window.end, end)
     column = _column(spec)
     bounds = (_bound(spec, kind, start), _bound(spec, kind, end))
     return f"{column} >= %s and {column} < %s", bounds
@@ -333,10 +305,8 @@ def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:
     return seconds if spec.event.timestamp_format == "unix" else seconds * 1000
 
 
-def _refuse_if_undated(settings: Settings, spec: DatasetSpec, kind: str, as_of: datetime) -> None:
+def _refuse_if_undated(spec: DatasetSpec, kind: str, as_of: datetime) -> None:
     """Refuse a table of which most rows have no usable time, as a file is refused."""
-    from recloop.behavior.source_files import refuse_table
-
     column, table = _column(spec), str(spec.source.table)
     low, high = _bound(spec, kind, floor_of(spec)), _bound(spec, kind, as_of)
     with source_cursor(spec) as cursor:
@@ -348,13 +318,8 @@ def _refuse_if_undated(settings: Settings, spec: DatasetSpec, kind: str, as_of: 
         )
         rows, *counts, example = cursor.fetchone() or (0, 0, 0, 0, None)
     rules = ("unparseable_timestamp", "implausible_timestamp", "future_timestamp")
-    try:
-        undated = Counter(dict(zip(rules, counts, strict=True)))
-        refuse_undated(table, spec, undated, rows, str(example or "NULL"))
-    except SourceRefused as error:
-        with transaction(settings.database_url) as cursor:
-            refuse_table(cursor, spec.name, table, str(error))
-        raise
+    undated = Counter(dict(zip(rules, counts, strict=True)))
+    refuse_undated(table, spec, undated, rows, str(example or "NULL"))
 
 
 def _path(spec: DatasetSpec, key: str) -> str:

@@ -94,11 +94,8 @@ def _far(text: str, form: str) -> Any:
     import pandas as pd
 
     try:
-        year = (
-            datetime.fromisoformat(text)
-            if form == "ISO8601"
-            else datetime.strptime(text, form)  # its zone does not matter here
-        ).year
+        iso = form == "ISO8601"  # the zone does not matter here
+        year = (datetime.fromisoformat(text) if iso else datetime.strptime(text, form)).year
     except ValueError:
         return pd.NaT
     far = FAR_PAST if year < 1680 else FAR_FUTURE if year >= 2260 else None
@@ -124,8 +121,7 @@ def utc_texts(times: pandas.Series) -> list[str]:
     codes, unique = pd.factorize(times)
     moments = pd.DatetimeIndex(unique).tz_convert("UTC").tz_localize(None)
     texts = [f"{t}+00" for t in np.datetime_as_string(moments.to_numpy(), unit="us")]
-    texts.append(NULL)
-    return [texts[code] for code in codes.tolist()]
+    return [texts[code] if code >= 0 else NULL for code in codes.tolist()]
 
 
 def misplaced(

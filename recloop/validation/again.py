@@ -180,19 +180,12 @@ def _rules_again(cursor: Cursor, spec: DatasetSpec, limits: Limits, asked: dict[
     count = cursor.rowcount
     if not count:
         return 0
-    cursor.execute("select window_key, count(*) from again where rules = '{}' group by 1")
-    left = Counter(dict(cursor.fetchall()))
-    cursor.execute("select distinct window_key from again")
-    touched = {key for (key,) in cursor.fetchall()}
+    cursor.execute("select window_key, count(*) filter (where rules = '{}') from again group by 1")
+    left = dict(cursor.fetchall())
     cursor.execute(STAY, values)
-    cursor.execute(
-        BACK.format(
-            columns=", ".join(LANDING_COLUMNS),
-            columns_of_l=", ".join(f"l.{name}" for name in LANDING_COLUMNS),
-        ),
-        values,
-    )
-    ledger.note_left(cursor, {key: left[key] for key in touched})
+    of_l = ", ".join(f"l.{name}" for name in LANDING_COLUMNS)
+    cursor.execute(BACK.format(columns=", ".join(LANDING_COLUMNS), columns_of_l=of_l), values)
+    ledger.note_left(cursor, left)
     return count
 
 
@@ -241,9 +234,18 @@ def _read_again(
         missing = len(numbers - again) if file.reading is not None else 0
         numbers = again
     _replace(cursor, spec, file, numbers, held, landed, parsed)
-    if file.other and not missing:
-        _note_reading(cursor, file, spec)
-    return len(held.keys() & numbers), _gone(file, missing) if missing else ""
+    told = ""
+    if missing:
+        told = (
+            f"{missing} lines of {file.path} were read under other settings and wait to be read again, "
+            "but the file is gone or has changed; put it back as it was, and ingest again."
+        )
+    elif file.other:
+        cursor.execute(
+            "update behavior.source_file set reading = %s where file_id = %s",
+            (spec.reading, file.file_id),
+        )
+    return len(held.keys() & numbers), told
 
 
 def _replace(
@@ -309,37 +311,18 @@ def _from_elsewhere(
     return parsed
 
 
-def _gone(file: _File, lines: int) -> str:
-    return (
-        f"{lines} lines of {file.path} were read under other settings and wait to be read again, but "
-        "the file is gone or has changed; put it back as it was, and ingest again."
-    )
-
-
-def _note_reading(cursor: Cursor, file: _File, spec: DatasetSpec) -> None:
-    cursor.execute(
-        "update behavior.source_file set reading = %s where file_id = %s",
-        (spec.reading, file.file_id),
-    )
-
-
 def _forget(cursor: Cursor, spec: DatasetSpec, file: _File) -> int:
     """Of a table, drop what waits or was broken in one window, so that the next look reads it anew."""
-    left = Counter[str]()
-    dropped = 0
-    for table in ("quarantine", "landing"):
-        cursor.execute(
-            f"delete from behavior.{table} where file_id = %s returning window_key", (file.file_id,)
-        )
-        keys = [key for (key,) in cursor.fetchall()]
-        dropped += len(keys)
-        if table == "quarantine":
-            left.update(key for key in keys if key is not None)
-            count = len(keys)
-    ledger.note_left(cursor, left)
+    cursor.execute(
+        "delete from behavior.quarantine where file_id = %s returning window_key", (file.file_id,)
+    )
+    keys = [key for (key,) in cursor.fetchall()]
+    cursor.execute("delete from behavior.landing where file_id = %s", (file.file_id,))
+    dropped = len(keys) + cursor.rowcount
+    ledger.note_left(cursor, Counter(key for key in keys if key is not None))
     cursor.execute(
         "update behavior.source_file set superseded = superseded + %s, size = -1, reading = %s "
         "where file_id = %s",
         (dropped, spec.reading, file.file_id),
     )
-    return count
+    return len(keys)

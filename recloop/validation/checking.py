@@ -176,20 +176,14 @@ def clear(cursor: Cursor, window: Window) -> None:
 
 
 # Finding the lines on which the database cannot compute a check, so that they block no window.
-#
-# A trial carries out all that a validation does to a set of lines in SQL, and is rolled back.
 
 Line = tuple[int, int]
 """(file_id, line_no)"""
 Trial = Callable[[list[Line]], str | None]
-"""What the database says about these lines; None: all can be computed."""
+"""All that a validation does to lines in SQL, rolled back; returns what the database says about them, or
+None if all can be computed."""
 
-OF_THE_DATA = (
-    DataError,
-    errors.ProgramLimitExceeded,
-    errors.NotNullViolation,
-    errors.CheckViolation,
-)
+OF_THE_DATA = DataError, errors.ProgramLimitExceeded, errors.NotNullViolation, errors.CheckViolation
 """Errors of the database that values cause: overflow, division by zero, too long for an index …"""
 MOST = 100
 """Lines that are looked for in one window. With more, the check is at fault, not some odd lines."""
@@ -219,13 +213,11 @@ def uncheckable(lines: list[Line], trial: Trial) -> dict[Line, str]:
 
     def halve(part: list[Line]) -> None:
         why = trial(part)
-        if why is None:
-            return
-        if len(part) == 1:
+        if why is not None and len(part) == 1:
             note(part[0], why)
-            return
-        halve(part[: len(part) // 2])
-        halve(part[len(part) // 2 :])
+        elif why is not None:
+            halve(part[: len(part) // 2])
+            halve(part[len(part) // 2 :])
 
     halve(lines)
     rest = [line for line in lines if line not in found]

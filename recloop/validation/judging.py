@@ -1,7 +1,7 @@
 """Running suites with Great Expectations on PostgreSQL.
 
-Belongs here: the only contact with Great Expectations' contexts, stores and results. Keep out: what is
-expected (`suite.py`), what follows from it (`window.py`), and the page that tells it (`judging.py`).
+Belongs here: the only contact with Great Expectations' contexts, stores and results, and the page that
+tells of them. Keep out: what is expected (`suite.py`), what follows from it (`window.py`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from recloop.calendar import Window
 from recloop.contracts import ValidationReport
 from recloop.database.connection import transaction
 from recloop.errors import CheckCrashed, RecloopError, ServiceAway
-from recloop.ledger import window_states
+from recloop.ledger.window_states import all_windows
 from recloop.page import template, write_page
 from recloop.settings import Settings
 
-logging.getLogger("great_expectations").setLevel(
-    logging.WARNING
-)  # 200 lines under Airflow otherwise
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # else 200 lines under Airflow
 SOURCE = "behavior"
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 """Results hold how many rows break a rule, and none of what stands in them: that is a stranger's text,
@@ -40,18 +38,13 @@ class Verdict:
 
 
 class Judge:
-    """One Great Expectations context: judges suites, and keeps its results as JSON.
-
-    Args:
-        settings: names the database and the folder of results.
-    """
+    """One Great Expectations context: judges suites, and keeps its results as JSON."""
 
     def __init__(self, settings: Settings) -> None:
-        self._url = settings.database_url
         with crashes_told_apart("opening Great Expectations"):
             self._context = _context(settings.artifacts / "validations")
             self._source = self._context.data_sources.add_postgres(
-                SOURCE, connection_string=self._url, create_temp_table=False
+                SOURCE, connection_string=settings.database_url, create_temp_table=False
             )
 
     def judge(self, window: Window, query: str, suite: Any) -> list[Verdict]:
@@ -66,18 +59,16 @@ class Judge:
         import great_expectations as gx
         from great_expectations.core.run_identifier import RunIdentifier
 
-        window_key = window.key
-        with crashes_told_apart(f"suite {suite.name!r} on window {window_key}"):
-            asset = self._source.add_query_asset(f"{suite.name} {window_key}", query=query)
+        with crashes_told_apart(f"suite {suite.name!r} on window {window.key}"):
+            asset = self._source.add_query_asset(f"{suite.name} {window.key}", query=query)
             batch = asset.add_batch_definition_whole_table("all")
+            suite = self._context.suites.add(suite)
             definition = self._context.validation_definitions.add(
-                gx.ValidationDefinition(
-                    name=asset.name, data=batch, suite=self._context.suites.add(suite)
-                )
+                gx.ValidationDefinition(name=asset.name, data=batch, suite=suite)
             )
-            run = RunIdentifier(run_name=window_key, run_time=window.start)
+            run = RunIdentifier(run_name=window.key, run_time=window.start)
             outcome = definition.run(run_id=run, result_format=COUNTS_ONLY)
-            return [_verdict(result, suite.name, window_key) for result in outcome.results]
+            return [_verdict(result, suite.name, window.key) for result in outcome.results]
 
     def close(self) -> None:
         """Give the database connections back: two pools, which would stay open otherwise."""
@@ -118,17 +109,13 @@ def away_cause(error: BaseException | None) -> BaseException | None:
         original = getattr(error, "orig", None)  # SQLAlchemy's wrapper
         for candidate in (error, original):
             if isinstance(candidate, psycopg2.InterfaceError) or (
-                isinstance(candidate, psycopg2.OperationalError) and _is_connection(candidate)
+                isinstance(candidate, psycopg2.OperationalError)
+                # SQLSTATE: class 08 (connection), 57P (shutdown), or none: the server never answered
+                and (candidate.pgcode or "08").startswith(("08", "57P"))
             ):
                 return candidate
         error = error.__cause__ or error.__context__
     return None
-
-
-def _is_connection(error: Any) -> bool:
-    """SQLSTATE class 08 (connection) and 57P (shutdown), or none at all: the server never answered."""
-    code = error.pgcode
-    return code is None or code.startswith(("08", "57P"))
 
 
 def _verdict(result: Any, suite: str, window_key: str) -> Verdict:
@@ -166,34 +153,29 @@ def _context(results: Path) -> Any:
 
     results.mkdir(parents=True, exist_ok=True)
     files = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(results)}
-    return gx.get_context(
-        mode="ephemeral",
-        project_config=DataContextConfig(
-            stores={
-                "expectations_store": {"class_name": "ExpectationsStore"},
-                "checkpoint_store": {"class_name": "CheckpointStore"},
-                "validation_definition_store": {"class_name": "ValidationDefinitionStore"},
-                "validation_results_store": {
-                    "class_name": "ValidationResultsStore",
-                    "store_backend": files,
-                },
+    config = DataContextConfig(
+        stores={
+            "expectations_store": {"class_name": "ExpectationsStore"},
+            "checkpoint_store": {"class_name": "CheckpointStore"},
+            "validation_definition_store": {"class_name": "ValidationDefinitionStore"},
+            "validation_results_store": {
+                "class_name": "ValidationResultsStore",
+                "store_backend": files,
             },
-            expectations_store_name="expectations_store",
-            checkpoint_store_name="checkpoint_store",
-            validation_results_store_name="validation_results_store",
-            data_docs_sites={},
-            progress_bars=ProgressBarsConfig(globally=False),
-            analytics_enabled=False,
-        ),
+        },
+        expectations_store_name="expectations_store",
+        checkpoint_store_name="checkpoint_store",
+        validation_results_store_name="validation_results_store",
+        data_docs_sites={},
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
     )
+    return gx.get_context(mode="ephemeral", project_config=config)
 
 
-# A window's validation as a page: every rule with its value and limit, and what became of the
-# lines.
-#
-# The page is made from the report that the ledger keeps. Great Expectations' own site, Data Docs,
-# is not used: it puts samples of the feed's text into its pages unescaped, and loads scripts from
-# other hosts.
+# A window's validation as a page, made from the report that the ledger keeps. Great Expectations' own
+# site, Data Docs, is not used: it puts samples of the feed's text into its pages unescaped, and loads
+# scripts from other hosts.
 
 PAGE = template("""
 {% block title %}Validation of window {{ report.window }}{% endblock %}
@@ -234,9 +216,7 @@ def write_validation_page(settings: Settings, report: ValidationReport) -> None:
 def write_all_pages(settings: Settings) -> int:
     """Write every window's page anew from the ledger; returns how many."""
     with transaction(settings.database_url) as cursor:
-        stored = [
-            row["validation"] for row in window_states.all_windows(cursor) if row["validation"]
-        ]
-    for validation in stored:
-        write_validation_page(settings, ValidationReport.model_validate(validation))
-    return len(stored)
+        reports = [row["validation"] for row in all_windows(cursor) if row["validation"]]
+    for report in reports:
+        write_validation_page(settings, ValidationReport.model_validate(report))
+    return len(reports)

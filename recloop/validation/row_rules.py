@@ -39,168 +39,121 @@ class RowRule:
 
 def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
     """The rules of this dataset. Predicates take the values of `parameters`."""
-    rules, event = spec.rules, spec.event
+    rules, event, ratio = spec.rules, spec.event, limits.rows.price_ratio
+    (value_low, value_high), (price_low, price_high) = rules.value_between, rules.price_between
+    size = "abs(price)" if price_low >= 0 else "price"
     between = "expect_column_values_to_be_between"
     not_null = "expect_column_values_to_not_be_null"
+    regex = "expect_column_values_to_match_regex"
     table = [
         RowRule(
-            "undecodable_text",
-            "faults @> '{undecodable_text}'",
+            "undecodable_text", "faults @> '{undecodable_text}'",
             f"text is readable as {spec.source.encoding}",
-            "Save the source in that encoding, or correct source.encoding.",
-        ),
+            "Save the source in that encoding, or correct source.encoding."),
         RowRule(
-            "unparseable_number",
-            "faults @> '{unparseable_number}'",
+            "unparseable_number", "faults @> '{unparseable_number}'",
             "numbers are numbers, with a decimal point",
-            "Check decimal signs and units in the source.",
-        ),
-    ]
-    if rules.text_pattern is not None:
-        table.append(
-            RowRule(
-                "unexpected_characters",
-                "concat(user_id, item_id, event_type, user_attributes, item_attributes) "
-                "!~ %(text_pattern)s",
-                f"text has only characters of {rules.text_pattern}",
-                "Check source.encoding; if the characters are right, widen rules.text_pattern.",
-            )
-        )
-    table += [
+            "Check decimal signs and units in the source."),
         RowRule(
-            "missing_item",
-            "item_id is null",
+            "unexpected_characters",
+            "concat(user_id, item_id, event_type, user_attributes, item_attributes) !~ %(text_pattern)s",
+            f"text has only characters of {rules.text_pattern}",
+            "Check source.encoding; if the characters are right, widen rules.text_pattern."),
+        RowRule(
+            "missing_item", "item_id is null",
             "each line has an item",
             f"Check column {event.item_id!r} of the source. Texts that stand for no item are "
             "ids.nobody of the dataset file.",
-            not_null,
-            {"column": "item_id"},
-        ),
+            not_null, {"column": "item_id"}),
         RowRule(
-            "missing_user",
-            "user_id is null",
+            "missing_user", "user_id is null",
             "each line has a user",
             f"Check column {event.user_id!r} of the source; lines without one teach nothing. Texts "
             "that stand for nobody are ids.nobody of the dataset file.",
-            not_null,
-            {"column": "user_id"},
-        ),
+            not_null, {"column": "user_id"}),
         *_id_rules("item", event.item_id, spec),
         *_id_rules("user", event.user_id, spec),
-    ]
-    for name, whose, column, shape, says in (
-        ("malformed_user", "user", event.user_id, rules.user_pattern, "user ids"),
-        (
-            "non_product_item",
-            "item",
-            event.item_id,
-            rules.item_pattern,
-            "item ids are products: they",
-        ),
-    ):
-        if shape is not None:
-            table.append(
-                RowRule(
-                    name,
-                    f"{whose}_id !~ %({whose}_pattern)s",
-                    f"{says} match {shape}",
-                    f"Check column {column!r}, or correct rules.{whose}_pattern.",
-                    "expect_column_values_to_match_regex",
-                    {"column": f"{whose}_id", "regex": shape},
-                )
-            )
-    if event.value is not None:
-        table.append(
-            RowRule(
-                "missing_value",
-                "value is null and not faults @> '{unparseable_number}'",
-                f"each line has a {event.value}",
-                f"Check column {event.value!r} of the source.",
-                not_null,
-                {"column": "value"},
-            )
-        )
-    if event.price is not None and rules.positive_price:
-        table += [
-            RowRule(
-                "missing_price",
-                "price is null and not faults @> '{unparseable_number}'",
-                f"each line has a {event.price}",
-                f"Check column {event.price!r} of the source.",
-                not_null,
-                {"column": "price"},
-            ),
-            RowRule(
-                "non_positive_price",
-                "price <= 0",
-                "prices are above zero",
-                f"Check column {event.price!r}; adjustments are no purchases.",
-                between,
-                {"column": "price", "min_value": 0, "strict_min": True},
-            ),
-        ]
-    if rules.positive_value_for:
-        table.append(
-            RowRule(
-                "non_positive_value",
-                "value <= 0 and event_type = any(%(positive_value_for)s)",
-                f"{event.value} is above zero for {', '.join(rules.positive_value_for)}",
-                f"Check column {event.value!r} and event.type_when.",
-            )
-        )
-    if event.value is not None:
-        low, high = rules.value_between
-        table.append(
-            RowRule(
-                "value_out_of_range",
-                f"value not between %(value_low)s and %(value_high)s or {_vanishes('value')}",
-                f"{event.value} lies between {low:g} and {high:g}, and is 0 or at least {SMALLEST:g}",
-                "Check the unit, or correct rules.value_between in the dataset file.",
-            )
-        )
-    if event.price is not None:
-        ratio = limits.rows.price_ratio
-        low, high = rules.price_between
-        size = "abs(price)" if low >= 0 else "price"
-        table += [
-            RowRule(
-                "price_out_of_range",
-                f"price <> 0 and {size} not between %(price_low)s and %(price_high)s "
-                f"or {_vanishes('price')}",
-                f"prices lie between {max(low, SMALLEST):g} and {high:g}",
-                "Check the unit of prices, or correct rules.price_between in the dataset file.",
-            ),
-            RowRule(
-                "implausible_price",
-                "price_ratio not between 1 / %(price_ratio)s and %(price_ratio)s",
-                f"a price is within {ratio:g} times the item's usual one, up or down",
-                "Check the unit of prices, or raise rows.price_ratio in validation.toml.",
-                between,
-                {"column": "price_ratio", "min_value": 1 / ratio, "max_value": ratio},
-            ),
-        ]
-    return [*table, CONFLICT, UNCHECKABLE]
+        RowRule(
+            "malformed_user", "user_id !~ %(user_pattern)s",
+            f"user ids match {rules.user_pattern}",
+            f"Check column {event.user_id!r}, or correct rules.user_pattern.",
+            regex, {"column": "user_id", "regex": rules.user_pattern}),
+        RowRule(
+            "non_product_item", "item_id !~ %(item_pattern)s",
+            f"item ids are products: they match {rules.item_pattern}",
+            f"Check column {event.item_id!r}, or correct rules.item_pattern.",
+            regex, {"column": "item_id", "regex": rules.item_pattern}),
+        RowRule(
+            "missing_value", "value is null and not faults @> '{unparseable_number}'",
+            f"each line has a {event.value}",
+            f"Check column {event.value!r} of the source.",
+            not_null, {"column": "value"}),
+        RowRule(
+            "missing_price", "price is null and not faults @> '{unparseable_number}'",
+            f"each line has a {event.price}",
+            f"Check column {event.price!r} of the source.",
+            not_null, {"column": "price"}),
+        RowRule(
+            "non_positive_price", "price <= 0",
+            "prices are above zero",
+            f"Check column {event.price!r}; adjustments are no purchases.",
+            between, {"column": "price", "min_value": 0, "strict_min": True}),
+        RowRule(
+            "non_positive_value", "value <= 0 and event_type = any(%(positive_value_for)s)",
+            f"{event.value} is above zero for {', '.join(rules.positive_value_for)}",
+            f"Check column {event.value!r} and event.type_when."),
+        RowRule(
+            "value_out_of_range",
+            f"value not between %(value_low)s and %(value_high)s or {_vanishes('value')}",
+            f"{event.value} lies between {value_low:g} and {value_high:g}, and is 0 or at least "
+            f"{SMALLEST:g}",
+            "Check the unit, or correct rules.value_between in the dataset file."),
+        RowRule(
+            "price_out_of_range",
+            f"price <> 0 and {size} not between %(price_low)s and %(price_high)s "
+            f"or {_vanishes('price')}",
+            f"prices lie between {max(price_low, SMALLEST):g} and {price_high:g}",
+            "Check the unit of prices, or correct rules.price_between in the dataset file."),
+        RowRule(
+            "implausible_price", "price_ratio not between 1 / %(price_ratio)s and %(price_ratio)s",
+            f"a price is within {ratio:g} times the item's usual one, up or down",
+            "Check the unit of prices, or raise rows.price_ratio in validation.toml.",
+            between, {"column": "price_ratio", "min_value": 1 / ratio, "max_value": ratio}),
+        CONFLICT,
+        UNCHECKABLE,
+    ]  # fmt: skip
+    priced = event.price is not None
+    asked = {
+        "unexpected_characters": rules.text_pattern is not None,
+        "malformed_user": rules.user_pattern is not None,
+        "non_product_item": rules.item_pattern is not None,
+        "missing_value": event.value is not None,
+        "missing_price": priced and rules.positive_price,
+        "non_positive_price": priced and rules.positive_price,
+        "non_positive_value": bool(rules.positive_value_for),
+        "value_out_of_range": event.value is not None,
+        "price_out_of_range": priced,
+        "implausible_price": priced,
+    }
+    return [rule for rule in table if asked.get(rule.name, True)]
 
 
 def _id_rules(whose: str, column: str, spec: DatasetSpec) -> list[RowRule]:
     """Texts that cannot be an id: too long for an index, or a number that lost its last digits."""
     return [
         RowRule(
-            f"overlong_{whose}",
-            f"octet_length({whose}_id) > %(longest_id)s",
+            f"overlong_{whose}", f"octet_length({whose}_id) > %(longest_id)s",
             f"{whose} ids have at most {spec.ids.longest} bytes",
             f"Check column {column!r} and the quotes of the source, or raise ids.longest in the "
-            f"dataset file (at most {LONGEST_INDEXED}).",
-        ),
+            f"dataset file (at most {LONGEST_INDEXED})."),
         RowRule(
             f"rounded_{whose}",
             f"{whose}_id ~* '^-?[0-9]([.][0-9]+)?e[+][0-9]+$' "
             f"or {whose}_id ~ '^-?[0-9]{{16,}}[.]0+$'",
             f"{whose} ids have all their digits, unlike 1.7e+18 or 9007199254740993.0",
             f"Export column {column!r} as text: a spreadsheet or a program has made a rounded number "
-            "of it, for which several ids may have stood.",
-        ),
-    ]
+            "of it, for which several ids may have stood."),
+    ]  # fmt: skip
 
 
 def _vanishes(column: str) -> str:
@@ -213,8 +166,6 @@ CONFLICT = RowRule(
     "one event id means one line",
     "The first line was kept. Make the columns of event.id unique in the source.",
 )
-
-
 UNCHECKABLE = RowRule(
     "uncheckable_line",
     "false",  # `checking.py` finds it when a statement fails
@@ -226,15 +177,17 @@ UNCHECKABLE = RowRule(
 def parameters(spec: DatasetSpec, limits: Limits) -> dict[str, Any]:
     """Values for the predicates."""
     rules = spec.rules
+    (value_low, value_high), (price_low, price_high) = rules.value_between, rules.price_between
     return {
         "longest_id": spec.ids.longest,
-        **{
-            f"{name}_pattern": getattr(rules, f"{name}_pattern")
-            for name in ("text", "user", "item")
-        },
+        "text_pattern": rules.text_pattern,
+        "user_pattern": rules.user_pattern,
+        "item_pattern": rules.item_pattern,
         "positive_value_for": list(rules.positive_value_for),
-        **dict(zip(("value_low", "value_high"), rules.value_between, strict=True)),
-        **dict(zip(("price_low", "price_high"), rules.price_between, strict=True)),
+        "value_low": value_low,
+        "value_high": value_high,
+        "price_low": price_low,
+        "price_high": price_high,
         "price_ratio": limits.rows.price_ratio,
     }
 

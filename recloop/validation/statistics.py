@@ -117,9 +117,7 @@ def _compare(
     enough = len(before) >= limits.minimum_trailing
     some_lines = raw["lines"] >= limits.minimum_compared
 
-    def against(
-        rule: str, name: str, relate: Relate, far: Callable[[float], float]
-    ) -> float | None:
+    def against(rule: str, name: str, relate: Relate) -> float | None:
         """`name` against what is usual; or, if that is nearer, against a trailing window whose break of
         this rule a person accepted: a level that was vouched for is no surprise a second time."""
         usual = [b[name] for b in before if b.get(name) is not None]
@@ -128,7 +126,7 @@ def _compare(
             return None
         levels = [usual, *([b[name]] for b in overruled.get(rule, ()) if b.get(name) is not None)]
         found = [x for x in (relate(float(now), level) for level in levels) if x is not None]
-        return min(found, key=far, default=None)
+        return min(found, key=_factor if rule.endswith("_ratio") else float, default=None)
 
     clock = _ShopClock(window, spec)
     hours = [b["hours"] for b in before if b.get("zone", "UTC") == clock.zone.key] if enough else []
@@ -139,31 +137,21 @@ def _compare(
     values = {name: raw[name] for name in WindowLimits.model_fields if name in raw}
     values |= {
         "minimum_lines": float(raw["lines"]) if due else None,
-        "volume_ratio": against("volume_ratio", "volume", _ratio_to_median, _factor)
-        if due
-        else None,
+        "volume_ratio": against("volume_ratio", "volume", _ratio_to_median) if due else None,
         "missing_days": float(len(missing)) if due else None,
         "closed_day_lines": float(sum(raw["days"][day] for day in closed)),
         "silent_hours": silence,
         "freshness_days": None,
         "quarantined_share": raw["quarantined_share"] if some_lines else None,
-        "quarantined_share_rise": against(
-            "quarantined_share_rise", "quarantined_share", _rise, float
-        ),
+        "quarantined_share_rise": against("quarantined_share_rise", "quarantined_share", _rise),
         "duplicate_share": _share(raw["all_lines"] - raw["lines"], raw["all_lines"]),
         "copied_share": raw["copied_share"] if some_lines else None,
-        "price_median_ratio": against(
-            "price_median_ratio", "price_median", _ratio_to_median, _factor
-        ),
-        "price_shift": against("price_shift", "price_shift", lambda now, _: now, float),
-        "value_median_ratio": against(
-            "value_median_ratio", "value_median", _ratio_to_median, _factor
-        ),
-        "item_drift_rise": against("item_drift_rise", "item_drift", _rise, float),
+        "price_median_ratio": against("price_median_ratio", "price_median", _ratio_to_median),
+        "price_shift": against("price_shift", "price_shift", lambda now, _: now),
+        "value_median_ratio": against("value_median_ratio", "value_median", _ratio_to_median),
+        "item_drift_rise": against("item_drift_rise", "item_drift", _rise),
         "changed_text_share": raw["changed_text_share"] if enough and some_lines else None,
-        "repeat_pair_ratio": against(
-            "repeat_pair_ratio", "repeat_pair_share", _smoothed_ratio, _factor
-        ),
+        "repeat_pair_ratio": against("repeat_pair_ratio", "repeat_pair_share", _smoothed_ratio),
     }
     details = {
         "missing_days": ", ".join(f"{day:%A} {day}" for day in missing),
@@ -205,9 +193,8 @@ class _ShopClock:
     def days(self) -> list[date]:
         """Open days that the window has a part of, oldest first."""
         first = self.window.start.astimezone(self.zone).date()
-        days = [
-            first + timedelta(days=n) for n in range((self.window.end - self.window.start).days + 1)
-        ]
+        count = (self.window.end - self.window.start).days + 1
+        days = [first + timedelta(days=n) for n in range(count)]
         return [day for day in days if self.is_open(day) and self.hours(day)]
 
 

@@ -37,98 +37,52 @@ def window_rules(limits: WindowLimits, spec: DatasetSpec) -> list[WindowRule]:
     """The rules in the order in which they are told."""
     closed = "period.closed_days or closed_weekdays"
     event = spec.event
+    table = [
+        ("minimum_lines", "a window with open days has lines",
+         f"Deliver the window's lines; if nobody traded, list its days in {closed}."),
+        ("volume_ratio", "lines per open day, against the median of trailing windows",
+         "Look for a lost or doubled delivery."),
+        ("missing_days", "open days without a line",
+         f"Deliver the day; if nobody traded, list it in {closed}."),
+        ("closed_day_lines", "lines on days that the dataset file calls closed",
+         f"Check the dates and event.timezone; if the day was open, remove it from {closed}."),
+        ("silent_hours", "consecutive hours without a line, all of them busy in every trailing window",
+         "Look for a part of the day that was not delivered, or for shifted times."),
+        ("freshness_days", "days from the newest line to the window's end",
+         "Deliver the rest of the window."),
+        ("quarantined_share", "lines that broke a row rule, of all",
+         "See the row rules with the most lines, and correct the source."),
+        ("quarantined_share_rise", "the same, above the mean of trailing windows",
+         "See the row rule whose lines became more, and correct the source."),
+        ("duplicate_share", "exact copies of other lines, of all",
+         "Look for a delivery that came twice."),
+        ("copied_share",
+         "lines that tell of the same user, item, time, value and price under another id",
+         "Look for a delivery that came twice with new ids."),
+        ("price_median_ratio", "median price, against the median of trailing windows",
+         f"Check the unit and currency of {event.price!r}."),
+        ("price_shift", "good lines priced 1.5 times above or below the item's usual price, of all",
+         f"Check {event.price!r}, and that item ids belong to their lines."),
+        ("value_median_ratio", "median value, against the median of trailing windows",
+         f"Check the unit of {event.value!r}."),
+        ("item_drift_rise",
+         "Jensen-Shannon distance of item shares from trailing windows, above its own mean",
+         f"Check that {event.item_id!r} still names the same items."),
+        ("changed_text_share", "lines whose item shows a text it never had, of lines of known items",
+         f"Check that {event.item_id!r} and the item's texts belong together."),
+        ("repeat_pair_ratio",
+         "share of user-item pairs seen before, against trailing windows: their mean if it fell, "
+         "their largest if it rose",
+         f"Check that {event.user_id!r} and {event.item_id!r} belong together."),
+    ]  # fmt: skip
 
-    def at_most(name: str, meaning: str, remedy: str) -> WindowRule:
-        return WindowRule(name, meaning, remedy, None, float(getattr(limits, name)))
+    def bounds(name: str) -> tuple[float | None, float | None]:
+        limit = getattr(limits, name)
+        if name == "minimum_lines":
+            return float(limit), None
+        return limit if isinstance(limit, tuple) else (None, float(limit))
 
-    def between(name: str, meaning: str, remedy: str) -> WindowRule:
-        return WindowRule(name, meaning, remedy, *getattr(limits, name))
-
-    return [
-        WindowRule(
-            "minimum_lines",
-            "a window with open days has lines",
-            f"Deliver the window's lines; if nobody traded, list its days in {closed}.",
-            float(limits.minimum_lines),
-            None,
-        ),
-        between(
-            "volume_ratio",
-            "lines per open day, against the median of trailing windows",
-            "Look for a lost or doubled delivery.",
-        ),
-        at_most(
-            "missing_days",
-            "open days without a line",
-            f"Deliver the day; if nobody traded, list it in {closed}.",
-        ),
-        at_most(
-            "closed_day_lines",
-            "lines on days that the dataset file calls closed",
-            f"Check the dates and event.timezone; if the day was open, remove it from {closed}.",
-        ),
-        at_most(
-            "silent_hours",
-            "consecutive hours without a line, all of them busy in every trailing window",
-            "Look for a part of the day that was not delivered, or for shifted times.",
-        ),
-        at_most(
-            "freshness_days",
-            "days from the newest line to the window's end",
-            "Deliver the rest of the window.",
-        ),
-        at_most(
-            "quarantined_share",
-            "lines that broke a row rule, of all",
-            "See the row rules with the most lines, and correct the source.",
-        ),
-        at_most(
-            "quarantined_share_rise",
-            "the same, above the mean of trailing windows",
-            "See the row rule whose lines became more, and correct the source.",
-        ),
-        at_most(
-            "duplicate_share",
-            "exact copies of other lines, of all",
-            "Look for a delivery that came twice.",
-        ),
-        at_most(
-            "copied_share",
-            "lines that tell of the same user, item, time, value and price under another id",
-            "Look for a delivery that came twice with new ids.",
-        ),
-        between(
-            "price_median_ratio",
-            "median price, against the median of trailing windows",
-            f"Check the unit and currency of {event.price!r}.",
-        ),
-        at_most(
-            "price_shift",
-            "good lines priced 1.5 times above or below the item's usual price, of all",
-            f"Check {event.price!r}, and that item ids belong to their lines.",
-        ),
-        between(
-            "value_median_ratio",
-            "median value, against the median of trailing windows",
-            f"Check the unit of {event.value!r}.",
-        ),
-        at_most(
-            "item_drift_rise",
-            "Jensen-Shannon distance of item shares from trailing windows, above its own mean",
-            f"Check that {event.item_id!r} still names the same items.",
-        ),
-        at_most(
-            "changed_text_share",
-            "lines whose item shows a text it never had, of lines of known items",
-            f"Check that {event.item_id!r} and the item's texts belong together.",
-        ),
-        between(
-            "repeat_pair_ratio",
-            "share of user-item pairs seen before, against trailing windows: their mean if it fell, "
-            "their largest if it rose",
-            f"Check that {event.user_id!r} and {event.item_id!r} belong together.",
-        ),
-    ]
+    return [WindowRule(name, meaning, remedy, *bounds(name)) for name, meaning, remedy in table]
 
 
 def rows_query(key: str, rules: list[RowRule]) -> str:
@@ -153,27 +107,18 @@ def window_query(key: str, rules: list[WindowRule]) -> str:
 def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
     """A Great Expectations suite: each row rule holds for all lines but a tolerated share."""
     import great_expectations as gx
-    import great_expectations.expectations as gxe
+    from great_expectations.expectations.registry import get_expectation_impl
 
-    kinds: dict[str, Any] = {
-        "expect_column_values_to_not_be_null": gxe.ExpectColumnValuesToNotBeNull,
-        "expect_column_values_to_match_regex": gxe.ExpectColumnValuesToMatchRegex,
-        "expect_column_values_to_be_between": gxe.ExpectColumnValuesToBeBetween,
-    }
     expectations = []
     for rule in rules:
+        kind, arguments = rule.kind, rule.arguments
+        if kind is None:
+            kind = "expect_column_values_to_be_in_set"
+            arguments = {"column": f"breaks_{rule.name}", "value_set": [False]}
         share = limits.rows.share_of(rule.name)
-        common: dict[str, Any] = {
-            "mostly": 1 - share,
-            "description": f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g}%. "
-            f"{rule.remedy}",
-            "meta": {"rule": rule.name},
-        }
-        if rule.kind is None:
-            flag: dict[str, Any] = {"column": f"breaks_{rule.name}", "value_set": [False]}
-            expectations.append(gxe.ExpectColumnValuesToBeInSet(**flag, **common))
-        else:
-            expectations.append(kinds[rule.kind](**rule.arguments, **common))
+        told = f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g}%. {rule.remedy}"
+        common = {"mostly": 1 - share, "description": told, "meta": {"rule": rule.name}}
+        expectations.append(get_expectation_impl(kind)(**arguments, **common))
     return gx.ExpectationSuite(name="rows", expectations=expectations)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,10 +64,7 @@ class _Case:
 
 
 def validate_window(
-    settings: Settings,
-    key: str,
-    as_of: datetime | None = None,
-    word: Acceptance | None = None,
+    settings: Settings, key: str, as_of: datetime | None = None, word: Acceptance | None = None
 ) -> ValidationReport:
     """Accept the landed lines of a window, quarantine rows of it, or refuse it.
 
@@ -145,14 +142,10 @@ def _odd_lines(case: _Case, held: Connection, error: Exception) -> dict[Line, st
 @contextmanager
 def _locked(settings: Settings, key: str) -> Iterator[Connection]:
     """A connection that holds the window's advisory lock; waits for another run to finish."""
-    connection = connect(settings.database_url)
-    try:
-        with connection.cursor() as cursor:
+    with closing(connect(settings.database_url)) as connection:
+        with connection, connection.cursor() as cursor:
             cursor.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (f"validate {key}",))
-        connection.commit()
         yield connection
-    finally:
-        connection.close()
 
 
 def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> ValidationReport:
@@ -164,22 +157,21 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
                 "`recloop status` lists the windows."
             )
         cursor.execute(
-            "select exists (select from behavior.landing where window_key = %s)",
-            (case.window.key,),
+            "select exists (select from behavior.landing where window_key = %s)", (case.window.key,)
         )
-        row = cursor.fetchone()
+        pending = cursor.fetchone() == (True,)
         stored = ledger.validation_of(cursor, case.window.key)
-        late = state in ("validated", "featured")
-        if late and stored is not None and not (row and row[0]):
+        if state in ("validated", "featured") and stored is not None and not pending:
             return stored.model_copy(update={"returned": 0})  # nothing came this time
         lines, measured = _measure(case, cursor, odd)
     results = _judge(case, measured, lines)
     with held, held.cursor() as cursor:
         good, duplicates, quarantined = accepting.count_fates(cursor, case.window)
         broken = tuple(result.name for result in results if not result.passed)
+        word = case.word
         report = ValidationReport(
             window=case.window.key,
-            passed=not broken or case.word is not None,
+            passed=not broken or word is not None,
             lines=lines,
             accepted=good,
             duplicates=duplicates,
@@ -188,14 +180,11 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
             returned=accepting.count_returned(cursor, case.window),
             rules=tuple(results),
             data_docs=str(page_of(case.settings, case.window.key)),
-            acceptance=case.word.model_copy(update={"rules": broken})
-            if case.word and broken
-            else None,
+            acceptance=word.model_copy(update={"rules": broken}) if word and broken else None,
         )
         if report.passed:
-            data_hash = accepting.move_lines(
-                cursor, case.window, case.spec, judging(case.spec, case.limits)
-            )
+            rules = judging(case.spec, case.limits)
+            data_hash = accepting.move_lines(cursor, case.window, case.spec, rules)
             accepting.note_why(cursor, odd)
             report = report.model_copy(update={"data_hash": data_hash})
             ledger.note_accepted(cursor, report)
@@ -247,28 +236,22 @@ def _judge(case: _Case, measured: Statistics | None, lines: int) -> list[RuleRes
     Without `measured`, lines are late: rows are judged for the page, and shares refuse nothing.
     """
     window, results = case.window, list[RuleResult]()
-    judge = Judge(case.settings)
-    try:
+    with closing(Judge(case.settings)) as judge:
         if lines:
             rules = row_rules(case.spec, case.limits)
-            verdicts = judge.judge(
-                window, rows_query(window.key, rules), rows_suite(rules, case.limits)
-            )
-            by_name = {rule.name: rule for rule in rules}
+            query, suite = rows_query(window.key, rules), rows_suite(rules, case.limits)
             total = measured.raw["lines"] if measured else lines
             enough = measured is not None and total >= case.limits.window.minimum_compared
+            by_name = {rule.name: rule for rule in rules}
+            verdicts = judge.judge(window, query, suite)
             results += [_of_rows(v, by_name[v.rule], case.limits, total, enough) for v in verdicts]
         if measured is not None:
             results += _of_undated(measured, case)
             expected = window_rules(case.limits.window, case.spec)
-            verdicts = judge.judge(
-                window, window_query(window.key, expected), window_suite(expected)
-            )
-            pairs = zip(verdicts, expected, strict=True)
+            query, suite = window_query(window.key, expected), window_suite(expected)
+            pairs = zip(judge.judge(window, query, suite), expected, strict=True)
             results += [_of_window(v, rule, measured) for v, rule in pairs]
-        return results
-    finally:
-        judge.close()
+    return results
 
 
 def _of_rows(
@@ -293,12 +276,11 @@ def _of_rows(
 
 def _of_undated(measured: Statistics, case: _Case) -> list[RuleResult]:
     """Lines without a usable time, beside lines of the window: the shares of row rules bind them."""
-    counts = measured.raw["undated"]
+    counts, results = measured.raw["undated"], []
     total = measured.raw["lines"] + sum(counts.values())
-    results = []
+    judged = total >= case.limits.window.minimum_compared
     for rule, count in counts.items():
         tolerated, share = case.limits.rows.share_of(rule), count / total
-        judged = total >= case.limits.window.minimum_compared
         message = (
             f"{rule} = {share:.1%} of lines ({count} of {total}, with those beside the window's lines "
             f"that have no window), limit {100 * tolerated:g}%. {remedies(case.spec)[rule]}"
@@ -320,10 +302,9 @@ def _of_window(verdict: Verdict, rule: WindowRule, measured: Statistics) -> Rule
     if value is None:
         message = f"{rule.name} was not judged: there is too little to compare."
     else:
-        detail = measured.details.get(rule.name)
+        detail = f" ({measured.details[rule.name]})" if rule.name in measured.details else ""
         message = (
-            f"{rule.name} = {value:.4g}{f' ({detail})' if detail else ''}, limit {rule.limit}: "
-            f"{rule.meaning}. {rule.remedy}"
+            f"{rule.name} = {value:.4g}{detail}, limit {rule.limit}: {rule.meaning}. {rule.remedy}"
         )
     return RuleResult(
         name=rule.name,
@@ -353,10 +334,8 @@ def _bound_late_lines(cursor: Cursor, case: _Case) -> None:
     limit = case.limits.window
     if late < limit.minimum_compared or late <= limit.late_share * accepted:
         return
-    cursor.execute(
-        f"update behavior.checked c set rules = array['{BOUNDED}'] where {LATE}",
-        {"w": case.window.key},
-    )
+    excess = f"update behavior.checked c set rules = array['{BOUNDED}'] where {LATE}"
+    cursor.execute(excess, {"w": case.window.key})
     log.warning(
         "excess_late_lines: %s late lines for window %s, which has %s events (limit: %s of them); "
         "they are quarantined, because window rules judged the window without them. Look for a "

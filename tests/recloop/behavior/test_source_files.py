@@ -39,11 +39,9 @@ def test_a_version_counts_until_a_newer_one_makes_way_for_its_undecided_lines(
         "values (%s, 4, null, 'r', '{r}', '{}'), (%s, 5, 'w', 'r', '{r}', '{}')",
         (old, old),
     )
-    current = source_files.current(cursor, "small", "a.csv")
-    assert current is not None
-    assert (current.file_id, current.sha256, current.looks_like(found)) == (old, SHA["a"], True)
+    assert source_files.current(cursor, "small", "a.csv", found) == (old, True)
     source_files.supersede(cursor, old)
-    assert source_files.current(cursor, "small", "a.csv") is None
+    assert source_files.current(cursor, "small", "a.csv", found) is None
     cursor.execute("select state, lines, superseded from behavior.source_file")
     assert cursor.fetchall() == [("superseded", 9, 4)], "three that wait, one without a window"
     cursor.execute("select line_no from behavior.quarantine")
@@ -55,7 +53,7 @@ def test_a_refused_version_is_remembered_once_and_forgotten_when_the_path_is_rea
 ) -> None:
     for reason in ("first", "second"):
         source_files.refuse(cursor, "small", "a.csv", SHA["b"], found, reason)
-        source_files.refuse_table(cursor, "small", "shop.orders", reason)
+        source_files.refuse(cursor, "small", "shop.orders", "", None, reason)
     cursor.execute("select path, reason from behavior.source_file order by 1")
     assert cursor.fetchall() == [("a.csv", "second"), ("shop.orders", "second")]
     known = source_files.known_files(cursor, "small")
