@@ -1,8 +1,5 @@
 """Click-through as a family: windows of impressions in, the probability of a click out."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +11,7 @@ from models.click_through.negatives import labelled
 from models.data.checks import Float32Array, Int64Array
 from models.data.events import Events
 from models.data.queries import Queries
-from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.learning.recipes import Recipe
 from models.metrics.classification import log_loss
 from models.metrics.ranking import Relevant
 from models.ranker.list_batches import RankingExamples
@@ -24,7 +21,7 @@ from models.ranker.ranker_serving import ServedRanker
 from models.ranker.ranking_recommender import RankingRecommender, pair_logits
 from models.recommenders import export, recommender_files
 from models.recommenders.family import Widths
-from models.recommenders.learner import NetworkLearner, days_of
+from models.recommenders.learner import NetworkLearner
 from models.recommenders.top_k import TopKRequest, blocks
 from models.storage import seal
 from models.storage.archive import whole_directory
@@ -53,45 +50,14 @@ class ClickLearner(NetworkLearner, RankingRecommender):
         )
         return cls.create(config, seed)
 
-    def learn(
-        self,
-        events: Events,
-        training: Training,
-        progress: ProgressCallback | None = None,
-        held_out: Events | None = None,
-    ) -> TrainingReport:
-        recipe = self.patient(training.recipe, held_out)
-        return self.fit(self._examples(events, recipe), recipe, progress, self.validation(held_out))
-
-    def learn_from_nothing(
-        self,
-        events: Events,
-        end: datetime,
-        recent: timedelta,
-        training: Training,
-        progress: ProgressCallback | None = None,
-    ) -> TrainingReport:
-        """Everything at once: what is known of a user and an item says how recent it is."""
-        del end, recent
-        training = replace(training, recipe=replace(training.recipe, patience=0))
-        return self.learn(events, training, progress)
-
     def remember_events(self, events: Events, recipe: Recipe) -> None:
-        events = labelled(events, self.item_keys, recipe.seed)
-        self.remember(self._examples(events, recipe), recipe, days_of(events))
+        super().remember_events(labelled(events, self.item_keys, recipe.seed), recipe)
 
-    def validation(self, held_out: Events | None) -> Callable[[], float] | None:
-        """What early stopping watches: the log loss, negative."""
-        if held_out is None:
-            return None
+    def held_out_score(self, held_out: Events) -> float:
+        """The log loss, negative."""
         told = labelled(held_out, self.item_keys, 0)
-
-        def negative_loss() -> float:
-            if told.labels is None or not len(told.labels):
-                return 0.0
-            return -log_loss(told.labels, self.expected(told))
-
-        return negative_loss
+        assert told.labels is not None
+        return -log_loss(told.labels, self.expected(told))
 
     def expected(self, events: Events) -> Float32Array:
         users = events.user_keys[events.query]
@@ -147,7 +113,8 @@ class ClickLearner(NetworkLearner, RankingRecommender):
     def served(cls, directory: str | Path) -> ServedRanker:
         return ServedRanker(directory)
 
-    def _examples(self, events: Events, recipe: Recipe) -> RankingExamples:
+    def taught(self, events: Events, recipe: Recipe) -> RankingExamples:
+        """All impressions alike: what is known of a user and an item says how recent they are."""
         events = labelled(events, self.item_keys, recipe.seed)
         labels = np.zeros(0, np.float32) if events.labels is None else events.labels
         values = events.values

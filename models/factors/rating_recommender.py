@@ -19,7 +19,7 @@ from models.learning.batch_source import check_weights, event_order, known_rows
 from models.learning.memory import Examples
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
 from models.recommenders.family import Widths
-from models.recommenders.learner import NetworkLearner, days_of
+from models.recommenders.learner import NetworkLearner
 from models.recommenders.retriever import RetrievalFacade
 from models.tables.backend import tf
 from models.tables.state import ModelState
@@ -226,15 +226,9 @@ class RatingLearner(NetworkLearner, RatingRecommender):
         del widths
         return cls.create(replace(shape, words_per_item=0), seed)
 
-    def learn(
-        self,
-        events: Events,
-        training: Training,
-        progress: ProgressCallback | None = None,
-        held_out: Events | None = None,
-    ) -> TrainingReport:
-        recipe = self.patient(training.recipe, held_out)
-        return self.fit(ratings_of(events), recipe, progress, self.validation(held_out))
+    def taught(self, events: Events, recipe: Recipe) -> Ratings:
+        del recipe
+        return ratings_of(events)
 
     def learn_from_nothing(
         self,
@@ -245,26 +239,14 @@ class RatingLearner(NetworkLearner, RatingRecommender):
         progress: ProgressCallback | None = None,
     ) -> TrainingReport:
         """All ratings at once, from their mean."""
-        del end, recent
-        ratings = ratings_of(events)
-        self._state.network.tables["bias"].assign([float(ratings.values.mean())])
-        return self.fit(ratings, replace(training.recipe, patience=0), progress)
+        bias = self._state.network.tables["bias"]
+        bias.assign([float(ratings_of(events).values.mean())])
+        return super().learn_from_nothing(events, end, recent, training, progress)
 
-    def remember_events(self, events: Events, recipe: Recipe) -> None:
-        self.remember(ratings_of(events), recipe, days_of(events))
-
-    def validation(self, held_out: Events | None) -> Callable[[], float] | None:
-        """What early stopping watches: the root mean squared error, negative."""
-        if held_out is None:
-            return None
-
-        def negative_error() -> float:
-            if not len(held_out.item_keys):
-                return 0.0
-            errors = self.expected(held_out) - ratings_of(held_out).values
-            return -float(np.sqrt(np.square(errors, dtype=np.float64).mean()))
-
-        return negative_error
+    def held_out_score(self, held_out: Events) -> float:
+        """The root mean squared error, negative."""
+        errors = self.expected(held_out) - ratings_of(held_out).values
+        return -float(np.sqrt(np.square(errors, dtype=np.float64).mean()))
 
     def expected(self, events: Events) -> Float32Array:
         return self.predict(events.user_keys[events.query], events.item_keys)

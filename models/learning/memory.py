@@ -72,11 +72,7 @@ class Memory:
         """All of it, by names that begin with `memory/`; what `of` reads."""
         named = {f"{PREFIX}example/{name}": array for name, array in self.examples.items()}
         seen = np.array(self.seen, np.int64)
-        return named | {
-            DRAWS: self.draws,
-            f"{PREFIX}days": self.days,
-            f"{PREFIX}seen": seen,
-        }
+        return named | {DRAWS: self.draws, f"{PREFIX}days": self.days, f"{PREFIX}seen": seen}
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> "Memory | None":
@@ -89,12 +85,7 @@ class Memory:
             for name, array in arrays.items()
             if name.startswith(start)
         }
-        return cls(
-            examples,
-            arrays[DRAWS],
-            arrays[f"{PREFIX}days"],
-            int(arrays[f"{PREFIX}seen"]),
-        )
+        return cls(examples, arrays[DRAWS], arrays[f"{PREFIX}days"], int(arrays[f"{PREFIX}seen"]))
 
 
 def take(examples: Examples, index: np.ndarray) -> Examples:

@@ -192,11 +192,7 @@ def fisher(
 
 
 def consolidate(
-    state: ModelState,
-    batches: BatchSource,
-    batch_size: int,
-    seed: int = 0,
-    fading: float = FADING,
+    state: ModelState, batches: BatchSource, batch_size: int, seed: int = 0, fading: float = FADING
 ) -> None:
     """Adds these examples' information to the model's own, in `state.extra["fisher/<table>"]`.
 

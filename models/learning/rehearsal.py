@@ -155,10 +155,7 @@ def past_of(state: ModelState, recipe: Recipe, new_count: int, batches_of: Batch
             max(1, new_count // recipe.batch_size),
         )
     return Past(
-        batches=batches if rehearses else None,
-        fisher=information,
-        distillation=weight,
-        known=known,
+        batches=batches if rehearses else None, fisher=information, distillation=weight, known=known
     )
 
 

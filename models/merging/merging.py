@@ -196,11 +196,7 @@ def merge(
 
 
 def _merge_table(
-    state: ModelState,
-    name: str,
-    weighed: list[tuple[Part, float]],
-    stretch: float,
-    pushed: float,
+    state: ModelState, name: str, weighed: list[tuple[Part, float]], stretch: float, pushed: float
 ) -> None:
     table = state.network.tables[name]
     slots = {slot: state.optimizer.slots[slot] for slot in _slots_of(state.optimizer.slots, name)}
@@ -263,11 +259,7 @@ def _change_optimizer(state: ModelState, kind: str) -> None:
 
 
 def _add(
-    values: np.ndarray,
-    rows: np.ndarray,
-    weight: np.ndarray,
-    change: np.ndarray,
-    known: np.ndarray,
+    values: np.ndarray, rows: np.ndarray, weight: np.ndarray, change: np.ndarray, known: np.ndarray
 ) -> None:
     """values[rows] += weight * change, of what is known; a scalar is one row."""
     if not values.ndim:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from models.data.events import Events
 from models.data.queries import Items, Queries
 from models.ids.starts import Groups, NewIds
 from models.learning import rehearsal
-from models.learning.recipes import Recipe
+from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
 from models.metrics.ranking import ndcg_at_k
 from models.recommenders import export, recommender_files
 from models.recommenders.export import Served
@@ -85,29 +85,30 @@ class WindowLearner(KnowsIds):
         return replace(recipe, patience=0) if held_out is None else recipe
 
     def validation(self, held_out: Events | None) -> Callable[[], float] | None:
-        """What early stopping watches: mean NDCG@20 over the held-out queries, all pairs; 0 without
-        any."""
+        """What early stopping watches: `held_out_score`; 0 without any event."""
         if held_out is None:
             return None
+        return lambda: self.held_out_score(held_out) if len(held_out.item_keys) else 0.0
 
-        def ndcg() -> float:
-            if not len(held_out.item_keys):
-                return 0.0
-            keys, _ = self.top_k(held_out.queries(), K)  # type: ignore[attr-defined]
-            order = np.argsort(held_out.query, kind="stable")
-            counts = np.bincount(held_out.query, minlength=len(keys))
-            offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-            return float(np.nanmean(ndcg_at_k(keys, (offsets, held_out.item_keys[order]), K)))
-
-        return ndcg
+    def held_out_score(self, held_out: Events) -> float:
+        """Mean NDCG@20 over the held-out queries, all pairs."""
+        keys, _ = self.top_k(held_out.queries(), K)  # type: ignore[attr-defined]
+        order = np.argsort(held_out.query, kind="stable")
+        counts = np.bincount(held_out.query, minlength=len(keys))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return float(np.nanmean(ndcg_at_k(keys, (offsets, held_out.item_keys[order]), K)))
 
 
 class NetworkLearner(WindowLearner):
-    """Of a facade that is one state: its files, changes and packing.
+    """Of a facade that is one state: what it learns, its files, changes and packing.
 
     Attributes:
         family_name: in the header of its checkpoints.
+        fit, remember: the facade's; their first argument is what `taught` makes.
     """
+
+    fit: Callable[..., TrainingReport]
+    remember: Callable[..., int]
 
     family_name: ClassVar[str]
     merging: ClassVar[dict[str, tuple[float, float]]] = {NETWORK: (0.0, 0.0)}
@@ -119,6 +120,35 @@ class NetworkLearner(WindowLearner):
         prepare_devices()
         recommender_files.read_header(Path(directory))
         return cls(checkpoint.restore(Path(directory) / NETWORK, magnitude_limit))  # type: ignore[call-arg]
+
+    def taught(self, events: Events, recipe: Recipe) -> Any:
+        """The events as the facade learns them."""
+        raise NotImplementedError
+
+    def learn(
+        self,
+        events: Events,
+        training: Training,
+        progress: ProgressCallback | None = None,
+        held_out: Events | None = None,
+    ) -> TrainingReport:
+        recipe = self.patient(training.recipe, held_out)
+        return self.fit(self.taught(events, recipe), recipe, progress, self.validation(held_out))
+
+    def learn_from_nothing(
+        self,
+        events: Events,
+        end: datetime,
+        recent: timedelta,
+        training: Training,
+        progress: ProgressCallback | None = None,
+    ) -> TrainingReport:
+        """All events at once; what is recent is told otherwise, if at all."""
+        del end, recent
+        return self.learn(events, training, progress)
+
+    def remember_events(self, events: Events, recipe: Recipe) -> None:
+        self.remember(self.taught(events, recipe), recipe, days_of(events))
 
     @property
     def remembers(self) -> bool:

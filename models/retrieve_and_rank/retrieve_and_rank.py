@@ -165,11 +165,7 @@ class RetrieveAndRank(KnowsIds):
         return bool(rehearsal.remembered(self.towers))
 
     def remember(
-        self,
-        queries: Queries,
-        interactions: Interactions,
-        recipe: Recipe,
-        day: float | np.ndarray,
+        self, queries: Queries, interactions: Interactions, recipe: Recipe, day: float | np.ndarray
     ) -> int:
         """Offers what was learned to the towers' memory, which the next `fit` rehearses. See
         `TwoTowerRecommender.remember`."""

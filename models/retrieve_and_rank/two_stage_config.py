@@ -62,11 +62,7 @@ class RetrieveAndRankConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `RetrieveAndRankConfig.of(it)` is equal to this."""
-        return {
-            **asdict(self),
-            "retrieval": self.retrieval.to_json(),
-            "hidden": list(self.hidden),
-        }
+        return {**asdict(self), "retrieval": self.retrieval.to_json(), "hidden": list(self.hidden)}
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "RetrieveAndRankConfig":

@@ -160,11 +160,7 @@ def examples_of(state: ModelState, sessions: Sessions) -> Examples:
     """One example per target, for the memory: `prefix` int64 [n, H] item keys, most recent first,
     `item_keys` int64 [n], the target, and `weights` float32 [n]."""
     prefix, targets = sessions.prefixes(state.config.history_length)
-    return {
-        "prefix": prefix,
-        "item_keys": targets,
-        "weights": np.ones(len(targets), np.float32),
-    }
+    return {"prefix": prefix, "item_keys": targets, "weights": np.ones(len(targets), np.float32)}
 
 
 def batches_of(state: ModelState, examples: Examples, recipe: Recipe) -> SessionBatches:

@@ -9,8 +9,6 @@ learns at once, forgets nothing but by its decay, and an increment to it is a pa
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Self
 
 import numpy as np
@@ -21,7 +19,7 @@ from models.data.queries import Items, Queries
 from models.data.sessions import Sessions, queries_of, sessions_of
 from models.ids.starts import Groups, NewIds
 from models.learning.graphs import compiled
-from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
 from models.learning.rehearsal import past_of, remember
 from models.learning.training import fit
 from models.recommenders.family import Widths
@@ -34,6 +32,7 @@ from models.tables.backend import tf
 
 NOBODY = np.zeros(0, np.int64)
 CLOCK = "clock"
+"""Name of the array that has the day of the newest event that was ever counted."""
 
 
 class SessionRecommender(RetrievalFacade):
@@ -58,19 +57,23 @@ class SessionRecommender(RetrievalFacade):
         Args:
             days: how much time the sessions stand for; what is older decays by it.
         """
-        keys, first = np.unique(sessions.item_keys, return_index=True)
-        in_order = keys[np.argsort(first)]
-        together = Groups(sessions.of_item, sessions.item_keys) if len(self.item_keys) else None
-        _, new = self.add_ids(
-            NOBODY,
-            Items(in_order, np.zeros((len(keys), 0), np.int32)),
-            # The first items have nothing known to start from: `align` places them.
-            NewIds(start="cooccurrence" if together else "mean"),
-            cooccurrence=together,
-        )
+        new = self._add_items(sessions)
         before = self._cooccurrence()
         self.count(sessions, days)
         self._align(before, days)
+        return new
+
+    def _add_items(self, sessions: Sessions) -> int:
+        """Rows for the new items, in the order in which they came; how many they are."""
+        keys, first = np.unique(sessions.item_keys, return_index=True)
+        together = Groups(sessions.of_item, sessions.item_keys) if len(self.item_keys) else None
+        _, new = self.add_ids(
+            NOBODY,
+            Items(keys[np.argsort(first)], np.zeros((len(keys), 0), np.int32)),
+            # The first items have nothing known to start from: `_align` places them.
+            NewIds(start="cooccurrence" if together else "mean"),
+            cooccurrence=together,
+        )
         return new
 
     def count(self, sessions: Sessions, days: float = WEEK) -> None:
@@ -172,11 +175,6 @@ class SessionRecommender(RetrievalFacade):
         return np.stack([owner, at], axis=1)[shown], bonus[shown].astype(np.float32)
 
 
-pass
-
-"""Name of the array that has the day of the newest event that was ever counted."""
-
-
 class SessionLearner(NetworkLearner, SessionRecommender):
     """See `models.recommenders.family.Recommender`. A query is a session, its events in order."""
 
@@ -211,53 +209,20 @@ class SessionLearner(NetworkLearner, SessionRecommender):
         if ids.expire_after_days:
             self.expire(int(whole_days.max()) - ids.expire_after_days)
 
-    def _add_items(self, sessions: Sessions) -> None:
-        keys, first = np.unique(sessions.item_keys, return_index=True)
-        together = Groups(sessions.of_item, sessions.item_keys) if len(self.item_keys) else None
-        self.add_ids(
-            NOBODY,
-            Items(keys[np.argsort(first)], np.zeros((len(keys), 0), np.int32)),
-            NewIds(start="cooccurrence" if together else "mean"),
-            cooccurrence=together,
-        )
-
-    def learn(
-        self,
-        events: Events,
-        training: Training,
-        progress: ProgressCallback | None = None,
-        held_out: Events | None = None,
-    ) -> TrainingReport:
-        recipe = self.patient(training.recipe, held_out)
-        return self.fit(sessions_of(events), recipe, progress, self.validation(held_out))
-
-    def learn_from_nothing(
-        self,
-        events: Events,
-        end: datetime,
-        recent: timedelta,
-        training: Training,
-        progress: ProgressCallback | None = None,
-    ) -> TrainingReport:
-        """All sessions at once: what is recent weighs more by its co-occurrences."""
-        del end, recent
-        return self.fit(sessions_of(events), replace(training.recipe, patience=0), progress)
+    def taught(self, events: Events, recipe: Recipe) -> Sessions:
+        """All sessions alike: what is recent weighs more by its co-occurrences."""
+        del recipe
+        return sessions_of(events)
 
     def remember_events(self, events: Events, recipe: Recipe) -> None:
         self.remember(sessions_of(events), recipe, float(days_of(events).max()))
 
-    def validation(self, held_out: Events | None) -> Callable[[], float] | None:
-        """What early stopping watches: the mean reciprocal rank of the next items, among the best 20."""
-        if held_out is None:
-            return None
+    def held_out_score(self, held_out: Events) -> float:
+        """The mean reciprocal rank of the next items, among the best 20."""
         history, targets = sessions_of(held_out).prefixes(self.config.history_length)
-
-        def reciprocal_rank() -> float:
-            if not len(targets):
-                return 0.0
-            keys, _ = self.top_k(queries_of(history), K)
-            hits = keys == targets[:, None]
-            ranks = np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)
-            return float(ranks.mean())
-
-        return reciprocal_rank
+        if not len(targets):
+            return 0.0
+        keys, _ = self.top_k(queries_of(history), K)
+        hits = keys == targets[:, None]
+        ranks = np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)
+        return float(ranks.mean())

@@ -57,11 +57,7 @@ class Network(tfrs.Model):
         self.spreads: dict[str, float] = {}
 
     def table(
-        self,
-        name: str,
-        value: np.ndarray,
-        keyed: Entity | None = None,
-        spread: float | None = None,
+        self, name: str, value: np.ndarray, keyed: Entity | None = None, spread: float | None = None
     ) -> None:
         """Makes a trained table that starts as `value`; with `keyed`, it can grow in place."""
         shape = [None, *value.shape[1:]] if keyed else value.shape

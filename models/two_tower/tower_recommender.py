@@ -49,11 +49,7 @@ class TwoTowerRecommender(RetrievalFacade):
         return rehearsal.learn(self._state, batches, recipe, batches_of, progress, validate)
 
     def remember(
-        self,
-        queries: Queries,
-        interactions: Interactions,
-        recipe: Recipe,
-        day: float | np.ndarray,
+        self, queries: Queries, interactions: Interactions, recipe: Recipe, day: float | np.ndarray
     ) -> int:
         """Offers what was learned to the memory that the next `fit` rehearses; returns how many
         examples it has then.
@@ -65,14 +61,7 @@ class TwoTowerRecommender(RetrievalFacade):
                 float64 [N].
         """
         examples = examples_of(self._state, queries, interactions)
-        return rehearsal.remember(
-            self._state,
-            examples,
-            recipe,
-            vectors_of,
-            day,
-            batches_of,
-        )
+        return rehearsal.remember(self._state, examples, recipe, vectors_of, day, batches_of)
 
 
 # Past examples: events with the query that led to each, in keys.
