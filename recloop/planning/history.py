@@ -13,7 +13,7 @@ from models.learning.recipes import INCREMENT, Recipe
 from recloop.calendar import Window, WindowCalendar, whole
 from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
-from recloop.contracts import GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
+from recloop.contracts import Gap, GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
 from recloop.evaluation.challenge import evaluate_prequentially, judge_of
 from recloop.evaluation.gate import could_judge
 from recloop.features.examples import read_examples
@@ -27,7 +27,6 @@ Scores = dict[str, float | str | None]
 CONCLUDED = ("promoted", "rejected")
 LEVELS = ("quality_all", "quality_new")
 """The signals that a judge's two qualities are."""
-UNJUDGED: tuple[float | None, ...] = (None, None)
 NORMAL_95 = 1.959964
 
 
@@ -57,7 +56,7 @@ def measured(
         sign * float(value) if isinstance(value, int | float) else None for value, sign in quality
     )
     earlier = [_observed(training_set) for training_set in before]
-    return measure_signals(_observed(target), earlier, known_items, None, (everything, new)), scores
+    return measure_signals(_observed(target), earlier, known_items, (everything, new)), scores
 
 
 def recent_keys(ready: Sequence[str], window: Window, calendar: WindowCalendar) -> list[str]:
@@ -105,7 +104,7 @@ def outcomes_of(
         ):
             continue
         signals = Signals.of_json(plan.signals)
-        gains, noise = _gains(report, signals, quality) if report else (UNJUDGED, (1.0, 1.0))
+        gains, noise = _gains(report.differences if report else (), signals, quality)
         events = int(row["candidate"]["examples"])
         found.append(
             Outcome(
@@ -165,12 +164,12 @@ def gap_of(
 
 
 def _gains(
-    report: GateReport, signals: Signals, names: tuple[str, str]
+    differences: Sequence[Gap], signals: Signals, names: tuple[str, str]
 ) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
     """Relative gains in quality by slice of `outcomes.SLICES`, and their standard errors."""
     gains: list[float | None] = []
     errors = []
-    measured = {gap.name: gap for gap in report.differences}
+    measured = {gap.name: gap for gap in differences}
     for name, level in zip(names, LEVELS, strict=True):
         gap, quality = measured.get(name), getattr(signals, level)
         if gap is None or gap.mean is None or not quality:
