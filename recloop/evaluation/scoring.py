@@ -98,12 +98,10 @@ class HeldOutEvents(Protocol):
     @property
     def queries(self) -> Queries:
         """Some of what is asked: what latency is measured on."""
-        ...
 
     @property
     def catalogue(self) -> Int64:
         """int64, the candidates of every model, ascending."""
-        ...
 
 
 class Judge(Protocol):
@@ -139,15 +137,12 @@ class Judge(Protocol):
         popularity_days: int,
     ) -> HeldOutEvents:
         """Arrange these events (all at or after `cut`), with what was known before the cut."""
-        ...
 
     def score(self, model: Recommender, heldout: Any) -> Scores:
         """A model's scores."""
-        ...
 
     def owners(self, heldout: Any) -> Int64:
         """int64 [U], whose each unit is."""
-        ...
 
     def slices(self, heldout: Any) -> tuple[Slice, ...]:  # noqa: ARG002
         """What the gate judges by itself, beside the whole; nothing, unless a judge says so."""
@@ -155,11 +150,9 @@ class Judge(Protocol):
 
     def counts(self, heldout: Any) -> dict[str, float]:
         """What a window's signals say of the units."""
-        ...
 
     def baselines(self) -> Mapping[str, Callable[[Any], Scores]]:
         """What any model must be better than, by name."""
-        ...
 
 
 JUDGES = {

@@ -24,9 +24,6 @@ from recloop.settings import Settings
 
 RECENT = timedelta(days=28)
 Scores = dict[str, float | str | None]
-CONCLUDED = ("promoted", "rejected")
-LEVELS = ("quality_all", "quality_new")
-"""The signals that a judge's two qualities are."""
 NORMAL_95 = 1.959964
 
 
@@ -93,15 +90,14 @@ def outcomes_of(
     """
     found = []
     for row in rows:
-        if row["state"] not in CONCLUDED or row["candidate"] is None:
+        if row["state"] not in ("promoted", "rejected") or row["candidate"] is None:
             continue
         plan = UpdatePlan.model_validate(row["plan"])
         if plan.decision not in ("increment", "rebuild"):
             continue
         report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
-        if row["state"] == "rejected" and (
-            _is_a_persons(plan, base) or not report or report.passed
-        ):
+        promoted = row["state"] == "promoted"
+        if not promoted and (_is_a_persons(plan, base) or not report or report.passed):
             continue
         signals = Signals.of_json(plan.signals)
         gains, noise = _gains(report.differences if report else (), signals, quality)
@@ -116,7 +112,7 @@ def outcomes_of(
                 gains=gains,
                 noise=noise,
                 cost=float(row["cost_cpu_s"] or 0.0),
-                promoted=row["state"] == "promoted",
+                promoted=promoted,
                 signals=signals,
                 rank=plan.strategy.rank or plan.decision == "rebuild",
                 judged=not report or could_judge(report.rules),
@@ -167,19 +163,17 @@ def _gains(
     differences: Sequence[Gap], signals: Signals, names: tuple[str, str]
 ) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
     """Relative gains in quality by slice of `outcomes.SLICES`, and their standard errors."""
-    gains: list[float | None] = []
-    errors = []
+    found: list[tuple[float | None, float]] = []
     measured = {gap.name: gap for gap in differences}
-    for name, level in zip(names, LEVELS, strict=True):
-        gap, quality = measured.get(name), getattr(signals, level)
+    levels = (signals.quality_all, signals.quality_new)
+    for name, quality in zip(names, levels, strict=True):
+        gap = measured.get(name)
         if gap is None or gap.mean is None or not quality:
-            gains.append(None)
-            errors.append(1.0)
+            found.append((None, 1.0))
             continue
-        gains.append(gap.mean / abs(quality))
         width = (gap.high or 0.0) - (gap.low or 0.0)
-        errors.append(width / (2 * NORMAL_95) / abs(quality))
-    return tuple(gains), tuple(errors)
+        found.append((gap.mean / abs(quality), width / (2 * NORMAL_95) / abs(quality)))
+    return tuple(gain for gain, _ in found), tuple(error for _, error in found)
 
 
 def _observed(training_set: TrainingSet) -> Observed:
