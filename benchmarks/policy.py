@@ -35,7 +35,7 @@ from recloop.config.rules import PolicyRules
 from recloop.errors import BadInput, RecloopError
 from recloop.planning.adaptive import adaptive
 from recloop.planning.decisions import Decision, Policy, Situation
-from recloop.planning.policy import policy_named
+from recloop.planning.policy import POLICIES
 
 RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**9)
 STREAMS = ("weekly", "daily", "sessions")
@@ -110,7 +110,7 @@ def policy_of(name: str, stream: Any) -> tuple[Policy, PolicyRules]:
     rules = RULES.model_copy(update={"volume": round(VOLUME_WINDOWS * mean), **entry.rules})
     if entry.name == "adaptive":
         return (lambda now, by: adaptive(replace(now, increment=stream.base), by)), rules
-    return (_rebuild if entry.name == "rebuild" else policy_named(entry.name)), rules
+    return (_rebuild if entry.name == "rebuild" else POLICIES[entry.name]), rules
 
 
 def _rebuild(situation: Situation, rules: PolicyRules) -> Decision:

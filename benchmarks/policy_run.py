@@ -181,7 +181,6 @@ def signals_of(stream: Stream, model: Any, index: int, scores: Scores) -> Signal
         _observed(stream, index),
         [_observed(stream, n) for n in before],
         stream.known(model),
-        None,
         (quality[0], quality[1]),
     )
 

@@ -8,9 +8,13 @@ algorithms, Machine Learning 90, 2013.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from models.data.events import Events
 from models.recommenders.family import Recommender
 from recloop.calendar import Window
 from recloop.config.learnable import Meaning
@@ -47,17 +51,9 @@ def challenge(
     """
     from models.errors import ModelError
 
-    judge = judge_of(settings)
-    held_out = read_examples(target).between(candidate.holdout_from, FOREVER)
-    with transaction(settings.database_url) as cursor:
-        heldout = judge.hold_out(
-            cursor,
-            held_out,
-            cut=candidate.holdout_from,
-            window_start=window.start,
-            meaning=meaning,
-            popularity_days=rules.baseline.popularity_days,
-        )
+    judge, cut = judge_of(settings), candidate.holdout_from
+    events = read_examples(target).between(cut, FOREVER)
+    heldout = hold_out(settings, events, cut, window, meaning, rules)
     opponent = "champion" if opponent_uri else judge.baseline
     champion_served = challenger_served = None
     if opponent_uri:
@@ -67,31 +63,26 @@ def challenge(
         scorable = int(np.isin(heldout.catalogue, reigning.item_keys).sum())
     else:
         theirs = judge.baselines()[opponent](heldout)
-        scorable = theirs.scorable if theirs.scorable is not None else len(heldout.catalogue)
+        scorable = len(heldout.catalogue) if theirs.scorable is None else theirs.scorable
     try:
         challenger = restore_model(candidate.uri, float("inf"))
         ours = judge.score(challenger, heldout)
         challenger_served = _served(challenger, heldout)
+        weights = [array for array in challenger.parameters().values() if array.size]
         soundness = Soundness(
-            largest_weight=max(
-                (float(np.abs(a).max()) for a in challenger.parameters().values() if a.size),
-                default=float("nan"),
-            ),
-            catalogue=int(np.isin(heldout.catalogue, challenger.item_keys).sum()),
-            champion_catalogue=scorable,
+            max((float(np.abs(array).max()) for array in weights), default=float("nan")),
+            int(np.isin(heldout.catalogue, challenger.item_keys).sum()),
+            scorable,
         )
-    except (
-        ModelError
-    ) as error:  # NaNs do not restore: the gate refuses, and says what the check said
+    except ModelError as error:
+        # NaNs do not restore: the gate refuses, and says what the check said.
         nothing = {name: np.full(len(values), np.nan) for name, values in theirs.values.items()}
         ours, soundness = Scores(nothing), Soundness(float("nan"), 0, scorable)
         detail = f" ({error})"
     else:
         detail = ""
-    seed = seed_of(settings.seed, plan.target)
-    measured = measure(judge, heldout, ours, theirs, gate, seed)
-    shown = ours.shown, theirs.shown
-    results = results_of(judge, measured, shown, soundness, gate, opponent)
+    measured = measure(judge, heldout, ours, theirs, gate, seed_of(settings.seed, plan.target))
+    results = results_of(judge, measured, (ours.shown, theirs.shown), soundness, gate, opponent)
     passed, reason = verdict(results)
     report = GateReport(
         update_id=candidate.update_id,
@@ -113,6 +104,31 @@ def judge_of(settings: Settings) -> Judge:
     return judge_named(family_of(settings).judged_by)
 
 
+def hold_out(
+    settings: Settings,
+    events: Events,
+    cut: datetime,
+    window: Window,
+    meaning: Meaning,
+    rules: UpdateRules,
+) -> Any:
+    """These events of a window (all at or after `cut`), arranged by its judge (`HeldOutEvents`)."""
+    with transaction(settings.database_url) as cursor:
+        return judge_of(settings).hold_out(
+            cursor,
+            events,
+            cut=cut,
+            window_start=window.start,
+            meaning=meaning,
+            popularity_days=rules.baseline.popularity_days,
+        )
+
+
+def scores_of(settings: Settings, window: str, version: int) -> Path:
+    """Where the scores of a release on a window that it had not learnt are kept."""
+    return settings.artifacts / "prequential" / window / f"{version}.npz"
+
+
 def evaluate_prequentially(
     settings: Settings,
     champion: Release,
@@ -130,25 +146,15 @@ def evaluate_prequentially(
     Returns:
         Means by `<system>_recall@20` and the like, and the items that the champion can score (int64).
     """
-    judge = judge_of(settings)
-    with transaction(settings.database_url) as cursor:
-        heldout = judge.hold_out(
-            cursor,
-            read_examples([target]),
-            cut=window.start,
-            window_start=window.start,
-            meaning=meaning,
-            popularity_days=rules.baseline.popularity_days,
-        )
+    judge, events = judge_of(settings), read_examples([target])
+    heldout = hold_out(settings, events, window.start, window, meaning, rules)
     reigning = restore_model(champion.uri)
     systems = {"champion": judge.score(reigning, heldout)}
     systems |= {name: baseline(heldout) for name, baseline in judge.baselines().items()}
-    systems["static"] = (
-        systems["champion"]
-        if base.version == champion.version
-        else judge.score(restore_model(base.uri), heldout)
-    )
-    path = settings.artifacts / "prequential" / window.key / f"{champion.version}.npz"
+    systems["static"] = systems["champion"]
+    if base.version != champion.version:
+        systems["static"] = judge.score(restore_model(base.uri), heldout)
+    path = scores_of(settings, window.key, champion.version)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, np.ndarray] = {"user_keys": judge.owners(heldout)}
     signals: dict[str, float | str | None] = {"scores": str(path)}

@@ -29,7 +29,7 @@ from models.metrics.classification import (
 )
 from models.recommenders.family import Recommender
 from recloop.config.learnable import EXAMPLES, LEARNABLE, Meaning
-from recloop.evaluation.scoring import Float64, Int64, Measure, Scores, Slice
+from recloop.evaluation.scoring import Float64, Int64, Judge, Measure, Scores
 
 PULL = 20.0
 """Impressions of the average item that an item's own click rate is pulled by."""
@@ -57,32 +57,22 @@ class HeldImpressions:
         return self.events.queries()
 
 
-class ClicksJudge:
-    """See `recloop.evaluation.scoring.Judge`."""
-
+class ClicksJudge(Judge):
     name = "clicks"
     unit = "users"
     held_out = "users with a click on a known item"
-    measures: tuple[Measure, ...] = (
+    measures = (
         Measure("auc", "AUC of clicks", "clicks.auc_difference"),
         Measure("log_loss", "log loss of clicks", "clicks.log_loss_difference", -1),
     )
-    metrics: tuple[str, ...] = ("auc", "log_loss")
+    metrics = ("auc", "log_loss")
     headline = ("auc", "log_loss")
     quality = ("log_loss", "auc")
     baseline = "click_rates"
 
     def hold_out(
-        self,
-        cursor: Cursor,
-        events: Events,
-        *,
-        cut: datetime,
-        window_start: datetime,
-        meaning: Meaning,
-        popularity_days: int,
+        self, cursor: Cursor, events: Events, *, cut: datetime, meaning: Meaning, **_: Any
     ) -> HeldImpressions:
-        del window_start, popularity_days
         cursor.execute(
             f"select item_key, count(*) filter (where {LEARNABLE}), count(*) from behavior.event "
             f"where event_timestamp < %(cut)s and {EXAMPLES} group by 1 order by 1",
@@ -106,10 +96,6 @@ class ClicksJudge:
 
     def owners(self, heldout: HeldImpressions) -> Int64:
         return heldout.events.user_keys[heldout.events.query]
-
-    def slices(self, heldout: HeldImpressions) -> tuple[Slice, ...]:
-        del heldout
-        return ()
 
     def counts(self, heldout: HeldImpressions) -> dict[str, float]:
         labels = _labels(heldout)
@@ -140,10 +126,9 @@ def _labels(heldout: HeldImpressions) -> Float64:
 def _scores(heldout: HeldImpressions, chances: Float64) -> Scores:
     labels = _labels(heldout)
     if not len(labels):
-        return Scores({"auc": np.zeros(0), "log_loss": np.zeros(0)})
+        return Scores({name: np.zeros(0) for name in JUDGE.metrics})
     said = threshold_metrics(labels, chances, heldout.rate)
     totals = {name: said[name] for name in ("precision", "recall", "f1")}
+    totals = {"calibration_error": calibration_error(labels, chances), **totals}
     values = {"auc": placements(labels, chances), "log_loss": log_losses(labels, chances)}
-    return Scores(
-        values, totals={"calibration_error": calibration_error(labels, chances), **totals}
-    )
+    return Scores(values, totals=totals)

@@ -9,20 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from recloop.config.rules import GateRules
 from recloop.contracts import Gap, RuleResult, UpdatePlan
-from recloop.evaluation.scoring import (
-    Difference,
-    Judge,
-    Measure,
-    Scores,
-    Slice,
-    paired_difference,
-)
+from recloop.evaluation.scoring import Difference, Judge, Measure, Scores, Slice, paired_difference
 
 SOUNDNESS, USERS = "largest_weight", "users"
 
@@ -55,11 +50,9 @@ def measure(
         ours, theirs = challenger.values[name], champion.values[name]
         if where is not None:
             ours = np.where(where, ours, np.nan)
-        bootstrap = rules.bootstrap
-        root = name in challenger.roots or name in champion.roots
-        return paired_difference(
-            ours, theirs, bootstrap.samples, bootstrap.confidence, seed, owners, root
-        ).times(sign)
+        how, root = rules.bootstrap, name in challenger.roots or name in champion.roots
+        found = paired_difference(ours, theirs, how.samples, how.confidence, seed, owners, root)
+        return found.times(sign)
 
     return Differences(
         tuple((one, difference(one.name, one.sign)) for one in judge.measures),
@@ -69,8 +62,7 @@ def measure(
 
 def limit_of(rules: GateRules, place: str) -> float:
     """The limit at `section.key` of `config/gate.toml`."""
-    section, _, key = place.partition(".")
-    return float(getattr(getattr(rules, section), key))
+    return float(attrgetter(place)(rules))
 
 
 @dataclass(frozen=True)
@@ -124,15 +116,10 @@ def results_of(
             limits.coverage_ratio,
             f"coverage@20: {ours:,} distinct items shown, {opponent} {theirs:,}",
         ),
-        *(
-            rule
-            for one, found in measured.measures
-            for rule in _not_worse(one, found, judge.unit, rules, opponent)
+        *chain.from_iterable(
+            _not_worse(one, found, judge.unit, rules, opponent) for one, found in measured.measures
         ),
-        *(
-            _slice(one.name, found, judge.unit, limit_of(rules, one.limit), rules)
-            for one, found in measured.slices
-        ),
+        *(_slice(one, found, judge.unit, rules) for one, found in measured.slices),
     )
 
 
@@ -193,19 +180,15 @@ def _not_worse(
     )
 
 
-def _slice(
-    name: str, difference: Difference, unit: str, limit: float, rules: GateRules
-) -> RuleResult:
-    least = rules.rules.minimum_slice_users
-    if difference.users < least:
-        return RuleResult(
-            name=name,
-            value=round(difference.mean, 6) if difference.users else None,
-            limit=f">= {limit:g}",
-            passed=True,
-            message=f"not judged: {difference.users} {unit}, fewer than {least}",
-        )
-    return _at_least(name, difference.mean, limit, f"{difference.users} {unit} in the slice")
+def _slice(one: Slice, difference: Difference, unit: str, rules: GateRules) -> RuleResult:
+    least, users = rules.rules.minimum_slice_users, difference.users
+    limit = limit_of(rules, one.limit)
+    judged = _at_least(one.name, difference.mean, limit, f"{users} {unit} in the slice")
+    if users >= least:
+        return judged
+    said = f"not judged: {users} {unit}, fewer than {least}"
+    value = judged.value if users else None
+    return judged.model_copy(update={"value": value, "passed": True, "message": said})
 
 
 def _number(value: float | str | None) -> str:

@@ -21,7 +21,7 @@ from models.data.queries import Queries
 from models.data.sessions import queries_of, sessions_of
 from models.recommenders.family import Recommender
 from recloop.config.learnable import LEARNABLE, Meaning
-from recloop.evaluation.scoring import Float64, Int64, K, Measure, Scores, Slice
+from recloop.evaluation.scoring import Float64, Int64, Judge, K, Measure, Scores, best_of, distinct
 from recloop.features.daily import HISTORY_LENGTH
 
 
@@ -49,9 +49,7 @@ class NextItems:
         return queries_of(self.history)
 
 
-class NextItemJudge:
-    """See `recloop.evaluation.scoring.Judge`."""
-
+class NextItemJudge(Judge):
     name = "next_item"
     unit = "users"
     held_out = "users with a next click"
@@ -59,9 +57,7 @@ class NextItemJudge:
         Measure("recall@20", "recall@20 of the next item", "next_item.recall_difference"),
         Measure("mrr@20", "MRR@20 of the next item", "next_item.mrr_difference"),
     )
-    metrics = ("recall@20", "mrr@20")
-    headline = ("recall@20", "mrr@20")
-    quality = ("recall@20", "mrr@20")
+    metrics = headline = quality = ("recall@20", "mrr@20")
     baseline = "popularity"
 
     def hold_out(
@@ -70,11 +66,10 @@ class NextItemJudge:
         events: Events,
         *,
         cut: datetime,
-        window_start: datetime,
         meaning: Meaning,
         popularity_days: int,
+        **_: Any,
     ) -> NextItems:
-        del window_start
         cursor.execute(
             "select item_key, "
             "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s)) "
@@ -93,10 +88,6 @@ class NextItemJudge:
 
     def owners(self, heldout: NextItems) -> Int64:
         return heldout.owners
-
-    def slices(self, heldout: NextItems) -> tuple[Slice, ...]:
-        del heldout
-        return ()
 
     def counts(self, heldout: NextItems) -> dict[str, float]:
         users = float(len(np.unique(heldout.owners)))
@@ -125,11 +116,10 @@ def scores_of(keys: Int64, targets: Int64) -> Scores:
     hits = keys == targets[:, None]
     found = hits.any(axis=1)
     reciprocal: Float64 = np.where(found, 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)
-    shown = len(np.setdiff1d(np.unique(keys), [0]))
-    return Scores({"recall@20": found.astype(np.float64), "mrr@20": reciprocal}, shown)
+    values = {"recall@20": found.astype(np.float64), "mrr@20": reciprocal}
+    return Scores(values, distinct(keys))
 
 
 def _popularity(heldout: NextItems) -> Scores:
-    best = np.zeros((1, K), np.int64)
-    best[0, : len(heldout.popular[:K])] = heldout.popular[:K]
-    return scores_of(np.repeat(best, len(heldout.targets), axis=0), heldout.targets)
+    best = best_of(heldout.popular, K, users=1)
+    return scores_of(best.repeat(len(heldout.targets), axis=0), heldout.targets)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +18,7 @@ from models.data.events import Events
 from models.data.queries import OWN_COLUMNS, OwnItems
 from models.metrics.ranking import ndcg_at_k, recall_at_k
 from models.recommenders.family import Recommender
-from recloop.config.learnable import Meaning
-from recloop.evaluation.scoring import Int64, K, Measure, Scores, Slice
+from recloop.evaluation.scoring import Int64, Judge, K, Measure, Scores, Slice, best_of, distinct
 from recloop.features.heldout import CSR, HeldOut, read_heldout
 
 POPULARITY_SHARE = 0.2
@@ -28,9 +26,7 @@ Rank = Callable[[HeldOut, int, CSR | None], Int64]
 """(held-out, k, excluded per user) → item keys int64 [U, k], best first, 0 where none is left."""
 
 
-class RankingJudge:
-    """See `recloop.evaluation.scoring.Judge`."""
-
+class RankingJudge(Judge):
     name = "ranking"
     unit = "users"
     held_out = "users with new pairs"
@@ -44,24 +40,8 @@ class RankingJudge:
     quality = ("all_pairs_ndcg@20", "ndcg@20")
     baseline = "popularity"
 
-    def hold_out(
-        self,
-        cursor: Cursor,
-        events: Events,
-        *,
-        cut: datetime,
-        window_start: datetime,
-        meaning: Meaning,
-        popularity_days: int,
-    ) -> HeldOut:
-        return read_heldout(
-            cursor,
-            events,
-            cut=cut,
-            window_start=window_start,
-            meaning=meaning,
-            popularity_days=popularity_days,
-        )
+    def hold_out(self, cursor: Cursor, events: Events, **known: Any) -> HeldOut:
+        return read_heldout(cursor, events, **known)
 
     def score(self, model: Recommender, heldout: HeldOut) -> Scores:
         return score_ranking(by_model(model), heldout)
@@ -95,8 +75,9 @@ def score_ranking(rank: Rank, heldout: HeldOut) -> Scores:
     """Rank the same candidates for each user, then measure."""
     everything = rank(heldout, K, None)
     fresh = rank(heldout, K, heldout.known)
-    relevant_new = _minus(heldout.relevant, heldout.known)
-    relevant_new_items = _only(relevant_new, heldout.new_items)
+    pairs = zip(_rows(heldout.relevant), _rows(heldout.known), strict=True)
+    relevant_new = [np.setdiff1d(chosen, before) for chosen, before in pairs]
+    relevant_new_items = [row[np.isin(row, heldout.new_items)] for row in relevant_new]
     return Scores(
         {
             "recall@20": recall_at_k(fresh, relevant_new, K),
@@ -105,7 +86,7 @@ def score_ranking(rank: Rank, heldout: HeldOut) -> Scores:
             "all_pairs_ndcg@20": ndcg_at_k(everything, heldout.relevant, K),
             "new_items_recall@20": recall_at_k(fresh, relevant_new_items, K),
         },
-        shown=len(np.setdiff1d(np.unique(fresh), [0])),
+        shown=distinct(fresh),
     )
 
 
@@ -123,17 +104,7 @@ def by_model(recommender: object) -> Rank:
 
 def by_popularity(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
     """Ranks everybody's items alike: most events in the days before the cut first."""
-    ranked = np.zeros((len(heldout), k), np.int64)
-    for user in range(len(heldout)):
-        pool = heldout.popular
-        if exclude is not None:
-            offsets, keys = exclude
-            mine = keys[offsets[user] : offsets[user + 1]]
-            pool = pool[: k + len(mine)]
-            pool = pool[~np.isin(pool, mine)]
-        chosen = pool[:k]
-        ranked[user, : len(chosen)] = chosen
-    return ranked
+    return best_of(heldout.popular, k, exclude, len(heldout))
 
 
 def by_own_counts(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
@@ -161,14 +132,6 @@ def by_own_counts(heldout: HeldOut, k: int, exclude: CSR | None) -> Int64:
         best = np.lexsort((keys[fit], -total[fit]))[:k]
         ranked[user, : len(best)] = keys[fit][best]
     return ranked
-
-
-def _minus(left: CSR, right: CSR) -> list[Int64]:
-    return [np.setdiff1d(a, b) for a, b in zip(_rows(left), _rows(right), strict=True)]
-
-
-def _only(rows: list[Int64], keys: Int64) -> list[Int64]:
-    return [row[np.isin(row, keys)] for row in rows]
 
 
 def _rows(csr: CSR) -> list[Int64]:

@@ -21,9 +21,8 @@ from models.data.queries import Queries
 from models.metrics.ranking import ndcg_at_k
 from models.recommenders.family import Recommender
 from recloop.config.learnable import LEARNABLE, Meaning
-from recloop.evaluation.scoring import Float64, Int64, K, Measure, Scores, Slice
-
-ROOTS = ("rmse",)
+from recloop.evaluation.scoring import Float64, Int64, Judge, K, Measure, Scores, best_of, distinct
+from recloop.features.heldout import CSR, csr_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,7 @@ class HeldRatings:
 
     events: Events
     catalogue: Int64
-    rated: tuple[Int64, Int64]
+    rated: CSR
     users: Int64
     first: Int64
     likes: list[Int64]
@@ -54,9 +53,7 @@ class HeldRatings:
         return self.events.queries().take(self.events.query[self.first])
 
 
-class RatingsJudge:
-    """See `recloop.evaluation.scoring.Judge`."""
-
+class RatingsJudge(Judge):
     name = "ratings"
     unit = "users"
     held_out = "users with ratings of known items"
@@ -71,16 +68,8 @@ class RatingsJudge:
     baseline = "item_means"
 
     def hold_out(
-        self,
-        cursor: Cursor,
-        events: Events,
-        *,
-        cut: datetime,
-        window_start: datetime,
-        meaning: Meaning,
-        popularity_days: int,
+        self, cursor: Cursor, events: Events, *, cut: datetime, meaning: Meaning, **_: Any
     ) -> HeldRatings:
-        del window_start, popularity_days
         before = {"cut": cut} | meaning.parameters()
         cursor.execute(
             "select item_key, count(*), sum(value) from behavior.event "
@@ -99,13 +88,12 @@ class RatingsJudge:
             before | {"users": users.tolist()},
         )
         pairs = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
-        offsets = np.searchsorted(pairs[:, 0], np.append(users, np.iinfo(np.int64).max))
         values = np.zeros(0) if events.values is None else events.values
         liked = values >= (meaning.like_from if meaning.like_from is not None else np.inf)
         return HeldRatings(
             events=events,
             catalogue=catalogue,
-            rated=(offsets.astype(np.int64), pairs[:, 1].copy()),
+            rated=csr_of(users, pairs),
             users=users,
             first=first.astype(np.int64),
             likes=[events.item_keys[(owners == user) & liked] for user in users],
@@ -114,17 +102,12 @@ class RatingsJudge:
         )
 
     def score(self, model: Recommender, heldout: HeldRatings) -> Scores:
-        keys, _ = model.top_k(
-            heldout.queries, K, candidates=heldout.catalogue, exclude=heldout.rated
-        )
+        asked, catalogue = heldout.queries, heldout.catalogue
+        keys, _ = model.top_k(asked, K, candidates=catalogue, exclude=heldout.rated)
         return _scores(heldout, model.expected(heldout.events).astype(np.float64), keys)
 
     def owners(self, heldout: HeldRatings) -> Int64:
         return heldout.events.user_keys[heldout.events.query]
-
-    def slices(self, heldout: HeldRatings) -> tuple[Slice, ...]:
-        del heldout
-        return ()
 
     def counts(self, heldout: HeldRatings) -> dict[str, float]:
         return {"users": float(len(heldout.users)), "ratings": float(len(heldout.events.item_keys))}
@@ -140,13 +123,7 @@ def _item_means(heldout: HeldRatings) -> Scores:
     """Every item's mean before the cut, for everybody."""
     place = np.searchsorted(heldout.catalogue, heldout.events.item_keys)
     best = heldout.catalogue[np.lexsort((heldout.catalogue, -heldout.means))]
-    keys = np.zeros((len(heldout.users), K), np.int64)
-    for user, (low, high) in enumerate(zip(heldout.rated[0], heldout.rated[0][1:], strict=False)):
-        rated = heldout.rated[1][low:high]
-        near = best[: K + len(rated)]
-        shown = near[~np.isin(near, rated)][:K]
-        keys[user, : len(shown)] = shown
-    return _scores(heldout, heldout.means[place], keys)
+    return _scores(heldout, heldout.means[place], best_of(best, K, heldout.rated))
 
 
 def _scores(heldout: HeldRatings, expected: Float64, keys: Int64) -> Scores:
@@ -155,4 +132,4 @@ def _scores(heldout: HeldRatings, expected: Float64, keys: Int64) -> Scores:
     ranked = np.full(len(errors), np.nan)
     ranked[heldout.first] = ndcg_at_k(keys, heldout.likes, K)
     values = {"rmse": np.square(errors), "mae": np.abs(errors), "likes_ndcg@20": ranked}
-    return Scores(values, len(np.setdiff1d(np.unique(keys), [0])), roots=ROOTS)
+    return Scores(values, shown=distinct(keys), roots=("rmse",))

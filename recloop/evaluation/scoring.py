@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from models.data.queries import Queries
 from models.recommenders.family import Recommender
 from recloop.config.learnable import Meaning
 from recloop.contracts import Gap, Metrics
+from recloop.features.heldout import CSR
 
 K = 20
 Int64 = npt.NDArray[np.int64]
@@ -47,17 +49,15 @@ class Scores:
     totals: Mapping[str, float] = field(default_factory=dict)
     roots: tuple[str, ...] = ()
 
-    def mean(self, name: str, where: npt.NDArray[np.bool_] | None = None) -> float:
-        """The mean over units (of `where`) that say something of the metric; 0 when none does."""
-        values = self.values[name]
-        mask = np.isfinite(values) if where is None else np.isfinite(values) & where
-        mean = float(values[mask].mean()) if mask.any() else 0.0
+    def mean(self, name: str) -> float:
+        """The mean over units that say something of the metric; 0 when none does."""
+        known = self.values[name][np.isfinite(self.values[name])]
+        mean = float(known.mean()) if len(known) else 0.0
         return math.sqrt(mean) if name in self.roots else mean
 
-    def count(self, name: str, where: npt.NDArray[np.bool_] | None = None) -> int:
+    def count(self, name: str) -> int:
         """How many units say something of the metric."""
-        known = np.isfinite(self.values[name])
-        return int((known if where is None else known & where).sum())
+        return int(np.isfinite(self.values[name]).sum())
 
     def metrics(self, names: tuple[str, ...]) -> Metrics:
         """The means of these metrics, and the totals; the first says how many units there were."""
@@ -98,12 +98,10 @@ class HeldOutEvents(Protocol):
     @property
     def queries(self) -> Queries:
         """Some of what is asked: what latency is measured on."""
-        ...
 
     @property
     def catalogue(self) -> Int64:
         """int64, the candidates of every model, ascending."""
-        ...
 
 
 class Judge(Protocol):
@@ -139,27 +137,22 @@ class Judge(Protocol):
         popularity_days: int,
     ) -> HeldOutEvents:
         """Arrange these events (all at or after `cut`), with what was known before the cut."""
-        ...
 
     def score(self, model: Recommender, heldout: Any) -> Scores:
         """A model's scores."""
-        ...
 
     def owners(self, heldout: Any) -> Int64:
         """int64 [U], whose each unit is."""
-        ...
 
-    def slices(self, heldout: Any) -> tuple[Slice, ...]:
-        """What the gate judges by itself, beside the whole."""
-        ...
+    def slices(self, heldout: Any) -> tuple[Slice, ...]:  # noqa: ARG002
+        """What the gate judges by itself, beside the whole; nothing, unless a judge says so."""
+        return ()
 
     def counts(self, heldout: Any) -> dict[str, float]:
         """What a window's signals say of the units."""
-        ...
 
     def baselines(self) -> Mapping[str, Callable[[Any], Scores]]:
         """What any model must be better than, by name."""
-        ...
 
 
 JUDGES = {
@@ -175,6 +168,25 @@ def judge_named(name: str) -> Judge:
     """The evaluation of this name, or the one at `package.module:NAME`."""
     module, _, attribute = JUDGES.get(name, name).partition(":")
     return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+
+
+def best_of(best: Int64, k: int, exclude: CSR | None = None, users: int = 0) -> Int64:
+    """One ranking (int64, best first) for everybody, without what each had before: int64 [U, k], 0 where
+    none is left. `users` says how many, where nothing is excluded."""
+    if exclude is None:
+        exclude = np.zeros(users + 1, np.int64), best[:0]
+    offsets, keys = exclude
+    ranked = np.zeros((len(offsets) - 1, k), np.int64)
+    for user, (low, high) in enumerate(pairwise(offsets)):
+        near = best[: k + high - low]
+        chosen = near[~np.isin(near, keys[low:high])][:k]
+        ranked[user, : len(chosen)] = chosen
+    return ranked
+
+
+def distinct(keys: Int64) -> int:
+    """How many items there are in rankings that are padded with 0."""
+    return int(np.count_nonzero(np.unique(keys)))
 
 
 # Paired bootstrap over users: how sure is a difference of two models' means?
@@ -200,12 +212,9 @@ class Difference:
 
     def to_gap(self, name: str) -> Gap:
         """The same as a contract: rounded, and None for NaN, which JSON lacks."""
-        numbers = (
-            round(value, 6) if math.isfinite(value) else None
-            for value in (self.mean, self.low, self.high)
-        )
-        mean, low, high = numbers
-        return Gap(name=name, mean=mean, low=low, high=high, users=self.users)
+        numbers = {"mean": self.mean, "low": self.low, "high": self.high}
+        rounded = {key: round(v, 6) if math.isfinite(v) else None for key, v in numbers.items()}
+        return Gap(name=name, users=self.users, **rounded)
 
 
 def paired_difference(
@@ -239,14 +248,12 @@ def paired_difference(
     sums = np.array([np.bincount(cluster, weights=part) for part in parts])
     sizes = np.bincount(cluster).astype(np.float64)
     rng = np.random.default_rng(seed)
-    means = np.empty(samples)
 
     def of(totals: npt.NDArray[np.float64]) -> float:
         return float(np.sqrt(totals[0]) - np.sqrt(totals[1])) if root else float(totals[0])
 
-    for index in range(samples):
-        drawn = rng.integers(0, len(sizes), len(sizes))
-        means[index] = of(sums[:, drawn].sum(axis=1) / sizes[drawn].sum())
+    draws = (rng.integers(0, len(sizes), len(sizes)) for _ in range(samples))
+    means = [of(sums[:, drawn].sum(axis=1) / sizes[drawn].sum()) for drawn in draws]
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     mean = of(np.array([part.mean() for part in parts]))

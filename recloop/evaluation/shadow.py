@@ -10,9 +10,8 @@ Keep out: choosing when (see `dags/shadow_rebuild.py`), the page (see `gate_page
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from recloop.config.learnable import meaning_of
 from recloop.config.rules import BootstrapRules, load_gate_rules, load_update_rules
 from recloop.contracts import Gap, Release, ShadowReport, UpdatePlan
 from recloop.database.connection import transaction
-from recloop.evaluation.challenge import judge_of
+from recloop.evaluation.challenge import hold_out, judge_of, scores_of
 from recloop.evaluation.scoring import Judge, paired_difference
 from recloop.features.examples import read_examples
 from recloop.ledger import parts, releases, verdicts
@@ -83,11 +82,6 @@ def choose(settings: Settings, window: str | None = None) -> tuple[Chosen | None
     return None, f"{which} {'has' if not wanted else 'lacks'} scores from before it was learnt"
 
 
-def scores_of(settings: Settings, window: str, version: int) -> Path:
-    """Where the scores of a release on a window that it had not learnt are kept."""
-    return settings.artifacts / "prequential" / window / f"{version}.npz"
-
-
 def _before(champion: Release, then: Release, window: str) -> tuple[str, ...]:
     """Windows of the champion before `window`; of late parts those that had come by then."""
     return tuple(
@@ -108,14 +102,8 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
     with transaction(settings.database_url) as cursor:
         learnt = [parts.training_set_of(cursor, key) for key in chosen.windows]
         target = parts.training_set_of(cursor, chosen.window)
-        heldout = judge.hold_out(
-            cursor,
-            read_examples([target]),
-            cut=window.start,
-            window_start=window.start,
-            meaning=meaning_of(settings),
-            popularity_days=rules.baseline.popularity_days,
-        )
+    meaning, events = meaning_of(settings), read_examples([target])
+    heldout = hold_out(settings, events, window.start, window, meaning, rules)
     plan = UpdatePlan(
         decision="rebuild",
         target=whole(chosen.windows[-1]),
@@ -136,6 +124,11 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
             _, ours, theirs = np.intersect1d(owners, recorded["user_keys"], return_indices=True)
         retrained = {name: scores.values[name][ours] for name in judge.metrics}
         champion = {name: _recorded(recorded, name)[theirs] for name in judge.metrics}
+
+    def means(values: Mapping[str, Float64]) -> dict[str, float]:
+        found = replace(scores, values=values)
+        return {name: round(found.mean(name), 6) for name in values}
+
     gaps = measure_gaps(
         retrained,
         champion,
@@ -149,8 +142,8 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
         window=chosen.window,
         version=chosen.version,
         windows=len(chosen.windows),
-        champion={name: _mean(values, name in scores.roots) for name, values in champion.items()},
-        retrained={name: _mean(values, name in scores.roots) for name, values in retrained.items()},
+        champion=means(champion),
+        retrained=means(retrained),
         gaps=gaps,
         cpu_seconds=round(trained.cpu_seconds, 3),
         champion_cpu_seconds=chosen.cost,
@@ -194,13 +187,15 @@ def summarise(
         verdict = "increments were better"
     else:
         verdict = "no difference beyond chance"
-    cost = (
-        "" if chosen.cost is None else f", where that release's own update took {chosen.cost:.1f}"
+    own = (
+        f", where that release's own update took {chosen.cost:.1f}"
+        if chosen.cost is not None
+        else ""
     )
     return (
         f"{verdict}: a retraining on {len(chosen.windows)} windows would have had {found.mean:+.4f} "
         f"[{found.low:+.4f}, {found.high:+.4f}] against release {chosen.version} in {what} of window "
-        f"{chosen.window}, for {cpu_seconds:.1f} CPU s{cost}"
+        f"{chosen.window}, for {cpu_seconds:.1f} CPU s{own}"
     )
 
 
@@ -208,9 +203,3 @@ def _recorded(scores: Mapping[str, Float64], name: str) -> Float64:
     """The champion's recorded scores of a metric."""
     key = f"champion/{name}"
     return scores[key if key in scores else f"champion/{OLDER[name]}"]
-
-
-def _mean(values: Float64, root: bool = False) -> float:
-    kept = values[np.isfinite(values)]
-    mean = float(kept.mean()) if len(kept) else 0.0
-    return round(math.sqrt(mean) if root else mean, 6)

@@ -112,13 +112,8 @@ def _day_number(moment: datetime) -> int:
 def _sql(name: str) -> str:
     """The text of `<name>.sql`, its constants filled in."""
     text = Path(__file__).with_name(f"{name}.sql").read_text()
-    for name, value in (
-        ("learnable", LEARNABLE),
-        ("history_length", HISTORY_LENGTH),
-        ("own_items", OWN_ITEMS),
-    ):
-        text = text.replace(f"{{{name}}}", str(value))
-    return text
+    text = text.replace("{learnable}", LEARNABLE).replace("{own_items}", str(OWN_ITEMS))
+    return text.replace("{history_length}", str(HISTORY_LENGTH))
 
 
 # Item content: an item's name, and its words as hashed ids.

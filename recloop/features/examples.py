@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.data.events import Events
-from models.data.queries import OwnItems
 from recloop.contracts import TrainingSet
 from recloop.features.artefact import read_training_set
 from recloop.features.daily import HISTORY_LENGTH, MAX_WORDS
@@ -23,6 +22,7 @@ from recloop.features.ranker_inputs import (
     joined_statistics,
     own_items,
     scaled_statistics,
+    schemas,
 )
 
 if TYPE_CHECKING:
@@ -36,25 +36,25 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
         BadData: a file is missing or was altered since it was written.
     """
     parts = [_arrays(read_training_set(training_set)) for training_set in training_sets]
+    parts = parts or [_empty()]
     offsets = np.cumsum([0, *(len(part.user_keys) for part in parts)])
-    catalogue, words = _latest_words(parts)
-
-    def joined(name: str, empty: np.ndarray) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts] or [empty])
-
-    none = _empty()
     shifted = [part.query + offset for part, offset in zip(parts, offsets, strict=False)]
-    names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
     snapshots = np.cumsum([0, *(part.items.moments for part in parts)])
     moments = [part.moments + at for part, at in zip(parts, snapshots, strict=False)]
+    # The union of the parts' items, each with the words of its last part.
+    catalogue, first = np.unique(
+        np.concatenate([part.catalogue for part in reversed(parts)]), return_index=True
+    )
+    words = np.concatenate([part.words for part in reversed(parts)])[first]
+    names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
     return Events(
-        **{name: joined(name, getattr(none, name)) for name in names},
-        query=np.concatenate(shifted or [none.query]).astype(np.int32),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        query=np.concatenate(shifted).astype(np.int32),
         catalogue=catalogue,
         words=words,
         own=joined_own_items([part.own for part in parts]),
         items=joined_statistics([part.items for part in parts]),
-        moments=np.concatenate(moments or [none.moments]).astype(np.int32),
+        moments=np.concatenate(moments).astype(np.int32),
         values=_joined([part.values for part in parts]),
         labels=_joined([part.labels for part in parts]),
     )
@@ -96,16 +96,6 @@ def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.concatenate(known) if known and len(known) == len(parts) else None
 
 
-def _latest_words(parts: Sequence[Events]) -> tuple[np.ndarray, np.ndarray]:
-    """The union of the parts' items, ascending, each with the words of its last part."""
-    if not parts:
-        return _empty().catalogue, _empty().words
-    keys = np.concatenate([part.catalogue for part in reversed(parts)])
-    words = np.concatenate([part.words for part in reversed(parts)])
-    catalogue, first = np.unique(keys, return_index=True)
-    return catalogue, words[first]
-
-
 def _column(table: pa.Table, name: str, dtype: type) -> np.ndarray:
     return table[name].to_numpy().astype(dtype)
 
@@ -128,21 +118,4 @@ def _padded(table: pa.Table, name: str, width: int, dtype: type) -> np.ndarray:
 
 
 def _empty() -> Events:
-    def none(dtype: object, *width: int) -> np.ndarray:
-        return np.zeros((0, *width), dtype)  # type: ignore[call-overload]
-
-    return Events(
-        user_keys=none(np.int64),
-        query_times=none("datetime64[us]"),
-        history=none(np.int64, HISTORY_LENGTH),
-        statistics=none(np.float32, len(STATISTICS)),
-        query=none(np.int32),
-        item_keys=none(np.int64),
-        times=none("datetime64[us]"),
-        weights=none(np.float32),
-        catalogue=none(np.int64),
-        words=none(np.int32, MAX_WORDS),
-        own=OwnItems.none(0),
-        items=joined_statistics([]),
-        moments=none(np.int32),
-    )
+    return _arrays({name: schema.empty_table() for name, schema in schemas().items()})

@@ -53,30 +53,27 @@ def data_fit(cursor: Cursor, family: Family, meaning: Meaning) -> Fit:
     said = (
         f"{family.name}: {events:,} events, {users:,} users, {items:,} items in the newest window"
     )
+    followed, known, chosen = (float(share or 0) for share in (followed, known, chosen))
     if family.needs("sessions"):
-        share = float(followed or 0)
-        said += f", {share:.0%} follow another of their session"
-        if share < LEAST_FOLLOWED:
+        said += f", {followed:.0%} follow another of their session"
+        if followed < LEAST_FOLLOWED:
             remedy = "lengthen [model] session_gap, or check that event.user_id is who clicks"
             return Fit(False, said, remedy)
     if family.needs("values"):
         said += f", {values:,} different values"
         if values < 2:
-            return Fit(
-                False, said, "check event.value: a rating that is always the same says nothing"
-            )
+            remedy = "check event.value: a rating that is always the same says nothing"
+            return Fit(False, said, remedy)
     if family.needs("labels") and not meaning.labelled:
         said += ", clicks alone: negatives are drawn"
     elif family.needs("labels"):
-        share = float(chosen or 0)
-        said += f", {share:.1%} of them clicked"
-        if share in (0.0, 1.0):
+        said += f", {chosen:.1%} of them clicked"
+        if chosen in (0.0, 1.0):
             remedy = "check learn_from.types, minimum_value and shown: a click needs its opposite"
             return Fit(False, said, remedy)
     if family.needs("history"):
-        share = float(known or 0)
-        said += f", {share:.0%} by users who had one before"
-        if share < LEAST_KNOWN:
+        said += f", {known:.0%} by users who had one before"
+        if known < LEAST_KNOWN:
             remedy = 'if visitors do not come back, [model] family = "sessions" needs no history'
             return Fit(False, said, remedy)
     return Fit(True, said)

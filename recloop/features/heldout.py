@@ -98,8 +98,8 @@ def read_heldout(
     recent = recent[np.lexsort((recent[:, 0], -recent[:, 2]))]
     return HeldOut(
         queries=queries,
-        relevant=_csr(users, pairs),
-        known=_csr(users, before),
+        relevant=csr_of(users, pairs),
+        known=csr_of(users, before),
         catalogue=items[:, 0],
         new_users=~np.isin(users, old),
         new_items=items[items[:, 1] == 1, 0],
@@ -108,9 +108,7 @@ def read_heldout(
     )
 
 
-def _csr(users: Int64, pairs: Int64) -> CSR:
+def csr_of(users: Int64, pairs: Int64) -> CSR:
     """Pairs (user, item), sorted by user, as a CSR over `users` (ascending)."""
-    counts = np.zeros(len(users), np.int64)
-    place = np.searchsorted(users, pairs[:, 0])
-    np.add.at(counts, place, 1)
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]), pairs[:, 1].copy()
+    offsets = np.searchsorted(pairs[:, 0], np.append(users, np.iinfo(np.int64).max))
+    return offsets.astype(np.int64), pairs[:, 1].copy()

@@ -6,16 +6,16 @@ no feature store is asked for. Keep out: computing features (see `daily.py`), ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from psycopg2.extensions import cursor as Cursor
 
-from models.data.queries import Queries
+from models.data.queries import OwnItems, Queries
 from recloop.calendar import Window
 from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
 from recloop.database.connection import transaction
@@ -118,17 +118,22 @@ def online_queries(settings: Settings, user_keys: Sequence[int]) -> Queries:
         lengths[n] = len(known["items"] or [])
         for name in OWN_LISTS:
             lists[name] += known[name] or []
+    own = _own_items(settings, lengths, lists, totals)
+    return Queries(np.asarray(user_keys, np.int64), history, scaled_statistics(raw), own)
+
+
+def _own_items(
+    settings: Settings,
+    lengths: np.ndarray,
+    lists: Mapping[str, Iterable[float]],
+    totals: np.ndarray,
+) -> OwnItems:
+    """`aged_own_items` as of the newest computed day."""
     columns = {
-        name: np.array(values, np.float64 if "decayed" in name else np.int64)
+        name: np.array(list(values), np.float64 if "decayed" in name else np.int64)
         for name, values in lists.items()
     }
-    days = np.full(len(user_keys), newest_day(settings))
-    return Queries(
-        np.asarray(user_keys, np.int64),
-        history,
-        scaled_statistics(raw),
-        aged_own_items(lengths, days, columns, totals),
-    )
+    return aged_own_items(lengths, np.full(len(lengths), newest_day(settings)), columns, totals)
 
 
 def newest_day(settings: Settings) -> int:
@@ -170,20 +175,13 @@ def release_snapshot(settings: Settings, moment: datetime) -> Queries:
     users = np.array([row[0] for row in rows], np.int64)
     lists = dict(zip(OWN_LISTS, zip(*(row[1:] for row in rows), strict=True), strict=False))
     lengths = np.array([len(items) for items in lists.get("items", ())], np.int64)
-    columns = {
-        name: np.array(
-            [value for one in lists.get(name, ()) for value in one],
-            np.float64 if "decayed" in name else np.int64,
-        )
-        for name in OWN_LISTS
-    }
+    flat = {name: chain.from_iterable(lists.get(name, ())) for name in OWN_LISTS}
     totals = np.array([row[-len(OWN_TOTALS) :] for row in rows], np.float32)
-    days = np.full(len(rows), newest_day(settings))
     return Queries(
         users,
         np.zeros((len(rows), 0), np.int64),
         np.zeros((len(rows), 0), np.float32),
-        aged_own_items(lengths, days, columns, totals.reshape(-1, len(OWN_TOTALS))),
+        _own_items(settings, lengths, flat, totals.reshape(-1, len(OWN_TOTALS))),
         item_snapshot(settings, moment),
     )
 

@@ -54,13 +54,8 @@ def own_items(queries: pa.Table, days: np.ndarray) -> OwnItems:
         return np.asarray(column.to_numpy(zero_copy_only=False))
 
     totals = [np.asarray(queries[name].to_numpy(), np.float32) for name in OWN_TOTALS]
-    return aged_own_items(
-        lengths,
-        days,
-        {name: flat(name) for name in ("items", "purchases", "days", "first_day", "last_day")}
-        | {name: flat(name) for name in ("decayed_28d", "decayed_112d")},
-        np.stack(totals, axis=1),
-    )
+    columns = {name: flat(name) for name in OWN_LISTS}
+    return aged_own_items(lengths, days, columns, np.stack(totals, axis=1))
 
 
 def aged_own_items(
@@ -98,9 +93,8 @@ def aged_own_items(
 def item_statistics(item_days: pa.Table, days: np.ndarray) -> tuple[np.ndarray, ItemStatistics]:
     """The table `item_days` as snapshots of these days (int64, ascending), and the days."""
     day = np.asarray(item_days["day"].to_numpy(), np.int64)
-    keys, place = np.unique(
-        np.asarray(item_days["item_key"].to_numpy(), np.int64), return_inverse=True
-    )
+    items = np.asarray(item_days["item_key"].to_numpy(), np.int64)
+    keys, place = np.unique(items, return_inverse=True)
     values = np.zeros((len(days), len(keys), len(ITEM_STATISTICS)), np.float32)
     if len(day):
         raw = [np.asarray(item_days[name].to_numpy(), np.float64) for name in ITEM_STATISTICS]
@@ -133,6 +127,7 @@ def schemas() -> dict[str, pa.Schema]:
     import pyarrow as pa
 
     time = pa.timestamp("us", tz="UTC")
+    statistics = [(name, pa.float64()) for name in ITEM_STATISTICS]
     own = {name: pa.float64() if "decayed" in name else pa.int64() for name in OWN_LISTS}
     return {
         "queries": pa.schema(
@@ -159,20 +154,11 @@ def schemas() -> dict[str, pa.Schema]:
                 ("item_key", pa.int64()),
                 ("name", pa.string()),
                 ("words", pa.list_(pa.int64())),
-                *((name, pa.float64()) for name in ITEM_STATISTICS),
+                *statistics,
             ]
         ),
-        "item_days": pa.schema(
-            [
-                ("day", pa.int64()),
-                ("item_key", pa.int64()),
-                *((name, pa.float64()) for name in ITEM_STATISTICS),
-            ]
-        ),
+        "item_days": pa.schema([("day", pa.int64()), ("item_key", pa.int64()), *statistics]),
     }
-
-
-pass
 
 
 def join_item_days(settings: Settings, cursor: Cursor, days: str) -> pa.Table:

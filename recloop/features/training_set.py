@@ -126,21 +126,16 @@ def build_training_set(settings: Settings, key: str, meaning: Meaning | None = N
     with transaction(database_of(settings)) as cursor:
         cursor.execute("set local jit = off")
         interactions = _interactions(cursor, part)
-        names = ("queries", "items", "item_days")
-        queries, items, item_days = (schemas()[name].empty_table() for name in names)
+        tables = {name: schema.empty_table() for name, schema in schemas().items()}
+        tables["interactions"] = interactions
         if interactions.num_rows and meaning.features:
-            queries = _queries(settings, cursor, part)
-            items = _items(settings, cursor, part)
+            tables["queries"] = _queries(settings, cursor, part)
+            tables["items"] = _items(settings, cursor, part)
             days = _rendered(cursor, QUERY_DAYS, part)
-            item_days = join_item_days(settings, cursor, days)
+            tables["item_days"] = join_item_days(settings, cursor, days)
         elif interactions.num_rows:
-            queries, items = _plain_queries(cursor, part), _plain_items(cursor, part)
-    tables = {
-        "queries": queries,
-        "interactions": interactions,
-        "items": items,
-        "item_days": item_days,
-    }
+            tables["queries"] = _plain_queries(cursor, part)
+            tables["items"] = _plain_items(cursor, part)
     _check_consistent(tables)
     return write_training_set(settings.artifacts / "training_sets", part.key, tables)
 
@@ -242,15 +237,9 @@ def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
     joined = point_in_time_join(settings, entities, "training_users")
     joined = joined.sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
     day = pc.floor_temporal(joined["event_timestamp"], unit="day")
-    check_not_newer(
-        joined.append_column("day", day),
-        "day",
-        [
-            "user_statistics__newest_event_at",
-            "user_history__newest_event_at",
-            "user_items__newest_event_at",
-        ],
-    )
+    views = ("user_statistics", "user_history", "user_items")
+    newest = [f"{view}__newest_event_at" for view in views]
+    check_not_newer(joined.append_column("day", day), "day", newest)
     columns = {
         "query_id": pa.array(range(joined.num_rows), pa.int64()),
         "user_key": joined["user_key"],
@@ -271,11 +260,8 @@ def _items(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
 
     entities = _rendered(cursor, ITEM_ENTITIES, part)
     joined = point_in_time_join(settings, entities, "training_items").sort_by("item_key")
-    check_not_newer(
-        joined,
-        "event_timestamp",
-        ["item_statistics__newest_event_at", "item_content__newest_event_at"],
-    )
+    newest = [f"{view}__newest_event_at" for view in ("item_statistics", "item_content")]
+    check_not_newer(joined, "event_timestamp", newest)
     columns = {
         "item_key": joined["item_key"],
         "name": pc.fill_null(joined["item_content__name"], ""),

@@ -13,7 +13,7 @@ from models.learning.recipes import INCREMENT, Recipe
 from recloop.calendar import Window, WindowCalendar, whole
 from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
-from recloop.contracts import GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
+from recloop.contracts import Gap, GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
 from recloop.evaluation.challenge import evaluate_prequentially, judge_of
 from recloop.evaluation.gate import could_judge
 from recloop.features.examples import read_examples
@@ -24,10 +24,6 @@ from recloop.settings import Settings
 
 RECENT = timedelta(days=28)
 Scores = dict[str, float | str | None]
-CONCLUDED = ("promoted", "rejected")
-LEVELS = ("quality_all", "quality_new")
-"""The signals that a judge's two qualities are."""
-UNJUDGED: tuple[float | None, ...] = (None, None)
 NORMAL_95 = 1.959964
 
 
@@ -57,7 +53,7 @@ def measured(
         sign * float(value) if isinstance(value, int | float) else None for value, sign in quality
     )
     earlier = [_observed(training_set) for training_set in before]
-    return measure_signals(_observed(target), earlier, known_items, None, (everything, new)), scores
+    return measure_signals(_observed(target), earlier, known_items, (everything, new)), scores
 
 
 def recent_keys(ready: Sequence[str], window: Window, calendar: WindowCalendar) -> list[str]:
@@ -94,18 +90,17 @@ def outcomes_of(
     """
     found = []
     for row in rows:
-        if row["state"] not in CONCLUDED or row["candidate"] is None:
+        if row["state"] not in ("promoted", "rejected") or row["candidate"] is None:
             continue
         plan = UpdatePlan.model_validate(row["plan"])
         if plan.decision not in ("increment", "rebuild"):
             continue
         report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
-        if row["state"] == "rejected" and (
-            _is_a_persons(plan, base) or not report or report.passed
-        ):
+        promoted = row["state"] == "promoted"
+        if not promoted and (_is_a_persons(plan, base) or not report or report.passed):
             continue
         signals = Signals.of_json(plan.signals)
-        gains, noise = _gains(report, signals, quality) if report else (UNJUDGED, (1.0, 1.0))
+        gains, noise = _gains(report.differences if report else (), signals, quality)
         events = int(row["candidate"]["examples"])
         found.append(
             Outcome(
@@ -117,7 +112,7 @@ def outcomes_of(
                 gains=gains,
                 noise=noise,
                 cost=float(row["cost_cpu_s"] or 0.0),
-                promoted=row["state"] == "promoted",
+                promoted=promoted,
                 signals=signals,
                 rank=plan.strategy.rank or plan.decision == "rebuild",
                 judged=not report or could_judge(report.rules),
@@ -165,22 +160,20 @@ def gap_of(
 
 
 def _gains(
-    report: GateReport, signals: Signals, names: tuple[str, str]
+    differences: Sequence[Gap], signals: Signals, names: tuple[str, str]
 ) -> tuple[tuple[float | None, ...], tuple[float, ...]]:
     """Relative gains in quality by slice of `outcomes.SLICES`, and their standard errors."""
-    gains: list[float | None] = []
-    errors = []
-    measured = {gap.name: gap for gap in report.differences}
-    for name, level in zip(names, LEVELS, strict=True):
-        gap, quality = measured.get(name), getattr(signals, level)
+    found: list[tuple[float | None, float]] = []
+    measured = {gap.name: gap for gap in differences}
+    levels = (signals.quality_all, signals.quality_new)
+    for name, quality in zip(names, levels, strict=True):
+        gap = measured.get(name)
         if gap is None or gap.mean is None or not quality:
-            gains.append(None)
-            errors.append(1.0)
+            found.append((None, 1.0))
             continue
-        gains.append(gap.mean / abs(quality))
         width = (gap.high or 0.0) - (gap.low or 0.0)
-        errors.append(width / (2 * NORMAL_95) / abs(quality))
-    return tuple(gains), tuple(errors)
+        found.append((gap.mean / abs(quality), width / (2 * NORMAL_95) / abs(quality)))
+    return tuple(gain for gain, _ in found), tuple(error for _, error in found)
 
 
 def _observed(training_set: TrainingSet) -> Observed:

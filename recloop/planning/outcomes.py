@@ -90,10 +90,9 @@ def gain_rates(outcomes: Sequence[Outcome]) -> tuple[Belief, ...]:
 
 def _gain_rate(outcomes: Sequence[Outcome], part: int) -> Belief:
     judged = [
-        (outcome.share, gain, outcome.noise[part])
-        for outcome in outcomes
-        for gain in [outcome.gains[part]]
-        if outcome.decision == "increment" and gain is not None and outcome.share > 0
+        (o.share, o.gains[part], o.noise[part])
+        for o in outcomes
+        if o.decision == "increment" and o.gains[part] is not None and o.share > 0
     ]
     share, gain, noise = np.array(judged, np.float64).reshape(-1, 3).T
     variance = max(float(np.median(noise)), LEAST_NOISE) ** 2 if judged else 1.0

@@ -105,9 +105,9 @@ def make_plan(
         concluded = updates.all_updates(cursor)
         gap = gap_of(all_shadows(cursor), base, quality) if base else None
         earlier = tuple(map(Signals.of_json, signals_before(cursor, target, LONGEST_HISTORY)))
-    window_of = spec.calendar.parse
-    near = recent_keys(ready, window_of(target), spec.calendar)
-    days = (window_of(target).start - window_of(near[0]).start).days if near else 0
+    asked = spec.calendar.parse(target)
+    near = recent_keys(ready, asked, spec.calendar)
+    days = (asked.start - spec.calendar.parse(near[0]).start).days if near else 0
     usual = usual_events([sets[key].interactions for key in near], days)
     situation = Situation(
         target=target,
@@ -120,20 +120,14 @@ def make_plan(
         qualities=(whats[quality[0]], whats[quality[1]]),
         ranks=family.ranker is not None,
         usual_events=usual,
-        spent=spent(concluded, window_of(target), spec.calendar),
+        spent=spent(concluded, asked, spec.calendar),
         gap=gap,
         earlier=earlier,
     )
     if champion and base and target in pending:
+        before, meaning = [sets[key] for key in near], meaning_of(settings)
         signals, scores = measured(
-            settings,
-            champion,
-            base,
-            sets[target],
-            [sets[key] for key in near],
-            window_of(target),
-            meaning_of(settings),
-            rules,
+            settings, champion, base, sets[target], before, asked, meaning, rules
         )
         with transaction(settings.database_url) as cursor:
             note_signals(cursor, target, signals.to_json())
@@ -183,9 +177,8 @@ def _why_not(
         if state == "refused":
             report = window_states.validation_of(cursor, target)
             broken = [r.message for r in report.rules if not r.passed] if report else []
-            return NoPlan(
-                "refused", f"window {target} was refused by validation: {'; '.join(broken)}"
-            )
+            reason = f"window {target} was refused by validation: {'; '.join(broken)}"
+            return NoPlan("refused", reason)
         return NoPlan(
             "not ready",
             f"window {target} is not ready (its state is {state or 'unknown'}) or has no events; "
@@ -194,10 +187,8 @@ def _why_not(
     if requested != "rebuild" and target not in map(whole, pending):
         champion = releases.champion(cursor)
         version = champion.version if champion else None
-        return NoPlan(
-            "nothing to do",
-            f"window {target} is already trained in the lineage of release {version}",
-        )
+        reason = f"window {target} is already trained in the lineage of release {version}"
+        return NoPlan("nothing to do", reason)
     return None
 
 
@@ -259,8 +250,6 @@ def _learnt(sets: Sequence[TrainingSet]) -> np.ndarray:
     """int64, the items that have events in these training sets, ascending."""
     import pyarrow.parquet as pq
 
-    found = [np.zeros(0, np.int64)]
-    for one in sets:
-        table = pq.read_table(Path(one.uri) / "interactions.parquet", columns=["item_key"])
-        found.append(np.unique(table["item_key"].to_numpy()))
-    return np.unique(np.concatenate(found))
+    paths = [Path(one.uri) / "interactions.parquet" for one in sets]
+    found = [pq.read_table(path, columns=["item_key"])["item_key"].to_numpy() for path in paths]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))

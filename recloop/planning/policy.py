@@ -10,6 +10,7 @@ from recloop.calendar import whole
 from recloop.config.rules import PolicyRules
 from recloop.contracts import Strategy, UpdatePlan
 from recloop.errors import BadInput
+from recloop.planning.adaptive import adaptive
 from recloop.planning.decisions import (
     Decision,
     Policy,
@@ -84,7 +85,7 @@ def _decided(situation: Situation, rules: PolicyRules) -> Decision:
             f"{waiting(situation)}, fewer than {rules.minimum_events:,}: they wait for the next "
             "update",
         )
-    return policy_named(rules.name)(situation, rules)
+    return POLICIES[rules.name](situation, rules)
 
 
 def _asked(situation: Situation, requested: str) -> Decision:
@@ -104,21 +105,11 @@ def _asked(situation: Situation, requested: str) -> Decision:
     return Decision("increment", "", f"a person asked for an increment on {waiting(situation)}")
 
 
-def policy_named(name: str) -> Policy:
-    """The policy of a name in `PolicyRules.name`."""
-    if name == "adaptive":
-        from recloop.planning.adaptive import adaptive
-
-        return adaptive
-    return FIXED[name]
-
-
-FIXED: dict[str, Policy] = {
+POLICIES: dict[str, Policy] = {
     "every-window": every_window,
     "every-n-windows": every_n_windows,
     "volume": volume,
     "never": never,
+    "adaptive": adaptive,
 }
-
-
-POLICIES = (*FIXED, "adaptive")
+"""By the names of `PolicyRules.name`."""

@@ -82,7 +82,6 @@ def measure_signals(
     window: Observed,
     before: Sequence[Observed],
     known_items: Int64 | None,
-    known_users: Int64 | None = None,
     quality: tuple[float | None, float | None] = (None, None),
 ) -> Signals:
     """The signals of a window.
@@ -90,29 +89,24 @@ def measure_signals(
     Args:
         before: the windows before it, oldest first: what is compared with (28 days are a good choice).
         known_items: what the champion can score; None: there is no champion.
-        known_users: users seen before the window; None: those of `before`.
         quality: the champion's NDCG@20 on all pairs and on new ones.
     """
     if not len(window.item_keys):
         return Signals(quality_all=quality[0], quality_new=quality[1])
     old_items = np.concatenate([b.item_keys for b in before] or [np.zeros(0, np.int64)])
     old_users = np.concatenate([b.user_keys for b in before] or [np.zeros(0, np.int64)])
-    users = old_users if known_users is None else known_users
     items = old_items if known_items is None else np.union1d(old_items, known_items)
-    compared = bool(len(old_items))
+    drift = popularity_drift(window.item_keys, old_items) if len(old_items) else None
+    lost = None if known_items is None else _absent(window.item_keys, known_items)
     return Signals(
         events=len(window.item_keys),
         quality_all=_rounded(quality[0]),
         quality_new=_rounded(quality[1]),
-        popularity_drift=_rounded(popularity_drift(window.item_keys, old_items))
-        if compared
-        else None,
+        popularity_drift=_rounded(drift),
         feature_drift=_feature_drift(window, before),
-        new_users=_rounded(_absent(window.user_keys, users)) if len(users) else None,
+        new_users=_rounded(_absent(window.user_keys, old_users)) if len(old_users) else None,
         new_items=_rounded(_absent(window.item_keys, items)) if len(items) else None,
-        unscorable=None
-        if known_items is None
-        else _rounded(_absent(window.item_keys, known_items)),
+        unscorable=_rounded(lost),
         repeated=_rounded(_repeated(window, before[-1])) if before else None,
     )
 
@@ -134,10 +128,8 @@ def js_distance(left: Int64, right: Int64) -> float:
     p = np.bincount(place[: len(left)], minlength=len(keys)) / len(left)
     q = np.bincount(place[len(left) :], minlength=len(keys)) / len(right)
     middle = (p + q) / 2
-    terms = [
-        float((share[share > 0] * np.log2(share[share > 0] / middle[share > 0])).sum())
-        for share in (p, q)
-    ]
+    there = [(share[share > 0], middle[share > 0]) for share in (p, q)]
+    terms = [float((share * np.log2(share / mean)).sum()) for share, mean in there]
     return float(np.sqrt(max(sum(terms) / 2, 0.0)))
 
 
@@ -148,9 +140,8 @@ def stability_index(reference: np.ndarray, values: np.ndarray) -> float:
     Args:
         reference, values: float [n] and [m], not empty, finite.
     """
-    edges = np.unique(
-        np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")
-    )
+    inner = np.linspace(0, 1, BINS + 1)[1:-1]
+    edges = np.unique(np.quantile(reference, inner, method="inverted_cdf"))
     shares = []
     for sample in (reference, values):
         counts = np.bincount(np.searchsorted(edges, sample), minlength=len(edges) + 1) + 0.5
@@ -199,13 +190,8 @@ def _feature_drift(window: Observed, before: Sequence[Observed]) -> float | None
     parts = [b.statistics for b in before if b.statistics.size]
     if not parts or not window.statistics.size:
         return None
-    reference = np.concatenate(parts)
-    return _rounded(
-        max(
-            stability_index(reference[:, column], window.statistics[:, column])
-            for column in range(reference.shape[1])
-        )
-    )
+    columns = zip(np.concatenate(parts).T, window.statistics.T, strict=True)
+    return _rounded(max(stability_index(then, now) for then, now in columns))
 
 
 def _absent(keys: Int64, known: Int64) -> float:

@@ -202,11 +202,8 @@ def judged_fairly(
         return plan.model_copy(update={"judged_on": unseen})
     if lesson.intact:
         first = whole(lesson.judged_on[0])
-        unseen = tuple(
-            key
-            for key in plan.windows
-            if key in lesson.judged_on or (key in pending and whole(key) >= first)
-        )
+        since = {*lesson.judged_on, *(key for key in pending if whole(key) >= first)}
+        unseen = tuple(key for key in plan.windows if key in since)
         said = (
             f"the champion has learnt window {plan.target}, so the events that were held out of "
             f"update {lesson.update_id} judge, against release {lesson.version} as it was before it "

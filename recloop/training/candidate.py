@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from models.recommenders.family import Recommender
@@ -87,18 +87,30 @@ def finish_candidate(
         folders = [Path(release.uri) / CHECKPOINT for release in assignment.averaged]
         recommender = recommender.averaged(folders)
     recommender = recommender.maintained(plan.strategy.maintain, material.seen.queries())
-    folder = candidate_folder(settings, lease)
-    shutil.rmtree(folder, ignore_errors=True)
     # Where the champion's rows are, only those that moved are written (`models.storage.delta`).
     warm = plan.decision == "increment" and champion is not None
     base = Path(champion.uri) / CHECKPOINT if champion is not None and warm else None
-    recommender.save(folder / CHECKPOINT, base=base)
+    folder = _save(settings, lease, recommender, base)
+    return _candidate(lease, plan, folder, material.cut, cost)
+
+
+def _save(settings: Settings, lease: Lease, model: Recommender, base: Path | None = None) -> Path:
+    """One folder per attempt: an orphan of an earlier attempt writes beside it, never into it."""
+    folder = settings.artifacts / "candidates" / f"{lease.update_id}-{lease.token}"
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save(folder / CHECKPOINT, base=base)
+    return folder
+
+
+def _candidate(
+    lease: Lease, plan: UpdatePlan, folder: Path, cut: datetime, cost: Cost
+) -> Candidate:
     return Candidate(
         update_id=lease.update_id,
         uri=str(folder),
         parent_release=plan.parent_release,
         windows=plan.windows,
-        holdout_from=material.cut,
+        holdout_from=cut,
         examples=cost.examples,
         cpu_seconds=round(cost.cpu_seconds, 3),
         sha256=hash_folder(folder),
@@ -121,11 +133,6 @@ def top_up(
     return recommender.maintained("none", held_out.queries())
 
 
-def candidate_folder(settings: Settings, lease: Lease) -> Path:
-    """One folder per attempt: an orphan of an earlier attempt writes beside it, never into it."""
-    return settings.artifacts / "candidates" / f"{lease.update_id}-{lease.token}"
-
-
 def hash_folder(folder: Path) -> str:
     """sha256 over the names and bytes of a folder's files, in order of name."""
     digest = hashlib.sha256()
@@ -133,9 +140,6 @@ def hash_folder(folder: Path) -> str:
         digest.update(str(path.relative_to(folder)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-pass
 
 
 def maintain_champion(
@@ -167,23 +171,11 @@ def maintain_champion(
             "champion after it has learnt a window that has."
         )
     cut = cut_holdout(examples.times, rules.holdout.share)
-    taught = examples.between(BEGINNING, cut)
     model = restore_model(champion.uri)
     days = plan.strategy.ids.get("expire_after_days")
     if days:
         newest = examples.times.max().astype("datetime64[D]").astype(int)
         model.expire(int(newest) - int(days))
-    model = model.maintained(plan.strategy.maintain, taught.queries())
-    folder = candidate_folder(settings, lease)
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save(folder / CHECKPOINT)  # whole: nearly every row is another one
-    return Candidate(
-        update_id=lease.update_id,
-        uri=str(folder),
-        parent_release=plan.parent_release,
-        windows=(),
-        holdout_from=cut,
-        examples=0,
-        cpu_seconds=round(time.process_time() - began, 3),
-        sha256=hash_folder(folder),
-    )
+    model = model.maintained(plan.strategy.maintain, examples.between(BEGINNING, cut).queries())
+    folder = _save(settings, lease, model)  # whole: nearly every row is another one
+    return _candidate(lease, plan, folder, cut, Cost(0, time.process_time() - began))

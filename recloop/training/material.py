@@ -95,9 +95,8 @@ def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
     Raises:
         BadData: there is nothing to learn from, or nothing to judge by.
     """
-    plan = assignment.plan
-    examples = read_examples(assignment.training_sets)
-    target = read_examples(assignment.target)
+    plan, sets = assignment.plan, assignment.training_sets
+    examples, target = read_examples(sets), read_examples(assignment.target)
     if not len(target.item_keys):
         raise BadData(
             f"window {plan.target} has no events to learn from or to judge by; "
@@ -105,7 +104,6 @@ def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
         )
     cut = assignment.cut or cut_holdout(target.times, rules.holdout.share)
     judging = {one.window for one in assignment.target}
-    sets = assignment.training_sets
     held_out = np.repeat([one.window in judging for one in sets], [s.interactions for s in sets])
     # Later windows that the opponent has learnt, too, are learnt; of those that judge, nothing is.
     seen = examples.where(~(held_out & examples.since(cut)))

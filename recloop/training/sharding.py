@@ -21,15 +21,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.data.events import Events
-from models.recommenders.family import Family
+from models.recommenders.family import Recommender
 from recloop.config.rules import UpdateRules
-from recloop.contracts import Candidate, Lease, Release, ShardReport, UpdatePlan
+from recloop.contracts import Candidate, Lease, Release, ShardReport
 from recloop.database.connection import transaction
 from recloop.ledger import releases, shards
 from recloop.settings import Settings
 from recloop.training.candidate import Cost, finish_candidate
 from recloop.training.fitting import Progress, Recipes
-from recloop.training.material import Assignment, read_assignment, read_material, warm_start
+from recloop.training.material import (
+    Assignment,
+    Material,
+    read_assignment,
+    read_material,
+    warm_start,
+)
 from recloop.training.recommender import family_of
 
 if TYPE_CHECKING:
@@ -58,14 +64,6 @@ class Learned:
 
 LearnedElsewhere = Callable[[Assignment, Sequence[Release]], list[Learned]]
 """What others than the shards learned for an update, from one of these releases."""
-
-
-def in_shard(plan: UpdatePlan, family: Family) -> UpdatePlan:
-    """The plan as a shard trains it: with smaller batches."""
-    size = plan.strategy.recipe.get("batch_size", family.increment.batch_size)
-    recipe = {**plan.strategy.recipe, "batch_size": shard_batch(size, plan.strategy.shards)}
-    strategy = plan.strategy.model_copy(update={"recipe": recipe})
-    return plan.model_copy(update={"strategy": strategy})
 
 
 def shard_batch(batch_size: int, shards: int) -> int:
@@ -110,20 +108,16 @@ def learn_shard(
     """
     from models.merging import changes
 
-    plan, seed, champion = work.plan, settings.seed, work.champion
+    champion = work.champion
     assert champion is not None
     began = time.process_time()
     material = read_material(work, rules)
-    own = shard_of(material.seen, number, plan.strategy.shards)
+    own = shard_of(material.seen, number, work.plan.strategy.shards)
     uri, examples = "", 0
     if len(own.item_keys):
-        recipes = Recipes(family_of(settings), plan, seed)
-        model = warm_start(work, recipes)
-        model.make_room(material.seen, recipes.ids())
+        model, recipes = _grown(settings, work, material)
         marks = changes.marks_of(model.states)
-        judged = shard_of(material.held_out, number, plan.strategy.shards)
-        report = model.learn(own, _recipes_of(recipes, number).increment(), progress, judged)
-        examples = report.examples
+        examples = _learn_own(model, recipes, material, number, progress)
         part = changes.changes_of(model.states, marks, model.touched(own))
         folder = settings.artifacts / "shards" / f"{update_id}-{number}-{token}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -195,21 +189,14 @@ def merge_shards(
     """
     from models.merging import changes
 
-    plan, seed = work.plan, settings.seed
     began = time.process_time()
     material = read_material(work, rules)
-    recipes = Recipes(family_of(settings), plan, seed)
-    model = warm_start(work, recipes)
-    model.make_room(material.seen, recipes.ids())
+    model, recipes = _grown(settings, work, material)
     discounts = [one.discount for one in learned]
     changes.merge(model.states, [one.part for one in learned], model.merging, discounts)
     examples = sum(one.cost.examples for one in learned)
     for number in missing:
-        own = shard_of(material.seen, number, plan.strategy.shards)
-        if len(own.item_keys):
-            judged = shard_of(material.held_out, number, plan.strategy.shards)
-            report = model.learn(own, _recipes_of(recipes, number).increment(), progress, judged)
-            examples += report.examples
+        examples += _learn_own(model, recipes, material, number, progress)
     model.remember_events(material.seen, recipes.increment().recipe)
     elsewhere = sum(one.cost.cpu_seconds for one in learned)
     cost = Cost(examples, time.process_time() - began + elsewhere)
@@ -252,7 +239,30 @@ def _load(
     return learned, unusable
 
 
+def _grown(settings: Settings, work: Assignment, material: Material) -> tuple[Recommender, Recipes]:
+    """The champion with room for all of the plan's events, and the plan's recipes."""
+    recipes = Recipes(family_of(settings), work.plan, settings.seed)
+    model = warm_start(work, recipes)
+    model.make_room(material.seen, recipes.ids())
+    return model, recipes
+
+
+def _learn_own(
+    model: Recommender, recipes: Recipes, material: Material, number: int, progress: Progress
+) -> int:
+    """Learn one shard's events, if there are any; how many examples that were."""
+    count = recipes.plan.strategy.shards
+    own, judged = (shard_of(events, number, count) for events in (material.seen, material.held_out))
+    if not len(own.item_keys):
+        return 0
+    return model.learn(own, _recipes_of(recipes, number).increment(), progress, judged).examples
+
+
 def _recipes_of(recipes: Recipes, number: int) -> Recipes:
     """A shard's: smaller batches, random numbers of its own."""
-    plan = in_shard(recipes.plan, recipes.family)
+    asked = recipes.plan.strategy
+    size = asked.recipe.get("batch_size", recipes.family.increment.batch_size)
+    recipe = {**asked.recipe, "batch_size": shard_batch(size, asked.shards)}
+    strategy = asked.model_copy(update={"recipe": recipe})
+    plan = recipes.plan.model_copy(update={"strategy": strategy})
     return replace(recipes, plan=plan, purpose=f"/shard {number}")

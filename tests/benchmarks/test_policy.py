@@ -15,7 +15,7 @@ from benchmarks import policy, policy_report, policy_run
 from benchmarks.cost import Meter
 from benchmarks.policy_run import Replay, Run, gains_of, in_hindsight, replay
 from recloop.config.rules import PolicyRules
-from recloop.planning.policy import policy_named
+from recloop.planning.policy import POLICIES
 from tests.benchmarks.policy_world import Change, World
 
 RULES = PolicyRules(minimum_events=0, rebuild_after_windows=10**6)
@@ -38,7 +38,7 @@ def _one_second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(world: World, name: str = "adaptive", **rules: object) -> Run:
     changed = RULES.model_copy(update=rules)
-    return replay(world, policy_named(name), changed, world.begin(0), 0)
+    return replay(world, POLICIES[name], changed, world.begin(0), 0)
 
 
 def kinds(found: Run) -> list[str]:
@@ -110,7 +110,7 @@ def test_a_regime_change_is_met_within_two_windows_and_the_sentence_says_why(
 
 def test_the_oracle_updates_where_it_turned_out_to_be_worth_it() -> None:
     world = World(30, drift=0.15)
-    every = Replay(world, policy_named("every-window"), RULES, world.begin(0), 0)
+    every = Replay(world, POLICIES["every-window"], RULES, world.begin(0), 0)
     for index in range(len(world)):
         every.step(index)
     free, dear = (
@@ -137,10 +137,10 @@ def test_the_json_and_the_page(tmp_path: Path) -> None:
     world = World(16, drift=0.1)
     start = world.begin(0)
     runs = {
-        "every-window": replay(world, policy_named("every-window"), RULES, start, 0),
-        "adaptive": replay(world, policy_named("adaptive"), RULES, start, 0),
+        "every-window": replay(world, POLICIES["every-window"], RULES, start, 0),
+        "adaptive": replay(world, POLICIES["adaptive"], RULES, start, 0),
     }
-    runs["oracle"] = replay(world, policy_named("never"), RULES, start, 0)
+    runs["oracle"] = replay(world, POLICIES["never"], RULES, start, 0)
     content = {"streams": {"made-up": policy_report.described(world, 0.025, [runs])}}
     policies = content["streams"]["made-up"]["policies"]
     assert policies["every-window"]["updates"] == 16

@@ -10,9 +10,10 @@ import pytest
 from recloop.config.rules import BootstrapRules
 from recloop.contracts import Gap, Release, ShadowReport
 from recloop.database.connection import transaction
+from recloop.evaluation.challenge import scores_of
 from recloop.evaluation.gate_page import write_shadow_page
 from recloop.evaluation.ranking_judge import JUDGE
-from recloop.evaluation.shadow import Chosen, _before, choose, measure_gaps, scores_of, summarise
+from recloop.evaluation.shadow import Chosen, _before, choose, measure_gaps, summarise
 from recloop.ledger import verdicts
 from recloop.settings import Settings
 from recloop.stages import upkeep_stages
