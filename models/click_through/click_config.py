@@ -36,6 +36,6 @@ FAMILY = Family(
     shape="models.click_through.click_config:ClickShape",
     inputs=OFFERED.inputs,
     judged_by="clicks",
-    increment=Recipe(epochs=2, learning_rate=0.01, batch_size=64, optimizer="adam"),
-    rebuild=Recipe(epochs=4, learning_rate=0.01, batch_size=64, optimizer="adam"),
+    increment=Recipe(epochs=1, learning_rate=0.005, batch_size=64, optimizer="adam"),
+    rebuild=Recipe(epochs=3, learning_rate=0.005, batch_size=64, optimizer="adam"),
 )
