@@ -36,6 +36,7 @@ FAMILY = Family(
     shape="models.click_through.click_config:ClickShape",
     inputs=OFFERED.inputs,
     judged_by="clicks",
+    idle=("dropout", "user_dropout"),
     increment=Recipe(epochs=1, learning_rate=0.005, batch_size=64, optimizer="adam"),
     rebuild=Recipe(epochs=3, learning_rate=0.005, batch_size=64, optimizer="adam"),
 )

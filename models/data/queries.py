@@ -275,9 +275,3 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.item_keys)
-
-
-# What the feature store knew when a query was asked: the user's own items, the items' statistics.
-#
-# The ranker's inputs, beside the ids, history and statistics that `models.data.queries.Queries`
-# always carries.

@@ -70,6 +70,7 @@ FAMILY = Family(
     shape="models.factors.factorisation_config:FactorisationConfig",
     inputs=OFFERED.inputs,
     judged_by="ratings",
+    idle=("dropout",),
     increment=Recipe(epochs=3, learning_rate=0.05, batch_size=512),
     rebuild=Recipe(epochs=10, learning_rate=0.1, batch_size=512),
 )

@@ -5,22 +5,18 @@ A family writes one (`models.two_tower.basket_batches` is the two-tower's); the 
 other form of data. Everything before `batch` is NumPy; `batch` runs in the compiled graph.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from models.data.checks import Float32Array, Int32Array, Int64Array
-from models.errors import NonFiniteWeights
-
-if TYPE_CHECKING:
-    from models.tables.state import ModelState
-
-from typing import Protocol
-
-from models.errors import BadTrainingData
+from models.errors import BadTrainingData, NonFiniteWeights
 from models.learning.recipes import SHUFFLES, Recipe
 from models.tables.backend import tf
 from models.tables.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from models.tables.state import ModelState
 
 
 class BatchSource(Protocol):

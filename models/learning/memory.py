@@ -12,7 +12,7 @@ Examples speak keys, never rows, so that they outlive the growth and the expiry 
     recency   the weight of an example halves with each half-life of its age (weighted reservoir,
               Efraimidis and Spirakis, Information Processing Letters 2006; the weights decay
               forward, Cormode et al., ICDE 2009, so that no kept example is ever weighed anew)
-    herding   exemplars per item, see `models.learning.memory`
+    herding   exemplars per item, see below
 
 Both reservoirs keep the n examples with the smallest E / weight, where E is exponential and drawn
 once in an example's life. With equal weights that is a uniform sample without replacement, what

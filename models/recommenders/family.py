@@ -54,6 +54,7 @@ class Family:
         increment, rebuild: default recipes.
         ranker, ranker_rebuild: those of a second stage, or None.
         scopes: of an increment; `ranker_scopes` those of the second stage.
+        idle: fields of a recipe that its training does nothing with; a plan may not ask for them.
         ids: fields of `NewIds` that mean something.
         maintenance: kinds of making it smaller, beside none.
         states: names of the networks that it is made of, the one with the ids first.
@@ -73,6 +74,7 @@ class Family:
     ranker_rebuild: Recipe | None = None
     scopes: tuple[str, ...] = SCOPES_OF_NETWORKS
     ranker_scopes: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
     ids: tuple[str, ...] = tuple(field.name for field in fields(NewIds))
     maintenance: tuple[str, ...] = PACKINGS
     states: tuple[str, ...] = ("network",)

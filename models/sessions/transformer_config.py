@@ -122,6 +122,7 @@ FAMILY = Family(
     shape="models.sessions.transformer_config:TransformerConfig",
     inputs=OFFERED.inputs,
     judged_by="next_item",
+    idle=("user_dropout",),
     increment=replace(FIRST, epochs=2),
     rebuild=FIRST,
     ids=("expire_after_days",),

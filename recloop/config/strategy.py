@@ -52,6 +52,7 @@ rate is named: on a network that multiplies features a few batches would end in 
 RECIPE_FIELDS = tuple(f.name for f in fields(Recipe) if f.name != "seed")
 ID_FIELDS = tuple(f.name for f in fields(NewIds))
 SECTIONS = {"recipe": RECIPE_FIELDS, "ranker": RECIPE_FIELDS, "ids": ID_FIELDS}
+DROPOUTS = ("dropout", "user_dropout")
 REHEARSAL = ("replay", "replay_share", "distillation", "ewc", "patience")
 MOST = {
     "epochs": 1000,
@@ -186,12 +187,16 @@ def _check_trainable(family: Family, given: dict[str, Json]) -> None:
             f"`{section}.scope` = {scope!r} would train nothing: what [{section}] trains of family "
             f"{family.name} has no such part. Choose one of {', '.join(scopes)}.{''.join(elsewhere)}"
         )
-    ids = [name for name in given["ids"] if name not in family.ids]
-    if ids:
-        raise BadInput(
-            f"`ids.{ids[0]}` does nothing in family {family.name}, which takes "
-            f"{', '.join(family.ids)}; leave it out."
-        )
+    idle = {
+        "recipe": [name for name in family.idle if given["recipe"].get(name)],
+        "ranker": [name for name in DROPOUTS if given["ranker"].get(name)],
+        "ids": [name for name in given["ids"] if name not in family.ids],
+    }
+    for section, names in idle.items():
+        if names:
+            raise BadInput(
+                f"`{section}.{names[0]}` does nothing in family {family.name}; leave it out."
+            )
 
 
 def _complete(recipe: Json, base: Recipe) -> None:

@@ -6,17 +6,12 @@ The benchmarks fit the same EASE.
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-from datetime import datetime
-from pathlib import Path
-
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.calendar import Window
@@ -27,6 +22,9 @@ from recloop.evaluation.ranking_judge import Rank, score_ranking
 from recloop.features.examples import read_examples
 from recloop.features.heldout import CSR, HeldOut, Int64, read_heldout
 from recloop.settings import Settings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 LARGEST_CATALOGUE = 8_000
 """A dense matrix of items by items is inverted: beyond this many it is left out."""

@@ -2,5 +2,5 @@
 
 Great Expectations judges and documents; one SQL statement per window finds the broken rules of each
 line. Belongs here: row rules, window rules, their limits, accepting and refusing. Keep out: reading
-sources (see `behavior/`), what happens to an accepted window (see `features/`, `update/`).
+sources (see `behavior/`), what happens to an accepted window (see `features/`, `training/`).
 """

@@ -49,7 +49,10 @@ def offered(family: Family) -> Iterator[tuple[str, Json, bool]]:
         *((f"schedule = {one}", {"schedule": one}, True) for one in SCHEDULES),
         *((f"shuffle = {one}", {"shuffle": one}, True) for one in SHUFFLES),
         *((f"replay = {one}", {"replay": one}, True) for one in REPLAYS),
-        *((f"{name} = {value}", {name: value}, True) for name, value in NUMBERS.items()),
+        *(
+            (f"{name} = {value}", {name: value}, name not in family.idle)
+            for name, value in NUMBERS.items()
+        ),
         ("distillation = 0.5", {"replay": "uniform", "distillation": 0.5}, True),
     ]
     for name, values, has in recipe:

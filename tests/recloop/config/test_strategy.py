@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.learning.recipes import Recipe
+from models.recommenders.family import family_named
 from models.retrieve_and_rank.two_stage_config import FAMILY
 from recloop.config import strategy
 from recloop.contracts import Strategy, UpdatePlan
@@ -162,3 +163,21 @@ def test_a_misspelt_request_in_a_plan_file_is_told_with_the_right_name(tmp_path:
     path.write_text('polcy = "never"\n')
     with pytest.raises(BadInput, match=r"plan.toml: option `polcy` .* did you mean `policy`"):
         read_plan_file(path)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "named"),
+    [
+        ("ratings", {"dropout": 0.2}, "recipe.dropout"),
+        ("sessions", {"recipe": {"user_dropout": 0.2}}, "recipe.user_dropout"),
+        ("click_through", {"recipe": {"dropout": 0.1}}, "recipe.dropout"),
+        ("retrieve_and_rank", {"ranker": {"user_dropout": 0.1}}, "ranker.user_dropout"),
+    ],
+)
+def test_what_a_family_does_nothing_with_is_refused(
+    family: str, options: dict[str, object], named: str
+) -> None:
+    with pytest.raises(BadInput, match=f"`{named}` does nothing in family {family}"):
+        strategy.strategy_of(options, family_named(family))
+    zero = {"recipe": {"dropout": 0.0, "user_dropout": 0.0}}
+    assert strategy.strategy_of(zero, family_named(family)).recipe == zero["recipe"]
