@@ -7,20 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from recloop.config.dataset import load_dataset
-from recloop.config.learnable import meaning_of
-from recloop.config.rules import load_gate_rules, load_update_rules
-from recloop.database.connection import transaction
-from recloop.demo.rival import ease_scores
+from recloop.config.rules import load_gate_rules
 from recloop.evaluation.scoring import paired_difference
-from recloop.ledger import parts
 from recloop.settings import Settings
 from recloop.stages.status import count_lines, read_status
 
 Json = dict[str, Any]
-SYSTEMS = ("champion", "static", "popularity", "own_counts", "ease")
+SYSTEMS = ("champion", "static", "popularity", "own_counts")
 """What each week is ranked by, before anything learns from it."""
-AGAINST = (("static", "b"), ("popularity", "b"), ("own_counts", "a"), ("ease", "b"))
+AGAINST = (("static", "b"), ("popularity", "b"), ("own_counts", "a"))
 
 
 def make_report(settings: Settings, keys: list[str]) -> Json:
@@ -60,7 +55,7 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
     The metrics directly under a system are on pairs never seen before; `all_pairs` says the rest. A
     difference of which no user says anything is left out.
     """
-    weeks = [week for row in rows if (week := _scores_of(settings, row)) is not None]
+    weeks = [week for row in rows if (week := _scores_of(row)) is not None]
     if not weeks:
         return {}
     rules = load_gate_rules(settings).bootstrap
@@ -107,21 +102,11 @@ def _means(weeks: list[Json], system: str, prefix: str) -> Json:
     return found
 
 
-def _scores_of(settings: Settings, row: Json) -> Json | None:
-    """Per-user scores of a week by `<system>/<metric>`, EASE's among them."""
+def _scores_of(row: Json) -> Json | None:
+    """Per-user scores of a week by `<system>/<metric>`."""
     path = Path(row["prequential"].get("scores") or "/nowhere")
     if not path.exists():
         return None
     with np.load(path) as arrays:
         week: Json = {name: arrays[name] for name in arrays.files}
-    with transaction(settings.database_url) as cursor:
-        target = parts.training_set_of(cursor, row["window"])
-    ease = ease_scores(
-        settings,
-        target,
-        load_dataset(settings).calendar.parse(row["window"]),
-        meaning_of(settings),
-        load_update_rules(settings).baseline.popularity_days,
-        path.with_name("ease.npz"),
-    )
-    return week | {f"ease/{name}": values for name, values in ease.items()}
+    return week

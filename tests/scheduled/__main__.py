@@ -115,10 +115,12 @@ def walk(one: Walk) -> None:
     one.run("rollback_release", {"version": before, "reason": "a walk back"})
     one.check("a rollback", one.champion().version, before)
 
-    command = [sys.executable, "-m", "recloop", "recommend", "--user", "v00", "-k", "5"]
+    program = str(Path(sys.executable).with_name("recloop"))
+    command = [program, "recommend", "--user", "v00", "-k", "5"]
     environment = process_environment() | settings.environment()
     answer = subprocess.run(command, capture_output=True, text=True, env=environment)
     one.check("`recloop recommend` shows films", answer.stdout.count("film "), 5)
+    print(answer.stderr[-2000:], end="", file=sys.stderr)
     export = Path(one.champion().uri) / "saved_model"
     loaded = [sys.executable, "-c", LOADED, str(export)]
     done = subprocess.run(loaded, capture_output=True, text=True, cwd=settings.home)

@@ -42,22 +42,20 @@ def learn(settings: Settings, number: int, signals: dict[str, Any]) -> None:
 
 
 def keep(folder: Path, users: list[int], **recall: list[float]) -> str:
-    """Scores of a week on disk, those of EASE beside them as if fitted already; their path."""
+    """Scores of a week on disk; their path."""
     folder.mkdir()
-    ease = scores(ease=recall.pop("ease"))
-    np.savez(folder / "ease.npz", **{name.removeprefix("ease/"): v for name, v in ease.items()})
     np.savez(folder / "scores.npz", user_keys=np.array(users), **scores(**recall))
     return str(folder / "scores.npz")
 
 
 @pytest.fixture
 def report(settings: Settings, tmp_path: Path) -> dict[str, Any]:
-    """Of three weeks, the last without scores; popularity was not measured in the second."""
+    """Of three weeks, the last without scores; own counts were not measured in the second."""
     first = keep(
         tmp_path / "one", [1, 2, 3],
-        champion=[1, 0, NAN], static=[0, 0, NAN], popularity=[0, 0, NAN], ease=[0.5, 0.5, NAN],
+        champion=[1, 0, NAN], static=[0, 0, NAN], own_counts=[0, 0, NAN], popularity=[0.5, 0.5, NAN],
     )  # fmt: skip
-    second = keep(tmp_path / "two", [1], champion=[0.5], static=[0.5], ease=[0.5])
+    second = keep(tmp_path / "two", [1], champion=[0.5], static=[0.5], popularity=[0.5])
     learn(settings, 0, {"scores": first, "champion_recall@20": 0.5, "champion_ndcg@20": 0.25})
     learn(settings, 1, {"scores": second})
     learn(settings, 2, {"scores": str(tmp_path / "gone.npz")})
@@ -74,25 +72,25 @@ def test_a_system_is_told_by_the_mean_of_its_weeks_and_only_if_all_weeks_have_it
     assert summary["champion"]["ndcg@20"] == pytest.approx(0.25)
     assert summary["champion"]["all_pairs"] == pytest.approx({"recall@20": 0.6, "ndcg@20": 0.35})
     assert summary["static"]["recall@20"] == pytest.approx(0.25)
-    assert summary["ease"]["recall@20"] == pytest.approx(0.5)
-    assert not {"popularity", "own_counts"} & set(summary)
+    assert summary["popularity"]["recall@20"] == pytest.approx(0.5)
+    assert not {"own_counts"} & set(summary)
 
 
 def test_a_difference_is_the_mean_over_users_of_all_weeks_within_its_interval(
     report: dict[str, Any],
 ) -> None:
-    """By user and week, champion minus static: 1, 0 and 0; minus EASE: .5, -.5 and 0."""
+    """By user and week, champion minus static: 1, 0 and 0; minus popularity: .5, -.5 and 0."""
     summary = report["summary"]
     against = {name for name in summary if name.startswith("champion_minus_")}
-    assert against == {"champion_minus_static", "champion_minus_ease"}
-    static, ease = summary["champion_minus_static"], summary["champion_minus_ease"]
+    assert against == {"champion_minus_static", "champion_minus_popularity"}
+    static, popular = summary["champion_minus_static"], summary["champion_minus_popularity"]
     assert (static["recall@20"], static["ndcg@20"]) == pytest.approx((1 / 3, 1 / 6), abs=1e-6)
-    assert (ease["recall@20"], ease["ndcg@20"]) == pytest.approx((0, 0), abs=1e-6)
-    for found in (static, ease):
+    assert (popular["recall@20"], popular["ndcg@20"]) == pytest.approx((0, 0), abs=1e-6)
+    for found in (static, popular):
         assert found["low"] <= found["recall@20"] <= found["high"]
         assert found["ndcg_low"] <= found["ndcg@20"] <= found["ndcg_high"]
     assert static["low"] == 0, "nobody had less of the champion"
-    assert ease["low"] < 0 < ease["high"]
+    assert popular["low"] < 0 < popular["high"]
 
 
 @pytest.mark.parametrize(("first", "mean"), [(1.0, 1.0), (NAN, None)])
@@ -100,12 +98,12 @@ def test_a_week_in_which_nobody_has_a_new_pair_counts_in_no_mean(
     settings: Settings, tmp_path: Path, first: float, mean: float | None
 ) -> None:
     for number, recall in enumerate([[first, NAN], [NAN, NAN], []]):
-        systems = dict.fromkeys(("champion", "static", "ease"), recall)
+        systems = dict.fromkeys(("champion", "static", "popularity"), recall)
         path = keep(tmp_path / str(number), list(range(len(recall))), **systems)
         learn(settings, number, {"scores": path})
     summary = make_report(settings, KEYS)["summary"]
     assert (summary["weeks"], summary["user_weeks"]) == (3, int(mean is not None))
-    assert summary["champion"]["recall@20"] == summary["ease"]["recall@20"] == mean
+    assert summary["champion"]["recall@20"] == summary["popularity"]["recall@20"] == mean
     assert ("champion_minus_static" in summary) is (mean is not None)
     json.dumps(summary, allow_nan=False)
 
