@@ -44,7 +44,14 @@ class PolicyRules(Section):
 
 class HoldoutRules(Section):
     share: float = Field(gt=0, lt=1)
+    enough: int = Field(default=10_000, ge=1)
+    """Events that are enough to judge by. A window of many would otherwise hold out what its challenger
+    could have learnt, for an interval that is narrow already."""
     top_up: bool
+
+    def of(self, events: int) -> float:
+        """The share of a window of so many events, more than none."""
+        return min(self.share, self.enough / events)
 
 
 class RebuildRules(Section):

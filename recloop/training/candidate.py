@@ -170,7 +170,7 @@ def maintain_champion(
             f"window {plan.target} has no events to judge a maintained model by; maintain the "
             "champion after it has learnt a window that has."
         )
-    cut = cut_holdout(examples.times, rules.holdout.share)
+    cut = cut_holdout(examples.times, rules.holdout.of(len(examples.times)))
     model = restore_model(champion.uri)
     days = plan.strategy.ids.get("expire_after_days")
     if days:

@@ -102,7 +102,7 @@ def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
             f"window {plan.target} has no events to learn from or to judge by; "
             "plan the update on a window that has."
         )
-    cut = assignment.cut or cut_holdout(target.times, rules.holdout.share)
+    cut = assignment.cut or cut_holdout(target.times, rules.holdout.of(len(target.times)))
     judging = {one.window for one in assignment.target}
     held_out = np.repeat([one.window in judging for one in sets], [s.interactions for s in sets])
     # Later windows that the opponent has learnt, too, are learnt; of those that judge, nothing is.

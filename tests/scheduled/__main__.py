@@ -136,6 +136,8 @@ def main(
         with tempfile.TemporaryDirectory() as folder:
             settings = settings_of("", Path(folder), MODELS[name])
             settings = settings.model_copy(update={"database_url": database_of(settings)})
+            rules = settings.config / "update.toml"
+            rules.write_text(rules.read_text().replace('"adaptive" ', '"every-window" '))
             one = Walk(name, settings, AskedAirflow.start(settings))
             try:
                 for dag_id in DAGS:
