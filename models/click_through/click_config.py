@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
-from models.recommenders.offered import FAMILIES
+from models.recommenders.offered import said_of
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,11 @@ class ClickShape:
             raise ValueError(f"`hidden` should be positive widths. Received: {self.hidden!r}.")
 
 
-OFFERED = FAMILIES["click_through"]
 FAMILY = Family(
-    name="click_through",
-    scopes=OFFERED.scopes,
-    maintenance=OFFERED.maintenance,
+    **said_of("click_through"),
     summary="the probability that what is shown is clicked, and what it is worth: feeds, ads, mails",
     recommender="models.click_through.click_learner:ClickLearner",
     shape="models.click_through.click_config:ClickShape",
-    inputs=OFFERED.inputs,
     judged_by="clicks",
     idle=("dropout", "user_dropout"),
     increment=Recipe(epochs=1, learning_rate=0.005, batch_size=64, optimizer="adam"),

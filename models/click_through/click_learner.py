@@ -19,12 +19,10 @@ from models.ranker.pair_features import features_of
 from models.ranker.ranker_config import RankerConfig, feature_width
 from models.ranker.ranker_serving import ServedRanker
 from models.ranker.ranking_recommender import RankingRecommender, pair_logits
-from models.recommenders import export, recommender_files
+from models.recommenders import export
 from models.recommenders.family import Widths
 from models.recommenders.learner import NetworkLearner
-from models.recommenders.top_k import TopKRequest, blocks
-from models.storage import seal
-from models.storage.archive import whole_directory
+from models.recommenders.top_k import TopKRequest
 
 
 class ClickLearner(NetworkLearner, RankingRecommender):
@@ -79,11 +77,8 @@ class ClickLearner(NetworkLearner, RankingRecommender):
         follows the number of candidates."""
         state, width = self._state, self.config.item_statistics
         asked = TopKRequest(state.items, len(queries), k, candidates, exclude)
-        pool = self.item_keys[asked.rows - 1]
-        shown = min(k, len(pool))
-        place = np.full(len(state.items) + 1, -1, np.int64)
-        place[asked.rows] = np.arange(len(pool))
-        for block in blocks(len(queries), len(pool) * self.config.feature_width) if shown else ():
+        pool = asked.pool
+        for block in asked.blocks(self.config.feature_width):
             part = queries.take(block)
             row = np.repeat(np.arange(len(part)), len(pool))
             items = np.tile(pool, len(part))
@@ -93,21 +88,15 @@ class ClickLearner(NetworkLearner, RankingRecommender):
                 state.users.rows(part.user_keys)[row],
                 np.tile(asked.rows, len(part)),
             )[0].reshape(len(part), len(pool))
-            owner, rows = asked.excluded(block)
-            banned = place[rows] >= 0
-            scores[owner[banned], place[rows[banned]]] = -np.inf
-            at = np.argsort(-scores, axis=1, kind="stable")[:, :shown]
-            best = np.take_along_axis(scores, at, axis=1)
-            asked.scores[block, :shown] = best
-            asked.keys[block, :shown] = np.where(np.isneginf(best), 0, pool[at])
+            banned = asked.banned(block)
+            scores[banned[:, 0], banned[:, 1]] = -np.inf
+            at = np.argsort(-scores, axis=1, kind="stable")[:, : asked.shown]
+            asked.fill(block, np.take_along_axis(scores, at, axis=1), at)
         return asked.keys, asked.scores
 
     def export(self, directory: str | Path, known: Queries | None = None) -> None:
         module = ClickServing(self._state, known)
-        with whole_directory(Path(directory)) as staging:
-            export.write(module, self._state, staging)
-            recommender_files.write_header(FAMILY.name, self.config.to_json(), staging)
-            seal.close(staging)
+        export.export(self._state, Path(directory), FAMILY.name, module=module)
 
     @classmethod
     def served(cls, directory: str | Path) -> ServedRanker:

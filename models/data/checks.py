@@ -4,6 +4,8 @@ Each raises ValueError with the name, the value received and the remedy. NumPy o
 """
 
 from collections.abc import Callable, Iterable, Sized
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,21 @@ def check_same_length(name: str, array: Sized, length: int, other: str) -> None:
         )
 
 
+def check_arrays(of: object, **wanted: tuple[type, int]) -> None:
+    """Fields of `of` that are arrays of this dtype and rank, all as long as the first."""
+    for name, (dtype, ndim) in wanted.items():
+        check_array(name, getattr(of, name), dtype, ndim)
+    first, *others = wanted
+    for name in others:
+        check_same_length(name, getattr(of, name), len(getattr(of, first)), first)
+
+
+def check_amounts(weights: Float32Array) -> None:
+    """Raises ValueError unless these weights are numbers of 0 or more."""
+    fine = np.isfinite(weights) & (weights >= 0)
+    check_all("weights", fine, weights, "finite and not negative")
+
+
 def check_all(name: str, ok: np.ndarray, array: np.ndarray, rule: str) -> None:
     """Raises ValueError naming the first value for which `ok` (same shape) is false."""
     if not ok.all():
@@ -56,6 +73,15 @@ def check_offsets(offsets: Int64Array, elements: int, of: str) -> None:
             f"{len(offsets)} of them, from and to {ends}. Make them of the lists' lengths, with "
             "np.cumsum([0, *lengths])."
         )
+
+
+class Plain:
+    """A configuration, a dataclass, that JSON can hold."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain values, tuples as lists: what makes the same configuration again."""
+        values = asdict(self)  # type: ignore[call-overload]
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
 
 # The rest look at fields of a configuration or a recipe by name; the first that is out of bounds raises.

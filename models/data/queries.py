@@ -18,7 +18,9 @@ from models.data.checks import (
     Int32Array,
     Int64Array,
     check_all,
+    check_amounts,
     check_array,
+    check_arrays,
     check_offsets,
     check_same_length,
 )
@@ -49,10 +51,8 @@ class OwnItems:
     totals: Float32Array
 
     def __post_init__(self) -> None:
-        check_array("item_keys", self.item_keys, np.int64, 1)
-        check_array("values", self.values, np.float32, 2)
+        check_arrays(self, item_keys=(np.int64, 1), values=(np.float32, 2))
         check_array("totals", self.totals, np.float32, 2)
-        check_same_length("values", self.values, len(self.item_keys), "item_keys")
         check_same_length("totals", self.totals, len(self), "offsets[1:]")
         for name, array, columns in (
             ("values", self.values, OWN_COLUMNS),
@@ -167,11 +167,9 @@ class Queries:
     moments: Int32Array | None = None
 
     def __post_init__(self) -> None:
-        check_array("user_keys", self.user_keys, np.int64, 1)
-        check_array("history", self.history, np.int64, 2)
-        check_array("statistics", self.statistics, np.float32, 2)
-        check_same_length("history", self.history, len(self), "user_keys")
-        check_same_length("statistics", self.statistics, len(self), "user_keys")
+        check_arrays(
+            self, user_keys=(np.int64, 1), history=(np.int64, 2), statistics=(np.float32, 2)
+        )
         check_all(
             "user_keys", self.user_keys >= 0, self.user_keys, "positive (0 is an anonymous user)"
         )
@@ -229,19 +227,10 @@ class Interactions:
     weights: Float32Array
 
     def __post_init__(self) -> None:
-        check_array("query", self.query, np.int32, 1)
-        check_array("item_keys", self.item_keys, np.int64, 1)
-        check_array("weights", self.weights, np.float32, 1)
-        check_same_length("item_keys", self.item_keys, len(self), "query")
-        check_same_length("weights", self.weights, len(self), "query")
+        check_arrays(self, query=(np.int32, 1), item_keys=(np.int64, 1), weights=(np.float32, 1))
         check_all("query", self.query >= 0, self.query, "an index, 0 or more")
         check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
-        check_all(
-            "weights",
-            np.isfinite(self.weights) & (self.weights >= 0),
-            self.weights,
-            "finite and not negative",
-        )
+        check_amounts(self.weights)
 
     def __len__(self) -> int:
         return len(self.query)
@@ -261,9 +250,7 @@ class Items:
     words: Int32Array
 
     def __post_init__(self) -> None:
-        check_array("item_keys", self.item_keys, np.int64, 1)
-        check_array("words", self.words, np.int32, 2)
-        check_same_length("words", self.words, len(self), "item_keys")
+        check_arrays(self, item_keys=(np.int64, 1), words=(np.int32, 2))
         check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
         check_all("words", self.words >= 0, self.words, "a word id, or 0 (padding)")
         keys, counts = np.unique(self.item_keys, return_counts=True)

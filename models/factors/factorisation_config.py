@@ -1,17 +1,17 @@
 """What is fixed when a matrix factorisation is created. No TensorFlow here."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
-from models.recommenders.offered import FAMILIES
+from models.recommenders.offered import said_of
 
 
 @dataclass(frozen=True)
-class FactorisationConfig:
+class FactorisationConfig(checks.Plain):
     """Configuration of a matrix factorisation, of ratings or of implicit choices."""
 
     family: ClassVar[str] = "factorisation"
@@ -55,20 +55,12 @@ class FactorisationConfig:
                 f"{self.centre!r}, {self.lowest!r} and {self.highest!r}."
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `FactorisationConfig(**it)` is equal to this."""
-        return asdict(self)
 
-
-OFFERED = FAMILIES["ratings"]
 FAMILY = Family(
-    name="ratings",
-    scopes=OFFERED.scopes,
-    maintenance=OFFERED.maintenance,
+    **said_of("ratings"),
     summary="matrix factorisation expects the rating that a user would give: films, books, courses",
     recommender="models.factors.rating_recommender:RatingLearner",
     shape="models.factors.factorisation_config:FactorisationConfig",
-    inputs=OFFERED.inputs,
     judged_by="ratings",
     idle=("dropout",),
     increment=Recipe(epochs=3, learning_rate=0.05, batch_size=512),

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from models.data.checks import Float32Array, Int64Array, check_all, check_array, check_same_length
+from models.data.checks import Float32Array, Int64Array, check_all, check_amounts, check_arrays
 from models.data.events import Events
 from models.factors.factorisation_config import FAMILY, FactorisationConfig
 from models.ids.admission import trainable
@@ -42,18 +42,13 @@ class Ratings:
     weights: Float32Array
 
     def __post_init__(self) -> None:
-        check_array("user_keys", self.user_keys, np.int64, 1)
-        check_array("item_keys", self.item_keys, np.int64, 1)
-        check_array("values", self.values, np.float32, 1)
-        check_array("weights", self.weights, np.float32, 1)
-        for name in ("item_keys", "values", "weights"):
-            check_same_length(name, getattr(self, name), len(self), "user_keys")
-        users, weights = self.user_keys, self.weights
+        keys, numbers = (np.int64, 1), (np.float32, 1)
+        check_arrays(self, user_keys=keys, item_keys=keys, values=numbers, weights=numbers)
+        users = self.user_keys
         check_all("user_keys", users >= 0, users, "positive (0 is an anonymous user)")
         check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
         check_all("values", np.isfinite(self.values), self.values, "finite")
-        fine = np.isfinite(weights) & (weights >= 0)
-        check_all("weights", fine, weights, "finite and not negative")
+        check_amounts(self.weights)
 
     def __len__(self) -> int:
         return len(self.user_keys)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.data import checks
-from models.data.checks import Int64Array, check_array, check_same_length
+from models.data.checks import Int64Array, check_arrays
 from models.tables.vocabulary import Vocabulary
 
 Blend = tuple[Int64Array, npt.NDArray[np.float64]]
@@ -41,9 +41,7 @@ class Groups:
     item_keys: Int64Array
 
     def __post_init__(self) -> None:
-        check_array("groups", self.groups, np.int64, 1)
-        check_array("item_keys", self.item_keys, np.int64, 1)
-        check_same_length("groups", self.groups, len(self.item_keys), "item_keys")
+        check_arrays(self, item_keys=(np.int64, 1), groups=(np.int64, 1))
 
 
 def by_words(new: Int64Array, known: Int64Array) -> list[Blend]:

@@ -27,7 +27,7 @@ from models.merging.merging import Mark, Part
 from models.storage import archive
 from models.storage.checkpoint import MAGNITUDE_LIMIT
 from models.tables.network import names_of
-from models.tables.optimizers import OPTIMIZERS
+from models.tables.optimizers import OPTIMIZERS, slots_of
 from models.tables.rows import append_rows, keep_rows, read
 from models.tables.state import ModelState
 
@@ -147,11 +147,10 @@ def take_users_from(state: ModelState, other: ModelState) -> None:
         rows = read(other.network.tables[name])[1:]
         append_rows(state.network.tables[name], rows)
         state.optimizer.extend(name, len(rows))
-        for slot, variable in state.optimizer.slots.items():
-            if slot.rsplit("/", 1)[0] == name:
-                kept = read(variable)
-                kept[1:] = read(other.optimizer.slots[slot])[1:]
-                variable.assign(kept)
+        for slot, variable in slots_of(state.optimizer.slots, name).items():
+            kept = read(variable)
+            kept[1:] = read(other.optimizer.slots[slot])[1:]
+            variable.assign(kept)
 
 
 def save_part(part: Part, directory: Path, header: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
 from models.tables.network import Entity
-from models.tables.optimizers import make_optimizer
+from models.tables.optimizers import make_optimizer, slots_of
 from models.tables.rows import read, shape_of
 from models.tables.state import ModelState
 
@@ -122,13 +122,13 @@ def part_of(
             continue
         changed = np.zeros(len(state.vocabulary(entity)) + 1, bool)
         for name in names:
-            for array in (tables[name], *_slots_of(slots, name).values()):
+            for array in (tables[name], *slots_of(slots, name).values()):
                 changed |= _changed(array)
         rows = np.flatnonzero(changed)
         keys[entity] = state.vocabulary(entity).keys_of(rows)
         for name in names:
             tables[name] = tables[name][rows]
-            for slot, array in _slots_of(slots, name).items():
+            for slot, array in slots_of(slots, name).items():
                 slots[slot] = array[rows]
             every = np.asarray(times.get(name, np.zeros(len(changed))), np.float32)
             counted[name] = every[rows]
@@ -199,7 +199,7 @@ def _merge_table(
     state: ModelState, name: str, weighed: list[tuple[Part, float]], stretch: float, pushed: float
 ) -> None:
     table = state.network.tables[name]
-    slots = {slot: state.optimizer.slots[slot] for slot in _slots_of(state.optimizer.slots, name)}
+    slots = {slot: state.optimizer.slots[slot] for slot in slots_of(state.optimizer.slots, name)}
     size = shape_of(table)
     length = size[0] if size else 1
     entity = state.network.keyed.get(name)
@@ -272,10 +272,6 @@ def _changed(array: np.ndarray) -> np.ndarray:
     """Which rows are not 0: bool [rows]; a scalar is one row."""
     rows = np.atleast_1d(array)
     return np.asarray(rows.any(axis=tuple(range(1, rows.ndim))))
-
-
-def _slots_of(slots: Mapping[str, Any], table: str) -> dict[str, Any]:
-    return {slot: array for slot, array in slots.items() if slot.rsplit("/", 1)[0] == table}
 
 
 def _before(state: ModelState, mark: Mark, slot: str) -> Any:

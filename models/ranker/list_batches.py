@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.data.checks import Float32Array, Int64Array, check_all, check_array, check_same_length
+from models.data.checks import Float32Array, Int64Array, check_all, check_amounts, check_arrays
 from models.data.queries import Interactions
 from models.data.ragged import picked
 from models.errors import BadTrainingData
@@ -54,16 +54,13 @@ class RankingExamples:
     values: Float32Array | None = None
 
     def __post_init__(self) -> None:
-        check_array("user_keys", self.user_keys, np.int64, 1)
-        check_array("item_keys", self.item_keys, np.int64, 1)
-        check_array("features", self.features, np.float32, 2)
-        check_array("labels", self.labels, np.float32, 1)
-        check_array("weights", self.weights, np.float32, 1)
-        for name in ("item_keys", "features", "labels", "weights"):
-            check_same_length(name, getattr(self, name), len(self), "user_keys")
+        keys, numbers = (np.int64, 1), (np.float32, 1)
+        features = (np.float32, 2)
+        check_arrays(
+            self, user_keys=keys, item_keys=keys, features=features, labels=numbers, weights=numbers
+        )
         check_all("features", np.isfinite(self.features), self.features, "finite (no NaN, no inf)")
-        fine = np.isfinite(self.weights) & (self.weights >= 0)
-        check_all("weights", fine, self.weights, "finite and not negative")
+        check_amounts(self.weights)
 
     def __len__(self) -> int:
         return len(self.user_keys)

@@ -1,7 +1,7 @@
 """What is fixed when a ranker is created, and the lists that it ranks. No TensorFlow."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from models.data import checks
 from models.data.checks import Float32Array, Int64Array
@@ -12,7 +12,7 @@ SECOND_HEADS = ("repeat", "value", "none")
 
 
 @dataclass(frozen=True)
-class RankerConfig:
+class RankerConfig(checks.Plain):
     """Configuration of a ranker: features (and ids, if asked) to a score."""
 
     family: ClassVar[str] = "ranker"
@@ -65,10 +65,6 @@ class RankerConfig:
     def item_statistics(self) -> int:
         """How many of the features are statistics of the item, if they are `CandidateLists.features`."""
         return self.feature_width - feature_width(self.statistics_width, 0)
-
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `RankerConfig(**it)` is equal to this."""
-        return {**asdict(self), "hidden": list(self.hidden)}
 
 
 PAIR_FEATURES = (

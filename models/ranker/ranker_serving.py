@@ -13,29 +13,18 @@ import numpy as np
 from models.data.queries import OWN_COLUMNS, TOTAL_COLUMNS, OwnItems, Queries
 from models.ranker.list_batches import LARGEST, MEAN, SCALE
 from models.ranker.ranker import KNOWN_FEATURE
-from models.recommenders.export import Served
+from models.recommenders.export import (
+    Served,
+    endpoint,
+    endpoints_of,
+    pairs_of,
+    top_k_signature,
+)
 from models.tables.backend import tf
 from models.tables.packing import PACKINGS, PackedTable, packable, packing_of
 from models.tables.state import ModelState
 
 PURCHASES, DAYS, LAST_AGE = (OWN_COLUMNS.index(name) for name in ("purchases", "days", "last_age"))
-
-
-def own_signature() -> list[tf.TensorSpec]:
-    """What `top_k_of_own` takes beside the inputs of `top_k`."""
-    spec = tf.TensorSpec
-    return [
-        spec([None, None], tf.int64, "own_rows"),
-        spec([None, None, len(OWN_COLUMNS)], tf.float32, "own_values"),
-        spec([None, len(TOTAL_COLUMNS)], tf.float32, "own_totals"),
-    ]
-
-
-def own_given(own_rows, own_values, own_totals):  # type: ignore[no-untyped-def]
-    """`own` of what a caller gave, padded: an entry without purchases is none."""
-    there = own_values[:, :, PURCHASES] > 0
-    owner = tf.cast(tf.where(there)[:, 0], tf.int32)
-    return owner, own_rows[there], own_values[there], own_totals
 
 
 def placed(own, shape):  # type: ignore[no-untyped-def]
@@ -165,6 +154,61 @@ def statistics_of_rows(state: ModelState, known: Queries | None, width: int) -> 
 def fixed(array: np.ndarray) -> tf.Variable:
     """A variable that is saved and never trained."""
     return tf.Variable(array, trainable=False)
+
+
+class PairServing(tf.Module):
+    """A model in one graph that ends with a ranker. A subclass adds `_of_pairs` and `_best`.
+
+    Args:
+        state: the one with the ids.
+        known: of users, `own`; of items, `items`; as of the release, one moment. None: nothing.
+        width: how many statistics of items there are.
+    """
+
+    def __init__(
+        self, name: str, state: ModelState, ranker: ModelState, known: Queries | None, width: int
+    ) -> None:
+        super().__init__(name=f"recloop_{name}")
+        self.ranker = RankerServing(ranker)
+        self.statistics = fixed(statistics_of_rows(state, known, width))
+        self.own = OwnOfUsers(state, known)
+        spec = tf.TensorSpec
+        own = [
+            spec([None, None], tf.int64, "own_rows"),
+            spec([None, None, len(OWN_COLUMNS)], tf.float32, "own_values"),
+            spec([None, len(TOTAL_COLUMNS)], tf.float32, "own_totals"),
+        ]
+        self.endpoints = {
+            **endpoints_of(state.config, self._scores, self._top_k),
+            "top_k_of_own": endpoint(self._top_k_of_own, [*top_k_signature(state.config), *own]),
+        }
+
+    def _of_pairs(self, query, own, pairs):  # type: ignore[no-untyped-def]
+        """What signature `scores` says of pairs int32 [N, 2], by name, float32 [N] each."""
+        raise NotImplementedError
+
+    def _best(self, query, own, exclude_rows, k):  # type: ignore[no-untyped-def]
+        """The answer of `top_k`."""
+        raise NotImplementedError
+
+    def _scores(self, user_row, history_rows, statistics, candidate_rows):  # type: ignore[no-untyped-def]
+        query = (user_row, history_rows, statistics)
+        found = self._of_pairs(query, self.own.of(user_row), pairs_of(candidate_rows))
+        answer = {name: tf.reshape(a, tf.shape(candidate_rows)) for name, a in found.items()}
+        return {**answer, "scores": tf.where(candidate_rows > 0, answer["scores"], -np.inf)}
+
+    def _top_k(self, user_row, history_rows, statistics, exclude_rows, k):  # type: ignore[no-untyped-def]
+        query = (user_row, history_rows, statistics)
+        return self._best(query, self.own.of(user_row), exclude_rows, k)
+
+    def _top_k_of_own(  # type: ignore[no-untyped-def]
+        self, user_row, history_rows, statistics, exclude_rows, k, own_rows, own_values, own_totals
+    ):
+        # The caller's are padded: an entry without purchases is none.
+        there = own_values[:, :, PURCHASES] > 0
+        owner = tf.cast(tf.where(there)[:, 0], tf.int32)
+        own = (owner, own_rows[there], own_values[there], own_totals)
+        return self._best((user_row, history_rows, statistics), own, exclude_rows, k)
 
 
 class ServedRanker(Served):

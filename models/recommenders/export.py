@@ -23,7 +23,7 @@ or statistics has H = 0 or S = 0: the signatures are the same for every `Retriev
 (`models.recommenders.retriever`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,32 @@ def query_signature(config: Config) -> list[tf.TensorSpec]:
     ]
 
 
-def endpoint(function: Callable[..., dict[str, tf.Tensor]], inputs: list[tf.TensorSpec]) -> Any:
+def top_k_signature(config: Config) -> list[tf.TensorSpec]:
+    """What `top_k` takes."""
+    lists = (
+        tf.TensorSpec([None, None], tf.int64, "exclude_rows"),
+        tf.TensorSpec(None, tf.int32, "k"),
+    )
+    return [*query_signature(config), *lists]
+
+
+Answer = Callable[..., dict[str, tf.Tensor]]
+
+
+def endpoint(function: Answer, inputs: list[tf.TensorSpec]) -> Any:
     """A signature of a SavedModel, traced as it is written: nothing in it branches on a tensor."""
     return tf.function(function, input_signature=inputs, autograph=False)
+
+
+def endpoints_of(config: Config, scores: Answer, top_k: Answer) -> dict[str, Any]:
+    """The signatures of every family, by name."""
+    candidates = tf.TensorSpec([None, None], tf.int64, "candidate_rows")
+    best = endpoint(top_k, top_k_signature(config))
+    return {
+        "scores": endpoint(scores, [*query_signature(config), candidates]),
+        "top_k": best,
+        "serving_default": best,
+    }
 
 
 class Serving(tf.Module):
@@ -86,15 +109,7 @@ class Serving(tf.Module):
         self._query_vectors = query_vectors
         self._temperature = network.temperature
         self.beside = network.served_beside(state)
-        spec, query = tf.TensorSpec, query_signature(config)
-        lists = [spec([None, None], tf.int64, "exclude_rows"), spec(None, tf.int32, "k")]
-        candidates = spec([None, None], tf.int64, "candidate_rows")
-        top_k = endpoint(self._top_k, [*query, *lists])
-        self.endpoints = {
-            "scores": endpoint(self._scores, [*query, candidates]),
-            "top_k": top_k,
-            "serving_default": top_k,
-        }
+        self.endpoints = endpoints_of(config, self._scores, self._top_k)
 
     def _packed(self, name: str, network: Network) -> "tf.Variable | PackedTable":
         table = network.tables[name]
@@ -129,14 +144,7 @@ class Serving(tf.Module):
         )
         if self.beside is not None:
             scores += self.beside.bonus(history_rows)
-        # The padding of exclude_rows is row 0, which is never to be shown either.
-        size = tf.shape(scores, tf.int64)[0]
-        banned = tf.concat([exclude_rows, tf.zeros([size, 1], tf.int64)], axis=1)
-        owner = tf.repeat(tf.range(size), tf.shape(banned)[1])
-        where = tf.stack([owner, tf.reshape(banned, [-1])], axis=1)
-        scores = tf.tensor_scatter_nd_update(scores, where, tf.fill([tf.size(owner)], -np.inf))
-        count, width = tf.shape(scores)[0], tf.shape(scores)[1]
-        return best_rows(scores, asked_k(k, count, width - 1), self.item_keys)
+        return best_rows(without(scores, exclude_rows), asked_k(k, scores), self.item_keys)
 
     def logits(self, user_row, history_rows, statistics):  # type: ignore[no-untyped-def]
         """Of rows 1 and up, float32 [B, items]: the first stage of a cascade
@@ -149,9 +157,24 @@ class Serving(tf.Module):
         return logits
 
 
-def asked_k(k: tf.Tensor, queries: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-    """How many items each query asks for: int32 [B], from a scalar or [B], in [0, items]."""
-    return tf.clip_by_value(tf.zeros([queries], tf.int32) + k, 0, items)
+def asked_k(k: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """How many items each query asks for: int32 [B], from a scalar or [B], in [0, items]; of scores
+    [B, items + 1]."""
+    queries, width = tf.shape(scores)[0], tf.shape(scores)[1]
+    return tf.clip_by_value(tf.zeros([queries], tf.int32) + k, 0, width - 1)
+
+
+def pairs_of(rows: tf.Tensor) -> tf.Tensor:
+    """Item rows int64 [B, C] as pairs of a query and an item row: int32 [B * C, 2]."""
+    query = tf.repeat(tf.range(tf.shape(rows)[0]), tf.shape(rows)[1])
+    return tf.stack([query, tf.cast(tf.reshape(rows, [-1]), tf.int32)], axis=1)
+
+
+def without(scores: tf.Tensor, exclude_rows: tf.Tensor) -> tf.Tensor:
+    """The scores [B, items + 1], -inf at rows int64 [B, E] and at row 0, their padding."""
+    banned = pairs_of(tf.pad(exclude_rows, [[0, 0], [0, 1]]))
+    nowhere = tf.fill([tf.shape(banned)[0]], -np.float32(np.inf))
+    return tf.tensor_scatter_nd_update(scores, banned, nowhere)
 
 
 def best_rows(scores: tf.Tensor, k: tf.Tensor, item_keys: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -164,29 +187,31 @@ def best_rows(scores: tf.Tensor, k: tf.Tensor, item_keys: tf.Tensor) -> dict[str
     return {"rows": rows, "keys": tf.gather(item_keys, rows), "scores": best}
 
 
-def export(state: ModelState, directory: Path, family: str = "") -> None:
+def export(
+    state: ModelState,
+    directory: Path,
+    family: str = "",
+    shape: Mapping[str, Any] | None = None,
+    module: Any = None,
+) -> None:
     """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there.
 
     Args:
+        state: the one with the ids.
         family: of the recommender, for `recommender_files.family_in`; empty: it is none.
+        shape: of the recommender; None: the state's configuration.
+        module: what answers, with `endpoints`, a function for each signature; None: a `Serving`.
     """
+    module = Serving(state) if module is None else module
     with whole_directory(directory) as staging:
-        write(Serving(state), state, staging)
+        tf.saved_model.save(module, str(staging), signatures=module.endpoints)
+        (staging / VOCABULARY).parent.mkdir(exist_ok=True)
+        np.savez(staging / VOCABULARY, user_keys=state.users.keys, item_keys=state.items.keys)
+        seal.write_requests(staging, module.endpoints)
         if family:
-            recommender_files.write_header(family, state.config.to_json(), staging)
+            shape = state.config.to_json() if shape is None else shape
+            recommender_files.write_header(family, shape, staging)
         seal.close(staging)
-
-
-def write(module: Serving, state: ModelState, directory: Path) -> None:
-    """Writes a serving module and the vocabularies of its state into an empty folder.
-
-    Args:
-        module: has `endpoints`, a function for each signature.
-    """
-    tf.saved_model.save(module, str(directory), signatures=module.endpoints)
-    (directory / VOCABULARY).parent.mkdir(exist_ok=True)
-    np.savez(directory / VOCABULARY, user_keys=state.users.keys, item_keys=state.items.keys)
-    seal.write_requests(directory, module.endpoints)
 
 
 # Served: a released SavedModel, asked in keys. What a release answers with, nothing to learn.

@@ -52,6 +52,13 @@ FAMILIES = {
 }
 
 
+def said_of(family: str) -> dict[str, Any]:
+    """The fields of its `Family` that are said here, of one that comes with recloop."""
+    found = FAMILIES[family]
+    fields = {"inputs": found.inputs, "scopes": found.scopes, "maintenance": found.maintenance}
+    return {"name": family, **fields}
+
+
 def named(place: str) -> Any:
     """What stands at `module:NAME`."""
     module, _, name = place.partition(":")

@@ -78,23 +78,15 @@ class RetrievalFacade(Facade, KnowsIds):
             ValueError: see `TopKRequest`.
         """
         asked = TopKRequest(self._state.items, len(queries), k, candidates, exclude)
-        pool = self.item_keys[asked.rows - 1]
-        # Where each item row stands among the candidates; -1: nowhere.
-        place = np.full(len(self._state.items) + 1, -1, np.int64)
-        place[asked.rows] = np.arange(len(pool))
         items = self._item_vectors(padded_rows(asked.rows))
-        shown = min(k, len(pool))
-        for block in blocks(len(queries), len(pool)) if shown else ():
+        for block in asked.blocks():
             scores = self._scores(queries.take(block), items)
-            owner, rows = asked.excluded(block)
-            banned = np.stack([owner, place[rows]], axis=1)[place[rows] >= 0]
+            banned = asked.banned(block)
             if len(banned):
                 nothing = tf.fill([len(banned)], -np.float32(np.inf))
                 scores = tf.tensor_scatter_nd_update(scores, banned, nothing)
-            values, at = best_columns(scores, shown, len(pool))
-            asked.scores[block, :shown] = values.numpy()
-            none = np.isneginf(values)
-            asked.keys[block, :shown] = np.where(none, 0, pool[np.where(none, 0, at)])
+            values, at = best_columns(scores, asked.shown, len(asked.pool))
+            asked.fill(block, values.numpy(), at.numpy())
         return asked.keys, asked.scores
 
     def export(self, directory: str | Path) -> None:

@@ -80,7 +80,8 @@ class TopKRequest:
     """The arguments of a top-k.
 
     Attributes:
-        rows: int64 [C], of the candidates that are known, in their order.
+        rows, pool: int64 [C], of the candidates that are known, in their order, and their keys.
+        shown: how many of them a query gets, where none is excluded.
         keys, scores: int64 and float32 [B, k], the answer to fill: key 0 and -inf everywhere.
     """
 
@@ -118,11 +119,20 @@ class TopKRequest:
                     f"`candidates` should be unique. Received: {len(self.rows)} known keys, "
                     f"{distinct} distinct. Pass np.unique(candidates)."
                 )
+        self.pool = items.keys[self.rows - 1]
+        self.shown = min(k, len(self.pool))
+        # Where each item row stands among the candidates; -1: nowhere.
+        self._place = np.full(len(items) + 1, -1, np.int64)
+        self._place[self.rows] = np.arange(len(self.pool))
         nothing = (np.zeros(queries + 1, np.int64), np.zeros(0, np.int64))
         self._offsets, excluded = to_csr(nothing if exclude is None else exclude, queries)
         self._excluded = items.rows(excluded)
         self.keys: Int64Array = np.zeros((queries, k), np.int64)
         self.scores: Float32Array = np.full((queries, k), -np.inf, np.float32)
+
+    def blocks(self, width: int = 1) -> Iterator[slice]:
+        """The queries in blocks, of `width` numbers for each candidate; none, if none is shown."""
+        return blocks(len(self.keys) if self.shown else 0, len(self.pool) * width)
 
     def excluded(self, block: slice) -> tuple[Int64Array, Int64Array]:
         """What these queries don't want: (query within the block, item row), int64 [e] each."""
@@ -130,3 +140,14 @@ class TopKRequest:
         rows = self._excluded[offsets[0] : offsets[-1]]
         known = rows > 0
         return owners(offsets)[known], rows[known]
+
+    def banned(self, block: slice) -> Int64Array:
+        """The same among the candidates: int64 [e, 2], query within the block and place."""
+        owner, rows = self.excluded(block)
+        return np.stack([owner, self._place[rows]], axis=1)[self._place[rows] >= 0]
+
+    def fill(self, block: slice, scores: Float32Array, at: np.ndarray) -> None:
+        """Notes the best of these queries: scores [b, shown], best first, and which candidates."""
+        none = np.isneginf(scores)
+        self.scores[block, : self.shown] = scores
+        self.keys[block, : self.shown] = np.where(none, 0, self.pool[np.where(none, 0, at)])

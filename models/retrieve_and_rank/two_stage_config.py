@@ -1,18 +1,18 @@
 """What is fixed when a recommender of two stages is created. No TensorFlow."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from models.data import checks
 from models.learning.recipes import INCREMENT, RANK, RANK_REBUILD, REBUILD
 from models.ranker.ranker_config import RankerConfig, feature_width
 from models.recommenders.family import Family
-from models.recommenders.offered import FAMILIES
+from models.recommenders.offered import said_of
 from models.two_tower.tower_config import ModelConfig
 
 
 @dataclass(frozen=True)
-class RetrieveAndRankConfig:
+class RetrieveAndRankConfig(checks.Plain):
     """Configuration of the default recommender: retrieval, then a ranker over its candidates.
 
     Defaults were tuned on UCI Online Retail, weeks 20 to 25 (prequential, NDCG@20 of all pairs and
@@ -60,25 +60,17 @@ class RetrieveAndRankConfig:
             start_feature=0,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `RetrieveAndRankConfig.of(it)` is equal to this."""
-        return {**asdict(self), "retrieval": self.retrieval.to_json(), "hidden": list(self.hidden)}
-
     @classmethod
     def of(cls, values: dict[str, Any]) -> "RetrieveAndRankConfig":
         """The configuration that `to_json` gave."""
         return cls(**{**values, "retrieval": ModelConfig(**values["retrieval"])})
 
 
-OFFERED = FAMILIES["retrieve_and_rank"]
 FAMILY = Family(
-    name="retrieve_and_rank",
-    scopes=OFFERED.scopes,
-    maintenance=OFFERED.maintenance,
+    **said_of("retrieve_and_rank"),
     summary="two towers find candidates, a ranker over the feature store's answers orders them: shops",
     recommender="models.retrieve_and_rank.two_stage_learner:TwoStageLearner",
     shape="models.retrieve_and_rank.two_stage_config:RetrieveAndRankConfig",
-    inputs=OFFERED.inputs,
     judged_by="ranking",
     increment=INCREMENT,
     rebuild=REBUILD,

@@ -18,8 +18,6 @@ from models.recommenders import export as towers_export
 from models.recommenders import recommender_files
 from models.retrieve_and_rank.two_stage_config import FAMILY, RetrieveAndRankConfig
 from models.retrieve_and_rank.two_stage_serving import TwoStageServing
-from models.storage import seal
-from models.storage.archive import whole_directory
 from models.tables.state import ModelState
 
 TOWERS, RANKER = FAMILY.states
@@ -83,7 +81,4 @@ def export(
         known: what the release knows of users (`own`) and of items (`items`, one moment).
     """
     module = TwoStageServing(config, towers, ranker, known)
-    with whole_directory(directory) as staging:
-        towers_export.write(module, towers, staging)
-        recommender_files.write_header(FAMILY.name, config.to_json(), staging)
-        seal.close(staging)
+    towers_export.export(towers, directory, FAMILY.name, config.to_json(), module)

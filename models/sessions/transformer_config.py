@@ -1,19 +1,19 @@
 """What is fixed when a sequential Transformer is created. No TensorFlow here."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from models.data import checks
 from models.learning.recipes import Recipe
 from models.recommenders.family import Family
-from models.recommenders.offered import FAMILIES
+from models.recommenders.offered import said_of
 
 WEEK = 7.0
 """Days."""
 
 
 @dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(checks.Plain):
     """Configuration of a sequential Transformer and of the co-occurrences beside it.
 
     Defaults were tuned on DIGINETICA, tests of periods 1 to 4 (Recall@20).
@@ -104,23 +104,15 @@ class TransformerConfig:
         """What co-occurrences are multiplied by after so many days."""
         return float(self.memory_decay ** (days / WEEK))
 
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `TransformerConfig(**it)` is equal to this."""
-        return asdict(self)
-
 
 FIRST = Recipe(epochs=3, learning_rate=2e-3, batch_size=64, optimizer="adam", schedule="linear")
 """From nothing."""
 
-OFFERED = FAMILIES["sessions"]
 FAMILY = Family(
-    name="sessions",
-    scopes=OFFERED.scopes,
-    maintenance=OFFERED.maintenance,
+    **said_of("sessions"),
     summary="a causal Transformer and what co-occurs predict a session's next item: news, video",
     recommender="models.sessions.session_recommender:SessionLearner",
     shape="models.sessions.transformer_config:TransformerConfig",
-    inputs=OFFERED.inputs,
     judged_by="next_item",
     idle=("user_dropout",),
     increment=replace(FIRST, epochs=2),

@@ -28,6 +28,7 @@ from models.errors import RestoreError, UnusableBase
 from models.storage import archive
 from models.storage.archive import Arrays, chain
 from models.tables.backend import tf
+from models.tables.optimizers import slots_of
 from models.tables.rows import read as read_variable
 from models.tables.rows import shape_of
 from models.tables.state import ModelState
@@ -47,8 +48,7 @@ def save_delta(state: ModelState, base: Path, directory: Path) -> None:
         rows = np.flatnonzero(read_variable(state.optimizer.touched[name]))
         slots = {
             f"slot/{slot}": variable
-            for slot, variable in state.optimizer.slots.items()
-            if slot.rsplit("/", 1)[0] == name
+            for slot, variable in slots_of(state.optimizer.slots, name).items()
         }
         for array, variable in {f"table/{name}": table, **slots}.items():
             delta.add_touched(array, variable, f"rows/{name}", rows)

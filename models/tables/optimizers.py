@@ -17,6 +17,7 @@ References:
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from models.tables import distribution
 from models.tables.backend import tf
 from models.tables.row_sparse import RowSparseOptimizer, write
 
-__all__ = ["OPTIMIZERS", "RowSparseOptimizer", "make_optimizer"]
+__all__ = ["OPTIMIZERS", "RowSparseOptimizer", "make_optimizer", "slots_of"]
 
 EPSILON = 1e-7
 """Keras' and TensorFlow's; added to a root, so it only matters to gradients of its size."""
@@ -186,6 +187,11 @@ class Adagrad(RowSparseOptimizer):
 OPTIMIZERS: dict[str, type[RowSparseOptimizer]] = {
     optimizer.kind: optimizer for optimizer in (Adagrad, Adam, Momentum, RMSprop, SGD)
 }
+
+
+def slots_of(slots: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Those of this table, of what is by the name of a slot, "table/kind"."""
+    return {slot: value for slot, value in slots.items() if slot.rsplit("/", 1)[0] == table}
 
 
 def make_optimizer(

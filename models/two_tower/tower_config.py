@@ -3,8 +3,8 @@
 What changes from one training to the next is in `models.learning.recipes`. No TensorFlow here.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 from models.data import checks
 
@@ -12,7 +12,7 @@ LOSSES = ("in_batch", "basket")
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(checks.Plain):
     """Configuration of a two-tower model.
 
     Defaults were tuned on UCI Online Retail, weeks 20 to 25 (prequential, NDCG@20 on new pairs).
@@ -65,7 +65,3 @@ class ModelConfig:
         )
         checks.one_of(self, loss=LOSSES)
         checks.positive(self, "temperature", "statistics_scale", "initial_accumulator")
-
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `ModelConfig(**it)` is equal to this."""
-        return asdict(self)
