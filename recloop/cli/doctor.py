@@ -17,7 +17,7 @@ from typing import Literal
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.contracts import Contract
 from recloop.database import embedded
-from recloop.database.connection import first, redacted, transaction
+from recloop.database.connection import asked, first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
 from recloop.settings import PROJECT, Settings
@@ -55,9 +55,8 @@ def examine() -> list[Finding]:
 def _python(settings: Settings) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        return _failed(
-            "python", version, "use Python 3.11, 3.12 or 3.13: rm -r .venv && make install"
-        )
+        remedy = "use Python 3.11, 3.12 or 3.13: rm -r .venv && make install"
+        return _failed("python", version, remedy)
     return _ok("python", version)
 
 
@@ -90,13 +89,10 @@ def _database(settings: Settings) -> Finding:
     url = settings.database_url or embedded.address(settings.home)
     if not _runs(settings):
         return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
-    with transaction(url) as cursor:
-        cursor.execute("select version(), to_regclass('ledger.window') is not null")
-        row = cursor.fetchone()
-    assert row is not None
-    if not row[1]:
+    version = asked(url, first, "select version()")
+    if asked(url, first, "select to_regclass('ledger.window')") is None:
         return _warning("database", f"{redacted(url)} has no tables yet", "any command makes them")
-    return _ok("database", str(row[0]).split(" on ")[0])
+    return _ok("database", version.split(" on ")[0])
 
 
 def _runs(settings: Settings) -> bool:
@@ -108,9 +104,8 @@ def _dataset(settings: Settings) -> Finding:
 
     spec = load_dataset(settings)
     if settings.data is not None and not settings.data.exists():
-        return _failed(
-            "dataset", f"RECLOOP_DATA = {settings.data} does not exist", "correct the path"
-        )
+        missing = f"RECLOOP_DATA = {settings.data} does not exist"
+        return _failed("dataset", missing, "correct the path")
     return _ok("dataset", f"{spec.name}, one window a {spec.window.length}")
 
 

@@ -26,6 +26,11 @@ WHY_NOT = {"refused": REFUSED, "not ready": 5, "busy": 6}
 LINES_BELOW, WITHOUT_TERMINAL = 14, 20
 """Of `status`: lines that are not windows; windows where there is no terminal to fill."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Approve = Annotated[bool, typer.Option(help="Ask before promoting.")]
+Another = Annotated[int | None, typer.Option(help="Another release than the champion.")]
+Newest = Annotated[
+    str | None, typer.Option(help="Newest window to learn from; default: the oldest that waits.")
+]
 Json = dict[str, Any]
 
 
@@ -57,14 +62,8 @@ def accept(
             print_json(waiting) if json else _tell_waiting(waiting)
             return
         with progress_bar() as bar:
-            report = accept_windows(
-                settings,
-                windows or [],
-                through,
-                reason,
-                getpass.getuser(),
-                on_window=_window_bar(bar),
-            )
+            by, shown = getpass.getuser(), _window_bar(bar)
+            report = accept_windows(settings, windows or [], through, reason, by, shown)
     _tell_ingested(report, f"{len(report['accepted'])} windows accepted on your word, ", json)
 
 
@@ -143,10 +142,7 @@ def ingest_with_progress(
 
 
 def update(
-    window: Annotated[
-        str | None,
-        typer.Option(help="Newest window to learn from; default: the oldest that waits."),
-    ] = None,
+    window: Newest = None,
     plan: Annotated[
         str, typer.Option(help="auto, skip, increment, rebuild, or a plan file (plan.toml).")
     ] = "auto",
@@ -155,7 +151,7 @@ def update(
     ] = "",
     epochs: Annotated[int | None, typer.Option(min=1, max=100)] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-6, max=10)] = None,
-    approve: Annotated[bool, typer.Option(help="Ask before promoting.")] = False,
+    approve: Approve = False,
     dry_run: Annotated[bool, typer.Option(help="Show the plan, change nothing.")] = False,
     json: AsJson = False,
 ) -> None:
@@ -169,10 +165,7 @@ def update(
     options |= {"policy": policy} if policy else {}
     with session() as settings:
         result = run_update(settings, window, plan, options, approve, dry_run)
-        if json:
-            print_json(result)
-        else:
-            tell(result)
+        tell(result, json)
     raise typer.Exit(exit_code(result))
 
 
@@ -248,20 +241,19 @@ def _why(said: approval_stages.Answer) -> str:
     return str(typer.prompt("Why not? The ledger keeps it", default="", show_default=False)).strip()
 
 
-def tell(result: Json) -> None:
+def tell(result: Json, json: bool = False) -> None:
     """Print what became of an update."""
+    if json:
+        return print_json(result)
     planned, gate, release = result["plan"], result["gate"], result["release"]
     if planned["decision"] == "none":
-        console.print(f"nothing was updated: {planned['reason']}")
-        return
+        return console.print(f"nothing was updated: {planned['reason']}")
     console.print(f"plan: {planned['decision']}: {planned['reason']}")
     if gate:
-        broken = [rule for rule in gate["rules"] if not rule["passed"]]
         console.print(f"gate: {'passed' if gate['passed'] else 'refused'} (report: {gate['uri']})")
-        for rule in broken:
-            console.print(
-                f"  {rule['name']} is {rule['value']}, limit {rule['limit']}: {rule['message']}"
-            )
+        for rule in (rule for rule in gate["rules"] if not rule["passed"]):
+            limit = f"{rule['value']}, limit {rule['limit']}"
+            console.print(f"  {rule['name']} is {limit}: {rule['message']}")
     if release:
         console.print(f"release {release['version']} is champion")
 
@@ -272,7 +264,7 @@ def recommend(
         str, typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first.")
     ] = "",
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
-    release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
+    release: Another = None,
     include_known: Annotated[
         bool, typer.Option(help="Show items that the user chose before, too.")
     ] = False,
@@ -312,7 +304,7 @@ def rollback(
 
 
 def publish(
-    release: Annotated[int | None, typer.Option(help="Another release than the champion.")] = None,
+    release: Another = None,
     json: AsJson = False,
 ) -> None:
     """Make what is served agree with the ledger; a damaged export is written anew."""
@@ -355,11 +347,8 @@ def status(
     if waiting:
         console.print(f"{waiting} windows landed and not yet validated: `recloop ingest`")
     champion = found["champion"]
-    console.print(
-        f"champion: release {champion['version']}"
-        if champion
-        else "no champion yet: `recloop update`"
-    )
+    reigns = f"champion: release {champion['version']}" if champion else ""
+    console.print(reigns or "no champion yet: `recloop update`")
     pending = ", ".join(found["pending"]) or "none"
     console.print(f"windows not yet learnt from: {pending}")
     for line in output.late_lines(found["windows"]):

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 # What reaches the terminal is text: item names, ids, rules and paths of strangers steer nothing.
@@ -145,7 +145,7 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
     width = width or console.width
     kept = max((least for least in COLUMNS if least <= width), default=0)
     names = COLUMNS[kept]
-    table = Table(title=title, header_style="bold", expand=False)
+    table = Table(title=title, header_style="bold")
     judged = next((list(row["challenger"]) for row in windows if row["challenger"]), [])
     for name in names:
         measured = name in (CHAMPION, CHALLENGER) and judged
@@ -170,9 +170,8 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
 
 def releases_table(status: Json) -> Table:
     """One row per release: what made it, from which, what it has learnt, whether it reigns."""
-    table = Table(title="Releases", header_style="bold", expand=False)
-    for name in ("release", "parent", "update", "about window", "windows", "champion from", ""):
-        table.add_column(name)
+    names = ("release", "parent", "update", "about window", "windows", "champion from", "")
+    table = Table(*names, title="Releases", header_style="bold")
     reigning = (status["champion"] or {}).get("version")
     for row in status["releases"]:
         gone = "files thinned" if row["thinned"] else ""
@@ -235,9 +234,8 @@ def _of_them_late(row: Json) -> str:
 
 def lines_table(lines: Json) -> Table:
     """What became of each line of input."""
-    table = Table(title="Every line accounted for", header_style="bold")
-    table.add_column("what became of it")
-    table.add_column("lines", justify="right")
+    columns = ("what became of it", Column("lines", justify="right"))
+    table = Table(*columns, title="Every line accounted for", header_style="bold")
     table.add_row("accepted", f"{lines['accepted']:,}")
     table.add_row("duplicate", f"{lines['duplicates']:,}")
     for rule, count in sorted(lines["quarantined"].items(), key=lambda pair: -pair[1]):
@@ -249,13 +247,9 @@ def lines_table(lines: Json) -> Table:
 
 def systems_table(summary: Json) -> Table:
     """The demonstration's systems side by side: means over users, then weeks."""
-    table = Table(
-        title="Each week ranked before anything learnt from it (mean over users and weeks)",
-        header_style="bold",
-    )
-    table.add_column("")
-    for name in ("(a) recall@20", "(a) NDCG@20", "(b) recall@20", "(b) NDCG@20"):
-        table.add_column(name, justify="right")
+    names = ("(a) recall@20", "(a) NDCG@20", "(b) recall@20", "(b) NDCG@20")
+    table = Table("", *(Column(name, justify="right") for name in names), header_style="bold")
+    table.title = "Each week ranked before anything learnt from it (mean over users and weeks)"
     for name, found in summary.items():
         if isinstance(found, dict) and "all_pairs" in found:
             every = found["all_pairs"]
@@ -268,9 +262,8 @@ def systems_table(summary: Json) -> Table:
 
 def recommendations_table(answers: list[Json]) -> Table:
     """Recommendations side by side, one column each."""
-    table = Table(header_style="bold", expand=False)
-    for answer in answers:
-        table.add_column(answer.get("title") or f"{answer['user_id']}, release {answer['release']}")
+    titles = (a.get("title") or f"{a['user_id']}, release {a['release']}" for a in answers)
+    table = Table(*titles, header_style="bold")
     for rank in range(max((len(a["items"]) for a in answers), default=0)):
         table.add_row(
             *(_named(a["items"][rank]) if rank < len(a["items"]) else "" for a in answers)

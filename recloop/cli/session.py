@@ -22,11 +22,11 @@ import psycopg2
 from psycopg2 import errors as postgres
 
 from recloop.database import embedded
-from recloop.database.connection import connect, told_safely, transaction
+from recloop.database.connection import asked, connect, first, told_safely
 from recloop.database.schema import migrate
 from recloop.errors import BadInput, RecloopError, ServiceAway
 from recloop.home import make_private
-from recloop.runtime.process_sessions import alive, read_state
+from recloop.runtime.process_sessions import living, read_state
 from recloop.settings import Settings
 
 PRESENCE = "recloop command"
@@ -59,12 +59,8 @@ def session(keep: bool = False) -> Iterator[Settings]:
         failed = False
     finally:
         backend = presence.info.backend_pid if presence is not None else 0
-        if (
-            started
-            and (failed or not keep)
-            and not _airflow_needs_it(given)
-            and _alone(given, backend)
-        ):
+        done = started and (failed or not keep)
+        if done and not _airflow_needs_it(given) and _alone(given, backend):
             embedded.stop(given.home)
         if presence is not None:
             presence.close()
@@ -72,8 +68,7 @@ def session(keep: bool = False) -> Iterator[Settings]:
 
 def _airflow_needs_it(settings: Settings) -> bool:
     """Whether `recloop up` started Airflow, which may have lost the server only for a moment."""
-    state = read_state(settings)
-    return any(map(alive, [*state["processes"].values(), state["supervisor"]]))
+    return bool(living(read_state(settings)))
 
 
 def _alone(settings: Settings, presence: int) -> bool:
@@ -81,16 +76,16 @@ def _alone(settings: Settings, presence: int) -> bool:
     if embedded.running_pid(settings.home) is None:
         return False
     try:
-        with transaction(embedded.address(settings.home)) as cursor:
-            cursor.execute(
-                "select count(*) from pg_stat_activity "
-                "where (application_name = %s and pid <> %s) or datname = 'airflow'",
-                (PRESENCE, presence),
-            )
-            row = cursor.fetchone()
+        others = asked(
+            embedded.address(settings.home),
+            first,
+            "select count(*) from pg_stat_activity "
+            "where (application_name = %s and pid <> %s) or datname = 'airflow'",
+            (PRESENCE, presence),
+        )
     except ServiceAway:
         return False
-    return row == (0,)
+    return bool(others == 0)
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -116,13 +111,11 @@ def as_sentence(error: BaseException) -> RecloopError | None:
     """The error in recloop's terms; None if it is no matter of the machine but a mistake in recloop."""
     seen: BaseException | None = error
     for _ in range(CAUSES):
-        if seen is None:
-            break
         if isinstance(seen, psycopg2.Error):
             return _of_postgres(seen, error)
         if isinstance(seen, OSError):
             return _of_system(seen, error)
-        seen = getattr(seen, "orig", None) or seen.__cause__
+        seen = getattr(seen, "orig", None) or getattr(seen, "__cause__", None)
     return None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recloop.cli.loop import AsJson, exit_code, run_update, tell
+from recloop.cli.loop import Approve, AsJson, Newest, exit_code, run_update, tell
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
 from recloop.settings import Settings
@@ -80,14 +80,11 @@ def train(
 @app.command()
 def merge(
     deltas: Annotated[list[Path], typer.Argument(help="Folders that silos wrote.")],
-    window: Annotated[
-        str | None,
-        typer.Option(help="Newest window to learn from; default: the oldest that waits."),
-    ] = None,
+    window: Newest = None,
     staleness: Annotated[
         int, typer.Option(min=0, max=20, help="Releases that a delta may be behind the champion.")
     ] = 0,
-    approve: Annotated[bool, typer.Option(help="Ask before promoting.")] = False,
+    approve: Approve = False,
     json: AsJson = False,
 ) -> None:
     """At the coordinator: an ordinary increment on its own window with the deltas merged in."""
@@ -97,8 +94,5 @@ def merge(
         silos = accept(settings, deltas, staleness)
         options = {"silos": silos, "shard_staleness": staleness}
         result = run_update(settings, window, "increment", options, approve)
-        if json:
-            print_json(result)
-        else:
-            tell(result)
+        tell(result, json)
     raise typer.Exit(exit_code(result))

@@ -15,10 +15,10 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 import psycopg2
@@ -27,6 +27,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.errors import BadInput, ServiceAway
 
+P = ParamSpec("P")
+Value = TypeVar("Value")
 NULL = "\\N"
 OWN = ("RECLOOP_DATABASE_URL", "or unset it to use the embedded server (`recloop up`)")
 RECOVERY_PATIENCE = 60.0
@@ -143,6 +145,14 @@ def transaction(url: str) -> Iterator[Cursor]:
             ) from error
         raise
     _kept.put_back(url, connection)
+
+
+def asked(
+    url: str, ask: Callable[Concatenate[Cursor, P], Value], *given: P.args, **named: P.kwargs
+) -> Value:
+    """What `ask` answers to a cursor in a transaction of its own, and to the other arguments."""
+    with transaction(url) as cursor:
+        return ask(cursor, *given, **named)
 
 
 class _Kept:

@@ -44,11 +44,7 @@ def url_of(socket_directory: str, database: str = DATABASE) -> str:
 
 
 def address(home: Path) -> str:
-    """URL of the `recloop` database of the home's embedded server, running or not.
-
-    Raises:
-        BadInput: the home's path is too long.
-    """
+    """URL of the `recloop` database of the home's embedded server, running or not."""
     return url_of(str(postgres_process.data_folder(home)))
 
 
@@ -185,9 +181,5 @@ def _at_once(url: str, patience: float = RECOVERY_PATIENCE) -> Iterator[Cursor]:
 
 
 def database_of(settings: Settings) -> str:
-    """The database's URL; starts the embedded server when the settings name none.
-
-    Raises:
-        ServiceAway: the embedded server does not start.
-    """
+    """The database's URL; starts the embedded server when the settings name none."""
     return resolve(settings).database_url

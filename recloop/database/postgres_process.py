@@ -232,12 +232,11 @@ def _let_through(path: Path, account: pwd.struct_passwd) -> None:
     """
     for folder in path.parents:
         found = folder.stat()
-        passes = (
+        if (
             found.st_mode & 0o001
             or (found.st_gid == account.pw_gid and found.st_mode & 0o010)
             or (found.st_uid == account.pw_uid and found.st_mode & 0o100)
-        )
-        if passes:
+        ):
             continue
         if folder == path.parent:
             os.chown(folder, -1, account.pw_gid)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.database.connection import Lock, transaction
+from recloop.database.connection import Lock, column, transaction
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 
@@ -47,10 +47,11 @@ def refresh_planner_statistics(cursor: Cursor, start: datetime, end: datetime) -
     Autovacuum comes too late: with a new month's partition unknown to the planner, the point-in-time
     join becomes nested loops over whole tables (minutes instead of half a second).
     """
-    cursor.execute(
+    tables = column(
+        cursor,
         "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = relnamespace "
         "where relkind = 'r' and (nspname = 'features' or nspname = 'behavior' and relname = any(%s))",
         ([f"event_{month:%Y_%m}" for month in _months(start, end)],),
     )
-    for (table,) in cursor.fetchall():
+    for table in tables:
         cursor.execute(f"analyze {table}")

@@ -25,7 +25,7 @@ from models.storage import seal
 from models.storage.archive import whole_directory
 from recloop.config.dataset import load_dataset
 from recloop.contracts import Candidate, GateReport, Lease, Release, TrainingSet, UpdatePlan
-from recloop.database.connection import Lock, transaction
+from recloop.database.connection import Lock, asked, transaction
 from recloop.errors import ReleaseDamaged, ReleaseMissing
 from recloop.features.online import release_snapshot
 from recloop.ledger import releases
@@ -82,11 +82,9 @@ def roll_back(settings: Settings, version: int | None, reason: str) -> Release:
         ReleaseMissing: there is no such release, or its files were thinned.
         ReleaseDamaged: it cannot be served. Nothing changed.
     """
-    with transaction(settings.database_url) as cursor:
-        target = releases.target_of_rollback(cursor, version)
+    target = asked(settings.database_url, releases.target_of_rollback, version)
     mend_export(settings, target)
-    with transaction(settings.database_url) as cursor:
-        release = releases.roll_back(cursor, target.version, reason)
+    release = asked(settings.database_url, releases.roll_back, target.version, reason)
     publish(settings)
     return release
 
@@ -219,8 +217,7 @@ def mend_export(settings: Settings, release: Release) -> bool:
                 f"so is the checkpoint that it is made from ({error}). Roll back to another release "
                 "with `recloop rollback --to`, or rebuild with `recloop update --plan rebuild`."
             ) from error
-        with transaction(settings.database_url) as cursor:
-            window = releases.target_of(cursor, release.version)
+        window = asked(settings.database_url, releases.target_of, release.version)
         write_export(settings, recommender, folder, window)
         return True
     return False

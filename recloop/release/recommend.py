@@ -6,7 +6,8 @@ never.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from recloop.behavior.records import storable
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
 from recloop.contracts import Contract, Release
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, transaction
 from recloop.errors import BadInput, ReleaseDamaged, ReleaseMissing
 from recloop.features.online import asked_user, chosen_by, latest_session, online_queries
 from recloop.ledger import releases
@@ -99,12 +100,12 @@ def recommend(
             queries = latest_session(cursor, user_key, meaning)
     if user_id and family.needs_features:
         queries = online_queries(settings, [user_key])
-    served = _load(release)
+    with _told_as_damaged(release):
+        served = _served(str(Path(release.uri) / SAVED_MODEL))
     known = bought[:0] if include_known or family.repeats else bought
     keys, scores = served.top_k(queries, k, known.reshape(1, -1))
     shown = [(int(key), float(score)) for key, score in zip(keys[0], scores[0], strict=True) if key]
-    with transaction(settings.database_url) as cursor:
-        names = _names(cursor, [key for key, _ in shown])
+    names = asked(settings.database_url, _names, [key for key, _ in shown])
     return Recommendations(
         user_id=user_id,
         release=release.version,
@@ -122,9 +123,8 @@ def _of_session(cursor: Any, family: Family, ids: Sequence[str]) -> Queries:
         raise BadInput(
             f"the release is of family {family.name}, which is asked for users; give `user`."
         )
-    cursor.execute(
-        "select item_id, item_key from behavior.item where item_id = any(%s)", (list(ids),)
-    )
+    wanted = "select item_id, item_key from behavior.item where item_id = any(%s)"
+    cursor.execute(wanted, (list(ids),))
     keys = dict(cursor.fetchall())
     strange = [item for item in ids if item not in keys]
     if strange:
@@ -145,12 +145,8 @@ def _names(cursor: Any, keys: Sequence[int]) -> dict[int, tuple[str, str]]:
 
 
 def _family(release: Release) -> Family:
-    from models.errors import RestoreError
-
-    try:
+    with _told_as_damaged(release):
         return family_of_release(release)
-    except RestoreError as error:
-        raise _damaged(release, error) from error
 
 
 @lru_cache(maxsize=2)
@@ -160,21 +156,18 @@ def _served(directory: str) -> Answers:
     return family_in(Path(directory)).load().served(directory)
 
 
-def _load(release: Release) -> Answers:
+@contextmanager
+def _told_as_damaged(release: Release) -> Iterator[None]:
     from models.errors import RestoreError
 
     try:
-        return _served(str(Path(release.uri) / SAVED_MODEL))
+        yield
     except RestoreError as error:
-        raise _damaged(release, error) from error
-
-
-def _damaged(release: Release, error: Exception) -> ReleaseDamaged:
-    return ReleaseDamaged(
-        f"the export of release {release.version} is damaged: {error}. `recloop publish --release "
-        f"{release.version}` writes it anew from its checkpoint; `recloop rollback` goes back to "
-        "an earlier release."
-    )
+        raise ReleaseDamaged(
+            f"the export of release {release.version} is damaged: {error}. `recloop publish --release "
+            f"{release.version}` writes it anew from its checkpoint; `recloop rollback` goes back to "
+            "an earlier release."
+        ) from error
 
 
 def _release(cursor: Any, version: int | None) -> Release:

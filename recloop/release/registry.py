@@ -50,14 +50,8 @@ def register(
     for version in mlflow.search_model_versions(f"name = '{MODEL}'"):
         if version.source == folder:
             return str(version.version)
-    experiment = mlflow.get_experiment_by_name(EXPERIMENT)
-    experiment_id = (
-        experiment.experiment_id
-        if experiment
-        else mlflow.create_experiment(
-            EXPERIMENT, artifact_location=str(settings.artifacts / "mlflow")
-        )
-    )
+    known, place = mlflow.get_experiment_by_name(EXPERIMENT), str(settings.artifacts / "mlflow")
+    experiment = known.experiment_id if known else mlflow.create_experiment(EXPERIMENT, place)
     lineage = {
         "window": plan.target,
         "windows": ",".join(plan.windows) if len(plan.windows) < 60 else f"{len(plan.windows)}",
@@ -69,7 +63,7 @@ def register(
         "weights_sha256": candidate.sha256,
         "code_version": code_version(),
     }
-    run = mlflow.create_run(experiment_id, run_name=f"update {candidate.update_id}", tags=lineage)
+    run = mlflow.create_run(experiment, run_name=f"update {candidate.update_id}", tags=lineage)
     for name, value in metrics_of(report).items():
         mlflow.log_metric(run.info.run_id, name, value)
     mlflow.set_terminated(run.info.run_id)
@@ -98,21 +92,17 @@ def point_aliases(settings: Settings, champion: Release, previous: Release | Non
     """Make the aliases agree with the ledger. Each moves in one step."""
     mlflow = client(settings)
     by_source = {v.source: v.version for v in mlflow.search_model_versions(f"name = '{MODEL}'")}
-    if champion.uri in by_source:
-        mlflow.set_registered_model_alias(MODEL, "champion", by_source[champion.uri])
-    if previous is not None and previous.uri in by_source:
-        mlflow.set_registered_model_alias(MODEL, "previous", by_source[previous.uri])
+    for alias, release in (("champion", champion), ("previous", previous)):
+        if release is not None and release.uri in by_source:
+            mlflow.set_registered_model_alias(MODEL, alias, by_source[release.uri])
 
 
 def forget(settings: Settings, folders: Collection[str]) -> int:
     """Delete the model versions of these folders, their aliases with them; runs and their metrics
     stay. Returns how many."""
     mlflow = client(settings)
-    gone = [
-        version
-        for version in mlflow.search_model_versions(f"name = '{MODEL}'")
-        if version.source in folders
-    ]
+    every = mlflow.search_model_versions(f"name = '{MODEL}'")
+    gone = [version for version in every if version.source in folders]
     for version in gone:
         mlflow.delete_model_version(MODEL, version.version)
     return len(gone)

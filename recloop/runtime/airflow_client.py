@@ -169,7 +169,6 @@ class AirflowClient:
         return answer
 
     def _log_in(self) -> str:
-        self._token = str(
-            self._send("POST", "/auth/token", self._login, login=False)["access_token"]
-        )
+        answer = self._send("POST", "/auth/token", self._login, login=False)
+        self._token = str(answer["access_token"])
         return self._token

@@ -18,31 +18,20 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from recloop.database import embedded
+from recloop.database.connection import asked, first, redacted
 from recloop.database.connection import connect as connect_to_database
-from recloop.database.connection import redacted, transaction
 from recloop.errors import ServiceAway
 from recloop.home import locked
 from recloop.runtime import process_sessions, supervisor
 from recloop.runtime.airflow_client import AirflowClient
 from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, client_password
 from recloop.runtime.health import Complaint, judge, look, silence_of_api
-from recloop.runtime.process_sessions import (
-    COMPONENTS,
-    DEFAULT_PORT,
-    LOCK,
-    SUPERVISOR,
-    State,
-    log_file,
-    read_state,
-    start_again,
-    state_file,
-    url,
-    write_state,
-)
+from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State, log_file, read_state
 from recloop.settings import CLIENT_NAME, Settings
 
 START_TIMEOUT = 400.0
@@ -68,7 +57,7 @@ def start(
         BadInput: the home cannot be written.
         ServiceAway: a component ended, or Airflow was not healthy within `timeout` seconds.
     """
-    with locked(settings.home, LOCK, _busy):
+    with locked(settings.home, process_sessions.LOCK, _busy):
         state = read_state(settings)
         anew = not _running(state)
         if anew:
@@ -94,14 +83,13 @@ def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
     environment = airflow_environment(settings, state["port"])
     database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     _migrate(settings, environment)
-    wrong = {complaint.component: complaint for complaint in _look(state, database)}
-    for _ in range(ASKED_AGAIN):
+    for _ in range(1 + ASKED_AGAIN):
+        wrong = {complaint.component: complaint for complaint in _look(state, database)}
         if not any(complaint.kind == "silent" for complaint in wrong.values()):
             break
-        wrong = {complaint.component: complaint for complaint in _look(state, database)}
     for name in COMPONENTS:
         if name in wrong and wrong[name].kind != "starting":
-            start_again(settings, state, name, environment)
+            process_sessions.start_again(settings, state, name, environment)
     client = _client(settings)
     _wait_until_healthy(settings, client, state, database, timeout)
     if SUPERVISOR in wrong:
@@ -117,7 +105,7 @@ def stop(settings: Settings) -> bool:
     """
     if not settings.home.is_dir():
         return False
-    with locked(settings.home, LOCK, _busy):
+    with locked(settings.home, process_sessions.LOCK, _busy):
         return _stop(settings)
 
 
@@ -128,11 +116,12 @@ def _stop(settings: Settings) -> bool:
         ended += process_sessions.end([state[SUPERVISOR]], STOP_TIMEOUT)
     ended += process_sessions.end([*state["processes"].values(), *state["former"]], STOP_TIMEOUT)
     folder = settings.airflow_home.resolve()
-    ended += process_sessions.end_processes(
-        lambda: process_sessions.working_in(folder), 1.0
-    )  # a note got lost
-    if state_file(settings).exists():
-        write_state(settings, {**state, "processes": {}, SUPERVISOR: None, "former": []})
+    lost = partial(process_sessions.working_in, folder)  # with their note
+    ended += process_sessions.end_processes(lost, 1.0)
+    if process_sessions.state_file(settings).exists():
+        process_sessions.write_state(
+            settings, {**state, "processes": {}, SUPERVISOR: None, "former": []}
+        )
     return bool(ended)
 
 
@@ -156,11 +145,8 @@ def complaints(settings: Settings) -> list[Complaint]:
 
 def process_ids(settings: Settings) -> dict[str, int]:
     """`{component: pid}` of the components that are alive, the supervisor among them."""
-    state = read_state(settings)
-    records = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
-    return {
-        name: record["pid"] for name, record in records.items() if process_sessions.alive(record)
-    }
+    living = process_sessions.living(read_state(settings))
+    return {name: record["pid"] for name, record in living.items()}
 
 
 def connect(settings: Settings) -> AirflowClient:
@@ -175,9 +161,8 @@ def connect(settings: Settings) -> AirflowClient:
 
 
 def _client(settings: Settings) -> AirflowClient:
-    if not settings.users:
-        return AirflowClient(url(settings))
-    return AirflowClient(url(settings), CLIENT_NAME, client_password(settings))
+    login = (CLIENT_NAME, client_password(settings)) if settings.users else ()
+    return AirflowClient(process_sessions.url(settings), *login)
 
 
 def free_port() -> int:
@@ -224,9 +209,7 @@ def _migrate(settings: Settings, environment: dict[str, str]) -> None:
 def _is_migrated(settings: Settings, database: str) -> bool:
     """Whether this Airflow's migrations were run on this database."""
     try:
-        with transaction(database) as cursor:
-            cursor.execute("select to_regclass('alembic_version') is not null")
-            there = cursor.fetchone() == (True,)
+        there = asked(database, first, "select to_regclass('alembic_version') is not null")
         return there and json.loads(_note(settings).read_text()) == _identity(database)
     except (FileNotFoundError, ValueError):
         return False
@@ -234,9 +217,10 @@ def _is_migrated(settings: Settings, database: str) -> bool:
 
 def _identity(database: str) -> list[str]:
     """The database and its cluster's age, so that one made anew is migrated, and Airflow's version."""
-    with transaction(database) as cursor:
-        cursor.execute("select oid::text from pg_database where datname = current_database()")
-        return [version("apache-airflow-core"), redacted(database), *(cursor.fetchone() or ())]
+    age = asked(
+        database, first, "select oid::text from pg_database where datname = current_database()"
+    )
+    return [version("apache-airflow-core"), redacted(database), age]
 
 
 def _note(settings: Settings) -> Path:
@@ -249,8 +233,9 @@ def _wait_until_healthy(
     deadline = time.monotonic() + timeout
     wrong: list[str] = []
     while True:
-        for name, record in state["processes"].items():
-            if not process_sessions.alive(record):
+        living = process_sessions.living(state)
+        for name in state["processes"]:
+            if name not in living:
                 raise _ended(settings, state, name)
         try:
             wrong = [str(c) for c in _look(state, database) if c.component != SUPERVISOR]
@@ -280,7 +265,7 @@ def _ended(settings: Settings, state: State, name: str) -> ServiceAway:
 
 
 def _choose_port(wanted: int | None, last: int | None) -> int:
-    for candidate in (wanted,) if wanted else (last, DEFAULT_PORT):
+    for candidate in (wanted,) if wanted else (last, process_sessions.DEFAULT_PORT):
         if candidate and _free(candidate):
             return candidate
     if wanted:

@@ -27,15 +27,9 @@ HOST = "127.0.0.1"
 PARALLELISM = 4
 
 DAG_IDS = (
-    "behavior_arrival",
-    "full_rebuild",
-    "incremental_update",
-    "ingest_behavior",
-    "maintain_models",
-    "periodic_update",
-    "rollback_release",
-    "shadow_rebuild",
-)
+    "behavior_arrival", "full_rebuild", "incremental_update", "ingest_behavior",
+    "maintain_models", "periodic_update", "rollback_release", "shadow_rebuild",
+)  # fmt: skip
 """The DAGs of `dags/`, one file each, named alike."""
 
 LOCAL_SETTINGS = '''"""Written by recloop (see recloop/runtime/preload.py); edits are overwritten."""
@@ -50,9 +44,6 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
     """The whole environment of an Airflow process, this process's own included.
 
     Creates what it names: the `airflow` database beside recloop's, the folders, the secrets.
-
-    Raises:
-        ServiceAway: PostgreSQL does not answer.
     """
     settings = resolve(settings)  # its URL goes into the environment: tasks start no server
     url = create_database(settings.database_url, "airflow")
@@ -154,11 +145,8 @@ def _passwords(settings: Settings) -> dict[str, str]:
 def _secrets(settings: Settings) -> dict[str, str]:
     """Generated at first use, then read back, so that a restart keeps sessions and connections."""
     path = settings.airflow_home / "secrets.json"
-    try:
-        kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
-    except (FileNotFoundError, ValueError):
-        pass
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     made = {
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "API__SECRET_KEY": secrets.token_urlsafe(48),

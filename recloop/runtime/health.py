@@ -134,12 +134,8 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
     Raises:
         ServiceAway: the connection was lost.
     """
-    records = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
-    started = {
-        name: datetime.fromtimestamp(record["created"], UTC)
-        for name, record in records.items()
-        if process_sessions.alive(record)
-    }
+    living = process_sessions.living(state)
+    started = {name: datetime.fromtimestamp(one["created"], UTC) for name, one in living.items()}
     try:
         beats, tasks, queued_since = _ask_database(connection, started)
     except psycopg2.Error as error:
@@ -149,7 +145,7 @@ def look(state: State, connection: Connection, silence: str, lost_idle: int = 0)
         started=started,
         beats=beats,
         silence=silence,
-        executors_at_work=len(process_sessions.executors(records.get("scheduler")).at_work),
+        executors_at_work=len(process_sessions.executors(living.get("scheduler")).at_work),
         tasks=tasks,
         queued_since=queued_since,
         lost_idle=lost_idle,

@@ -47,24 +47,26 @@ def record_of(pid: int) -> Record:
 
 def alive(record: Record | None) -> bool:
     """Whether the recorded process, and not another with its number, runs."""
-    if record is None:
-        return False
     with contextlib.suppress(psutil.Error):
-        process = psutil.Process(record["pid"])
-        same = abs(process.create_time() - record["created"]) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        if record is not None and _is_it(record):
+            return bool(psutil.Process(record["pid"]).status() != psutil.STATUS_ZOMBIE)
     return False
+
+
+def _is_it(record: Record) -> bool:
+    """Whether the process of this number, which may have ended, is the recorded one."""
+    return bool(abs(record_of(record["pid"])["created"] - record["created"]) < 2)
 
 
 def members(record: Record) -> list[psutil.Process]:
     """The session's processes, its leader included; empty if the number is somebody else's now."""
-    leader = record["pid"]
-    if _taken(record):
-        return []
+    with contextlib.suppress(psutil.Error):
+        if not _is_it(record):
+            return []
     found = []
     for pid in psutil.pids():
         with contextlib.suppress(OSError, psutil.Error):
-            if os.getsid(pid) == leader:
+            if os.getsid(pid) == record["pid"]:
                 process = psutil.Process(pid)
                 if process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
@@ -93,10 +95,9 @@ def end_processes(those: Callable[[], list[psutil.Process]], patience: float) ->
 
 def executors(scheduler: Record | None) -> Executors:
     """The executor processes of a scheduler, its children; none if it does not run."""
+    idle, at_work = set[int](), set[int]()
     if scheduler is None or not alive(scheduler):
         return Executors()
-    idle: set[int] = set()
-    at_work: set[int] = set()
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(scheduler["pid"]).children():
             with contextlib.suppress(psutil.Error):
@@ -135,13 +136,6 @@ def end_all_but_tasks(record: Record) -> None:
             at_work = any(WORKER in t and IDLE_WORKER not in t for t in titles)
             if not at_work:
                 process.kill()
-
-
-def _taken(record: Record) -> bool:
-    with contextlib.suppress(psutil.Error):
-        leader = psutil.Process(record["pid"])
-        return abs(leader.create_time() - record["created"]) >= 2
-    return False
 
 
 def _signal(processes: Iterable[psutil.Process], number: int) -> None:
@@ -190,6 +184,12 @@ def write_state(settings: Settings, state: State) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(state, indent=2))
     partial.replace(path)
+
+
+def living(state: State) -> dict[str, Record]:
+    """What the note has of processes that are alive, the supervisor among them."""
+    noted = {**state["processes"], SUPERVISOR: state[SUPERVISOR]}
+    return {name: record for name, record in noted.items() if alive(record)}
 
 
 def state_file(settings: Settings) -> Path:

@@ -27,16 +27,7 @@ from recloop.home import keep_private, locked_if_free
 from recloop.runtime import process_sessions
 from recloop.runtime.environment import airflow_environment
 from recloop.runtime.health import Complaint, Kind, judge, look, silence_of_api
-from recloop.runtime.process_sessions import (
-    COMPONENTS,
-    LOCK,
-    SUPERVISOR,
-    State,
-    read_state,
-    spawn,
-    start_again,
-    write_state,
-)
+from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State, read_state, start_again
 from recloop.settings import Settings, process_environment
 
 EVERY = 3.0
@@ -191,10 +182,9 @@ def start(settings: Settings, state: State) -> None:
     if embedded.is_embedded(settings):  # so that it knows that the server is its to start
         given = settings.model_copy(update={"database_url": ""})
     environment = {**process_environment(), **given.environment()}
-    state[SUPERVISOR] = spawn(
-        settings, SUPERVISOR, ["-m", "recloop.runtime.supervisor"], environment
-    )
-    write_state(settings, state)
+    command = ["-m", "recloop.runtime.supervisor"]
+    state[SUPERVISOR] = process_sessions.spawn(settings, SUPERVISOR, command, environment)
+    process_sessions.write_state(settings, state)
 
 
 def watch(settings: Settings, guardian: int, stopped: threading.Event) -> None:
@@ -204,7 +194,7 @@ def watch(settings: Settings, guardian: int, stopped: threading.Event) -> None:
     while not stopped.wait(EVERY):
         _reap()
         try:
-            with locked_if_free(settings.home, LOCK) as held:
+            with locked_if_free(settings.home, process_sessions.LOCK) as held:
                 if not held:
                     continue  # an `up` or `down` is at work, and sees to all of it
                 state = read_state(settings)

@@ -212,10 +212,15 @@ def _check_times(path: Path, part: Part, history: int) -> None:
             )
 
 
+def tables_of(parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """The parts' tables in one, by stage and name."""
+    return {f"{s}/{n}": array for s, part in parts.items() for n, array in part.tables.items()}
+
+
 def _check_norm(folder: Path, parts: Mapping[str, Part], said: Round) -> None:
     """A clipped change is no longer than its clip; Gaussian noise on d numbers adds, but for one case
     in 10^7, no more than its deviation times the root of d and 6."""
-    arrays = {f"{s}/{n}": a for s, part in parts.items() for n, a in part.tables.items()}
+    arrays = tables_of(parts)
     numbers = sum(array.size for array in arrays.values())
     most = said.clip * (1 + said.noise * (math.sqrt(numbers) + 6)) * (1 + ROOM)
     norm = privacy.norm_of(arrays)

@@ -20,7 +20,7 @@ from psycopg2.extensions import cursor as Cursor
 from models.data.events import Events
 from models.data.queries import ItemStatistics, OwnItems
 from models.data.ragged import look_up
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, transaction
 from recloop.errors import BadInput, ReleaseMissing
 from recloop.ledger import releases, updates
 from recloop.settings import Settings
@@ -66,8 +66,7 @@ def make_offer(settings: Settings, folder: Path) -> Offer:
             raise ReleaseMissing("there is no champion to offer yet; run `recloop update` first.")
         merged = merged_deltas(cursor, champion)
     model = restore_model(champion.uri)
-    with transaction(settings.database_url) as cursor:
-        ids = item_ids(cursor, model.item_keys)
+    ids = asked(settings.database_url, item_ids, model.item_keys)
     for state in model.states.values():
         forget_users(state)
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,21 +86,15 @@ def read_offer(folder: Path) -> Offer:
         content = json.loads((folder / OFFER).read_text(encoding="utf-8"))
         release, merged, items = (content[name] for name in ("release", "merged", "items"))
         _must("`release` should be a version", release, type(release) is int and release > 0)
-        _must(
-            "`merged` should be a list of deltas' names",
-            merged,
-            isinstance(merged, list) and all(isinstance(one, str) for one in merged),
-        )
+        named = isinstance(merged, list) and all(isinstance(one, str) for one in merged)
+        _must("`merged` should be a list of deltas' names", merged, named)
         _must("`items` should be a table", items, isinstance(items, dict))
         keys: dict[str, int] = {}
         for key, item_id in items.items():
             known = isinstance(item_id, str) and item_id not in keys
             number = key.isascii() and key.isdecimal() and len(key) < 16
-            _must(
-                "`items` should have numbers from 1, each with an id of its own",
-                {key: item_id},
-                known and number and 0 < int(key) < LOCAL,
-            )
+            says = "`items` should have numbers from 1, each with an id of its own"
+            _must(says, {key: item_id}, known and number and 0 < int(key) < LOCAL)
             keys[item_id] = int(key)
         return Offer(folder, release, tuple(merged), keys)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -138,11 +131,11 @@ def offered_items(release: Release) -> np.ndarray:
 
 def merged_deltas(cursor: Cursor, release: Release) -> list[str]:
     """Names of the deltas that the release's lineage has merged, oldest first."""
-    found: list[str] = []
-    for one in releases.lineage(cursor, release, release.version):
-        plan = updates.plan_of(cursor, one.update_id)
-        found += [Path(uri).name for uri in plan.strategy.silos]
-    return found
+    return [
+        Path(uri).name
+        for one in releases.lineage(cursor, release, release.version)
+        for uri in updates.plan_of(cursor, one.update_id).strategy.silos
+    ]
 
 
 # The same items under two databases' keys.
@@ -157,9 +150,8 @@ LOCAL = 1 << 40
 
 def item_ids(cursor: Cursor, keys: np.ndarray) -> dict[int, str]:
     """Ids of items by this database's keys."""
-    cursor.execute(
-        "select item_key, item_id from behavior.item where item_key = any(%s)", (keys.tolist(),)
-    )
+    wanted = "select item_key, item_id from behavior.item where item_key = any(%s)"
+    cursor.execute(wanted, (keys.tolist(),))
     return dict(cursor.fetchall())
 
 

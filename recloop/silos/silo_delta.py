@@ -25,7 +25,7 @@ import numpy as np
 from models.data.ragged import look_up
 from recloop.errors import BadInput
 from recloop.silos import privacy
-from recloop.silos.archive_headers import check_archive, check_values
+from recloop.silos.archive_headers import check_archive, check_values, tables_of
 from recloop.silos.claims import MANIFEST, Round, check_files, read_round
 
 if TYPE_CHECKING:
@@ -71,12 +71,7 @@ def write_delta(
     keys = np.concatenate([np.zeros(1, np.int64), np.asarray(offered, np.int64)])
     stages = {name: _shareable(state, part[name], keys) for name, state in model.states.items()}
     if clip:
-        flat = {
-            f"{stage}/{name}": array
-            for stage, one in stages.items()
-            for name, array in one.tables.items()
-        }
-        flat = privacy.clipped(flat, clip)
+        flat = privacy.clipped(tables_of(stages), clip)
         if noise:
             flat = privacy.noised(flat, noise * clip, rng)
         for stage, one in stages.items():
@@ -130,15 +125,10 @@ def check_headers(
     check_files(folder, list(champion.states))
     said, promised = read_round(folder, list(champion.states))
     offered = np.array(champion.item_keys) if offered_by is None else offered_by(said.release)
+    clipped, rows = said.clip > 0, len(offered) + 1
     for stage, state in champion.states.items():
-        check_archive(
-            folder / stage,
-            state,
-            said.clip > 0,
-            said.optimizer[stage],
-            promised[stage],
-            len(offered) + 1,
-        )
+        kind = said.optimizer[stage]
+        check_archive(folder / stage, state, clipped, kind, promised[stage], rows)
     return said, offered
 
 

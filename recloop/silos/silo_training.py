@@ -80,9 +80,8 @@ def train_silo(
         sets = [parts.training_set_of(cursor, key) for key in windows]
         names = renaming(cursor, offer.items)
         if not windows:
-            raise BadData(
-                "this silo has no window that the offer does not know; ingest the next first."
-            )
+            none = "this silo has no window that the offer does not know; ingest the next first."
+            raise BadData(none)
         # What comes later for these windows is taught as a part of its own, in a later round.
         parts.close(cursor, windows)
     examples = renamed(read_examples(sets), names)
@@ -148,5 +147,4 @@ def _bring_users_back(model: Recommender, kept: Path) -> None:
 
 def _read_rounds(home: Path) -> list[Json]:
     path = home / "rounds.json"
-    rounds: list[Json] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return rounds
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []

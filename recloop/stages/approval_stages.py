@@ -6,16 +6,12 @@ command line ask.
 
 from __future__ import annotations
 
-from typing import Any
-
 from recloop.config.rules import load_gate_rules
 from recloop.database.connection import transaction
 from recloop.ledger import updates
 from recloop.ledger.verdicts import Answer, answer_of, note_answer
 from recloop.settings import Settings
-from recloop.stages.bookkeeping import current_settings
-
-Json = dict[str, Any]
+from recloop.stages.bookkeeping import Json, current_settings
 
 
 def terms(settings: Settings | None = None) -> Json:

@@ -19,7 +19,7 @@ from psycopg2.extensions import cursor as Cursor
 from recloop.calendar import Window, WindowCalendar
 from recloop.contracts import Lease
 from recloop.database import embedded
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, first
 from recloop.errors import LeaseLost, ServiceAway
 from recloop.ledger import shards, updates, window_states
 from recloop.settings import Settings
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from recloop.validation.row_rules import Quarantined
 
 log = logging.getLogger("recloop")
+Json = dict[str, Any]
+Progress = Callable[[Any], None] | None
+"""Whoever is told of each step of a training, if anybody is."""
+HERE = "command line"
+"""Who holds an update where no run of Airflow does."""
 RENEWAL = updates.LEASE_SECONDS / 3
 """Seconds between two renewals of a lease."""
 LOOK = 2.0
@@ -41,8 +46,8 @@ def timed_window(settings: Settings, window: str, stage: str) -> Iterator[None]:
     """Record the block's wall seconds as a stage of a window, if it succeeds."""
     began = time.monotonic()
     yield
-    with transaction(settings.database_url) as cursor:
-        window_states.note_seconds(cursor, window, stage, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    asked(settings.database_url, window_states.note_seconds, window, stage, seconds)
 
 
 @contextmanager
@@ -50,15 +55,11 @@ def leased(
     settings: Settings, update_id: int, holder: str, stage: str
 ) -> Iterator[tuple[Lease, Callable[[], None]]]:
     """Take the update's lease, keep it alive for the block, record the stage's seconds."""
-    began = time.monotonic()
-    with transaction(settings.database_url) as cursor:
-        lease = updates.take_over(cursor, update_id, holder)
-    with watched(
-        settings.database_url, lambda cursor: updates.renew(cursor, lease), RENEWAL
-    ) as check:
+    began, url = time.monotonic(), settings.database_url
+    lease = asked(url, updates.take_over, update_id, holder)
+    with watched(url, lambda cursor: updates.renew(cursor, lease), RENEWAL) as check:
         yield lease, check
-    with transaction(settings.database_url) as cursor:
-        updates.note_seconds(cursor, update_id, stage, time.monotonic() - began)
+    asked(url, updates.note_seconds, update_id, stage, time.monotonic() - began)
 
 
 @contextmanager
@@ -76,8 +77,7 @@ def shard_held(
     Raises:
         LeaseLost: the merge took the shard over.
     """
-    with transaction(settings.database_url) as cursor:
-        token = shards.begin_shard(cursor, update_id, number)
+    token = asked(settings.database_url, shards.begin_shard, update_id, number)
     if token is None:
         yield None, lambda: None
         return
@@ -107,8 +107,7 @@ def watched(
     def run() -> None:
         while not lost and not stop.wait(interval):
             try:
-                with transaction(url) as cursor:
-                    look(cursor)
+                asked(url, look)
             except LeaseLost as error:
                 lost.append(error)
             except ServiceAway:
@@ -130,9 +129,7 @@ def watched(
         thread.join(timeout=5)
 
 
-def both(
-    check: Callable[[], None], progress: Callable[[Any], None] | None
-) -> Callable[[Any], None]:
+def both(check: Callable[[], None], progress: Progress) -> Callable[[Any], None]:
     """A progress callback that first checks the lease, then tells whoever listens."""
 
     def call(state: Any) -> None:
@@ -150,20 +147,22 @@ def quarantined(settings: Settings, since: datetime) -> list[Quarantined]:
     from recloop.validation.row_rules import quarantined_since
 
     spec = load_dataset(settings)
-    with transaction(settings.database_url) as cursor:
-        return quarantined_since(cursor, since, spec, load_limits(settings, spec))
+    return asked(settings.database_url, quarantined_since, since, spec, load_limits(settings, spec))
 
 
 def log_quarantined(settings: Settings, seconds: float) -> None:
     """Say in the task's log which rules quarantined lines in the last `seconds`."""
-    with transaction(settings.database_url) as cursor:
-        cursor.execute("select now() - make_interval(secs => %s)", (seconds + 1,))
-        (since,) = cursor.fetchone() or (datetime.now(UTC),)
-    for broken in quarantined(settings, since):
+    earlier = "select now() - make_interval(secs => %s)"
+    for broken in quarantined(
+        settings, asked(settings.database_url, first, earlier, (seconds + 1,))
+    ):
         log.info("quarantined: %s", broken)
 
 
-Json = dict[str, Any]
+def nothing(reason: str, approval: bool, because: str = "nothing to do") -> Json:
+    """The answer of a plan that has nothing to do."""
+    none = {"update_id": None, "decision": "none", "reason": reason, "approval": approval}
+    return none | {"because": because}
 
 
 def current_settings() -> Settings:

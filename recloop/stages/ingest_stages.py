@@ -11,22 +11,16 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from recloop.contracts import Acceptance, LandingReport
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, column, first, transaction
 from recloop.errors import BadInput, CheckCrashed, WindowRefused
 from recloop.ledger import parts, window_states
 from recloop.settings import Settings
-from recloop.stages.bookkeeping import (
-    Json,
-    calendar,
-    current_settings,
-    log_quarantined,
-    named_window,
-    quarantined,
-    timed_window,
-)
+from recloop.stages import bookkeeping
+from recloop.stages.bookkeeping import Json, calendar, current_settings, named_window
 
 log = logging.getLogger("recloop")
 
@@ -40,7 +34,7 @@ def land(window: str | None = None, settings: Settings | None = None) -> Json:
     began = time.monotonic()
     key = calendar(settings).parse(window).key if window else None
     report, _ = read(settings, key)  # first: a run for a refused file has to say that it is
-    log_quarantined(settings, time.monotonic() - began)
+    bookkeeping.log_quarantined(settings, time.monotonic() - began)
     if key is not None:
         named = named_window(settings, key)
         with transaction(settings.database_url) as cursor:
@@ -90,9 +84,9 @@ def validate(window: str, settings: Settings | None = None, word: Acceptance | N
 
     settings = settings or current_settings()
     began = time.monotonic()
-    with timed_window(settings, window, "validate"):
+    with bookkeeping.timed_window(settings, window, "validate"):
         report = validate_window(settings, window, word=word)
-    log_quarantined(settings, time.monotonic() - began)
+    bookkeeping.log_quarantined(settings, time.monotonic() - began)
     return report.to_json()
 
 
@@ -105,7 +99,8 @@ def featurize(window: str, settings: Settings | None = None) -> Json:
     from recloop.features.featuring import featured
 
     known = settings or current_settings()
-    return featured(known, window, lambda step: timed_window(known, window, step)).to_json()
+    timed = partial(bookkeeping.timed_window, known, window)
+    return featured(known, window, timed).to_json()
 
 
 def arrivals(settings: Settings | None = None) -> list[str]:
@@ -150,8 +145,7 @@ def ingest_windows(
     began, known = _before(settings)
     landed, again = read(settings, only.key if only else None, on_lines)
     if only:
-        with transaction(settings.database_url) as cursor:
-            window_states.note_landed(cursor, [only])
+        asked(settings.database_url, window_states.note_landed, [only])
     due = [only.key] if only else _due(settings, last)
     judged = _judge_each(settings, due, {}, on_window)
     told = _told(settings, landed, judged, began, known)
@@ -187,8 +181,7 @@ def accept_windows(
     refused = [one["window"] for one in waiting]
     for key in sorted(named):
         if key not in refused:
-            with transaction(settings.database_url) as cursor:
-                state = window_states.state_of(cursor, key) or "unknown"
+            state = asked(settings.database_url, window_states.state_of, key) or "unknown"
             raise BadInput(
                 f"window {key} does not wait to be accepted (its state is {state!r}); refused are "
                 f"{', '.join(refused) or 'none'}."
@@ -220,9 +213,7 @@ def refused_windows(settings: Settings) -> list[Json]:
 def _before(settings: Settings) -> tuple[datetime, int]:
     """The server's clock, and how many events all windows have."""
     with transaction(settings.database_url) as cursor:
-        cursor.execute("select now()")
-        (began,) = cursor.fetchone() or (datetime.now(UTC),)
-        return began, window_states.accepted(cursor)
+        return first(cursor, "select now()"), window_states.accepted(cursor)
 
 
 def _judge_each(
@@ -253,13 +244,11 @@ def _told(
     began: datetime,
     known: int,
 ) -> Json:
-    broken = quarantined(settings, began)
-    with transaction(settings.database_url) as cursor:
-        events = window_states.accepted(cursor) - known
+    broken = bookkeeping.quarantined(settings, began)
     return {
         **{outcome: judged[outcome] for outcome in ("done", "refused", "crashed")},
         "lines": landed.lines,
-        "events": events,
+        "events": asked(settings.database_url, window_states.accepted) - known,
         "quarantined": [one.to_json() | {"message": str(one)} for one in broken],
         "sources_refused": list(landed.refused),
     }
@@ -267,14 +256,14 @@ def _told(
 
 def _due(settings: Settings, last: str | None) -> list[str]:
     """Windows that wait for validation or features, or have late lines, oldest first."""
-    with transaction(settings.database_url) as cursor:
-        cursor.execute(
-            "select w.window_key from ledger.window w where (w.state in ('landed', 'validated') "
-            "or exists (select 1 from behavior.landing l where l.window_key = w.window_key)) "
-            "and (%(last)s::text is null or w.window_key <= %(last)s) order by w.starts",
-            {"last": last},
-        )
-        return [row[0] for row in cursor.fetchall()]
+    return asked(
+        settings.database_url,
+        column,
+        "select w.window_key from ledger.window w where (w.state in ('landed', 'validated') "
+        "or exists (select 1 from behavior.landing l where l.window_key = w.window_key)) "
+        "and (%(last)s::text is null or w.window_key <= %(last)s) order by w.starts",
+        {"last": last},
+    )
 
 
 def _featured(settings: Settings, key: str) -> bool:

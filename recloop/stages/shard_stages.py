@@ -13,15 +13,21 @@ Neighbour: `update_stages.py`, the stages before and after.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from recloop.config.rules import load_update_rules
 from recloop.contracts import UpdatePlan
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, transaction
 from recloop.ledger import shards, updates
 from recloop.settings import Settings
-from recloop.stages.bookkeeping import Json, both, current_settings, leased, shard_held
+from recloop.stages.bookkeeping import (
+    HERE,
+    Json,
+    Progress,
+    both,
+    current_settings,
+    leased,
+    shard_held,
+)
 
 log = logging.getLogger("recloop")
 
@@ -39,10 +45,7 @@ def is_sharded(made: Json) -> bool:
 
 
 def train(
-    update_id: int,
-    holder: str,
-    settings: Settings | None = None,
-    progress: Callable[[Any], None] | None = None,
+    update_id: int, holder: str, settings: Settings | None = None, progress: Progress = None
 ) -> Json:
     """All shards in this process, one after the other, then the merge (Candidate)."""
     settings = settings or current_settings()
@@ -53,9 +56,7 @@ def train(
     return merge(update_id, holder, settings, progress)
 
 
-def split(
-    update_id: int, holder: str = "command line", settings: Settings | None = None
-) -> list[Json]:
+def split(update_id: int, holder: str = HERE, settings: Settings | None = None) -> list[Json]:
     """Open the shards of an update: what `train_shard` is given, one each. A retry opens them anew."""
     settings = settings or current_settings()
     with (
@@ -72,7 +73,7 @@ def train_shard(
     update_id: int,
     shard: int,
     settings: Settings | None = None,
-    progress: Callable[[Any], None] | None = None,
+    progress: Progress = None,
     worker: bool = False,
 ) -> Json:
     """Train one shard of an update from the champion (ShardReport).
@@ -96,8 +97,7 @@ def train_shard(
                 return known.to_json()
             work = read_assignment(cursor, update_id)
         report = learn_shard(settings, work, update_id, shard, token, rules, both(check, progress))
-        with transaction(settings.database_url) as cursor:
-            shards.report_shard(cursor, report, token)
+        asked(settings.database_url, shards.report_shard, report, token)
     log.info(
         "shard %s: %s examples in %.1f CPU s", shard, f"{report.examples:,}", report.cpu_seconds
     )
@@ -105,10 +105,7 @@ def train_shard(
 
 
 def merge(
-    update_id: int,
-    holder: str = "command line",
-    settings: Settings | None = None,
-    progress: Callable[[Any], None] | None = None,
+    update_id: int, holder: str = HERE, settings: Settings | None = None, progress: Progress = None
 ) -> Json:
     """Wait for the shards, no longer than the plan's bound, and merge them (Candidate)."""
     from recloop.silos.joining import learned_of_silos
@@ -121,8 +118,7 @@ def merge(
         candidate = merge_shards(
             settings, lease, work, reports, missing, rules, both(check, progress)
         )
-        with transaction(settings.database_url) as cursor:
-            updates.note_candidate(cursor, lease, candidate)
+        asked(settings.database_url, updates.note_candidate, lease, candidate)
     discard_parts(settings, update_id)
     log.info("merged %s shards, learnt %s here: %s", len(reports), len(missing), missing)
     return candidate.to_json()

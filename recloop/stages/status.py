@@ -103,9 +103,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
         "decision": "none",
         "reason": "; ".join(rule["message"] for rule in broken),
         "acceptance": row["acceptance"],
-        "gate": None,
-        "champion": None,
-        "challenger": None,
+        **dict.fromkeys(("gate", "champion", "challenger")),
         "prequential": {},
         "release": None,
         "seconds": dict(row["seconds"]),
@@ -121,10 +119,8 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
             answer["reason"] = f"learnt with window {learnt['target']}"
     if update is None:
         return answer
-    answer["decision"] = update["plan"]["decision"]
-    answer["decided_by"] = update["plan"]["decided_by"]
-    answer["outcome"] = update["state"]
-    answer["approval"] = update["approval"]
+    answer |= {name: update["plan"][name] for name in ("decision", "decided_by")}
+    answer |= {"outcome": update["state"], "approval": update["approval"]}
     answer["reason"] = update["reason"]
     if learnt is not None and learnt["target"] != key:
         answer["reason"] += f"; learnt later, with window {learnt['target']}"
@@ -141,10 +137,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
             if report[name]:
                 values = Metrics.model_validate(report[name]).values
                 order = [gap["name"] for gap in report["differences"]]  # jsonb keeps none of keys
-                place = {one: order.index(one) if one in order else len(order) for one in values}
-                answer[name] = {
-                    one: values[one] for one in sorted(values, key=lambda one: place[one])
-                }
+                answer[name] = {one: values[one] for one in (*order, *values) if one in values}
     answer["prequential"] = update["plan"]["signals"]
     answer["seconds"].update(update["seconds"])
     return answer

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
 
 from recloop.config.rules import load_gate_rules, load_update_rules
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, transaction
 from recloop.errors import BadInput, LedgerConflict, PlanOutdated, UpdateInProgress
 from recloop.ledger import parts, releases, updates
 from recloop.settings import Settings
-from recloop.stages.bookkeeping import Json, both, calendar, current_settings, leased, named_window
+from recloop.stages import bookkeeping
+from recloop.stages.bookkeeping import HERE, Json, Progress, both, current_settings, leased
 
 log = logging.getLogger("recloop")
 ATTEMPTS = 3
@@ -28,7 +27,7 @@ ATTEMPTS = 3
 def plan(
     window: str | None,
     requested: str = "auto",
-    holder: str = "command line",
+    holder: str = HERE,
     approval: bool = False,
     dry_run: bool = False,
     options: Json | None = None,
@@ -56,13 +55,12 @@ def plan(
     settings = settings or current_settings()
     began = time.monotonic()
     if window:
-        named_window(settings, window)
+        bookkeeping.named_window(settings, window)
     for _ in range(ATTEMPTS):
         made = make_plan(settings, window, requested, options or {})
         if isinstance(made, NoPlan):
             log.info("nothing was decided: %s", made.reason)
-            none = {"update_id": None, "decision": "none", "approval": approval}
-            return none | {"reason": made.reason, "because": made.because}
+            return bookkeeping.nothing(made.reason, approval, made.because)
         made = made.model_copy(update={"approval": approval, "dry_run": dry_run})
         answer = made.to_json() | {"update_id": None}
         log.info("%s for window %s: %s", made.decision, made.target, made.reason)
@@ -85,10 +83,7 @@ def plan(
 
 
 def train(
-    update_id: int,
-    holder: str = "command line",
-    settings: Settings | None = None,
-    progress: Callable[[Any], None] | None = None,
+    update_id: int, holder: str = HERE, settings: Settings | None = None, progress: Progress = None
 ) -> Json:
     """Train the challenger of an update (Candidate). A retry takes the lease over and starts afresh.
 
@@ -99,9 +94,8 @@ def train(
     from recloop.training.material import read_assignment
 
     settings = settings or current_settings()
-    with transaction(settings.database_url) as cursor:
-        sharded = shard_stages.is_sharded(updates.plan_of(cursor, update_id).to_json())
-    if sharded:
+    made = asked(settings.database_url, updates.plan_of, update_id)
+    if shard_stages.is_sharded(made.to_json()):
         return shard_stages.train(update_id, holder, settings, progress)
     rules = load_update_rules(settings)
     with leased(settings, update_id, holder, "train") as (lease, check):
@@ -115,17 +109,14 @@ def train(
             )
         else:
             candidate = train_candidate(settings, lease, work, rules, both(check, progress))
-        with transaction(settings.database_url) as cursor:
-            updates.note_candidate(cursor, lease, candidate)
+        asked(settings.database_url, updates.note_candidate, lease, candidate)
     log.info(
         "trained on %s examples in %.1f CPU s", f"{candidate.examples:,}", candidate.cpu_seconds
     )
     return candidate.to_json()
 
 
-def evaluate(
-    update_id: int, holder: str = "command line", settings: Settings | None = None
-) -> Json:
+def evaluate(update_id: int, holder: str = HERE, settings: Settings | None = None) -> Json:
     """Hold the challenger against the champion and judge it by the gate's rules (GateReport).
 
     A refused challenger ends the update as `rejected`; its windows stay pending.
@@ -136,8 +127,7 @@ def evaluate(
     from recloop.planning.targets import opponent_of
 
     settings = settings or current_settings()
-    with transaction(settings.database_url) as cursor:
-        known = updates.gate_report_of(cursor, update_id)
+    known = asked(settings.database_url, updates.gate_report_of, update_id)
     if known is not None and not known.passed:
         return known.to_json()
     with leased(settings, update_id, holder, "evaluate") as (lease, _):
@@ -152,7 +142,7 @@ def evaluate(
             candidate,
             opponent,
             target,
-            calendar(settings).parse(parts.judging_window(made)),
+            bookkeeping.calendar(settings).parse(parts.judging_window(made)),
             meaning_of(settings),
             load_update_rules(settings),
             load_gate_rules(settings),
@@ -167,10 +157,7 @@ def evaluate(
 
 
 def promote(
-    update_id: int,
-    holder: str = "command line",
-    settings: Settings | None = None,
-    progress: Callable[[Any], None] | None = None,
+    update_id: int, holder: str = HERE, settings: Settings | None = None, progress: Progress = None
 ) -> Json:
     """Make the challenger the champion (Release)."""
     from recloop.release import promotion
@@ -208,16 +195,12 @@ def promote(
 
 def undecided(settings: Settings | None = None) -> list[str]:
     """Windows that wait for a decision, oldest first."""
-    settings = settings or current_settings()
-    with transaction(settings.database_url) as cursor:
-        return releases.undecided(cursor)
+    return asked((settings or current_settings()).database_url, releases.undecided)
 
 
 def abandoned(settings: Settings | None = None) -> list[str]:
     """Windows whose update lost its holder, a `recloop update` that was killed; cheap as `arrivals`."""
-    settings = settings or current_settings()
-    with transaction(settings.database_url) as cursor:
-        return updates.abandoned(cursor)
+    return asked((settings or current_settings()).database_url, updates.abandoned)
 
 
 def roll_back(version: int | None, reason: str, settings: Settings | None = None) -> Json:
@@ -243,7 +226,6 @@ def publish(version: int | None = None, settings: Settings | None = None) -> Jso
 
 def gate_report_uri(update_id: int, settings: Settings | None = None) -> str:
     """Path of an update's gate report (HTML); empty when it was not judged."""
-    settings = settings or current_settings()
-    with transaction(settings.database_url) as cursor:
-        report = updates.gate_report_of(cursor, update_id)
+    url = (settings or current_settings()).database_url
+    report = asked(url, updates.gate_report_of, update_id)
     return report.uri if report else ""

@@ -10,24 +10,22 @@ Like those of the flow: plain JSON in and out, the ledger remembers, each can be
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from recloop.config.rules import load_update_rules
-from recloop.database.connection import transaction
+from recloop.database.connection import asked
 from recloop.errors import BadInput, PlanOutdated, UpdateInProgress
 from recloop.ledger import releases, updates, verdicts
 from recloop.settings import Settings
-from recloop.stages import bookkeeping, update_stages
+from recloop.stages import update_stages
+from recloop.stages.bookkeeping import HERE, Json, Progress, current_settings, nothing
 
-Json = dict[str, Any]
 log = logging.getLogger("recloop")
 PERIODIC = "every-window"
 """The policy of a periodic update: the clock has decided when, so whatever waits is learnt."""
 
 
 def plan_due(
-    holder: str = "command line",
+    holder: str = HERE,
     approval: bool = False,
     dry_run: bool = False,
     options: Json | None = None,
@@ -38,20 +36,19 @@ def plan_due(
     Windows that a gate or a person refused, or that a rollback made pending again, are learnt with the
     next new one, never by themselves: a schedule must not ask the same question for ever.
     """
-    settings = settings or bookkeeping.current_settings()
-    with transaction(settings.database_url) as cursor:
-        waiting = releases.windows_due(cursor)
+    settings = settings or current_settings()
+    waiting = asked(settings.database_url, releases.windows_due)
     if not waiting:
         return nothing("no window has come since the last decision", approval)
-    options = {**(options or {})}
-    options["policy"] = options.get("policy") or PERIODIC
+    policy = (options or {}).get("policy") or PERIODIC
+    options = {**(options or {}), "policy": policy}
     return update_stages.plan(waiting[-1], "auto", holder, approval, dry_run, options, settings)
 
 
 def plan_maintenance(
     kind: str | None,
     expire_after_days: int | None = None,
-    holder: str = "command line",
+    holder: str = HERE,
     approval: bool = False,
     dry_run: bool = False,
     reason: str | None = None,
@@ -60,7 +57,7 @@ def plan_maintenance(
     """Open an update that makes the champion smaller; answers as `stages.plan` does."""
     from recloop.planning.planning import maintenance_plan
 
-    settings = settings or bookkeeping.current_settings()
+    settings = settings or current_settings()
     made, why = maintenance_plan(settings, kind, expire_after_days, (reason or "").strip())
     if made is None:
         log.info("%s", why)
@@ -70,18 +67,11 @@ def plan_maintenance(
     if dry_run:
         return answer
     try:
-        with transaction(settings.database_url) as cursor:
-            lease = updates.begin_update(cursor, made, holder)
+        lease = asked(settings.database_url, updates.begin_update, made, holder)
     except (UpdateInProgress, PlanOutdated) as error:
         log.info("%s", error)
         return answer | {"decision": "none", "reason": str(error), "because": "busy"}
     return answer | {"update_id": lease.update_id}
-
-
-def nothing(reason: str, approval: bool = False) -> Json:
-    """The answer of a plan that has nothing to do."""
-    none = {"update_id": None, "decision": "none", "reason": reason, "approval": approval}
-    return none | {"because": "nothing to do"}
 
 
 def thin(keep: int | None = None, settings: Settings | None = None) -> Json:
@@ -93,7 +83,7 @@ def thin(keep: int | None = None, settings: Settings | None = None) -> Json:
     """
     from recloop.release.thinning import thin as thin_out
 
-    settings = settings or bookkeeping.current_settings()
+    settings = settings or current_settings()
     count = load_update_rules(settings).maintenance.keep_releases if keep is None else keep
     if count < 2:
         raise BadInput(f"`keep` should be at least 2, so that one can roll back. Received: {keep}.")
@@ -104,7 +94,7 @@ def refresh_docs(settings: Settings | None = None) -> str:
     """Write every window's page of Data Docs anew from the ledger; returns their folder."""
     from recloop.validation.judging import write_all_pages
 
-    settings = settings or bookkeeping.current_settings()
+    settings = settings or current_settings()
     count = write_all_pages(settings)
     log.info("%s pages of Data Docs written", count)
     return str(settings.data_docs)
@@ -114,12 +104,11 @@ def plan_shadow(window: str | None = None, settings: Settings | None = None) -> 
     """On which window a full retraining can be compared: `window` and `version`, or None and why not."""
     from recloop.evaluation.shadow import choose
 
-    settings = settings or bookkeeping.current_settings()
+    settings = settings or current_settings()
     chosen, why = choose(settings, window)
     if chosen is None:
         return {"window": None, "version": None, "reason": why}
-    with transaction(settings.database_url) as cursor:
-        known = verdicts.shadow_of(cursor, chosen.window, chosen.version)
+    known = asked(settings.database_url, verdicts.shadow_of, chosen.window, chosen.version)
     found: Json = {"window": chosen.window, "version": chosen.version}
     if known is not None:
         return found | {"window": None, "reason": f"compared before: {known.summary}"}
@@ -127,32 +116,26 @@ def plan_shadow(window: str | None = None, settings: Settings | None = None) -> 
     return found | {"reason": f"retrain on {count} windows, compare with release {chosen.version}"}
 
 
-def shadow(
-    window: str, settings: Settings | None = None, progress: Callable[[Any], None] | None = None
-) -> Json:
+def shadow(window: str, settings: Settings | None = None, progress: Progress = None) -> Json:
     """Train from scratch on what was known before `window`, compare, record (ShadowReport)."""
     from recloop.evaluation.gate_page import write_shadow_page
     from recloop.evaluation.shadow import choose, compare
 
-    settings = settings or bookkeeping.current_settings()
+    settings = settings or current_settings()
     chosen, why = choose(settings, window)
     if chosen is None:
         raise BadInput(f"{why}; leave the window empty to have one chosen.")
-    with transaction(settings.database_url) as cursor:
-        known = verdicts.shadow_of(cursor, chosen.window, chosen.version)
+    known = asked(settings.database_url, verdicts.shadow_of, chosen.window, chosen.version)
     if known is not None:
         return known.to_json()
-    report = compare(settings, chosen, progress or (lambda _: None))
-    report = write_shadow_page(settings, report)
-    with transaction(settings.database_url) as cursor:
-        verdicts.note_shadow(cursor, report)
+    compared = compare(settings, chosen, progress or (lambda _: None))
+    report = write_shadow_page(settings, compared)
+    asked(settings.database_url, verdicts.note_shadow, report)
     log.info("%s", report.summary)
     return report.to_json()
 
 
 def shadow_report_uri(window: str, settings: Settings | None = None) -> str:
     """Path of the page of a window's latest comparison; empty when there is none."""
-    settings = settings or bookkeeping.current_settings()
-    with transaction(settings.database_url) as cursor:
-        report = verdicts.shadow_of(cursor, window)
+    report = asked((settings or current_settings()).database_url, verdicts.shadow_of, window)
     return report.uri if report else ""
