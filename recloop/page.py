@@ -6,7 +6,7 @@ address of another host. `plugins/recloop_airflow/reports.py` serves them under 
 the rest.
 
 Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
-room of what it tells (`evaluation/gate_page.py`, `validation/judging.py`, `stages/status.py`).
+room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `stages/status.html`).
 """
 
 from __future__ import annotations
@@ -17,29 +17,7 @@ from pathlib import Path
 
 from jinja2 import DictLoader, Environment, Template
 
-FRAME = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{% block title %}recloop{% endblock %}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root { color-scheme: light dark; --ink: #1d2433; --paper: #fff; --line: #d8dde6; --soft: #eef1f6;
-  --good: #19733b; --bad: #a32020; --broken: #fbe9e9; --link: #1a4fa3 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e7ef; --paper: #14171d; --line: #353c48;
-  --soft: #20252e; --broken: #43201f; --link: #8db8ff } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
-  color: var(--ink); background: var(--paper); overflow-wrap: anywhere }
-a { color: var(--link) } h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-.verdict { padding: .6rem 1rem; border-radius: .4rem; color: #fff }
-.good { background: var(--good) } .bad { background: var(--bad) }
-.summary { padding: .6rem 1rem; border-radius: .4rem; background: var(--soft) }
-.wide { overflow-x: auto } table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
-  vertical-align: top; unicode-bidi: isolate; overflow-wrap: normal }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
-td.long { min-width: 16rem; overflow-wrap: anywhere } tr.broken td { background: var(--broken) }
-</style></head><body>
-{% block body %}{% endblock %}
-</body></html>
-"""
+FRAME = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
 
 def readable(value: float | str | None) -> str:
@@ -57,10 +35,10 @@ _ENVIRONMENT = Environment(autoescape=True, loader=DictLoader({"frame": FRAME}),
 _ENVIRONMENT.filters["readable"] = readable
 
 
-def template(text: str) -> Template:
-    """A page: `{% block title %}` and `{% block body %}`, put into the frame. What is filled in is
-    escaped."""
-    return _ENVIRONMENT.from_string('{% extends "frame" %}' + text)
+def template(path: Path) -> Template:
+    """A page: `{% block title %}` and `{% block body %}` of a file, put into the frame (`page.html`).
+    What is filled in is escaped."""
+    return _ENVIRONMENT.from_string('{% extends "frame" %}' + path.read_text(encoding="utf-8"))
 
 
 def write_page(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ first page under /recloop. Read at each view, so that nothing is out of date."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from recloop.config.dataset import load_dataset
@@ -192,25 +193,7 @@ def count_lines(settings: Settings) -> dict[str, Any]:
 NEWEST = 60
 """Rows of each table."""
 
-PAGE = template("""
-{% block title %}recloop{% endblock %}
-{% block body %}
-<h1>recloop</h1>
-<p class="summary">{% if champion %}Release {{ champion.version }} is champion; it has learnt {{ champion.windows | length }} windows.{% else %}There is no champion yet.{% endif %} Windows that wait for a decision: {{ undecided | join(', ') or 'none' }}.
-{% if pending %} Pending, for the next update: {{ pending | join(', ') }}.{% endif %}
-{% if refused %} Refused by validation: {{ refused | join(', ') }}.{% endif %}</p>
-<h2>Windows, newest first</h2>
-<div class="wide"><table><tr><th>window</th><th>state</th><th>lines</th><th>events</th><th>quarantined</th></tr>
-{% for row in windows %}<tr class="{{ 'broken' if row.state == 'refused' else '' }}"><td class="number">{% if row.page %}<a href="data-docs/{{ row.window_key }}">{{ row.window_key }}</a>{% else %}{{ row.window_key }}{% endif %}</td><td>{{ row.state }}</td><td class="number">{{ row.lines | readable }}</td><td class="number">{{ row.accepted | readable }}</td><td class="number">{{ row.quarantined.values() | sum | readable }}</td></tr>
-{% endfor %}</table></div>
-<h2>Updates, newest first</h2>
-<div class="wide"><table><tr><th>update</th><th>window</th><th>plan</th><th>became</th><th>release</th><th>why</th></tr>
-{% for row in updates %}<tr class="{{ 'broken' if row.state == 'rejected' else '' }}"><td>{% if row.gate_report %}<a href="gate/{{ row.update_id }}">{{ row.update_id }}</a>{% else %}{{ row.update_id }}{% endif %}</td><td class="number">{{ row.target }}</td><td>{{ row.plan.decision }}</td><td>{{ row.state }}</td><td class="number">{{ row.version | readable }}</td><td class="long">{{ row.reason }}</td></tr>
-{% endfor %}</table></div>
-{% if shadows %}<h2>Shadow rebuilds</h2>
-<ul>{% for report in shadows %}<li><a href="shadow/{{ report.window }}">{{ report.window }}</a>: {{ report.summary }}</li>{% endfor %}</ul>{% endif %}
-{% endblock %}
-""")
+PAGE = template(Path(__file__).with_suffix(".html"))
 
 
 def overview(settings: Settings) -> str:

@@ -177,23 +177,7 @@ def _context(results: Path) -> Any:
 # site, Data Docs, is not used: it puts samples of the feed's text into its pages unescaped, and loads
 # scripts from other hosts.
 
-PAGE = template("""
-{% block title %}Validation of window {{ report.window }}{% endblock %}
-{% block body %}
-<h1>Validation of window {{ report.window }}</h1>
-<p class="verdict {{ 'good' if report.passed else 'bad' }}">{% if report.passed %}Accepted: {{ report.accepted | readable }} of {{ report.lines | readable }} lines.
-{% else %}Refused: {{ broken | length }} {{ 'rule is' if broken | length == 1 else 'rules are' }} broken. The window's {{ report.lines | readable }} lines wait.{% endif %}</p>
-<h2>Lines</h2>
-<div class="wide"><table><tr><th>what became of them</th><th>lines</th></tr>
-{% for name, count in fates %}<tr><td>{{ name }}</td><td class="number">{{ count | readable }}</td></tr>
-{% endfor %}</table></div>
-<h2>Rules</h2>
-<div class="wide"><table><tr><th>rule</th><th>value</th><th>limit</th><th></th><th>what it says</th></tr>
-{% for rule in report.rules %}<tr class="{{ '' if rule.passed else 'broken' }}"><td>{{ rule.name }}</td><td class="number">{{ rule.value | readable }}</td><td class="number">{{ rule.limit }}</td><td>{{ 'holds' if rule.passed else 'BROKEN' }}</td><td class="long">{{ rule.message }}</td></tr>
-{% endfor %}</table></div>
-<p>Judged by Great Expectations; limits are in config/validation.toml and the dataset file.</p>
-{% endblock %}
-""")
+PAGE = template(Path(__file__).with_suffix(".html"))
 
 
 def page_of(settings: Settings, window_key: str) -> Path:

@@ -33,19 +33,23 @@ class Seen(HTMLParser):
         self.text += data
 
 
-def test_a_page_escapes_what_strangers_wrote() -> None:
-    page = template(
+def test_a_page_escapes_what_strangers_wrote(tmp_path: Path) -> None:
+    (tmp_path / "said.html").write_text(
         "{% block title %}{{ said }}{% endblock %}"
         '{% block body %}<p title="{{ said }}">{{ said | readable }}</p>{% endblock %}'
-    ).render(said=HOSTILE)
+    )
+    page = template(tmp_path / "said.html").render(said=HOSTILE)
     seen = Seen(page)
     assert seen.tags == ["html", "head", "meta", "title", "meta", "style", "body", "p"]
     assert seen.text.count(HOSTILE) == 2, "in the title and in the paragraph, letter by letter"
     assert seen.titles == [HOSTILE]
 
 
-def test_a_page_fetches_nothing_and_is_called_recloop_unless_it_says_otherwise() -> None:
-    page = template("{% block body %}<h1>Weeks</h1>{% endblock %}").render()
+def test_a_page_fetches_nothing_and_is_called_recloop_unless_it_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "weeks.html").write_text("{% block body %}<h1>Weeks</h1>{% endblock %}")
+    page = template(tmp_path / "weeks.html").render()
     assert not re.search(r"//|url\(|@import|<link|<script|<iframe|src=|href=", page)
     assert "<title>recloop</title>" in page
     assert page.index("<h1>Weeks</h1>") > page.index("<body>")
