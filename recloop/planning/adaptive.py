@@ -168,7 +168,7 @@ def _changed(situation: Situation, limits: AdaptiveRules, base: Recipe) -> Decis
         and (quality[-1] or 0.0) < (level or 0.0)
         and not _settled(quality[-1], [_quality(s) for s in answered], min)
     ):
-        why = f"the champion's NDCG@20 fell to {quality[-1]:.3f} (usually {level:.3f})"
+        why = f"the champion's quality fell to {quality[-1]:.3f} (usually {level:.3f})"
     elif (
         changed(drift, "up")
         and (drift[-1] or 0.0) > (moved or 0.0)
