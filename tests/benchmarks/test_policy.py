@@ -91,7 +91,7 @@ def frozen_batches(n: int, world: World) -> None:
     ("change", "kind", "says"),
     [
         (catalogue_swap, {"increment", "rebuild"}, "cannot score"),
-        (doubled_season, {"increment"}, "events in one window|popular moved|NDCG@20 fell"),
+        (doubled_season, {"increment"}, "events in one window|popular moved|quality fell"),
         (frozen_batches, {"skip"}, "looks frozen"),
     ],
 )

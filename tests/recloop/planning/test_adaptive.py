@@ -161,7 +161,7 @@ def test_quality_that_fell_is_met_at_once_and_then_left_to_the_shadow_rebuild() 
     fallen = with_signals(quality_all=0.2, quality_new=0.05)
     decision = decide(fallen)
     assert (decision.kind, decision.rule) == ("increment", "a change")
-    assert "NDCG@20 fell to 0.125 (usually 0.200)" in decision.reason
+    assert "quality fell to 0.125 (usually 0.200)" in decision.reason
     assert decide(fallen, outcomes=(answer(fallen),)).rule != "a change"
 
 
