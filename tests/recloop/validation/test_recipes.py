@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 EDITS = {
     "recloop/validation/row_rules.py": (
-        "    table += [\n",
+        "    table = [\n",
         '        RowRule("discontinued", "item_id = %(gone)s", "still sold", "Ask the buyers."),\n',
     ),
     "recloop/validation/statistics.sql": (
@@ -25,15 +25,14 @@ EDITS = {
         "    (select count(distinct user_id)::float8 from good) as distinct_users,\n",
     ),
     "recloop/validation/suite.py": (
-        "    return [\n",
-        '        WindowRule("distinct_users", "users with good lines", "Look for a lost branch.",\n'
-        "                   float(limits.distinct_users), None),\n",
+        "    table = [\n",
+        '        ("distinct_users", "users with good lines", "Look for a lost branch."),\n',
     ),
     "recloop/config/limits.py": (
         "    minimum_lines: int = Field(ge=0)\n",
-        "    distinct_users: int = Field(ge=0)\n",
+        "    distinct_users: Range\n",
     ),
-    "config/validation.toml": ("[window]", "\ndistinct_users = 100000"),
+    "config/validation.toml": ("[window]", "\ndistinct_users = [100000, 1e9]"),
 }
 """File, and after which of its lines what is added."""
 
@@ -56,7 +55,7 @@ try:
     refused = ""
 except WindowRefused as error:
     refused = str(error)
-limits.write_text(limits.read_text().replace("distinct_users = 100000", "distinct_users = 1"))
+limits.write_text(limits.read_text().replace("distinct_users = [100000,", "distinct_users = [1,"))
 print(json.dumps({"refused": refused, **validate_window(settings, week).quarantined}))
 """
 
