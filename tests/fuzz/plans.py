@@ -89,6 +89,8 @@ IDS_BAD: dict[str, tuple[Any, ...]] = {
     "minimum_events": (-1, "few", 1.5),
     "expire_after_days": (-1, "never", math.inf),
 }
+NOT_RANKED = ("patience", "dropout", "user_dropout")
+"""Of a recipe, what a ranker does nothing with."""
 UNKNOWN = ("epoch", "learningrate", "rankers", "seed", "__class__", "", "plan.plan", "é", "scope ")
 
 
@@ -113,7 +115,7 @@ def document(dice: random.Random) -> tuple[dict[str, Any], bool]:
         if dice.random() < 0.6:
             made[section] = {}
             names = GOOD if section == "recipe" else GOOD | {"scope": ("everything", "head")}
-            names = {n: v for n, v in names.items() if section == "recipe" or n != "patience"}
+            names = {n: v for n, v in names.items() if section == "recipe" or n not in NOT_RANKED}
             put(made[section], names, {n: BAD[n] for n in names}, dice.randrange(5))
     if dice.random() < 0.3:
         made["ids"] = {}
