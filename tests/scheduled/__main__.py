@@ -28,7 +28,7 @@ from recloop.database.embedded import database_of
 from recloop.errors import BadInput
 from recloop.ledger import releases
 from recloop.runtime import airflow_process
-from recloop.settings import Settings, process_environment
+from recloop.settings import PROJECT, Settings, process_environment
 from recloop.stages.status import read_status
 from tests.asked_airflow import AskedAirflow
 from tests.integration.family_shop import LOADED, MODELS, deliver, key, refuse_all, settings_of
@@ -128,7 +128,7 @@ def walk(one: Walk) -> None:
 
     program = str(Path(sys.executable).with_name("recloop"))
     command = [program, "recommend", "--user", "v00", "-k", "5"]
-    environment = process_environment() | settings.environment()
+    environment = process_environment() | settings.environment() | {"PYTHONPATH": str(PROJECT)}
     answer = subprocess.run(command, capture_output=True, text=True, env=environment)
     one.check("`recloop recommend` shows films", answer.stdout.count("film "), 5)
     print(answer.stderr[-2000:], end="", file=sys.stderr)
