@@ -64,7 +64,8 @@ check: lint ## lint, types, and the tests that need no Airflow, browser or long 
 test: lint ## lint, types, and all tests
 	@$(call with_types)
 
-WORKERS ?= 2
+# One for each core; each may take 2 GB.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 2, 6))')
 # Types are checked beside the tests: one process, which is done before they are.
 define with_types
 mkdir -p var; $(BIN)/mypy > var/types.txt 2>&1 & checker=$$!; \

@@ -85,13 +85,14 @@ def by_the_clock(loop: Loop, *dag_ids: str) -> list[tuple[str, dict[str, str]]]:
         read_again(often=True)
         for dag_id in dag_ids:
             client.pause(dag_id, paused=False)
-        runs = {
-            dag_id: str(
-                client.wait_until(lambda name=dag_id: started(name), 90, f"run of {dag_id}")
-            )
-            for dag_id in dag_ids
-        }
+        runs = {}
+        for dag_id in dag_ids:
+            run = client.wait_until(lambda name=dag_id: started(name), 90, f"run of {dag_id}")
+            runs[dag_id] = str(run)
+            client.pause(dag_id)  # once is enough
     read_again(often=False)
+    for dag_id in dag_ids:
+        client.pause(dag_id, paused=False)
     found = [(run_id, finished(loop, dag_id, run_id)) for dag_id, run_id in runs.items()]
     client.wait_until_idle(dag_ids, 300)
     for dag_id in dag_ids:
@@ -116,7 +117,9 @@ def assert_files_agree_with_the_ledger(loop: Loop) -> None:
         assert Path(uri).exists() is not thinned, f"release {version}, thinned: {thinned}"
 
 
-def test_the_clock_starts_what_learns_measures_and_tidies(loop: Loop, another_week: str) -> None:
+def test_the_clock_starts_what_learns_measures_tidies_and_rebuilds(
+    loop: Loop, another_week: str
+) -> None:
     before = loop.champion()
     [(_, states)] = by_the_clock(loop, "periodic_update")
     assert (states["plan"], states["promote"]) == ("success", "success")
@@ -128,26 +131,25 @@ def test_the_clock_starts_what_learns_measures_and_tidies(loop: Loop, another_we
     assert "periodic update" in plan["reason"]
     assert update_stages.undecided(loop.settings) == []
 
-    (compared, _), (tidied, states) = by_the_clock(loop, "shadow_rebuild", "maintain_models")
+    reigning = loop.champion()
+    (compared, _), (tidied, tidying), (_, rebuilding) = by_the_clock(
+        loop, "shadow_rebuild", "maintain_models", "full_rebuild"
+    )
     report = loop.client.xcom("shadow_rebuild", compared, "retrain")
     assert report["window"] == another_week
     assert loop.one("select count(*) from ledger.shadow") == 1
     links = loop.client.links("shadow_rebuild", compared, "retrain")
     assert links == {"Shadow report": f"/recloop/shadow/{another_week}"}
-    assert (states["train"], states["thin"], states["refresh_docs"]) == (
+    assert (tidying["train"], tidying["thin"], tidying["refresh_docs"]) == (
         *("skipped", "success", "success"),
     )
-    assert loop.champion() in loop.client.xcom("maintain_models", tidied, "thin")["kept"]
-    assert_files_agree_with_the_ledger(loop)
-
-
-def test_the_clock_starts_a_rebuild(loop: Loop) -> None:
-    [(_, states)] = by_the_clock(loop, "full_rebuild")
-    assert states["promote"] == "success"
+    assert rebuilding["promote"] == "success"
     assert loop.one(
         "select parent_version is null from ledger.release r join ledger.reign using (version) "
         "where ended_at is null"
     )
+    assert reigning in loop.client.xcom("maintain_models", tidied, "thin")["kept"]
+    assert_files_agree_with_the_ledger(loop)
 
 
 def test_of_history_only_what_tidies_and_wakes_is_due(loop: Loop) -> None:

@@ -53,8 +53,7 @@ NEED_REAL_LINES = (
     poisons.columns_swapped,
 )
 """Found by comparing shares and medians with what was usual: a made-up shop is too regular to tell."""
-CASES = [(KINDS[1], poison) for poison in REFUSED]
-CASES += [(KINDS[2], poison) for poison in NEED_REAL_LINES]
+CASES = [(KINDS[2] if poison in NEED_REAL_LINES else KINDS[1], poison) for poison in REFUSED]
 CASES += [(KINDS[0], poison) for poison in (poisons.half_of_the_items_renamed, poisons.a_day_later)]
 
 
