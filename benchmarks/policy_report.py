@@ -96,7 +96,7 @@ def draw(content: Json, path: Path) -> Path:
                 str(entry["updates"]),
                 f"{entry['cpu_s']:.1f}",
                 f"{entry['share_of_cost']:.0%}",
-                "–" if regret is None else f"{regret:+.4f}",
+                "–" if regret is None else f"{regret:+z.4f}",
             ])  # fmt: skip
         header = ["policy", "(a) NDCG", "(a) recall", "(b) NDCG", "(b) recall", "updates", "CPU s",
                   "of every-window", "regret"]  # fmt: skip

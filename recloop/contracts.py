@@ -27,7 +27,7 @@ class Contract(BaseModel):
 
 
 class RuleResult(Contract):
-    """One rule held against one value. `passed` is None when there was too little to judge."""
+    """One rule held against one value; `value` is None when there was too little to judge."""
 
     name: str
     value: float | str | None

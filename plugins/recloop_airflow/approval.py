@@ -127,7 +127,7 @@ def describe(report: dict[str, Any], plan: dict[str, Any] | None = None) -> str:
 def _interval(gap: dict[str, Any]) -> str:
     if gap.get("low") is None or gap.get("high") is None:
         return "–"
-    return f"{gap['low']:+.4f} to {gap['high']:+.4f}"
+    return f"{gap['low']:+z.4f} to {gap['high']:+z.4f}"
 
 
 def _number(value: float | str | None, form: str = ".4f") -> str:

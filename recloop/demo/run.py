@@ -197,10 +197,10 @@ def _show(report: Json, before: list[Json]) -> None:
     for name, difference in summary.items():
         if name.startswith("champion_minus_"):
             console.print(
-                f"  {name.replace('_', ' '):<36} recall@20 {difference['recall@20']:+.4f} "
-                f"[{difference['low']:+.4f}, {difference['high']:+.4f}]  NDCG@20 "
-                f"{difference['ndcg@20']:+.4f} "
-                f"[{difference['ndcg_low']:+.4f}, {difference['ndcg_high']:+.4f}]",
+                f"  {name.replace('_', ' '):<36} recall@20 {difference['recall@20']:+z.4f} "
+                f"[{difference['low']:+z.4f}, {difference['high']:+z.4f}]  NDCG@20 "
+                f"{difference['ndcg@20']:+z.4f} "
+                f"[{difference['ndcg_low']:+z.4f}, {difference['ndcg_high']:+z.4f}]",
                 highlight=False,
             )
     for earlier, later in zip(before, report["recommendations"]["after"], strict=True):

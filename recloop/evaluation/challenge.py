@@ -24,6 +24,7 @@ from recloop.database.connection import transaction
 from recloop.evaluation.gate import Soundness, measure, results_of, verdict, why_ask
 from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
 from recloop.features.examples import read_examples
+from recloop.features.heldout import Past
 from recloop.settings import Settings
 from recloop.training.fitting import seed_of
 from recloop.training.material import FOREVER
@@ -114,14 +115,8 @@ def hold_out(
 ) -> Any:
     """These events of a window (all at or after `cut`), arranged by its judge (`HeldOutEvents`)."""
     with transaction(settings.database_url) as cursor:
-        return judge_of(settings).hold_out(
-            cursor,
-            events,
-            cut=cut,
-            window_start=window.start,
-            meaning=meaning,
-            popularity_days=rules.baseline.popularity_days,
-        )
+        past = Past(cut, window.start, meaning, rules.baseline.popularity_days)
+        return judge_of(settings).hold_out(cursor, events, past)
 
 
 def scores_of(settings: Settings, window: str, version: int) -> Path:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,9 @@ from models.metrics.classification import (
     threshold_metrics,
 )
 from models.recommenders.family import Recommender
-from recloop.config.learnable import EXAMPLES, LEARNABLE, Meaning
+from recloop.config.learnable import EXAMPLES, LEARNABLE
 from recloop.evaluation.scoring import Float64, Int64, Judge, Measure, Scores
+from recloop.features.heldout import Past
 
 PULL = 20.0
 """Impressions of the average item that an item's own click rate is pulled by."""
@@ -70,17 +70,15 @@ class ClicksJudge(Judge):
     quality = ("log_loss", "auc")
     baseline = "click_rates"
 
-    def hold_out(
-        self, cursor: Cursor, events: Events, *, cut: datetime, meaning: Meaning, **_: Any
-    ) -> HeldImpressions:
+    def hold_out(self, cursor: Cursor, events: Events, past: Past) -> HeldImpressions:
         cursor.execute(
             f"select item_key, count(*) filter (where {LEARNABLE}), count(*) from behavior.event "
             f"where event_timestamp < %(cut)s and {EXAMPLES} group by 1 order by 1",
-            {"cut": cut} | meaning.parameters(),
+            past.parameters(),
         )
         items = np.array(cursor.fetchall(), np.int64).reshape(-1, 3)
         catalogue, clicks, shown = items[:, 0].copy(), *items[:, 1:].T.astype(np.float64)
-        if not meaning.labelled:
+        if not past.meaning.labelled:
             shown = clicks + NEGATIVES * clicks.sum() / max(len(catalogue), 1)
         rate = float(clicks.sum() / max(shown.sum(), 1.0))
         known = events.where(np.isin(events.item_keys, catalogue))

@@ -168,8 +168,8 @@ def _not_worse(
 ) -> tuple[RuleResult, RuleResult]:
     """Neither worse by more than the limit, nor worse beyond doubt (interval wholly below)."""
     message = (
-        f"{measure.what}, challenger minus {opponent}: {difference.mean:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}], {difference.users} {unit}"
+        f"{measure.what}, challenger minus {opponent}: {difference.mean:+z.4f} "
+        f"[{difference.low:+z.4f}, {difference.high:+z.4f}], {difference.users} {unit}"
         if difference.users
         else f"{measure.what}: no held-out event says anything of it, so there is nothing to compare"
     )
@@ -208,7 +208,7 @@ def why_ask(plan: UpdatePlan, measured: Differences, rules: GateRules) -> str:
         limit = limit_of(rules, one.limit)
         if found.users and found.mean < limit + zone:
             return (
-                f"{one.what} differs by {found.mean:+.4f}, within {zone:g} of the gate's limit "
+                f"{one.what} differs by {found.mean:+z.4f}, within {zone:g} of the gate's limit "
                 f"{limit:+g}: [approval] grey_zone asks for a person"
             )
     return ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,10 @@ from models.data.events import Events
 from models.data.queries import Queries
 from models.data.sessions import queries_of, sessions_of
 from models.recommenders.family import Recommender
-from recloop.config.learnable import LEARNABLE, Meaning
+from recloop.config.learnable import LEARNABLE
 from recloop.evaluation.scoring import Float64, Int64, Judge, K, Measure, Scores, best_of, distinct
 from recloop.features.daily import HISTORY_LENGTH
+from recloop.features.heldout import Past
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,22 +60,13 @@ class NextItemJudge(Judge):
     metrics = headline = quality = ("recall@20", "mrr@20")
     baseline = "popularity"
 
-    def hold_out(
-        self,
-        cursor: Cursor,
-        events: Events,
-        *,
-        cut: datetime,
-        meaning: Meaning,
-        popularity_days: int,
-        **_: Any,
-    ) -> NextItems:
+    def hold_out(self, cursor: Cursor, events: Events, past: Past) -> NextItems:
         cursor.execute(
             "select item_key, "
             "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s)) "
             f"from behavior.event where event_timestamp < %(cut)s and {LEARNABLE} "
             "group by 1 order by 1",
-            {"cut": cut, "days": popularity_days} | meaning.parameters(),
+            past.parameters(),
         )
         items = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
         recent = items[items[:, 1] > 0]

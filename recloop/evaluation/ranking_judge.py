@@ -19,7 +19,7 @@ from models.data.queries import OWN_COLUMNS, OwnItems
 from models.metrics.ranking import ndcg_at_k, recall_at_k
 from models.recommenders.family import Recommender
 from recloop.evaluation.scoring import Int64, Judge, K, Measure, Scores, Slice, best_of, distinct
-from recloop.features.heldout import CSR, HeldOut, read_heldout
+from recloop.features.heldout import CSR, HeldOut, Past, read_heldout
 
 POPULARITY_SHARE = 0.2
 Rank = Callable[[HeldOut, int, CSR | None], Int64]
@@ -40,8 +40,8 @@ class RankingJudge(Judge):
     quality = ("all_pairs_ndcg@20", "ndcg@20")
     baseline = "popularity"
 
-    def hold_out(self, cursor: Cursor, events: Events, **known: Any) -> HeldOut:
-        return read_heldout(cursor, events, **known)
+    def hold_out(self, cursor: Cursor, events: Events, past: Past) -> HeldOut:
+        return read_heldout(cursor, events, past)
 
     def score(self, model: Recommender, heldout: HeldOut) -> Scores:
         return score_ranking(by_model(model), heldout)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,9 @@ from models.data.events import Events
 from models.data.queries import Queries
 from models.metrics.ranking import ndcg_at_k
 from models.recommenders.family import Recommender
-from recloop.config.learnable import LEARNABLE, Meaning
+from recloop.config.learnable import LEARNABLE
 from recloop.evaluation.scoring import Float64, Int64, Judge, K, Measure, Scores, best_of, distinct
-from recloop.features.heldout import CSR, csr_of
+from recloop.features.heldout import CSR, Past, csr_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +66,12 @@ class RatingsJudge(Judge):
     quality = ("rmse", "likes_ndcg@20")
     baseline = "item_means"
 
-    def hold_out(
-        self, cursor: Cursor, events: Events, *, cut: datetime, meaning: Meaning, **_: Any
-    ) -> HeldRatings:
-        before = {"cut": cut} | meaning.parameters()
+    def hold_out(self, cursor: Cursor, events: Events, past: Past) -> HeldRatings:
+        like_from = past.meaning.like_from
         cursor.execute(
             "select item_key, count(*), sum(value) from behavior.event "
             f"where event_timestamp < %(cut)s and {LEARNABLE} group by 1 order by 1",
-            before,
+            past.parameters(),
         )
         items = np.array(cursor.fetchall(), np.float64).reshape(-1, 3)
         catalogue = items[:, 0].astype(np.int64)
@@ -85,11 +82,11 @@ class RatingsJudge(Judge):
             "select distinct user_key, item_key from behavior.event "
             f"where user_key = any(%(users)s) and event_timestamp < %(cut)s and {LEARNABLE} "
             "order by 1, 2",
-            before | {"users": users.tolist()},
+            past.parameters() | {"users": users.tolist()},
         )
         pairs = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
         values = np.zeros(0) if events.values is None else events.values
-        liked = values >= (meaning.like_from if meaning.like_from is not None else np.inf)
+        liked = values >= (np.inf if like_from is None else like_from)
         return HeldRatings(
             events=events,
             catalogue=catalogue,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, Protocol
@@ -22,9 +21,8 @@ from psycopg2.extensions import cursor as Cursor
 from models.data.events import Events
 from models.data.queries import Queries
 from models.recommenders.family import Recommender
-from recloop.config.learnable import Meaning
 from recloop.contracts import Gap, Metrics
-from recloop.features.heldout import CSR
+from recloop.features.heldout import CSR, Past
 
 K = 20
 Int64 = npt.NDArray[np.int64]
@@ -126,17 +124,8 @@ class Judge(Protocol):
     quality: tuple[str, str]
     baseline: str
 
-    def hold_out(
-        self,
-        cursor: Cursor,
-        events: Events,
-        *,
-        cut: datetime,
-        window_start: datetime,
-        meaning: Meaning,
-        popularity_days: int,
-    ) -> HeldOutEvents:
-        """Arrange these events (all at or after `cut`), with what was known before the cut."""
+    def hold_out(self, cursor: Cursor, events: Events, past: Past) -> HeldOutEvents:
+        """Arrange these events (all at or after the cut), with what was known before it."""
 
     def score(self, model: Recommender, heldout: Any) -> Scores:
         """A model's scores."""

@@ -193,8 +193,8 @@ def summarise(
         else ""
     )
     return (
-        f"{verdict}: a retraining on {len(chosen.windows)} windows would have had {found.mean:+.4f} "
-        f"[{found.low:+.4f}, {found.high:+.4f}] against release {chosen.version} in {what} of window "
+        f"{verdict}: a retraining on {len(chosen.windows)} windows would have had {found.mean:+z.4f} "
+        f"[{found.low:+z.4f}, {found.high:+z.4f}] against release {chosen.version} in {what} of window "
         f"{chosen.window}, for {cpu_seconds:.1f} CPU s{own}"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,28 @@ from recloop.config.learnable import LEARNABLE, Meaning
 
 Int64 = npt.NDArray[np.int64]
 CSR = tuple[Int64, Int64]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What may be known when held-out events are predicted.
+
+    Attributes:
+        cut: nothing at or after it, UTC.
+        window_start: of the window that the events are in, UTC: users and items since then are new.
+        meaning: which events count.
+        popularity_days: how many days before the cut say what is popular.
+    """
+
+    cut: datetime
+    window_start: datetime
+    meaning: Meaning
+    popularity_days: int
+
+    def parameters(self) -> dict[str, Any]:
+        """For a query's `%(cut)s`, `%(start)s`, `%(days)s` and those of its meaning."""
+        named = {"cut": self.cut, "start": self.window_start, "days": self.popularity_days}
+        return named | self.meaning.parameters()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +86,8 @@ def cut_holdout(times: npt.NDArray[np.datetime64], share: float) -> datetime:
     return datetime.fromtimestamp(int(cut.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
 
 
-def read_heldout(
-    cursor: Cursor,
-    examples: Events,
-    *,
-    cut: datetime,
-    window_start: datetime,
-    meaning: Meaning,
-    popularity_days: int,
-) -> HeldOut:
-    """Arrange `examples` (all at or after `cut`) per user, with what was known before the cut."""
+def read_heldout(cursor: Cursor, examples: Events, past: Past) -> HeldOut:
+    """Arrange `examples` (all at or after the cut) per user, with what was known before it."""
     owners = examples.user_keys[examples.query]
     users, first = np.unique(examples.user_keys, return_index=True)
     queries = examples.queries().take(first)
@@ -81,17 +96,17 @@ def read_heldout(
         "select user_key, item_key, min(event_timestamp) from behavior.event "
         f"where user_key = any(%(users)s) and event_timestamp < %(cut)s and {LEARNABLE} "
         "group by 1, 2 order by 1, 2",
-        {"users": users.tolist(), "cut": cut} | meaning.parameters(),
+        past.parameters() | {"users": users.tolist()},
     )
     rows = cursor.fetchall()
     before = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
-    old = np.unique([row[0] for row in rows if row[2] < window_start])
+    old = np.unique([row[0] for row in rows if row[2] < past.window_start])
     cursor.execute(
         "select item_key, min(event_timestamp) >= %(start)s, "
         "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s)) "
         f"from behavior.event where event_timestamp < %(cut)s and {LEARNABLE} "
         "group by 1 order by 1",
-        {"start": window_start, "cut": cut, "days": popularity_days} | meaning.parameters(),
+        past.parameters(),
     )
     items = np.array(cursor.fetchall(), np.int64).reshape(-1, 3)
     recent = items[items[:, 2] > 0]

@@ -108,7 +108,7 @@ def doubts(
                 return ""
         return (
             f"only late events of window {target} are pending, and {judges} users in the newest "
-            f"{share:.0%} of them are too few to judge by (the gate wants {users}): the next window's "
+            f"{100 * share:g}% of them are too few to judge by (the gate wants {users}): the next window's "
             "update learns from them"
         )
 
