@@ -62,7 +62,6 @@ class ClickLearner(NetworkLearner, RankingRecommender):
         return self.predict(users, events.item_keys, self._features(events))
 
     def expected_values(self, events: Events) -> Float32Array:
-        """What each event would be worth if it were clicked. See `predict_values`."""
         users = events.user_keys[events.query]
         return self.predict_values(users, events.item_keys, self._features(events))
 

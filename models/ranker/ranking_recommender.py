@@ -85,16 +85,10 @@ class RankingRecommender(Facade, KnowsIds):
     def predict_values(
         self, user_keys: Int64Array, item_keys: Int64Array, features: Float32Array
     ) -> Float32Array:
-        """The value expected of each example if it is chosen, as learned: float32 [N].
-
-        Raises:
-            ValueError: the model has no head "value", or no value was learned yet.
-        """
+        """The value expected of each example if it is chosen, as learned: float32 [N]; NaN without a
+        head "value", and before a value was learned."""
         if self.config.second_head != "value" or VALUE_SCALE not in self._state.extra:
-            raise ValueError(
-                f"`second_head` should be 'value', and trained. Received: {self.config.second_head!r}, "
-                f"{'trained' if VALUE_SCALE in self._state.extra else 'without values so far'}."
-            )
+            return np.full(len(features), np.nan, np.float32)
         mean, scale = self._state.extra[VALUE_SCALE]
         return np.asarray(self._by_blocks(user_keys, item_keys, features, 1) * scale + mean)
 

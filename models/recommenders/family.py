@@ -216,6 +216,11 @@ class Recommender(Protocol):
         probability of a click. float32 [N]; NaN in a family that expects none."""
         ...
 
+    def expected_values(self, events: Events) -> Float32Array:
+        """What each event is expected to be worth if it is chosen, as `Events.values` counts it.
+        float32 [N]; NaN in a family that expects nothing of the kind, and before any was learned."""
+        ...
+
     def expire(self, before_day: int) -> tuple[int, int]:
         """Removes ids last seen before a day (since 1970-01-01); how many users and items."""
         ...

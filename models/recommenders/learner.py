@@ -80,6 +80,10 @@ class WindowLearner(KnowsIds):
         """Nothing: see `Recommender.expected`."""
         return np.full(len(events.item_keys), np.nan, np.float32)
 
+    def expected_values(self, events: Events) -> Float32Array:
+        """Nothing: see `Recommender.expected_values`."""
+        return np.full(len(events.item_keys), np.nan, np.float32)
+
     def patient(self, recipe: Recipe, held_out: Events | None) -> Recipe:
         """The recipe, without early stopping where there is nothing to watch."""
         return replace(recipe, patience=0) if held_out is None else recipe

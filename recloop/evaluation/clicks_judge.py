@@ -11,7 +11,7 @@ every model; measures then say how well a click is told from chance, not from wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,13 @@ class ClicksJudge(Judge):
         )
 
     def score(self, model: Recommender, heldout: HeldImpressions) -> Scores:
-        return _scores(heldout, model.expected(heldout.events).astype(np.float64))
+        scores = _scores(heldout, model.expected(heldout.events).astype(np.float64))
+        off = _value_errors(model, heldout)
+        if not len(off):
+            return scores
+        return replace(
+            scores, totals={**scores.totals, "value_rmse": float(np.sqrt(np.mean(off**2)))}
+        )
 
     def owners(self, heldout: HeldImpressions) -> Int64:
         return heldout.events.user_keys[heldout.events.query]
@@ -114,6 +120,16 @@ def _click_rates(heldout: HeldImpressions) -> Scores:
     """Every item's click rate before the cut, for everybody."""
     place = np.searchsorted(heldout.catalogue, heldout.events.item_keys)
     return _scores(heldout, heldout.rates[place])
+
+
+def _value_errors(model: Recommender, heldout: HeldImpressions) -> Float64:
+    """By how much the worth of each click was missed, where it has one and the model expects one."""
+    worth = heldout.events.values
+    if worth is None:
+        return np.zeros(0)
+    clicked = heldout.events.where(_labels(heldout) > 0)
+    off = model.expected_values(clicked).astype(np.float64) - np.asarray(clicked.values)
+    return off[np.isfinite(off)]
 
 
 def _labels(heldout: HeldImpressions) -> Float64:

@@ -108,8 +108,8 @@ def doubts(
                 return ""
         return (
             f"only late events of window {target} are pending, and {judges} users in the newest "
-            f"{100 * share:g}% of them are too few to judge by (the gate wants {users}): the next window's "
-            "update learns from them"
+            f"{100 * share:g}% of them are too few to judge by (the gate wants {users}): the next "
+            "window's update learns from them"
         )
 
     return doubt

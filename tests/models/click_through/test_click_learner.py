@@ -75,10 +75,13 @@ def test_an_export_says_what_a_click_is_worth(tmp_path: Path) -> None:
     assert len(np.unique(values[:, :2])) == 4
 
 
-def test_without_values_the_second_head_says_so() -> None:
-    model = ClickLearner.new(ClickShape(value_head=False), WIDTHS, 3)
-    with pytest.raises(ValueError, match="should be 'value', and trained"):
-        model.expected_values(shown(1))
+def test_without_values_none_is_expected() -> None:
+    week = shown(1)
+    for shape in (ClickShape(value_head=False), ClickShape()):
+        model = ClickLearner.new(shape, WIDTHS, 3)
+        model.make_room(week, NewIds())
+        assert np.isnan(model.expected_values(week)).all()
+        assert len(model.expected_values(week)) == len(week.item_keys)
 
 
 def test_a_shape_that_makes_no_sense_is_refused() -> None:

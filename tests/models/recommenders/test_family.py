@@ -205,6 +205,7 @@ def test_expected_values_are_of_the_scale_or_none(family: Family) -> None:
     expected = champion(family).expected(week(2))
     assert expected.shape == (192,)
     assert np.isfinite(expected).all() == (family.needs("values") or family.needs("labels"))
+    assert champion(family).expected_values(week(2)).shape == (192,)
 
 
 def test_a_family_of_ones_own_is_found_by_its_place_and_a_wrong_one_is_told() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -58,6 +61,28 @@ def test_the_gate_measures_a_smaller_loss_as_better(settings: Settings) -> None:
     assert area[1].mean == pytest.approx(0.5)
     assert loss[1].mean > 0.3
     assert area[1].users == loss[1].users == 2
+
+
+class Seller:
+    """Says of every impression that it is clicked half of the time, and then worth 10."""
+
+    def expected(self, events: Events) -> np.ndarray:
+        return np.full(len(events.item_keys), 0.5)
+
+    def expected_values(self, events: Events) -> np.ndarray:
+        return np.full(len(events.item_keys), 10.0)
+
+
+def test_the_worth_of_clicks_is_measured_where_they_have_one() -> None:
+    shown: Any = heldout()
+    model: Any = Seller()
+    free = replace(shown, events=replace(shown.events, values=None))
+    assert "value_rmse" not in JUDGE.score(model, free).totals
+    values = np.array([13, 99, 99, 99, np.nan], np.float32)  # what was not clicked does not count
+    priced = replace(shown, events=replace(shown.events, values=values))
+    assert JUDGE.score(model, priced).totals["value_rmse"] == pytest.approx(3)
+    values[4] = 6
+    assert JUDGE.score(model, priced).totals["value_rmse"] == pytest.approx(12.5**0.5)
 
 
 def test_nothing_held_out_is_nothing_measured() -> None:
