@@ -25,6 +25,11 @@ FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2199, 12, 31)
 LATE = "+"
 
 
+def counted(windows: int) -> str:
+    """`1 window`, `2 windows`."""
+    return "1 window" if windows == 1 else f"{windows:,} windows"
+
+
 def part_key(window_key: str, number: int) -> str:
     """The key of a window's part: 0 is the one learnt first, late parts count from 1.
 

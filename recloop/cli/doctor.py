@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from recloop.calendar import counted
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.contracts import Contract
 from recloop.database import embedded
@@ -168,7 +169,7 @@ def _champion(settings: Settings) -> Finding:
     if not Path(champion.uri).is_dir():
         gone = f"release {champion.version}'s files are not at {champion.uri}"
         return _failed("champion", gone, "restore that folder, or `recloop rollback`")
-    return _ok("champion", f"release {champion.version}, {len(champion.windows)} windows learnt")
+    return _ok("champion", f"release {champion.version}, {counted(len(champion.windows))} learnt")
 
 
 def _gpu(settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
+from recloop.calendar import counted
 from recloop.cli import output
 from recloop.cli.output import console, messages, print_json, progress_bar, say
 from recloop.cli.session import session
@@ -64,7 +65,7 @@ def accept(
         with progress_bar() as bar:
             by, shown = getpass.getuser(), _window_bar(bar)
             report = accept_windows(settings, windows or [], through, reason, by, shown)
-    _tell_ingested(report, f"{len(report['accepted'])} windows accepted on your word, ", json)
+    _tell_ingested(report, f"{counted(len(report['accepted']))} accepted on your word, ", json)
 
 
 def _tell_ingested(report: Json, begin: str, json: bool) -> None:
@@ -74,7 +75,7 @@ def _tell_ingested(report: Json, begin: str, json: bool) -> None:
     else:
         console.print(
             f"{begin}{report['events']:,} new events; "
-            f"{len(report['done'])} windows ready, {len(report['refused'])} refused."
+            f"{counted(len(report['done']))} ready, {len(report['refused'])} refused."
         )
         again = report.get("again", {"lines": 0})
         if again["lines"]:
@@ -107,8 +108,8 @@ def _tell_waiting(waiting: list[Json]) -> None:
 
 def _how_to_accept(refused: list[str]) -> str:
     return (
-        f"{len(refused)} windows wait for a person. If they are right as they are, accept one by its "
-        f'date, or all: recloop accept --through {refused[-1]} --reason "…"'
+        f"Refused and waiting for a person: {counted(len(refused))}. What is right as it is can be "
+        f'accepted, one by its date or all:\n  recloop accept --through {refused[-1]} --reason "…"'
     )
 
 
@@ -345,7 +346,7 @@ def status(
             f"{len(seen) - len(shown)} earlier windows: `recloop status --last {len(seen)}`"
         )
     if waiting:
-        console.print(f"{waiting} windows landed and not yet validated: `recloop ingest`")
+        console.print(f"{counted(waiting)} landed and not yet validated: `recloop ingest`")
     champion = found["champion"]
     reigns = f"champion: release {champion['version']}" if champion else ""
     console.print(reigns or "no champion yet: `recloop update`")

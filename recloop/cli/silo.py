@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recloop.calendar import counted
 from recloop.cli.loop import Approve, AsJson, Newest, exit_code, run_update, tell
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
@@ -65,7 +66,7 @@ def train(
         print_json(done)
         return
     console.print(
-        f"delta {done['delta']}: {done['examples']:,} examples of {len(done['windows'])} windows, "
+        f"delta {done['delta']}: {done['examples']:,} examples of {counted(len(done['windows']))}, "
         f"norm {done['norm']:g}, is in {out}"
     )
     if done["epsilon"] is not None:

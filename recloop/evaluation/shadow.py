@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recloop.calendar import part_number, whole
+from recloop.calendar import counted, part_number, whole
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
 from recloop.config.rules import BootstrapRules, load_gate_rules, load_update_rules
@@ -193,7 +193,7 @@ def summarise(
         else ""
     )
     return (
-        f"{verdict}: a retraining on {len(chosen.windows)} windows would have had {found.mean:+z.4f} "
+        f"{verdict}: a retraining on {counted(len(chosen.windows))} would have had {found.mean:+z.4f} "
         f"[{found.low:+z.4f}, {found.high:+z.4f}] against release {chosen.version} in {what} of window "
         f"{chosen.window}, for {cpu_seconds:.1f} CPU s{own}"
     )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from models.learning.recipes import INCREMENT, Recipe
+from recloop.calendar import counted
 from recloop.config.rules import PolicyRules
 from recloop.planning.outcomes import Outcome
 from recloop.planning.signals import Signals
@@ -118,12 +119,7 @@ def never(situation: Situation, rules: PolicyRules) -> Decision:
 
 def waiting(situation: Situation) -> str:
     """`1,234 new events in 2 windows`."""
-    return f"{situation.events:,} new events in {windows(len(situation.pending))}"
-
-
-def windows(count: int) -> str:
-    """`1 window`, `2 windows`."""
-    return "1 window" if count == 1 else f"{count} windows"
+    return f"{situation.events:,} new events in {counted(len(situation.pending))}"
 
 
 # How hard an increment learns: names for multiples of the default recipe, so that they mean the

@@ -6,7 +6,7 @@ Pure: no clock, no database, so that a replay decides the same. Neighbours: `dec
 
 from __future__ import annotations
 
-from recloop.calendar import whole
+from recloop.calendar import counted, whole
 from recloop.config.rules import PolicyRules
 from recloop.contracts import Strategy, UpdatePlan
 from recloop.errors import BadInput
@@ -20,7 +20,6 @@ from recloop.planning.decisions import (
     never,
     volume,
     waiting,
-    windows,
 )
 
 REQUESTS = ("auto", "skip", "increment", "rebuild")
@@ -69,13 +68,13 @@ def _decided(situation: Situation, rules: PolicyRules) -> Decision:
         return Decision(
             "rebuild",
             "first training",
-            f"there is no champion yet: first training on {windows(len(situation.available))}",
+            f"there is no champion yet: first training on {counted(len(situation.available))}",
         )
     if rules.name != "never" and situation.lineage_windows >= rules.rebuild_after_windows:
         return Decision(
             "rebuild",
             "rebuild_after_windows",
-            f"{windows(situation.lineage_windows)} learnt by increments since the last training "
+            f"{counted(situation.lineage_windows)} learnt by increments since the last training "
             f"from scratch, the limit is {rules.rebuild_after_windows}",
         )
     if rules.name != "never" and situation.events < rules.minimum_events:
@@ -95,7 +94,7 @@ def _asked(situation: Situation, requested: str) -> Decision:
         return Decision(
             "rebuild",
             "",
-            f"a person or schedule asked to rebuild from {windows(len(situation.available))}",
+            f"a person or schedule asked to rebuild from {counted(len(situation.available))}",
         )
     if situation.champion is None:
         raise BadInput(

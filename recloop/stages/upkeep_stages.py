@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 
+from recloop.calendar import counted
 from recloop.config.rules import load_update_rules
 from recloop.database.connection import asked
 from recloop.errors import BadInput, PlanOutdated, UpdateInProgress
@@ -112,8 +113,8 @@ def plan_shadow(window: str | None = None, settings: Settings | None = None) -> 
     found: Json = {"window": chosen.window, "version": chosen.version}
     if known is not None:
         return found | {"window": None, "reason": f"compared before: {known.summary}"}
-    count = len(chosen.windows)
-    return found | {"reason": f"retrain on {count} windows, compare with release {chosen.version}"}
+    history = counted(len(chosen.windows))
+    return found | {"reason": f"retrain on {history}, compare with release {chosen.version}"}
 
 
 def shadow(window: str, settings: Settings | None = None, progress: Progress = None) -> Json:

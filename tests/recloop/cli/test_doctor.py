@@ -48,7 +48,7 @@ def test_a_release_whose_files_are_gone_is_told_with_its_number_and_place(
     assert f"release {made.version}'s files are not at {tmp_path / 'files'}" in champion.detail
     (tmp_path / "files").mkdir()
     champion = findings(monkeypatch, settings)["champion"]
-    assert (champion.state, champion.detail) == ("ok", f"release {made.version}, 1 windows learnt")
+    assert (champion.state, champion.detail) == ("ok", f"release {made.version}, 1 window learnt")
 
 
 def test_a_database_without_tables_and_data_that_is_not_there_are_found(
