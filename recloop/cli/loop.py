@@ -274,7 +274,7 @@ def recommend(
     """What the champion recommends to a user, or after a session."""
     from recloop.release.recommend import recommend as answer
 
-    items = [item for item in session_.split(",") if item.strip()]
+    items = [item.strip() for item in session_.split(",") if item.strip()]
     if bool(user.strip()) == bool(items):
         raise BadInput(
             "`--user` should be a user's id, as in your data, or `--session` ids of items with commas "
@@ -287,6 +287,8 @@ def recommend(
         return
     if not result["known_user"]:
         say(f"user {user!r} was never seen; this is what fits an empty history")
+    if items:
+        result["title"] = f"after {', '.join(items)}, release {result['release']}"
     console.print(output.recommendations_table([result]))
 
 

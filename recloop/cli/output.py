@@ -106,6 +106,8 @@ COLUMNS = {
     ),
 }  # fmt: skip
 """Columns of the table of windows, by the terminal's least width."""
+SHOWN = 2
+"""Of a model's metrics, the first: those that the gate goes by. All are in the JSON and the reports."""
 
 
 def fail(error: Exception) -> None:
@@ -146,7 +148,7 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
     kept = max((least for least in COLUMNS if least <= width), default=0)
     names = COLUMNS[kept]
     table = Table(title=title, header_style="bold")
-    judged = next((list(row["challenger"]) for row in windows if row["challenger"]), [])
+    judged = next((list(row["challenger"]) for row in windows if row["challenger"]), [])[:SHOWN]
     for name in names:
         measured = name in (CHAMPION, CHALLENGER) and judged
         told = f"{name}\n{' / '.join(judged)}" if measured else name
@@ -278,4 +280,4 @@ def _named(item: Json) -> str:
 
 
 def _metrics(metrics: Json | None) -> str:
-    return " / ".join(f"{value:.4f}" for value in metrics.values()) if metrics else "–"
+    return " / ".join(f"{value:.4f}" for value in [*metrics.values()][:SHOWN]) if metrics else "–"

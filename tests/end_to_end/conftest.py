@@ -132,6 +132,8 @@ def loop(loop_home: Settings) -> Iterator[Loop]:
     with pytest.MonkeyPatch.context() as patch:
         # The scheduler keeps what it read of a DAG for so long, and tests change schedules.
         patch.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "1")
+        # They say when it is to be read again; every half a minute costs a tenth of a core.
+        patch.setenv("AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL", "600")
         client = AskedAirflow.start(settings)
         try:
             for dag_id in ("ingest_behavior", "incremental_update", "rollback_release"):

@@ -93,6 +93,7 @@ def test_releases_say_where_they_come_from_and_who_reigns(lived: Settings) -> No
 def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(lived: Settings, width: int) -> None:
     rows = read_status(lived)["windows"][-3:]
     rows[0] |= {"decision": "increment", "pending": True, "seconds": {"train": 12.25, "plan": 1.0}}
+    rows[0] |= {side: dict.fromkeys("abcdefg", 0.5) for side in ("champion", "challenger")}
     console = Console(width=width, record=True, file=None, force_terminal=False)
     with console.capture() as captured:
         console.print(windows_table(rows, width=width))
@@ -101,7 +102,8 @@ def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(lived: Settings, wi
     assert "…" not in drawn
     assert "increment (pending)" in drawn
     assert ("release" in drawn) == (width > 40)
-    assert ("13.2" in drawn) == (width >= 130)
+    assert ("13.2" in drawn) == ("a / b" in drawn) == (width >= 130)
+    assert "0.5000 / 0.5000 / 0.5000" not in drawn, "two metrics of seven"
 
 
 def test_a_screenful_follows_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
