@@ -186,8 +186,9 @@ def report(windows: list[Json]) -> Json:
         }
         if metrics:
             rows.append({"window": row["window"], "outcome": row["outcome"], **metrics})
-    names = [name for name in (rows[0] if rows else {}) if name not in ("window", "outcome")]
-    means = {name: round(float(np.mean([row[name] for row in rows])), 6) for name in names}
+    names = {name for row in rows for name in row} - {"window", "outcome"}
+    said = {name: [row[name] for row in rows if row.get(name) is not None] for name in sorted(names)}
+    means = {name: round(float(np.mean(values)), 6) for name, values in said.items() if values}
     promoted = sum(row["outcome"] == "promoted" for row in rows)
     return {"windows": rows, "means": means, "promoted": promoted}
 

@@ -55,6 +55,7 @@ def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) ->
     spec = load_dataset(settings)
     as_of = as_of or datetime.now(UTC)
     with transaction(settings.database_url) as cursor:
+        source_files.refuse_another(cursor, spec)
         cursor.execute(WINDOWS)
         windows = cursor.fetchall()
     states = {key: state for key, state, _ in windows}
@@ -75,11 +76,12 @@ def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) ->
     newest = max([*states, *unread], default="")
     if spec.live and newest:
         unread |= _silent(spec, newest, as_of)
-    return [
-        key
-        for key in sorted(waiting | unread)
-        if not spec.live or key < newest or spec.calendar.parse(key).end <= as_of
-    ]
+    return [key for key in sorted(waiting | unread) if is_over(spec, key, newest, as_of)]
+
+
+def is_over(spec: DatasetSpec, key: str, newest: str, as_of: datetime) -> bool:
+    """Whether a window is complete: the data have an end, `newest` is a later window, or it ended."""
+    return not spec.live or key < newest or spec.calendar.parse(key).end <= as_of
 
 
 def _silent(spec: DatasetSpec, newest: str, as_of: datetime) -> set[str]:

@@ -47,13 +47,14 @@ def land(
     """
     spec = load_dataset(settings)
     as_of = as_of or datetime.now(UTC)
+    with transaction(settings.database_url) as cursor:
+        source_files.refuse_another(cursor, spec)
+        known = source_files.known_files(cursor, spec.name)
     if spec.source.kind == "table":
         from recloop.behavior.table import land_table
 
         return land_table(settings, spec, window, progress, as_of)
     located = locate(settings, spec)
-    with transaction(settings.database_url) as cursor:
-        known = source_files.known_files(cursor, spec.name)
     reports = []
     for path in files_of(spec, located):
         name = source_files.name_of(path, located)

@@ -16,7 +16,7 @@ from pathlib import Path
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.config.dataset import DatasetSpec
-from recloop.errors import SourceRefused
+from recloop.errors import BadInput, SourceRefused
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,35 @@ def known_files(cursor: Cursor, dataset: str) -> KnownFiles:
         refused_looks=frozenset(row[1:4] for row in rows if row[0] == "refused"),
         read_bytes=frozenset((row[1], row[4]) for row in rows if row[0] == "landed"),
     )
+
+
+def refuse_another(cursor: Cursor, spec: DatasetSpec) -> None:
+    """Refuse to read a dataset into a home that holds another, or the same in windows of another
+    length: events and windows do not say whose they are.
+
+    Raises:
+        BadInput: it is so. Nothing was read.
+    """
+    cursor.execute(
+        "select dataset from behavior.source_file where dataset <> %s and state = 'landed' limit 1",
+        (spec.name,),
+    )
+    if (other := cursor.fetchone()) is not None:
+        raise BadInput(
+            f"this home holds the data of dataset {other[0]!r}, and the dataset file's name is "
+            f"{spec.name!r}. Give it a home and a database of its own (RECLOOP_HOME, and "
+            f"RECLOOP_DATABASE_URL where you bring one), or name it {other[0]!r} again."
+        )
+    cursor.execute(
+        "select window_key, ends - starts from ledger.window where ends - starts <> %s limit 1",
+        (spec.calendar.step,),
+    )
+    if (cut := cursor.fetchone()) is not None:
+        raise BadInput(
+            f"`window.length` is {spec.window.length!r}, and window {cut[0]} of this home is of "
+            f"{cut[1].days} day(s): windows that are learnt cannot be cut anew. Restore the length, or "
+            "begin a home of its own (RECLOOP_HOME)."
+        )
 
 
 def name_of(path: Path, located: Path) -> str:

@@ -204,7 +204,7 @@ def _chunks(spec: DatasetSpec, kind: str, window: Window | None) -> Iterator[Chu
     import pandas as pd
 
     names = spec.read_columns
-    texts = ", ".join(f'"{name}"::text' for name in names)
+    texts = ", ".join(f"{_quoted(name)}::text" for name in names)
     condition, values = _between(spec, kind, window)
     time = _column(spec)
     native = time if kind.startswith("timestamp") else f"{time}::text"
@@ -292,7 +292,12 @@ def _between(
 
 
 def _column(spec: DatasetSpec) -> str:
-    return f'"{spec.event.timestamp}"'
+    return _quoted(spec.event.timestamp)
+
+
+def _quoted(name: str) -> str:
+    """A column in a statement that has placeholders."""
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
 def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:

@@ -77,6 +77,11 @@ def _tell_ingested(report: Json, begin: str, json: bool) -> None:
             f"{begin}{report['events']:,} new events; "
             f"{counted(len(report['done']))} ready, {len(report['refused'])} refused."
         )
+        for key in report.get("open", []):
+            console.print(
+                f"window {key} is not over yet, and waits until then; to judge what is there of it: "
+                f"recloop ingest --window {key}"
+            )
         again = report.get("again", {"lines": 0})
         if again["lines"]:
             console.print(
@@ -216,30 +221,36 @@ def run_update(
     if not result["gate"]["passed"]:
         return result | {"outcome": "rejected"}
     if approve or result["gate"]["ask"]:
-        said = _ask(result["gate"], approve)
-        where, why = "at the command line", _why(said)
-        approval_stages.answer(update_id, holder, said, getpass.getuser(), where, settings, why)
+        with approval_stages.asking_here(update_id, holder, settings):
+            said, why = _ask(result["gate"], approve)
+        where, by = "at the command line", getpass.getuser()
+        approval_stages.answer(update_id, holder, said, by, where, settings, why)
         if said == "rejected":
             return result | {"outcome": "rejected"}
     result["release"] = update_stages.promote(update_id, holder, settings)
     return result | {"outcome": "promoted"}
 
 
-def _ask(gate: Json, wanted: bool) -> approval_stages.Answer:
-    """What the person at the terminal says. A rule's question with nobody there means no."""
+def _ask(gate: Json, wanted: bool) -> tuple[approval_stages.Answer, str]:
+    """What the person at the terminal says, and why not. A rule's question with nobody there, and one
+    that is left without an answer, mean no."""
     why = f"{gate['ask']}\n" if gate["ask"] else ""
     if not wanted and not sys.stdin.isatty():
         say(f"{why}nobody is at the terminal to approve the promotion, so it is rejected")
-        return "rejected"
-    agreed = typer.confirm(output.escaped(f"{why}Promote? Gate report: {gate['uri']}"))
-    return "approved" if agreed else "rejected"
-
-
-def _why(said: approval_stages.Answer) -> str:
-    """The reason of somebody at the terminal who rejected a promotion."""
-    if said == "approved" or not sys.stdin.isatty():
-        return ""
-    return str(typer.prompt("Why not? The ledger keeps it", default="", show_default=False)).strip()
+        return "rejected", ""
+    try:
+        if typer.confirm(output.escaped(f"{why}Promote? Gate report: {gate['uri']}")):
+            return "approved", ""
+    except (typer.Abort, KeyboardInterrupt):
+        say("the question was left without an answer, so the promotion is rejected")
+        return "rejected", "the question was left without an answer"
+    if not sys.stdin.isatty():
+        return "rejected", ""
+    try:
+        said = typer.prompt("Why not? The ledger keeps it", default="", show_default=False)
+    except (typer.Abort, KeyboardInterrupt):
+        return "rejected", ""
+    return "rejected", str(said).strip()
 
 
 def tell(result: Json, json: bool = False) -> None:

@@ -267,7 +267,7 @@ class DatasetSpec(Section):
     rules: Rules = Rules()
     model: ModelSection = Field(default_factory=ModelSection)
     limits: dict[str, Any] = Field(default_factory=dict)
-    """Overrides of `validation.toml`'s [window] for this dataset."""
+    """Overrides of `validation.toml`'s [rows] and [window] for this dataset."""
 
     @model_validator(mode="after")
     def _columns_exist(self) -> DatasetSpec:

@@ -212,7 +212,13 @@ def read_family(settings: Settings) -> Offered:
         BadInput: the dataset file is missing or is not TOML, or names no family.
     """
     path = settings.dataset_file
-    name = read_toml(path).get("model", {}).get("family", DEFAULT)
+    model = read_toml(path).get("model", {})
+    if not isinstance(model, dict):
+        raise BadInput(
+            f"{path}: `model` should be a table; write [model] and, below it, family = {model!r}. "
+            f"Received: model = {model!r}."
+        )
+    name = model.get("family", DEFAULT)
     try:
         return offered_by(str(name))
     except ValueError as error:

@@ -24,6 +24,7 @@ from urllib.parse import unquote
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extensions import parse_dsn
 
 from recloop.errors import BadInput, ServiceAway
 
@@ -92,8 +93,13 @@ def _starts(error: psycopg2.OperationalError) -> bool:
     return any(words in str(error) for words in STARTING)
 
 
-def _options(url: str) -> str | None:
-    return None if "options=" in url else "-c timezone=UTC"
+def _options(url: str) -> str:
+    """The URL's own, and UTC after them, which counts. A URL that is none is told by who connects."""
+    try:
+        given = str(parse_dsn(libpq_url(url)).get("options", ""))
+    except psycopg2.ProgrammingError:
+        given = ""
+    return f"{given} -c timezone=UTC".strip()
 
 
 def redacted(url: str) -> str:
@@ -255,5 +261,7 @@ class Lock(IntEnum):
     """Creating or changing Feast's registry."""
     KEYS = 7_266_572
     """Giving keys to new users and items, one window at a time."""
+    SILO = 7_266_574
+    """Noting a silo's round."""
     PUBLISH = 7_266_573
     """Making the serving folder and the registry agree with the ledger."""

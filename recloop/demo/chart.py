@@ -28,10 +28,10 @@ def write_chart(report: Json, path: Path) -> Path:
     """Draw `report` (see `demo_report.py`) to `path`; returns the path."""
     rows = [row for row in report["windows"] if row["prequential"]]
     values = [
-        row["prequential"][name]["recall@20"]
+        value
         for row in rows
         for name, _, _ in SERIES
-        if name in row["prequential"]
+        if (value := row["prequential"].get(name, {}).get("recall@20")) is not None
     ]
     top = max([*values, 0.01]) * 1.1
 

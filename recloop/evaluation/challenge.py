@@ -139,7 +139,8 @@ def evaluate_prequentially(
     Scores are kept as `artifacts/prequential/<window>/<release>.npz`, for paired tests.
 
     Returns:
-        Means by `<system>_recall@20` and the like, and the items that the champion can score (int64).
+        Means by `<system>_recall@20` and the like, None where nobody was scored, and the items that the
+        champion can score (int64).
     """
     judge, events = judge_of(settings), read_examples([target])
     heldout = hold_out(settings, events, window.start, window, meaning, rules)
@@ -154,10 +155,8 @@ def evaluate_prequentially(
     arrays: dict[str, np.ndarray] = {"user_keys": judge.owners(heldout)}
     signals: dict[str, float | str | None] = {"scores": str(path)}
     for name, scores in systems.items():
-        for metric in judge.metrics:
-            arrays[f"{name}/{metric}"] = scores.values[metric]
-            signals[f"{name}_{metric}"] = round(scores.mean(metric), 6)
-        signals |= {f"{name}_{metric}": round(v, 6) for metric, v in scores.totals.items()}
+        arrays |= {f"{name}/{metric}": scores.values[metric] for metric in judge.metrics}
+        signals |= {f"{name}_{metric}": said for metric, said in scores.said(judge.metrics).items()}
     signals |= judge.counts(heldout)
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)  # type: ignore[arg-type]

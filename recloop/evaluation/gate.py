@@ -43,13 +43,16 @@ class Differences:
 def measure(
     judge: Judge, heldout: Any, challenger: Scores, champion: Scores, rules: GateRules, seed: int
 ) -> Differences:
-    """What the gate judges by, on the same held-out events."""
+    """What the gate judges by, on the same held-out events. A measure that the challenger has no
+    number for, where the other model has one, is NaN."""
     owners = judge.owners(heldout)
 
     def difference(name: str, sign: int = 1, where: np.ndarray | None = None) -> Difference:
         ours, theirs = challenger.values[name], champion.values[name]
         if where is not None:
             ours = np.where(where, ours, np.nan)
+        elif (silent := np.isfinite(theirs) & ~np.isfinite(ours)).any():
+            return Difference(math.nan, math.nan, math.nan, int(silent.sum()))
         how, root = rules.bootstrap, name in challenger.roots or name in champion.roots
         found = paired_difference(ours, theirs, how.samples, how.confidence, seed, owners, root)
         return found.times(sign)
@@ -167,17 +170,23 @@ def _not_worse(
     measure: Measure, difference: Difference, unit: str, rules: GateRules, opponent: str
 ) -> tuple[RuleResult, RuleResult]:
     """Neither worse by more than the limit, nor worse beyond doubt (interval wholly below)."""
-    message = (
-        f"{measure.what}, challenger minus {opponent}: {difference.mean:+z.4f} "
-        f"[{difference.low:+z.4f}, {difference.high:+z.4f}], {difference.users} {unit}"
-        if difference.users
-        else f"{measure.what}: no held-out event says anything of it, so there is nothing to compare"
-    )
+    if math.isfinite(difference.mean):
+        message = (
+            f"{measure.what}, challenger minus {opponent}: {difference.mean:+z.4f} "
+            f"[{difference.low:+z.4f}, {difference.high:+z.4f}], {difference.users} {unit}"
+        )
+    else:
+        message = f"{measure.what}: the challenger's is no number for {difference.users} {unit}"
     limit, high = limit_of(rules, measure.limit), rules.rules.difference_high
-    return (
+    found = (
         _at_least(f"{measure.name}_difference", difference.mean, limit, message),
         _at_least(f"{measure.name}_difference_high", difference.high, high, message),
     )
+    if difference.users:
+        return found
+    silent = f"not judged: no held-out event says anything of {measure.what}"
+    unjudged = {"value": None, "passed": True, "message": silent}
+    return found[0].model_copy(update=unjudged), found[1].model_copy(update=unjudged)
 
 
 def _slice(one: Slice, difference: Difference, unit: str, rules: GateRules) -> RuleResult:

@@ -57,9 +57,16 @@ class Scores:
         """How many units say something of the metric."""
         return int(np.isfinite(self.values[name]).sum())
 
+    def said(self, names: tuple[str, ...]) -> dict[str, float | None]:
+        """The means of these metrics, None where no unit says anything, and the totals, rounded."""
+        means = {name: self.mean(name) if self.count(name) else None for name in names}
+        every = {**means, **self.totals}
+        return {name: None if one is None else round(one, 6) for name, one in every.items()}
+
     def metrics(self, names: tuple[str, ...]) -> Metrics:
-        """The means of these metrics, and the totals; the first says how many units there were."""
-        means = {name: self.mean(name) for name in names}
+        """The means of these metrics, those that some unit says something of, and the totals; the
+        first says how many units there were."""
+        means = {name: self.mean(name) for name in names if self.count(name)}
         return Metrics(values={**means, **self.totals}, users=self.count(names[0]))
 
 

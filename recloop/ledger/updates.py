@@ -38,20 +38,20 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
     """
     cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.PLAN,))
     cursor.execute(
-        "select update_id, holder, target, lease_until > now() from ledger.update "
+        "select update_id, holder, target, lease_until > now(), lease_until from ledger.update "
         "where state in %s for update",
         (LIVE,),
     )
     live = cursor.fetchone()
     if live is not None:
-        update_id, owner, target, held = live
+        update_id, owner, target, held, until = live
         if owner == holder and target == plan.target:
             return take_over(cursor, update_id, holder)
         if held:
             raise UpdateInProgress(
                 f"update {update_id} of window {target} is being worked on by {owner!r}; "
                 "wait for it to end, or mark that run failed: its lease ends by itself "
-                f"after {LEASE_SECONDS} s."
+                f"{LEASE_SECONDS} s after it ceased to work, and now at {until:%Y-%m-%d %H:%M:%S} UTC."
             )
         _abandon(cursor, update_id, f"its holder {owner!r} stopped renewing the lease")
     _check_current(cursor, plan)

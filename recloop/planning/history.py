@@ -144,7 +144,7 @@ def gap_of(
     larger lower end of the two qualities' intervals, over the champion's level. None: there is none.
 
     Args:
-        shadows: of `ledger.shadows.all_shadows`.
+        shadows: of `ledger.verdicts.all_shadows`.
         base: the release from scratch that the lineage began with.
     """
     since = [s for s in shadows if s.window > max(map(whole, base.windows), default="")]

@@ -37,11 +37,11 @@ class Outcome:
     Attributes:
         target: key of its newest window.
         decision: "increment" or "rebuild".
-        effort: how it was done: a name of `efforts.EFFORTS`, or "custom".
+        effort: how it was done: a name of `decisions.EFFORTS`, or "custom".
         events: how many it learnt.
         share: these, as a share of the usual events of 28 days.
-        gains: challenger minus champion on events that neither had seen, in NDCG@20, relative to the
-            champion's, by slice of `SLICES`; None: not judged.
+        gains: challenger minus champion on events that neither had seen, in what the judge calls
+            quality, relative to the champion's, by slice of `SLICES`; None: not judged.
         noise: standard errors of the gains.
         cost: CPU seconds of training.
         promoted: whether the challenger became champion.

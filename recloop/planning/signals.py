@@ -89,7 +89,8 @@ def measure_signals(
     Args:
         before: the windows before it, oldest first: what is compared with (28 days are a good choice).
         known_items: what the champion can score; None: there is no champion.
-        quality: the champion's NDCG@20 on all pairs and on new ones.
+        quality: the champion's two metrics that the judge calls quality (of a shop NDCG@20 on all pairs
+            and on new ones), greater where better; None: not measured.
     """
     if not len(window.item_keys):
         return Signals(quality_all=quality[0], quality_new=quality[1])

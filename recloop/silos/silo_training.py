@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from recloop.calendar import whole
 from recloop.contracts import Strategy, UpdatePlan
-from recloop.database.connection import transaction
+from recloop.database.connection import Lock, transaction
 from recloop.errors import BadData
 from recloop.features.examples import read_examples
 from recloop.ledger import parts
@@ -102,13 +103,18 @@ def train_silo(
     marks = changes.marks_of(model.states)
     report = model.learn(examples, recipes.increment(), progress)
     part = changes.changes_of(model.states, marks, model.touched(examples))
+    unsent = out.with_name(f".{out.name}.unsent")
     name = write_delta(
-        model, part, offered, out, offer.release, clip, noise, rng or privacy.unpredictable()
+        model, part, offered, unsent, offer.release, clip, noise, rng or privacy.unpredictable()
     )
     model.save(home / name / CHECKPOINT)
     at = f"{datetime.now(UTC):%FT%TZ}"
-    rounds.append({"delta": name, "windows": list(windows), "noise": noise, "at": at})
-    (home / "rounds.json").write_text(json.dumps(rounds, indent=1) + "\n", encoding="utf-8")
+    this = {"delta": name, "windows": list(windows), "noise": noise, "at": at}
+    # Noted before it can leave: a delta that was merged, and of which the silo knew nothing, would be
+    # learnt again and missing from epsilon.
+    rounds = _note_round(settings, home, this)
+    shutil.rmtree(out, ignore_errors=True)
+    unsent.replace(out)
     # What left counts, be it merged or not.
     spent = privacy.epsilon([one["noise"] for one in rounds], DELTA)
     return {
@@ -143,6 +149,17 @@ def _bring_users_back(model: Recommender, kept: Path) -> None:
                 take_users_from(state, before[name])
     except (RestoreError, ValueError) as error:
         log.warning("this silo's users are learned anew: %s", error)
+
+
+def _note_round(settings: Settings, home: Path, this: Json) -> list[Json]:
+    """Adds a round to those noted, one process at a time; returns all."""
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.SILO,))
+        rounds = [*_read_rounds(home), this]
+        whole_file = home / "rounds.json.new"
+        whole_file.write_text(json.dumps(rounds, indent=1) + "\n", encoding="utf-8")
+        whole_file.replace(home / "rounds.json")
+    return rounds
 
 
 def _read_rounds(home: Path) -> list[Json]:

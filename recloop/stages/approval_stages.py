@@ -6,18 +6,37 @@ command line ask.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg2.extensions import cursor as Cursor
+
 from recloop.config.rules import load_gate_rules
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, transaction
 from recloop.ledger import updates
 from recloop.ledger.verdicts import Answer, answer_of, note_answer
 from recloop.settings import Settings
-from recloop.stages.bookkeeping import Json, current_settings
+from recloop.stages.bookkeeping import RENEWAL, Json, current_settings, watched
 
 
 def terms(settings: Settings | None = None) -> Json:
     """`patience_hours`, and `unanswered`: what nobody's answer within them means (approve, reject)."""
     rules = load_gate_rules(settings or current_settings()).approval
     return {"patience_hours": rules.patience_hours, "unanswered": rules.unanswered}
+
+
+@contextmanager
+def asking_here(update_id: int, holder: str, settings: Settings) -> Iterator[None]:
+    """While this process asks, the lease lives as long as it does: not the days that an answer in
+    Airflow may take, in which nobody could take over from a terminal that was closed."""
+    lease = asked(settings.database_url, updates.take_over, update_id, holder)
+
+    def renew(cursor: Cursor) -> None:
+        updates.renew(cursor, lease)
+
+    with watched(settings.database_url, renew, RENEWAL):
+        asked(settings.database_url, renew)
+        yield
 
 
 def answer(

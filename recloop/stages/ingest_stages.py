@@ -124,7 +124,8 @@ def ingest_windows(
     """Land what is new, then validate and featurise each window that is due, oldest first.
 
     A window that is refused, or that no check could be carried out on, does not stop the others; its
-    message is in the answer.
+    message is in the answer. The newest window of a live dataset waits until it is over, or is named:
+    what came after its validation would be late.
 
     Args:
         window: only this one. through: all up to this one, inclusive. Neither: all.
@@ -135,7 +136,8 @@ def ingest_windows(
         "refused": [{"window", "message"}], "crashed": [{"window", "message"}],
         "quarantined": [{"rule", "lines", "example", "remedy", "message"}],
         "sources_refused": [message], "again": {"lines" from the quarantine that were judged anew, those
-        "accepted" of them}, "stuck": [why lines could not be judged again]}`
+        "accepted" of them}, "stuck": [why lines could not be judged again], "open": [key] that wait
+        until they are over}`
 
     Raises:
         BadInput: a setting, or a window that no line can be in; nothing was written.
@@ -146,11 +148,12 @@ def ingest_windows(
     landed, again = read(settings, only.key if only else None, on_lines)
     if only:
         asked(settings.database_url, window_states.note_landed, [only])
-    due = [only.key] if only else _due(settings, last)
+    due, still_open = ([only.key], []) if only else _due(settings, last)
     judged = _judge_each(settings, due, {}, on_window)
     told = _told(settings, landed, judged, began, known)
     accepted = sum(judged["returned"])
-    return told | {"again": {"lines": again.lines, "accepted": accepted}, "stuck": [*again.stuck]}
+    told |= {"again": {"lines": again.lines, "accepted": accepted}, "stuck": [*again.stuck]}
+    return told | {"open": still_open}
 
 
 def accept_windows(
@@ -254,9 +257,16 @@ def _told(
     }
 
 
-def _due(settings: Settings, last: str | None) -> list[str]:
-    """Windows that wait for validation or features, or have late lines, oldest first."""
-    return asked(
+def _due(settings: Settings, last: str | None) -> tuple[list[str], list[str]]:
+    """Windows that wait for validation or features, or have late lines, oldest first; and those of
+    them that are not over yet."""
+    from recloop.behavior.arrivals import is_over
+    from recloop.config.dataset import load_dataset
+
+    with transaction(settings.database_url) as cursor:
+        newest = first(cursor, "select coalesce(max(window_key), '') from ledger.window")
+        now = first(cursor, "select now()")
+    waiting = asked(
         settings.database_url,
         column,
         "select w.window_key from ledger.window w where (w.state in ('landed', 'validated') "
@@ -264,6 +274,9 @@ def _due(settings: Settings, last: str | None) -> list[str]:
         "and (%(last)s::text is null or w.window_key <= %(last)s) order by w.starts",
         {"last": last},
     )
+    spec = load_dataset(settings)
+    over = [key for key in waiting if is_over(spec, key, newest, now)]
+    return over, [key for key in waiting if key not in over]
 
 
 def _featured(settings: Settings, key: str) -> bool:

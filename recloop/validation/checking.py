@@ -70,8 +70,8 @@ with usual as (
     select event_id, (line ->> 'content_hash')::uuid from behavior.quarantine
     where event_id in (select event_id from line) {same_window}
 ), compared as (
-    select line.*, case when price = 0 or abs(price) between {smallest} and {largest}  -- no overflow
-            then price / coalesce(usual_price, own_price) end as price_ratio,
+    select line.*, case when abs(price) between {smallest} and {largest}  -- no overflow; NULL of a gift
+            then abs(price) / coalesce(usual_price, own_price) end as price_ratio,
         row_number() over (partition by event_id, content_hash order by file_id, line_no) > 1
             or known.content_hash is not null as duplicate
     from line left join known using (event_id, content_hash)

@@ -48,13 +48,11 @@ def measure(
     trailing: list[str],
     spec: DatasetSpec,
     limits: WindowLimits,
-    as_of: datetime | None = None,
 ) -> Statistics:
     """Measure the window's checked lines and store the result.
 
     Args:
         trailing: keys of the accepted windows before it, newest first.
-        as_of: of a live dataset, how far time has come; None: to the window's end.
     """
     cursor.execute(
         MEASURE,
@@ -94,8 +92,9 @@ def measure(
     raw["quarantined_share"] = _share(lost, raw["lines"] + undated)
     raw["volume"] = raw["lines"] / len(due) if due else None
     values, details = _compare(raw, list(before.values()), overruled, window, due, spec, limits)
-    if spec.live and newest is not None:
-        end = min(window.end, as_of) if as_of else window.end
+    if spec.live and newest is not None and due:
+        last = due[-1] + timedelta(days=1)
+        end = min(window.end, datetime(last.year, last.month, last.day, tzinfo=zone))
         values["freshness_days"] = max(0.0, (end - newest) / timedelta(days=1))
     cursor.execute(
         "insert into behavior.window_statistics values (%s, %s) "

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
@@ -59,12 +58,11 @@ class _Case:
     spec: DatasetSpec
     limits: Limits
     window: Window
-    as_of: datetime | None
     word: Acceptance | None
 
 
 def validate_window(
-    settings: Settings, key: str, as_of: datetime | None = None, word: Acceptance | None = None
+    settings: Settings, key: str, word: Acceptance | None = None
 ) -> ValidationReport:
     """Accept the landed lines of a window, quarantine rows of it, or refuse it.
 
@@ -72,7 +70,6 @@ def validate_window(
     before. A window with nothing new returns its stored report. Two runs take turns.
 
     Args:
-        as_of: of a live dataset, how far time has come (aware); None: to the window's end.
         word: of a person who takes the window as it is. Broken rules then refuse nothing, and the
             report and the ledger keep which they were; broken lines go to the quarantine as ever.
 
@@ -82,7 +79,7 @@ def validate_window(
         CheckCrashed, ServiceAway: nothing was decided.
     """
     spec = load_dataset(settings)
-    case = _Case(settings, spec, load_limits(settings, spec), spec.calendar.parse(key), as_of, word)
+    case = _Case(settings, spec, load_limits(settings, spec), spec.calendar.parse(key), word)
     with crashes_told_apart(f"the validation of window {key}"), _locked(settings, key) as held:
         odd: dict[Line, str] = {}
         for _ in range(ATTEMPTS):
@@ -213,9 +210,7 @@ def _measure(
     if ledger.state_of(cursor, case.window.key) in ("validated", "featured"):
         _bound_late_lines(cursor, case)
         return lines, None
-    return lines, statistics.measure(
-        cursor, case.window, trailing, case.spec, case.limits.window, case.as_of
-    )
+    return lines, statistics.measure(cursor, case.window, trailing, case.spec, case.limits.window)
 
 
 def _refusal(case: _Case, report: ValidationReport) -> str:

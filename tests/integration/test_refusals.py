@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from models.errors import NonFiniteWeights
 from recloop.cli.loop import run_update
 from recloop.contracts import Candidate
-from recloop.database.connection import transaction
+from recloop.database.connection import first, transaction
 from recloop.ledger import releases, updates
 from recloop.release.recommend import recommend
 from recloop.settings import PROJECT, Settings
@@ -145,3 +146,30 @@ def test_a_person_may_say_no(prepared: Settings) -> None:
     )
     kept = found["approval"]
     assert (kept["answer"], kept["by"], kept["why"]) == ("rejected", "vera", "too few items")
+
+
+def test_a_question_at_a_terminal_binds_no_longer_than_the_terminal_lives(
+    prepared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lease() -> float:
+        with transaction(prepared.database_url) as cursor:
+            return float(
+                first(
+                    cursor,
+                    "select extract(epoch from lease_until - now()) from ledger.update "
+                    "where state = 'evaluated'",
+                )
+            )
+
+    def gone(*_: object) -> bool:
+        assert lease() <= updates.LEASE_SECONDS, "killed now, it is taken over in a minute"
+        raise typer.Abort
+
+    monkeypatch.setattr(typer, "confirm", gone)
+    result = run_update(prepared, None, "increment", approve=True)
+    assert result["outcome"] == "rejected"
+    planned = result["plan"]["target"]
+    with transaction(prepared.database_url) as cursor:
+        found = [row for row in updates.all_updates(cursor) if row["target"] == planned][-1]
+    assert found["state"] == "rejected"
+    assert "left without an answer" in found["reason"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -268,3 +270,37 @@ def test_rows_that_a_setting_had_left_out_are_read_anew_when_it_is_mended(table:
     counts = count_lines(settings)
     assert (counts["total"], counts["quarantined"]) == (sum(rows.values()), {})
     assert ingest_stages.read(settings, None)[0].lines == 0
+
+
+@pytest.mark.parametrize("name", ["off %", 'so "named"', "100%s"])
+def test_a_column_may_be_called_anything(table: Any, query: Query, name: str) -> None:
+    settings, change = table
+    quoted = name.replace('"', '""')
+    change(f'alter table shop.sale rename column price to "{quoted}"')
+    path = Path(settings.dataset)
+    key = json.dumps(name)
+    text = path.read_text().replace('price = "number"', f'{key} = "number"')
+    path.write_text(text.replace('price = "price"', f"price = {key}"))
+    land(settings)
+    assert query("select count(*) from behavior.landing where price is null") == [(0,)]
+
+
+def test_the_options_of_an_url_leave_the_sessions_zone_at_utc(table: Any, query: Query) -> None:
+    """Else rows on both sides of a change of the clock come with two offsets."""
+    settings, change = table
+    change("alter role postgres set timezone to 'Europe/Berlin'")
+    try:
+        change(
+            "insert into shop.sale select '7' || n, item, name, pieces, "
+            "timestamptz '2024-03-28 12:00:00Z' + n * interval '1 hour', price, customer "
+            "from (select * from shop.sale limit 1) one, generate_series(1, 100) n"
+        )
+        path = Path(settings.dataset)
+        url = re.search(r'url = "(.+?)"', path.read_text())[1]
+        joined = "&" if "?" in url else "?"
+        path.write_text(path.read_text().replace(url, f"{url}{joined}options=-csearch_path%3Dshop"))
+        land(settings)
+    finally:
+        change("alter role postgres reset timezone")
+    count = "select count(*) from behavior.landing where event_timestamp > '2024-01-01'"
+    assert query(count) == [(100,)]

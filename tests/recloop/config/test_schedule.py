@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recloop.config.rules import ScheduleRules, read_clock, read_schedule
+from recloop.config.rules import ScheduleRules, read_clock, read_family, read_schedule
 from recloop.errors import BadInput
 from recloop.settings import Settings
 
@@ -75,3 +75,9 @@ def test_a_dag_that_the_clock_does_not_know_is_told(tmp_path: Path) -> None:
 def test_missing_dataset_names_the_place(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="config/datasets"):
         read_schedule(Settings(home=tmp_path, dataset="nowhere"))
+
+
+def test_a_model_that_is_no_table_is_a_sentence(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, 'model = "sessions"\n')
+    with pytest.raises(BadInput, match=r"`model` should be a table; write \[model\]"):
+        read_family(settings)

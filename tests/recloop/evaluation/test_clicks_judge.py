@@ -91,3 +91,12 @@ def test_nothing_held_out_is_nothing_measured() -> None:
         empty.events.where(np.zeros(5, bool)), empty.catalogue, empty.rates, empty.rate
     )
     assert _scores(none, np.zeros(0)).mean("auc") == 0.0
+
+
+def test_what_nobody_was_scored_on_is_no_zero() -> None:
+    """A 0 would be the worst AUC and the best log loss."""
+    found = _scores(heldout(), np.array([0.9, 0.4, 0.2, 0.1, 0.4]))
+    silent = replace(found, values={**found.values, "auc": np.full(5, np.nan)})
+    assert silent.said(JUDGE.metrics)["auc"] is None
+    assert silent.said(JUDGE.metrics)["log_loss"] == pytest.approx(found.mean("log_loss"), abs=1e-6)
+    assert set(silent.metrics(JUDGE.headline).values) == {"log_loss", *found.totals}

@@ -136,20 +136,48 @@ def test_a_slice_with_too_few_users_is_reported_not_judged() -> None:
 
 def test_what_too_few_users_refuse_was_not_judged_unless_its_weights_exploded() -> None:
     few = np.where(np.arange(USERS) < 5, 0.3, np.nan)
-    better = scores(0.3)
-    challenger = replace(better, values={**better.values, "recall@20": few, "ndcg@20": few})
-    rules, (passed, _) = results(challenger, scores(0.1))
+
+    def of_few(one: Scores) -> Scores:
+        return replace(one, values={**one.values, "recall@20": few, "ndcg@20": few})
+
+    challenger, champion = of_few(scores(0.3)), of_few(scores(0.1))
+    rules, (passed, _) = results(challenger, champion)
     assert not passed
     assert not could_judge(list(rules.values()))
-    exploded, _ = results(challenger, scores(0.1), replace(SOUND, largest_weight=float("nan")))
+    exploded, _ = results(challenger, champion, replace(SOUND, largest_weight=float("nan")))
     assert could_judge(list(exploded.values()))
     worse, _ = results(scores(0.1), scores(0.3))
     assert could_judge(list(worse.values()))
 
 
-def test_scores_of_nobody_are_refused() -> None:
+def test_a_challenger_without_a_number_where_the_champion_has_one_is_refused() -> None:
     nothing = np.full(USERS, np.nan)
     empty = Scores(dict.fromkeys(scores(0.3).values, nothing))
     rules, (passed, _) = results(empty, scores(0.1), replace(SOUND, largest_weight=float("nan")))
     assert not passed
-    assert {"users", "largest_weight", "recall@20_difference"} <= broken(rules)
+    assert {"largest_weight", "recall@20_difference"} <= broken(rules)
+    silent = scores(0.3)
+    silent.values["recall@20"][:1] = np.nan  # better for all others
+    rules, (passed, reason) = results(silent, scores(0.1))
+    assert not passed
+    assert "no number for 1 users" in reason
+
+
+def test_what_no_held_out_event_says_anything_of_is_not_judged() -> None:
+    nothing = np.full(USERS, np.nan)
+
+    def without(one: Scores, *names: str) -> Scores:
+        return replace(one, values={**one.values, **dict.fromkeys(names, nothing)})
+
+    names = "all_pairs_ndcg@20", "all_pairs_recall@20"
+    rules, (passed, _) = results(without(scores(0.2), *names), without(scores(0.1), *names))
+    assert passed
+    found = rules["all_pairs_ndcg@20_difference"]
+    assert (found.value, found.passed) == (None, True)
+    assert "not judged" in found.message
+    everything = tuple(scores(0.2).values)
+    rules, (passed, _) = results(
+        without(scores(0.2), *everything), without(scores(0.1), *everything)
+    )
+    assert not passed
+    assert broken(rules) == {"users"}

@@ -15,6 +15,7 @@ from recloop.cli.loop import run_update
 from recloop.database.connection import transaction
 from recloop.errors import BadData, BadInput
 from recloop.settings import PROJECT, Settings
+from recloop.silos import silo_training
 from recloop.silos.joining import accept
 from recloop.silos.offer import Offer, make_offer, read_offer
 from recloop.silos.silo_delta import read_delta
@@ -270,3 +271,22 @@ def test_what_is_no_offer_is_refused(tmp_path: Path, shops: Shops) -> None:
     with pytest.raises(BadInput, match="something else than an offer"):
         make_offer(shops["coordinator"], tmp_path)
     assert (tmp_path / "photo.jpg").exists()
+
+
+def test_a_round_is_noted_before_its_delta_can_leave(
+    shops: Shops, offer: Offer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it notes the round, the silo has given nothing away that it does not know of."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(silo_training, "_note_round", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_silo(shops["north"], offer, tmp_path / "lost")
+    assert not (tmp_path / "lost").exists()
+    monkeypatch.undo()
+    done = train_silo(shops["north"], offer, tmp_path / "lost")
+    assert (tmp_path / "lost" / "towers" / "manifest.json").exists()
+    noted = json.loads((shops["north"].artifacts / "silo" / "rounds.json").read_text())
+    assert noted[-1]["delta"] == done["delta"]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from recloop.calendar import WindowCalendar
 from recloop.database.connection import transaction
-from recloop.errors import BadData, CheckCrashed
+from recloop.errors import BadData, BadInput, CheckCrashed
 from recloop.features.artefact import read_training_set
 from recloop.ledger import parts
 from recloop.settings import Settings
 from recloop.stages import ingest_stages
-from recloop.stages.ingest_stages import ingest_windows
-from tests.recloop.behavior.shop import WEEKS, shop_week, write
+from recloop.stages.ingest_stages import arrivals, ingest_windows
+from tests.recloop.behavior.datasets import customised
+from tests.recloop.behavior.shop import FORMAT, WEEKS, shop_week, write
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +60,42 @@ def test_a_window_that_a_check_crashes_on_does_not_stop_the_later_ones(
     assert report["crashed"] == [{"window": WEEKS[0], "message": "a rule divides by zero"}]
     monkeypatch.undo()
     assert ingest_windows(source)["done"] == [WEEKS[0]]
+
+
+def test_a_live_window_is_not_judged_before_it_is_over_unless_it_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    live = customised(settings, "online_retail", tmp_path, period={"end": None})
+    now = datetime.now(UTC)
+    window = WindowCalendar("week").at(now)
+    moment = max(window.start, now - timedelta(minutes=1))
+    lines = [{**line, "InvoiceDate": moment.strftime(FORMAT)} for line in shop_week(WEEKS[0])]
+    source = live.model_copy(
+        update={"data": write(tmp_path / "a.csv", shop_week(WEEKS[0]) + lines)}
+    )
+    first = ingest_windows(source, through=WEEKS[0])
+    assert first["done"] == [WEEKS[0]]
+    for _ in range(2):
+        assert window.key in ingest_windows(source)["open"]
+    named = ingest_windows(source, window=window.key)
+    assert [one["window"] for one in named["refused"]] == [window.key], "one moment is no week"
+    assert named["open"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "says"),
+    [
+        ("mine", "week", "holds the data of dataset 'online_retail'"),
+        ("online_retail", "day", "of 7 day"),
+    ],
+)
+def test_a_home_is_of_one_dataset_cut_in_one_way(
+    settings: Settings, tmp_path: Path, name: str, length: str, says: str
+) -> None:
+    data = write(tmp_path / "a.csv", shop_week(WEEKS[0]))
+    ingest_windows(settings.model_copy(update={"data": data}))
+    other = customised(settings, "online_retail", tmp_path, name=name, window={"length": length})
+    other = other.model_copy(update={"data": write(tmp_path / "b.csv", shop_week(WEEKS[1]))})
+    for work in (ingest_windows, arrivals):
+        with pytest.raises(BadInput, match=says):
+            work(other)

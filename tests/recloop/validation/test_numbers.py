@@ -114,3 +114,14 @@ def test_bounds_that_bound_nothing_are_refused(
     (tmp_path / "made_up.toml").write_text(TOML.format(rules=f"{key} = {bounds}"))
     with pytest.raises(BadInput, match=rf"rules.{key}"):
         load_dataset(settings.model_copy(update={"dataset": str(tmp_path / "made_up.toml")}))
+
+
+def test_gifts_and_refunds_are_plausible(settings: Settings, tmp_path: Path) -> None:
+    """A price of 0 says nothing of an item's price, and one below 0 is judged by its distance."""
+    numbers = (
+        [("1", "6")] * 45 + [("1", "0")] * 4 + [("1", "-6")] * 4 + [("1", "6000"), ("1", "-6000")]
+    )
+    settings = landed(settings, tmp_path, numbers, "")
+    report = validate_window(settings, WEEK)
+    assert report.quarantined == {"implausible_price": 2}
+    assert report.accepted == 53

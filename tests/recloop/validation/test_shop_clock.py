@@ -119,3 +119,17 @@ def test_lines_without_a_time_refuse_their_window_and_no_other(
     report = validate_window(settings, KEYS[1])
     assert (report.accepted, report.quarantined) == (len(second), {})
     assert count_lines(settings)["quarantined"] == {}
+
+
+def test_a_live_feed_is_as_fresh_as_the_last_open_day(settings: Settings, tmp_path: Path) -> None:
+    """Closed from Thursday on, the shop owes nothing after Wednesday."""
+    lines = [line for line in week(WEEKS[0]) if line.split(",")[2] < "2024-01-11"]
+    days = ", ".join(f"2024-01-{day}" for day in (11, 12, 13, 14))
+    live = TOML.replace("end = 2030-01-01T00:00:00Z", f"closed_days = [{days}]")
+    (tmp_path / "feed.csv").write_text("\n".join(["user,item,at", *lines]) + "\n")
+    (tmp_path / "live.toml").write_text(live.format(zone="Europe/Berlin", length="week"))
+    settings = settings.model_copy(
+        update={"dataset": str(tmp_path / "live.toml"), "data": tmp_path}
+    )
+    land(settings)
+    assert validate_window(settings, KEYS[0]).passed
