@@ -187,7 +187,9 @@ def report(windows: list[Json]) -> Json:
         if metrics:
             rows.append({"window": row["window"], "outcome": row["outcome"], **metrics})
     names = {name for row in rows for name in row} - {"window", "outcome"}
-    said = {name: [row[name] for row in rows if row.get(name) is not None] for name in sorted(names)}
+    said = {
+        name: [row[name] for row in rows if row.get(name) is not None] for name in sorted(names)
+    }
     means = {name: round(float(np.mean(values)), 6) for name, values in said.items() if values}
     promoted = sum(row["outcome"] == "promoted" for row in rows)
     return {"windows": rows, "means": means, "promoted": promoted}

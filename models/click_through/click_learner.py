@@ -11,10 +11,11 @@ from models.click_through.negatives import labelled
 from models.data.checks import Float32Array, Int64Array
 from models.data.events import Events
 from models.data.queries import Queries
+from models.ids.starts import NewIds
 from models.learning.recipes import Recipe
 from models.metrics.classification import log_loss
 from models.metrics.ranking import Relevant
-from models.ranker.list_batches import RankingExamples
+from models.ranker.list_batches import RankingExamples, fix_value_scale
 from models.ranker.pair_features import features_of
 from models.ranker.ranker_config import RankerConfig, feature_width
 from models.ranker.ranker_serving import ServedRanker
@@ -47,6 +48,14 @@ class ClickLearner(NetworkLearner, RankingRecommender):
             statistics_width=widths.statistics,
         )
         return cls.create(config, seed)
+
+    def make_room(self, events: Events, ids: NewIds) -> None:
+        """Also fixes the scale of worth, of all events: shards must learn on one."""
+        super().make_room(events, ids)
+        fix_value_scale(self._state, _worths(events))
+
+    def touched(self, events: Events) -> dict[str, tuple[float, dict[str, np.ndarray]]]:
+        return super().touched(labelled(events, self.item_keys, 0))
 
     def remember_events(self, events: Events, recipe: Recipe) -> None:
         super().remember_events(labelled(events, self.item_keys, recipe.seed), recipe)
@@ -105,15 +114,19 @@ class ClickLearner(NetworkLearner, RankingRecommender):
         """All impressions alike: what is known of a user and an item says how recent they are."""
         events = labelled(events, self.item_keys, recipe.seed)
         labels = np.zeros(0, np.float32) if events.labels is None else events.labels
-        values = events.values
-        if values is not None:
-            # What was not clicked had no worth to learn.
-            values = np.where(labels > 0, values, np.nan).astype(np.float32)
         users = events.user_keys[events.query]
         return RankingExamples(
-            users, events.item_keys, self._features(events), labels, events.weights, values
+            users, events.item_keys, self._features(events), labels, events.weights, _worths(events)
         )
 
     def _features(self, events: Events) -> Float32Array:
         width = self.config.item_statistics
         return features_of(events.queries(), events.query, events.item_keys, width)
+
+
+def _worths(events: Events) -> Float32Array:
+    """What each click was worth: float32 [N]; NaN where nobody said, and of what was not clicked."""
+    if events.values is None:
+        return np.full(len(events.item_keys), np.nan, np.float32)
+    worths = events.values.astype(np.float32)
+    return worths if events.labels is None else np.where(events.labels > 0, worths, np.nan)

@@ -210,17 +210,23 @@ def _values_of(examples: RankingExamples) -> Float32Array:
     return examples.values
 
 
-def _scaled_values(state: ModelState, values: Float32Array) -> Float32Array:
-    """The values as the network learns them, by the mean and the deviation of the first that it saw:
-    an amount of money must not outweigh the clicks."""
+def fix_value_scale(state: ModelState, values: Float32Array) -> None:
+    """Remembers mean and deviation of these values (NaN: there is none), if the model has none yet.
+    Values that hardly vary are no measure of those to come: a tenth of their mean is the least."""
     told = values[np.isfinite(values)].astype(np.float64)
-    if not len(told):
-        return values
-    if VALUE_SCALE not in state.extra:
-        scale = float(told.std()) or 1.0
+    if VALUE_SCALE not in state.extra and len(told):
+        scale = max(float(told.std()), abs(float(told.mean())) / 10) or 1.0
         state.extra[VALUE_SCALE] = np.array([told.mean(), scale], np.float32)
+
+
+def _scaled_values(state: ModelState, values: Float32Array) -> Float32Array:
+    """The values as the network learns them, by the mean and the deviation of the first that it saw,
+    in [-LARGEST, LARGEST]: an amount of money must not outweigh the clicks."""
+    fix_value_scale(state, values)
+    if VALUE_SCALE not in state.extra:
+        return values
     mean, scale = state.extra[VALUE_SCALE]
-    return np.asarray((values - mean) / scale, np.float32)
+    return np.clip((values - mean) / scale, -LARGEST, LARGEST).astype(np.float32)
 
 
 def standardised(state: ModelState, features: Float32Array) -> Float32Array:

@@ -86,7 +86,7 @@ class RankingRecommender(Facade, KnowsIds):
         self, user_keys: Int64Array, item_keys: Int64Array, features: Float32Array
     ) -> Float32Array:
         """The value expected of each example if it is chosen, as learned: float32 [N]; NaN without a
-        head "value", and before a value was learned."""
+        head "value", and before a value was told."""
         if self.config.second_head != "value" or VALUE_SCALE not in self._state.extra:
             return np.full(len(features), np.nan, np.float32)
         mean, scale = self._state.extra[VALUE_SCALE]

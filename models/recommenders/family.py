@@ -218,7 +218,7 @@ class Recommender(Protocol):
 
     def expected_values(self, events: Events) -> Float32Array:
         """What each event is expected to be worth if it is chosen, as `Events.values` counts it.
-        float32 [N]; NaN in a family that expects nothing of the kind, and before any was learned."""
+        float32 [N]; NaN in a family that expects nothing of the kind, and before any was told."""
         ...
 
     def expire(self, before_day: int) -> tuple[int, int]:

@@ -86,13 +86,21 @@ class WindowLearner(KnowsIds):
 
     def patient(self, recipe: Recipe, held_out: Events | None) -> Recipe:
         """The recipe, without early stopping where there is nothing to watch."""
-        return replace(recipe, patience=0) if held_out is None else recipe
+        return (
+            recipe
+            if held_out is not None and self.can_watch(held_out)
+            else replace(recipe, patience=0)
+        )
+
+    def can_watch(self, held_out: Events) -> bool:
+        """Whether these events say anything of the model."""
+        return len(held_out.item_keys) > 0
 
     def validation(self, held_out: Events | None) -> Callable[[], float] | None:
-        """What early stopping watches: `held_out_score`; 0 without any event."""
-        if held_out is None:
+        """What early stopping watches: `held_out_score`; None where there is nothing to watch."""
+        if held_out is None or not self.can_watch(held_out):
             return None
-        return lambda: self.held_out_score(held_out) if len(held_out.item_keys) else 0.0
+        return lambda: self.held_out_score(held_out)
 
     def held_out_score(self, held_out: Events) -> float:
         """Mean NDCG@20 over the held-out queries, all pairs."""

@@ -18,7 +18,7 @@ from models.recommenders import export
 from models.recommenders.facade import Facade, KnowsIds
 from models.recommenders.top_k import TopKRequest, best_columns, blocks, padded_rows
 from models.tables.backend import tf
-from models.tables.packing import rows_of
+from models.tables.packing import as_exported, rows_of
 from models.tables.state import ModelState
 
 
@@ -94,7 +94,8 @@ class RetrievalFacade(Facade, KnowsIds):
         export.export(self._state, Path(directory))
 
     def _item_vectors(self, rows: Int64Array) -> tf.Tensor:
-        return self._state.network.item_vectors(tf.constant(rows, tf.int64))
+        vectors = self._state.network.item_vectors(tf.constant(rows, tf.int64))
+        return as_exported(self._state, vectors)
 
     def _scores(self, queries: Queries, items: tf.Tensor) -> tf.Tensor:
         """Float32 [B, M] logits."""

@@ -205,6 +205,8 @@ class RetrieveAndRank(KnowsIds):
         learned = []
         for queries, interactions in windows:
             known = admitted(self.towers, interactions)
+            if not known.weights.any():  # all on items that still wait
+                continue
             if queries.own is not None:
                 learned.append(stages.tested(self._config, self.towers, queries, known))
             batches = self._tower_batches(queries, known, increment)

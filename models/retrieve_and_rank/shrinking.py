@@ -18,6 +18,7 @@ import numpy as np
 
 from models.data.checks import Float32Array
 from models.data.queries import Queries
+from models.learning import memory
 from models.learning.recipes import Recipe
 from models.recommenders.learner import PACKING_OF
 from models.recommenders.retriever import translate
@@ -78,9 +79,9 @@ def student_of(teacher: ModelState, dimension: int) -> ModelState:
     student = ModelState.create(replace(teacher.config, dimension=dimension), teacher.seed)
     student.users = Vocabulary(np.array(teacher.users.keys))
     student.items = Vocabulary(np.array(teacher.items.keys))
-    student.extra = {
-        name: array for name, array in teacher.extra.items() if name.startswith("seen_day/")
-    }
+    # In keys, which stay: when ids were seen, how often those that wait, and what is rehearsed.
+    kept = ("seen_day/", "waiting/", memory.PREFIX)
+    student.extra = {n: array for n, array in teacher.extra.items() if n.startswith(kept)}
     tables = teacher.parameters()
     axes = principal_axes([t for t in tables.values() if t.shape[1] == width], dimension)
     for name, table in tables.items():

@@ -23,6 +23,7 @@ from models.recommenders.retriever import translate
 from models.recommenders.top_k import blocks
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.tables.backend import tf
+from models.tables.packing import as_exported, packing_of
 from models.tables.state import ModelState
 from models.tables.vocabulary import Vocabulary
 
@@ -49,12 +50,12 @@ def retrieval_logits(towers: ModelState, queries: Queries) -> Float32Array:
         )
         def logits(users, history, statistics, items):  # type: ignore[no-untyped-def]
             vectors = network.query_vectors(users, history, statistics)
-            table = network.item_vectors(tf.range(1, items + 1))
+            table = as_exported(towers, network.item_vectors(tf.range(1, items + 1)))
             return tf.linalg.matmul(vectors, table, transpose_b=True) / network.temperature
 
         return logits.get_concrete_function()
 
-    result: Float32Array = compiled(towers, "logits", trace)(
+    result: Float32Array = compiled(towers, f"logits, {packing_of(towers)}", trace)(
         *translate(towers, queries), np.int64(len(towers.items))
     ).numpy()
     return result

@@ -121,7 +121,7 @@ class SessionRecommender(RetrievalFacade):
         past = past_of(self._state, recipe, batches.targets, session_batches.batches_of)
         return fit(self._state, batches, recipe, progress, past, validate)
 
-    def remember(self, sessions: Sessions, recipe: Recipe, day: float) -> int:
+    def remember(self, sessions: Sessions, recipe: Recipe, day: float | np.ndarray) -> int:
         """Offers what was learned to the memory that the next `fit` rehearses. See
         `rehearsal.remember`."""
         examples = session_batches.examples_of(self._state, sessions)
@@ -215,13 +215,17 @@ class SessionLearner(NetworkLearner, SessionRecommender):
         return sessions_of(events)
 
     def remember_events(self, events: Events, recipe: Recipe) -> None:
-        self.remember(sessions_of(events), recipe, float(days_of(events).max()))
+        sessions = sessions_of(events)
+        follows = np.arange(len(sessions.item_keys)) > sessions.offsets[sessions.of_item]
+        days = days_of(events)[np.argsort(events.query, kind="stable")]
+        self.remember(sessions, recipe, days[follows])
+
+    def can_watch(self, held_out: Events) -> bool:
+        return len(np.unique(held_out.query)) < len(held_out.query)
 
     def held_out_score(self, held_out: Events) -> float:
         """The mean reciprocal rank of the next items, among the best 20."""
         history, targets = sessions_of(held_out).prefixes(self.config.history_length)
-        if not len(targets):
-            return 0.0
         keys, _ = self.top_k(queries_of(history), K)
         hits = keys == targets[:, None]
         ranks = np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1.0), 0.0)

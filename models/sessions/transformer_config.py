@@ -118,5 +118,6 @@ FAMILY = Family(
     increment=replace(FIRST, epochs=2),
     rebuild=FIRST,
     ids=("expire_after_days",),
+    silos=False,  # half of the model is what co-occurred, and a silo's pairs tell of single sessions
     repeats=True,
 )

@@ -183,15 +183,15 @@ def average(releases: Sequence[ModelState | Path]) -> ModelState:
     soup). Rows are matched by key: an id that only some releases know is the mean of those.
 
     Args:
-        releases: oldest first, of one configuration: states, which are left alone, or folders that
-            `restore` reads.
+        releases: oldest first: states, which are left alone, or folders that `restore` reads. Those
+            before the configuration last changed (a student has fewer dimensions) are passed over.
 
     Returns:
         A new state. Slots, vocabularies, content, extra arrays and steps are the newest's: ids that
         it has let expire stay away. Its next save is a whole one.
 
     Raises:
-        ValueError: there is no release, or they are of different configurations.
+        ValueError: there is no release.
         RestoreError: a folder can't be used.
     """
     if not releases:
@@ -201,14 +201,10 @@ def average(releases: Sequence[ModelState | Path]) -> ModelState:
     tables = state.network.tables
     totals = {name: np.zeros(shape_of(table)) for name, table in tables.items()}
     counts = {name: np.zeros(total.shape[:1]) for name, total in totals.items()}
-    for place, release in enumerate(releases):
+    for release in reversed(releases):
         config, arrays = _read(release)
         if config != state.config:
-            raise ValueError(
-                "Releases should be of one configuration. Received: "
-                f"{config} at place {place}, and {state.config} as the newest. Average only "
-                "releases since the configuration last changed."
-            )
+            break
         # Row n of this release is row `to` of the newest.
         to = {entity: _rows(state.vocabulary(entity), arrays[KEYS[entity]]) for entity in KEYS}
         for name, total in totals.items():

@@ -120,8 +120,26 @@ def rounded(table: np.ndarray, packing: str) -> np.ndarray:
     if packing == "int8":
         scale = _scales(table)
         return (np.rint(table / scale) * scale).astype(np.float32)
+    if len(table) == 1:  # the row of nobody
+        return table
     size = np.abs(table)
     return np.where(size > np.quantile(size[1:], PRUNED_SHARE), table, 0.0).astype(np.float32)
+
+
+def as_exported(state: ModelState, vectors: tf.Tensor) -> tf.Tensor:
+    """Item vectors (float32 [M, d]) as an export stores them, so that what is judged is what is
+    served: content was added to the table's rows and their length made 1, and float16 and int8 round
+    them once more; but not the columns past the table's, which are biases."""
+    packing = packing_of(state)
+    if packing not in ("float16", "int8"):
+        return vectors
+    width = state.network.tables["item"].shape[-1]
+    table, biases = vectors[:, :width], vectors[:, width:]
+    if packing == "float16":
+        return tf.concat([tf.cast(tf.cast(table, tf.float16), tf.float32), biases], axis=1)
+    largest = tf.reduce_max(tf.abs(table), axis=1, keepdims=True)
+    scale = tf.where(largest > 0, largest / 127.0, 1.0)
+    return tf.concat([tf.round(table / scale) * scale, biases], axis=1)
 
 
 def served_bytes(state: ModelState) -> int:

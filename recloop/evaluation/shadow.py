@@ -26,7 +26,7 @@ from recloop.config.rules import BootstrapRules, load_gate_rules, load_update_ru
 from recloop.contracts import Gap, Release, ShadowReport, UpdatePlan
 from recloop.database.connection import transaction
 from recloop.evaluation.challenge import hold_out, judge_of, scores_of
-from recloop.evaluation.scoring import Judge, paired_difference
+from recloop.evaluation.scoring import Int64, Judge, paired_difference
 from recloop.features.examples import read_examples
 from recloop.ledger import parts, releases, verdicts
 from recloop.settings import Settings
@@ -119,9 +119,7 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
     scores = judge.score(model, heldout)
     with np.load(chosen.scores) as recorded:
         owners = judge.owners(heldout)
-        ours = theirs = np.arange(len(owners))
-        if not np.array_equal(owners, recorded["user_keys"]):
-            _, ours, theirs = np.intersect1d(owners, recorded["user_keys"], return_indices=True)
+        ours, theirs = _paired(owners, recorded["user_keys"])
         retrained = {name: scores.values[name][ours] for name in judge.metrics}
         champion = {name: _recorded(recorded, name)[theirs] for name in judge.metrics}
 
@@ -197,6 +195,21 @@ def summarise(
         f"[{found.low:+z.4f}, {found.high:+z.4f}] against release {chosen.version} in {what} of window "
         f"{chosen.window}, for {cpu_seconds:.1f} CPU s{own}"
     )
+
+
+def _paired(ours: Int64, theirs: Int64) -> tuple[Int64, Int64]:
+    """Places, in two lists of whose each unit is, of those who have as many units here as there: a
+    judge keeps a user's units in order. Late events and deletions change how many somebody has."""
+    if np.array_equal(ours, theirs):
+        return np.arange(len(ours)), np.arange(len(theirs))
+    counts = [dict(zip(*np.unique(one, return_counts=True), strict=True)) for one in (ours, theirs)]
+    kept = [user for user, count in counts[0].items() if counts[1].get(user) == count]
+
+    def places(owners: Int64) -> Int64:
+        found = np.flatnonzero(np.isin(owners, kept))
+        return found[np.argsort(owners[found], kind="stable")]
+
+    return places(ours), places(theirs)
 
 
 def _recorded(scores: Mapping[str, Float64], name: str) -> Float64:

@@ -24,7 +24,7 @@ from recloop.database.connection import asked, transaction
 from recloop.errors import BadInput, ReleaseMissing
 from recloop.ledger import releases, updates
 from recloop.settings import Settings
-from recloop.training.recommender import CHECKPOINT, family_of_release, restore_model
+from recloop.training.recommender import CHECKPOINT, family_of, family_of_release, restore_model
 
 if TYPE_CHECKING:
     from recloop.contracts import Release
@@ -54,12 +54,15 @@ def make_offer(settings: Settings, folder: Path) -> Offer:
 
     Raises:
         ReleaseMissing: there is no champion yet.
-        BadInput: something else is there.
+        BadInput: something else is there, or the family has no silos.
     """
     from models.merging.changes import forget_users
 
     if folder.exists() and not (folder / OFFER).exists() and any(folder.iterdir()):
         raise BadInput(f"{folder} holds something else than an offer; give a new folder.")
+    family = family_of(settings)
+    if not family.silos:
+        raise BadInput(f"family {family.name} has no silos; learn all shops' events in one place.")
     with transaction(settings.database_url) as cursor:
         champion = releases.champion(cursor)
         if champion is None:

@@ -118,11 +118,12 @@ def learn_shard(
         model, recipes = _grown(settings, work, material)
         marks = changes.marks_of(model.states)
         examples = _learn_own(model, recipes, material, number, progress)
-        part = changes.changes_of(model.states, marks, model.touched(own))
-        folder = settings.artifacts / "shards" / f"{update_id}-{number}-{token}"
-        shutil.rmtree(folder, ignore_errors=True)
-        changes.save(part, folder, {"release": champion.version, "shard": number})
-        uri = str(folder)
+        if examples:
+            part = changes.changes_of(model.states, marks, model.touched(own))
+            folder = settings.artifacts / "shards" / f"{update_id}-{number}-{token}"
+            shutil.rmtree(folder, ignore_errors=True)
+            changes.save(part, folder, {"release": champion.version, "shard": number})
+            uri = str(folder)
     return ShardReport(
         update_id=update_id,
         number=number,
@@ -186,7 +187,9 @@ def merge_shards(
 
     Raises:
         models.errors.NonFiniteWeights: the loss exploded.
+        models.errors.BadTrainingData: no shard had anything to learn from.
     """
+    from models.errors import BadTrainingData
     from models.merging import changes
 
     began = time.process_time()
@@ -197,6 +200,10 @@ def merge_shards(
     examples = sum(one.cost.examples for one in learned)
     for number in missing:
         examples += _learn_own(model, recipes, material, number, progress)
+    if not examples:
+        raise BadTrainingData(
+            "no shard had an event that can be learnt from; learn a later window too."
+        )
     model.remember_events(material.seen, recipes.increment().recipe)
     elsewhere = sum(one.cost.cpu_seconds for one in learned)
     cost = Cost(examples, time.process_time() - began + elsewhere)
@@ -250,12 +257,20 @@ def _grown(settings: Settings, work: Assignment, material: Material) -> tuple[Re
 def _learn_own(
     model: Recommender, recipes: Recipes, material: Material, number: int, progress: Progress
 ) -> int:
-    """Learn one shard's events, if there are any; how many examples that were."""
+    """Learn one shard's events, if any can be learnt from; how many examples that were."""
+    from models.errors import BadTrainingData
+
     count = recipes.plan.strategy.shards
     own, judged = (shard_of(events, number, count) for events in (material.seen, material.held_out))
     if not len(own.item_keys):
         return 0
-    return model.learn(own, _recipes_of(recipes, number).increment(), progress, judged).examples
+    try:
+        return model.learn(own, _recipes_of(recipes, number).increment(), progress, judged).examples
+    except (
+        BadTrainingData
+    ) as error:  # sessions of one click, items that wait: other shards have more
+        log.info("shard %s has nothing to learn from: %s", number, error)
+        return 0
 
 
 def _recipes_of(recipes: Recipes, number: int) -> Recipes:

@@ -15,6 +15,7 @@ from models.data.events import Events
 from models.ids.starts import NewIds
 from models.learning.recipes import Training
 from models.metrics.classification import auc
+from models.ranker.list_batches import LARGEST, VALUE_SCALE, _scaled_values, fix_value_scale
 from models.tables.backend import tf
 from tests.models.shop_weeks import WIDTHS, week
 
@@ -27,6 +28,11 @@ def shown(number: int) -> Events:
     labels = (events.item_keys % 3 == 0).astype(np.float32)
     values = np.where(events.user_keys[events.query] % 2 == 1, 10.0, 12.0)
     return replace(events, labels=labels, values=values.astype(np.float32))
+
+
+def free(number: int) -> Events:
+    """The same, and nobody says what a click was worth."""
+    return replace(shown(number), values=None)
 
 
 def trained(epochs: int = 20) -> ClickLearner:
@@ -76,15 +82,42 @@ def test_an_export_says_what_a_click_is_worth(tmp_path: Path) -> None:
 
 
 def test_without_values_none_is_expected() -> None:
-    week = shown(1)
-    for shape in (ClickShape(value_head=False), ClickShape()):
+    for shape, told in ((ClickShape(value_head=False), shown(1)), (ClickShape(), free(1))):
         model = ClickLearner.new(shape, WIDTHS, 3)
-        model.make_room(week, NewIds())
-        assert np.isnan(model.expected_values(week)).all()
-        assert len(model.expected_values(week)) == len(week.item_keys)
+        model.make_room(told, NewIds())
+        assert np.isnan(model.expected_values(told)).all()
+        assert len(model.expected_values(told)) == len(told.item_keys)
 
 
 def test_a_shape_that_makes_no_sense_is_refused() -> None:
     assert ClickShape(hidden=[16]).hidden == (16,)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`hidden` should be positive widths"):
         ClickShape(hidden=(0,))
+
+
+@pytest.mark.parametrize("first", [[10.0] * 9, [9.99] * 8 + [10.0]])
+def test_worths_that_hardly_vary_are_no_measure_of_those_to_come(first: list[float]) -> None:
+    model = ClickLearner.new(ClickShape(), WIDTHS, 3)
+    fix_value_scale(model._state, np.array(first, np.float32))
+    assert model._state.extra[VALUE_SCALE][1] == pytest.approx(1.0, abs=0.01)
+    learnt = _scaled_values(model._state, np.array([10.0, 1e6, np.nan], np.float32))
+    assert np.abs(learnt[:2]).max() == LARGEST
+    assert np.isnan(learnt[2])
+
+
+def test_shards_learn_worth_on_the_scale_of_all_events() -> None:
+    """A champion that was told no worth yet, and a window that tells it."""
+    model = trained(1)
+    del model._state.extra[VALUE_SCALE]
+    model.make_room(shown(2), NewIds())
+    told = shown(2).values[shown(2).labels == 1]
+    np.testing.assert_allclose(
+        model._state.extra[VALUE_SCALE], [told.mean(), told.mean() / 10], 1e-5
+    )
+
+
+def test_negatives_count_as_touched() -> None:
+    model, clicks = trained(1), replace(week(2), labels=None, values=None)
+    count, times = model.touched(clicks)["network"]
+    assert count > 4 * len(clicks.item_keys)
+    assert times["item"].sum() == count

@@ -213,3 +213,15 @@ def test_a_family_of_ones_own_is_found_by_its_place_and_a_wrong_one_is_told() ->
     for name, says in (("retrieve", "choose one of"), ("no.such:FAMILY", "cannot be loaded")):
         with pytest.raises(ValueError, match=says):
             family_named(name)
+
+
+@pytest.mark.parametrize("family", ["sessions", "ratings"], indirect=True)
+def test_held_out_events_that_say_nothing_stop_no_training(family: Family) -> None:
+    """A shard's users may have none; of a session of one event nothing can be told."""
+    few = np.arange(192) % 4 == 0 if family.needs("sessions") else np.zeros(192, bool)
+    models = champion(family), champion(family)
+    for model, held_out in zip(models, (week(3).where(few), None), strict=True):
+        model.make_room(week(2), NewIds())
+        report = model.learn(week(2), training_of(family, epochs=3, patience=1), held_out=held_out)
+        assert report.validation == ()
+    assert same(*models)

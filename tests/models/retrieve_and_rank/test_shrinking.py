@@ -93,7 +93,9 @@ def test_a_student_takes_over_with_half_the_dimensions_and_goes_on(
     cascade, world, tmp_path: Path
 ) -> None:
     queries = queries_of(world)
+    cascade.towers.extra["waiting/items"] = np.array([999])
     model = maintained(cascade, "student", queries)
+    assert model.towers.extra["waiting/items"] == [999]
     assert model.config.retrieval.dimension == 4
     assert model.item_keys.tolist() == cascade.item_keys.tolist()
     model.save(tmp_path / "student")

@@ -11,7 +11,7 @@ from models.data.sessions import sessions_of
 from models.ids.starts import NewIds
 from models.recommenders.family import Widths
 from models.sessions.session_recommender import CLOCK, SessionLearner
-from models.sessions.transformer_config import TransformerConfig
+from models.sessions.transformer_config import FAMILY, TransformerConfig
 from tests.models.shop_weeks import joined, week
 
 CONFIG = TransformerConfig(dimension=8, uniform_negatives=8, memory_decay=0.5)
@@ -66,7 +66,15 @@ def test_early_stopping_watches_the_next_items_rank() -> None:
     watch = model.validation(week(2))
     assert watch is not None
     assert 0 < watch() < 1
-    nobody = model.validation(week(2).where(np.zeros(192, bool)))
-    assert nobody is not None
-    assert nobody() == 0.0
+    assert model.validation(week(2).where(np.zeros(192, bool))) is None
+    assert model.validation(week(2).where(np.arange(192) % 4 == 0)) is None, "one item each"
     assert model.validation(None) is None
+
+
+def test_what_is_remembered_has_the_day_on_which_it_happened() -> None:
+    model = new()
+    model.make_room(joined(0, 3), NewIds())
+    recipe = replace(FAMILY.increment, replay="recency", replay_share=0.5, memory_size=500)
+    model.remember_events(joined(0, 3), recipe)
+    days = model._state.extra["memory/days"]
+    assert days.max() - days.min() > 14

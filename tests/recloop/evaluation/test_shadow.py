@@ -13,7 +13,7 @@ from recloop.database.connection import transaction
 from recloop.evaluation.challenge import scores_of
 from recloop.evaluation.gate_page import write_shadow_page
 from recloop.evaluation.ranking_judge import JUDGE
-from recloop.evaluation.shadow import Chosen, _before, choose, measure_gaps, summarise
+from recloop.evaluation.shadow import Chosen, _before, _paired, choose, measure_gaps, summarise
 from recloop.ledger import verdicts
 from recloop.settings import Settings
 from recloop.stages import upkeep_stages
@@ -152,3 +152,12 @@ def test_the_page_shows_both_and_escapes(settings: Settings) -> None:
     assert "+0.0100" in page
     assert "-0.0100 to +0.0300" in page
     assert "<i>" not in page
+
+
+def test_units_are_paired_where_a_user_has_as_many_as_then() -> None:
+    """User 1 had one rating when the champion was scored; two came late."""
+    ours, theirs = np.array([1, 1, 2, 2, 3]), np.array([1, 2, 2, 3])
+    here, there = _paired(ours, theirs)
+    assert (here.tolist(), there.tolist()) == ([2, 3, 4], [1, 2, 3])
+    here, there = _paired(ours, ours)
+    assert here.tolist() == there.tolist() == [0, 1, 2, 3, 4]
