@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from recloop.behavior.source_files import refuse_another
 from recloop.calendar import counted
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.contracts import Contract
@@ -107,6 +108,10 @@ def _dataset(settings: Settings) -> Finding:
     if settings.data is not None and not settings.data.exists():
         missing = f"RECLOOP_DATA = {settings.data} does not exist"
         return _failed("dataset", missing, "correct the path")
+    if _runs(settings):
+        with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
+            if first(cursor, "select to_regclass('behavior.source_file')"):
+                refuse_another(cursor, spec)
     return _ok("dataset", f"{spec.name}, one window a {spec.window.length}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.recommenders.family import Family
+from recloop.behavior.source_files import refuse_another
 from recloop.calendar import part_number, whole
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
@@ -81,6 +82,7 @@ def make_plan(
         policy = policy.model_copy(update={"name": name})
     target = spec.calendar.parse(window).key if window else None
     with transaction(settings.database_url) as cursor:
+        refuse_another(cursor, spec)
         pending = releases.pending(cursor)
         champion = releases.champion(cursor)
         _check_family(champion, family)

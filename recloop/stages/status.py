@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from recloop.behavior.source_files import refuse_another
 from recloop.config.dataset import load_dataset
 from recloop.contracts import Metrics
 from recloop.database.connection import transaction
@@ -164,11 +165,14 @@ def count_lines(settings: Settings) -> dict[str, Any]:
     versions that a newer one replaced before they were decided on, are in no count.
 
     Raises:
+        BadInput: the home is of another dataset.
         CheckCrashed: they do not add up; the message has the numbers.
     """
+    spec = load_dataset(settings)
     with transaction(settings.database_url) as cursor:
         cursor.execute("set transaction isolation level repeatable read")
-        cursor.execute(COUNTS, {"dataset": load_dataset(settings).name})
+        refuse_another(cursor, spec)
+        cursor.execute(COUNTS, {"dataset": spec.name})
         total, accepted, duplicates, refused, pending = map(int, cursor.fetchone() or ())
         cursor.execute("select rule, count(*) from behavior.quarantine group by rule order by rule")
         quarantined = {rule: int(n) for rule, n in cursor.fetchall()}
