@@ -81,11 +81,6 @@ def compiled(state: ModelState, key: Hashable, trace: Callable[[], Any]) -> Call
     return state.compiled[key]  # type: ignore[return-value]
 
 
-def forget() -> None:
-    """Drops all shared graphs; models keep those that they have."""
-    _graphs.clear()
-
-
 def _shared(state: ModelState, key: Hashable, trace: Callable[[], Any]) -> Call:
     if current().num_replicas_in_sync > 1:
         return trace()  # type: ignore[no-any-return]  # a replica's variables are not one by one

@@ -16,7 +16,7 @@ from models.data.queries import Queries
 from models.metrics.ranking import Relevant
 from models.recommenders import export
 from models.recommenders.facade import Facade, KnowsIds
-from models.recommenders.top_k import TopKRequest, best_columns, blocks, padded_rows
+from models.recommenders.top_k import TopKRequest, best_columns, padded_rows
 from models.tables.backend import tf
 from models.tables.packing import as_exported, rows_of
 from models.tables.state import ModelState
@@ -46,16 +46,6 @@ class Retriever(Protocol):
 
 class RetrievalFacade(Facade, KnowsIds):
     """A recommender that scores every item it knows, by a `Retriever`."""
-
-    def score(self, queries: Queries, item_keys: Int64Array) -> Float32Array:
-        """Logits of each item for each query: float32 [B, M]; -inf for an unknown item."""
-        rows = self._state.items.rows(np.asarray(item_keys, np.int64))
-        scores = np.empty((len(queries), len(rows)), np.float32)
-        items = self._item_vectors(rows)
-        for block in blocks(len(queries), len(rows)):
-            scores[block] = self._scores(queries.take(block), items).numpy()
-        scores[:, rows == 0] = -np.inf
-        return scores
 
     def top_k(
         self,

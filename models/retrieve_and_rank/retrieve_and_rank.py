@@ -214,24 +214,6 @@ class RetrieveAndRank(KnowsIds):
         self._train_ranker(learned, ranker)
         return replace(report, cpu_seconds=time.process_time() - started)
 
-    def score(self, queries: Queries, item_keys: Int64Array) -> Float32Array:
-        """Scores of each item for each query: float32 [B, M]; -inf for an unknown item."""
-        item_keys = np.asarray(item_keys, np.int64)
-        rows = self.towers.items.rows(item_keys)
-        scores = np.full((len(queries), len(rows)), -np.inf, np.float32)
-        asked = np.zeros(len(self.towers.items), bool)
-        asked[rows[rows > 0] - 1] = True
-        wide = int(asked.sum()) * self._ranker.config.feature_width
-        for block in blocks(len(queries), wide + len(asked)) if asked.any() else ():
-            part = queries.take(block)
-            shown = np.broadcast_to(asked, (len(part), len(asked)))
-            lists = stages.candidates_of(self._config, self.towers, part, shown, len(asked))
-            by_row = np.full((len(part), len(asked) + 1), -np.inf, np.float32)
-            places = self.towers.items.rows(lists.item_keys)
-            by_row[lists.owners(), places] = stages.ranked_scores(self._ranker, lists)
-            scores[block] = by_row[:, rows]
-        return scores
-
     def top_k(
         self,
         queries: Queries,

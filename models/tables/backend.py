@@ -16,7 +16,6 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -48,9 +47,8 @@ with _without_chatter():
 # them "resource", whatever the arguments are called); Airflow's task logs are at INFO.
 logging.getLogger("absl").setLevel(logging.WARNING)
 
-__all__ = ["compute_dtype", "computing_in", "matmul", "prepare_devices", "tf", "tfrs"]
+__all__ = ["compute_dtype", "matmul", "prepare_devices", "tf", "tfrs"]
 
-_forced: ContextVar["tf.DType | None"] = ContextVar("forced compute dtype", default=None)
 
 if not tf.keras.Model.__module__.startswith("tf_keras."):
     raise ImportError(
@@ -80,9 +78,6 @@ def prepare_devices() -> tuple[str, ...]:
 
 def compute_dtype() -> "tf.DType":
     """What large products are made in: bfloat16 if every GPU in use has it, else float32."""
-    forced = _forced.get()
-    if forced is not None:
-        return forced
     gpus = tf.config.get_visible_devices("GPU")
     return tf.bfloat16 if gpus and all(map(_has_bfloat16, gpus)) else tf.float32
 
@@ -91,16 +86,6 @@ def _has_bfloat16(gpu: "tf.config.PhysicalDevice") -> bool:
     """Whether its tensor cores take bfloat16 (NVIDIA Ampere and later)."""
     details = tf.config.experimental.get_device_details(gpu)
     return bool(details.get("compute_capability", (0, 0))[0] >= 8)
-
-
-@contextmanager
-def computing_in(dtype: "tf.DType") -> Iterator[None]:
-    """Within, `compute_dtype` is this one. A graph keeps the one that it was traced with."""
-    token = _forced.set(dtype)
-    try:
-        yield
-    finally:
-        _forced.reset(token)
 
 
 def matmul(

@@ -33,6 +33,7 @@ from models.tables.state import ModelState
 from models.two_tower.basket_batches import EventBatches, tower_batches
 from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import CONFIG, make_world, wordless
+from tests.models.scoring import scored
 from tests.models.tiny_two_stage import queries_of
 
 WORLD = make_world()
@@ -104,11 +105,11 @@ class Family:
 
     def answer(self, model: Any) -> np.ndarray:
         """What it says of the shop's users and items: float32."""
-        return model.score(self.queries(), WORLD.items.item_keys)
+        return scored(model, self.queries(), WORLD.items.item_keys)
 
     def answer_strangers(self, model: Any) -> np.ndarray:
         """What it says to whom it doesn't know: float32, one row for each of two."""
-        return model.score(self.strangers(), WORLD.items.item_keys)
+        return scored(model, self.strangers(), WORLD.items.item_keys)
 
 
 class TwoTowerFamily(Family):

@@ -16,6 +16,7 @@ from models.tables.state import CONFIGURATIONS as REGISTERED
 from models.tables.state import ModelState, config_of
 from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.contract import FAMILIES, RECIPE, Family
+from tests.models.scoring import scored
 
 
 def families(names: Iterable[str]) -> pytest.MarkDecorator:
@@ -311,7 +312,7 @@ def brute_force(scores: np.ndarray, pool: np.ndarray, k: int, out: list[set[int]
 @retrievers
 def test_score_and_top_k_have_their_shapes(family, trained) -> None:
     queries = family.queries()
-    scores = trained.score(queries, trained.item_keys)
+    scores = scored(trained, queries, trained.item_keys)
     assert (scores.shape, scores.dtype) == ((20, 30), np.float32)
     assert np.isfinite(scores).all()
     keys, best = trained.top_k(queries, 4)
@@ -326,7 +327,7 @@ def test_top_k_is_the_sort_of_the_scores_without_what_is_excluded(family, traine
     pool = np.array([520, 503, 501, 529, 510, 515, 516])
     exclude = [pool[: i % 8] for i in range(20)]
     for candidates, known in ((None, trained.item_keys), (np.append(pool, 99_999), pool)):
-        scores = trained.score(queries, known)
+        scores = scored(trained, queries, known)
         keys, best = trained.top_k(queries, 5, candidates, exclude)
         expected = brute_force(scores, known, 5, [set(part.tolist()) for part in exclude])
         assert np.array_equal(keys, expected)
@@ -350,10 +351,10 @@ def test_strangers_get_finite_answers(family, trained) -> None:
 @retrievers
 def test_unknown_items_score_minus_infinity_and_new_ones_don_t(family, trained) -> None:
     queries = family.queries()
-    scores = trained.score(queries, np.array([501, 901, 0]))
+    scores = scored(trained, queries, np.array([501, 901, 0]))
     assert np.isneginf(scores).tolist() == [[False, True, True]] * 20
     family.add_ids(trained)
-    scores = trained.score(queries, np.array([501, 901, 902, 903]))
+    scores = scored(trained, queries, np.array([501, 901, 902, 903]))
     assert np.isfinite(scores).all()
     assert set(trained.top_k(queries, 3, np.array([901, 902, 903]))[0][0].tolist()) == {
         901,
@@ -368,7 +369,7 @@ def test_a_model_that_knows_nothing_answers_with_nothing(family) -> None:
     keys, best = fresh.top_k(family.queries(), 3)
     assert (keys == 0).all()
     assert np.isneginf(best).all()
-    assert np.isneginf(fresh.score(family.queries(), np.array([501]))).all()
+    assert np.isneginf(scored(fresh, family.queries(), np.array([501]))).all()
     assert fresh.add_ids(np.zeros(0, np.int64), Items(np.zeros(0, np.int64), np.zeros((0, 3), np.int32))) == (0, 0)  # fmt: skip  # noqa: E501
 
 

@@ -10,6 +10,7 @@ from models.factors.rating_recommender import RatingBatches, RatingRecommender, 
 from models.ids.starts import NewIds
 from models.learning.recipes import Recipe
 from models.tables.backend import tf
+from tests.models.scoring import scored
 
 RECIPE = Recipe(epochs=1, learning_rate=0.1, batch_size=4)
 PLAIN = FactorisationConfig(dimension=2, centre=3.0, l2=0.5, words_per_item=0)
@@ -71,7 +72,7 @@ def test_predictions_stay_in_the_scale_and_scores_don_t() -> None:
     model = known(dataclasses.replace(PLAIN, lowest=2.0, highest=5.0))
     assert model.predict(np.array([11, 11]), np.array([22, 23])).tolist() == [2.0, 5.0]
     query = Queries(np.array([11]), np.zeros((1, 3), np.int64), np.zeros((1, 0), np.float32))
-    assert model.score(query, np.array([22, 23]))[0] == pytest.approx([1.1, 8.1], rel=1e-6)
+    assert scored(model, query, np.array([22, 23]))[0] == pytest.approx([1.1, 8.1], rel=1e-6)
 
 
 def test_one_item_per_user() -> None:

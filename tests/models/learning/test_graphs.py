@@ -22,7 +22,7 @@ TOWERS = FAMILIES["two_tower"]()
 @pytest.fixture
 def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """One entry for each time that the towers' loss is traced; no graph is known before."""
-    graphs.forget()
+    graphs._graphs.clear()
     seen: list[int] = []
     loss = TwoTower.compute_loss
 
@@ -32,7 +32,7 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     monkeypatch.setattr(TwoTower, "compute_loss", counted)
     yield seen
-    graphs.forget()
+    graphs._graphs.clear()
 
 
 def tables(state: ModelState) -> dict[str, np.ndarray]:
@@ -49,7 +49,7 @@ def test_a_second_model_runs_the_first_one_s_graph_on_its_own_tables(traces: lis
     for name, table in tables(first._state).items():
         assert np.array_equal(table, kept[name]), f"{name} of the first model moved"
 
-    graphs.forget()
+    graphs._graphs.clear()
     alone = TOWERS.create(8)
     TOWERS.fit(alone, RECIPE)
     assert len(traces) == 2 * once

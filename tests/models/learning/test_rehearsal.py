@@ -14,6 +14,7 @@ from models.learning.rehearsal import past_of
 from models.tables.backend import tf
 from models.two_tower import tower_recommender
 from models.two_tower.tower_recommender import TwoTowerRecommender
+from tests.models.scoring import scored
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +139,7 @@ def drift(model: TwoTowerRecommender, champion: np.ndarray, world) -> float:
         scores = scores - scores.max(axis=1, keepdims=True)
         return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
-    own = log_softmax(model.score(world.queries, world.items.item_keys).astype(np.float64))
+    own = log_softmax(scored(model, world.queries, world.items.item_keys).astype(np.float64))
     old = log_softmax(champion.astype(np.float64))
     return float((np.exp(old) * (old - own)).sum(axis=1).mean())
 
@@ -149,7 +150,7 @@ def test_distillation_keeps_the_scores_closer_to_the_champions(
     drifts = {}
     for weight in (0.0, 5.0):
         model = TwoTowerRecommender.restore(trained_folder)
-        champion = model.score(world.queries, world.items.item_keys)
+        champion = scored(model, world.queries, world.items.item_keys)
         model.remember(world.queries, world.interactions, remembering(recipe), day=0.0)
         assert drift(model, champion, world) == 0.0
         settings = {"replay_share": 0.0, "distillation": weight} if weight else {"replay": "none"}
@@ -227,7 +228,7 @@ def test_vectors_are_the_models_queries(model, world, recipe) -> None:
     assert vectors.shape == (120, 8)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(120), abs=1e-3)
     # A logit is a vector's product with an item's, plus the item's bias: same order of queries.
-    scores = model.score(world.queries, world.items.item_keys[:1])[:, 0]
+    scores = scored(model, world.queries, world.items.item_keys[:1])[:, 0]
     tables = model.parameters()
     words = tables["word"][world.items.words[0]][world.items.words[0] > 0].mean(axis=0)
     item = tables["item"][1] + words

@@ -7,6 +7,7 @@ from models.data.queries import Interactions, Items
 from models.errors import BadTrainingData, NonFiniteWeights
 from models.learning import training
 from models.learning.recipes import Recipe, TrainingProgress
+from tests.models.scoring import scored
 
 
 def events(query, item_keys, weights=None) -> Interactions:
@@ -40,7 +41,7 @@ def test_another_seed_gives_other_bits(make_model, world, recipe) -> None:
 
 
 def test_learns_each_users_taste(model, world) -> None:
-    scores = model.score(world.queries, world.items.item_keys)
+    scores = scored(model, world.queries, world.items.item_keys)
     even, odd = scores[::2], scores[1::2]
     assert even[:, :15].mean() > even[:, 15:].mean() + 1
     assert odd[:, 15:].mean() > odd[:, :15].mean() + 1

@@ -9,6 +9,7 @@ from models.data.queries import Queries
 from models.tables.backend import tf
 from models.tables.vocabulary import Vocabulary
 from models.two_tower.tower_recommender import TwoTowerRecommender
+from tests.models.scoring import scored
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,7 @@ def test_scores_are_those_of_the_recommender(model, served, asked, world) -> Non
     candidates = np.tile(np.arange(0, 31), (4, 1))
     got = served.signatures["scores"](candidate_rows=tf.constant(candidates), **rows)["scores"]
     keys = np.concatenate([[1], world.items.item_keys])  # key 1 is unknown, and so is row 0
-    expected = model.score(queries, keys)
+    expected = scored(model, queries, keys)
     assert np.isneginf(got.numpy()[:, 0]).all()
     assert got.numpy() == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
@@ -59,7 +60,7 @@ def test_candidates_may_differ_from_query_to_query(model, served, asked) -> None
     queries, rows = asked
     candidates = tf.constant([[1, 2], [3, 3], [30, 0], [5, 1]], tf.int64)
     got = served.signatures["scores"](candidate_rows=candidates, **rows)["scores"].numpy()
-    everything = model.score(queries, model.item_keys)
+    everything = scored(model, queries, model.item_keys)
     assert got[0] == pytest.approx(everything[0, [0, 1]], rel=1e-5, abs=1e-5)
     assert got[2, 0] == pytest.approx(everything[2, 29], rel=1e-5, abs=1e-5)
     assert got[2, 1] == -np.inf
@@ -140,4 +141,4 @@ def test_a_model_with_a_shared_table_and_no_extras_exports(make_model, world, tm
         statistics=tf.zeros([20, 0]),
         candidate_rows=tf.tile(tf.range(1, 31, dtype=tf.int64)[None], [20, 1]),
     )["scores"]
-    assert got.numpy() == pytest.approx(model.score(queries, model.item_keys), rel=1e-5, abs=1e-5)
+    assert got.numpy() == pytest.approx(scored(model, queries, model.item_keys), rel=1e-5, abs=1e-5)

@@ -12,6 +12,7 @@ from models.data.queries import Queries
 from models.recommenders.retriever import RetrievalFacade
 from models.tables.backend import tf
 from models.tables.network import Network
+from tests.models.scoring import scored
 
 VECTORS = {30: (1.0, 0.0), 10: (0.0, 1.0), 20: (1.0, 1.0), 40: (2.0, 0.0)}
 """By item key, in the order of the rows."""
@@ -68,7 +69,7 @@ def told() -> Told:
 def test_a_score_is_the_dot_product_by_the_temperature_and_nothing_for_a_stranger(
     told: Told,
 ) -> None:
-    scores = told.score(asked((1, 2), (0, -3)), np.array([20, 77, 30]))
+    scores = scored(told, asked((1, 2), (0, -3)), np.array([20, 77, 30]))
     assert scores.tolist() == [[6, -np.inf, 2], [-6, -np.inf, 0]]
 
 
@@ -99,6 +100,6 @@ def test_an_exclusion_is_of_its_own_query_and_may_be_no_candidate(told: Told) ->
 def test_nobody_asks_and_nothing_may_be_shown(told: Told) -> None:
     keys, scores = told.top_k(asked(), 3)
     assert keys.shape == scores.shape == (0, 3)
-    assert told.score(asked(), np.array([30])).shape == (0, 1)
+    assert scored(told, asked(), np.array([30])).shape == (0, 1)
     keys, scores = told.top_k(asked((1, 1)), 2, candidates=np.array([77]))
     assert (keys.tolist(), scores.tolist()) == ([[0, 0]], [[-np.inf, -np.inf]])

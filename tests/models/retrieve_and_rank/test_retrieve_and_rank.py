@@ -12,6 +12,7 @@ from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import World
+from tests.models.scoring import scored
 from tests.models.tiny_two_stage import (
     CONFIG,
     RANKER,
@@ -40,7 +41,7 @@ def test_top_k_is_the_best_of_the_scores_when_all_items_are_candidates(cascade, 
         dataclasses.replace(cascade.config, retrieved=30), cascade.towers, cascade.ranker_state
     )
     keys, scores = everything.top_k(queries, 5)
-    every = cascade.score(queries, cascade.item_keys)
+    every = scored(cascade, queries, cascade.item_keys)
     order = np.argsort(-every, axis=1, kind="stable")[:, :5]
     assert (keys == cascade.item_keys[order]).all()
     assert scores == pytest.approx(np.take_along_axis(every, order, axis=1), rel=1e-5)
@@ -140,7 +141,7 @@ def test_unknown_users_and_new_items_are_served(cascade, world) -> None:
     assert cascade.add_ids(np.array([77_777]), Items(np.array([900]), words)) == (1, 1)
     keys, _ = cascade.top_k(stranger, 31)
     assert 900 in keys
-    assert np.isfinite(cascade.score(stranger, np.array([900]))).all()
+    assert np.isfinite(scored(cascade, stranger, np.array([900]))).all()
 
 
 def test_growing_changes_no_score_of_what_was_known(cascade, queries) -> None:
@@ -149,7 +150,7 @@ def test_growing_changes_no_score_of_what_was_known(cascade, queries) -> None:
     cascade.add_ids(np.array([5000]), Items(np.array([900]), np.zeros((1, 3), np.int32)))
     for name, table in before.items():
         assert (cascade.parameters()[name][: len(table)] == table).all(), name
-    assert cascade.score(queries, known).shape == (20, 30)
+    assert scored(cascade, queries, known).shape == (20, 30)
 
 
 def test_arguments_that_make_no_sense_are_refused(cascade, queries) -> None:

@@ -19,6 +19,7 @@ from models.retrieve_and_rank.shrinking import (
     teach,
 )
 from models.tables.packing import packing_of, served_bytes
+from tests.models.scoring import scored
 from tests.models.tiny_two_stage import TOWERS, loyal, queries_of
 
 pytestmark = pytest.mark.slow
@@ -45,8 +46,8 @@ def test_a_student_of_tables_that_lie_in_few_dimensions_scores_the_same(cascade,
         dataclasses.replace(cascade.config, retrieval=student.config), student, cascade.ranker_state
     )
     np.testing.assert_allclose(
-        small.score(queries, cascade.item_keys),
-        cascade.score(queries, cascade.item_keys),
+        scored(small, queries, cascade.item_keys),
+        scored(cascade, queries, cascade.item_keys),
         atol=2e-3,
     )
     assert student.network.tables["user"].shape[1] == 3
@@ -105,7 +106,7 @@ def test_a_student_takes_over_with_half_the_dimensions_and_goes_on(
     assert keys.tolist() == expected[0].tolist()
     np.testing.assert_array_equal(scores, expected[1])
     again.fit(queries, loyal(world), TOWERS)
-    assert np.isfinite(again.score(queries, again.item_keys)).all()
+    assert np.isfinite(scored(again, queries, again.item_keys)).all()
 
 
 def test_what_serving_costs_is_measured(cascade, world) -> None:

@@ -16,6 +16,7 @@ from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.tables.backend import tf
 from models.two_tower.tower_recommender import TwoTowerRecommender
 from tests.models.conftest import World
+from tests.models.scoring import scored
 from tests.models.tiny_two_stage import RANKER, TOWERS, loyal, new_model, queries_of
 
 pytestmark = pytest.mark.slow
@@ -33,14 +34,14 @@ def test_saved_and_restored_it_scores_the_same_bits_and_goes_on_alike(
     cascade.save(tmp_path / "again")
     again = RetrieveAndRank.restore(tmp_path / "again")
     assert again.config == cascade.config
-    before = cascade.score(queries, keys)
-    assert (again.score(queries, keys) == before).all()
+    before = scored(cascade, queries, keys)
+    assert (scored(again, queries, keys) == before).all()
     assert np.isneginf(before[:, 1]).all()
     assert np.isfinite(before[:, [0, 2, 3]]).all()
     for model in (cascade, again):
         model.fit(queries, loyal(world), TOWERS, ranker=RANKER)
-    assert (again.score(queries, keys) == cascade.score(queries, keys)).all()
-    assert not (cascade.score(queries, keys) == before).all()
+    assert (scored(again, queries, keys) == scored(cascade, queries, keys)).all()
+    assert not (scored(cascade, queries, keys) == before).all()
 
 
 def test_a_delta_holds_what_changed_and_restores_the_same(
@@ -111,7 +112,7 @@ def test_the_signatures_rank_by_both_stages_from_what_the_release_knows(
     candidates = np.array([[1, 0, 9], [2, 3, 4], [30, 29, 1], [5, 5, 5]])
     scores = signatures["scores"](candidate_rows=tf.constant(candidates), **asked)["scores"].numpy()
     every = np.pad(
-        cascade.score(part, cascade.item_keys), [[0, 0], [1, 0]], constant_values=-np.inf
+        scored(cascade, part, cascade.item_keys), [[0, 0], [1, 0]], constant_values=-np.inf
     )
     wanted = np.take_along_axis(every, candidates, axis=1)
     np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-4)

@@ -12,6 +12,7 @@ from models.recommenders.export import Served
 from models.sessions.served_cooccurrence import ServedCooccurrence
 from models.sessions.session_recommender import SessionRecommender
 from models.tables.backend import tf
+from tests.models.scoring import scored
 from tests.models.tiny_sessions import CONFIG, RECIPE, WORLD, grown, sessions, trained
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ def test_saved_and_restored_it_answers_and_learns_the_same(tmp_path, model) -> N
     restored = SessionRecommender.restore(tmp_path / "model")
     asked = queries_of(np.array([[101, 102, 0], [115, 0, 0], [999, 0, 0]]))
     np.testing.assert_array_equal(
-        model.score(asked, model.item_keys), restored.score(asked, model.item_keys)
+        scored(model, asked, model.item_keys), scored(restored, asked, model.item_keys)
     )
     assert restored.config == model.config
     other = trained()
@@ -75,13 +76,13 @@ def test_saved_and_restored_it_answers_and_learns_the_same(tmp_path, model) -> N
 
 def test_top_k_is_the_best_of_all_scores(model: SessionRecommender) -> None:
     asked = queries_of(np.array([[101, 102, 0], [115, 0, 0]]))
-    scores = model.score(asked, model.item_keys)
+    scores = scored(model, asked, model.item_keys)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :7]
     keys, best = model.top_k(asked, 7)
     np.testing.assert_array_equal(keys, model.item_keys[order])
     np.testing.assert_allclose(best, np.take_along_axis(scores, order, 1), rtol=1e-6)
     some = model.item_keys[::3]
-    np.testing.assert_allclose(model.score(asked, some), scores[:, ::3], atol=1e-5)
+    np.testing.assert_allclose(scored(model, asked, some), scores[:, ::3], atol=1e-5)
 
 
 def test_what_was_seen_counts_in_the_score_by_the_logarithm_of_its_share() -> None:
@@ -91,9 +92,11 @@ def test_what_was_seen_counts_in_the_score_by_the_logarithm_of_its_share() -> No
     made = SessionRecommender.create(config, 1)
     made.meet(sessions([101, 102]))
     asked, keys = queries_of(np.array([[101]])), np.array([101, 102])
-    both = made.score(asked, keys)
+    both = scored(made, asked, keys)
     made.uses_memory = False
-    np.testing.assert_allclose(both - made.score(asked, keys), 2 * np.log1p(0.5 / 0.25), rtol=1e-5)
+    np.testing.assert_allclose(
+        both - scored(made, asked, keys), 2 * np.log1p(0.5 / 0.25), rtol=1e-5
+    )
 
 
 def test_what_is_exported_answers_with_what_co_occurs(tmp_path, model) -> None:  # type: ignore[no-untyped-def]
@@ -116,9 +119,9 @@ def test_an_item_that_has_expired_asks_nothing_as_in_what_is_served() -> None:
     made.note_seen(np.array([], np.int64), np.array([103]), day=1)
     assert made.expire(2) == (0, 1)
     asked = queries_of(np.array([[103, 101, 0], [101, 103, 900], [103, 900, 0]]))
-    scores = made.score(asked, made.item_keys)
+    scores = scored(made, asked, made.item_keys)
     made.uses_memory = False
-    bonus = scores - made.score(asked, made.item_keys)
+    bonus = scores - scored(made, asked, made.item_keys)
     served = ServedCooccurrence(made._state, made._cooccurrence())
     rows = made._state.items.rows(asked.latest(CONFIG.history_length))
     expected = served.bonus(tf.constant(rows, tf.int64)).numpy()[:, 1:]

@@ -8,6 +8,7 @@ import pytest
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, NonFiniteWeights, RestoreError
 from models.storage.checkpoint import save
 from models.two_tower.tower_recommender import TwoTowerRecommender
+from tests.models.scoring import scored
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_saving_and_restoring_is_bit_exact(original, tmp_path, world) -> None:
     assert restored.steps == model.steps == 80
     assert restored.config == model.config
     keys = world.items.item_keys
-    assert (restored.score(world.queries, keys) == model.score(world.queries, keys)).all()
+    assert (scored(restored, world.queries, keys) == scored(model, world.queries, keys)).all()
 
 
 def test_training_goes_on_as_if_it_had_not_stopped(original, tmp_path, world, recipe) -> None:

@@ -1,13 +1,15 @@
 """The backend: Keras 2, and in what precision products are made."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from models.recommenders.softmax import sampled_softmax
 from models.tables import backend
-from models.tables.backend import compute_dtype, computing_in, matmul, tf
+from models.tables.backend import compute_dtype, matmul, tf
 
 LEFT = np.array([[1.0, 2.0], [1.00390625, 0.0]], np.float32)
 """1.00390625 is 1 + 2^-8: half of bfloat16's step above 1, and goes to the even neighbour, 1."""
@@ -45,6 +47,17 @@ def test_mixed_on_gpus_that_all_have_bfloat16(
         lambda gpu: {} if gpu is None else {"compute_capability": gpu},
     )
     assert compute_dtype() == dtype
+
+
+@contextmanager
+def computing_in(dtype: tf.DType) -> Iterator[None]:
+    """As on a machine with a GPU that has bfloat16, or with none."""
+    gpus = [(8, 0)] if dtype == tf.bfloat16 else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.config, "get_visible_devices", lambda _: gpus)
+        details = tf.config.experimental
+        patch.setattr(details, "get_device_details", lambda gpu: {"compute_capability": gpu})
+        yield
 
 
 def test_a_product_is_rounded_and_comes_back_as_float32() -> None:

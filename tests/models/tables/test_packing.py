@@ -10,6 +10,7 @@ import pytest
 from models.recommenders.export import export
 from models.tables.backend import tf
 from models.tables.packing import PackedTable, packable, packing_of, rounded, served_bytes, settle
+from tests.models.scoring import scored
 
 TABLE = np.array(
     [[0, 0, 0, 0], [1.27, -0.634, 0.006, 0.0], [-2.54, 0.03, 1.0, 2.0], [0.1, 0.2, 0.3, 0.4]],
@@ -75,7 +76,7 @@ def test_a_settled_model_serves_what_was_judged(model, world, packing: str, tmp_
     whole = served_bytes(state)
     settle(state, packing)
     assert packing_of(state) == packing
-    before = model.score(world.queries, world.items.item_keys)
+    before = scored(model, world.queries, world.items.item_keys)
     model.save(tmp_path / "saved")
     restored = type(model).restore(tmp_path / "saved")
     assert packing_of(restored._state) == packing

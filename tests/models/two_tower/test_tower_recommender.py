@@ -4,6 +4,7 @@ import pytest
 from models.data.queries import Interactions, Items, Queries
 from models.recommenders import top_k
 from models.two_tower import tower_recommender
+from tests.models.scoring import scored
 
 
 def oracle(scores: np.ndarray, keys: np.ndarray, k: int, banned: list[set[int]]):
@@ -19,7 +20,7 @@ def oracle(scores: np.ndarray, keys: np.ndarray, k: int, banned: list[set[int]])
 
 def test_top_k_is_the_sort_of_the_scores(model, world) -> None:
     keys, scores = model.top_k(world.queries, 5)
-    everything = model.score(world.queries, model.item_keys)
+    everything = scored(model, world.queries, model.item_keys)
     assert keys.tolist() == oracle(everything, model.item_keys, 5, [set()] * 20)
     assert scores == pytest.approx(-np.sort(-everything)[:, :5], rel=1e-5, abs=1e-5)
     assert (keys.dtype, scores.dtype) == (np.int64, np.float32)
@@ -38,7 +39,7 @@ def test_candidates_and_exclusions(model, world, monkeypatch, as_csr, block) -> 
     keys, scores = model.top_k(world.queries, 5, candidates, exclude)
     known = np.array([520, 503, 501, 529, 510])
     expected = oracle(
-        model.score(world.queries, known), known, 5, [set(part.tolist()) for part in lists]
+        scored(model, world.queries, known), known, 5, [set(part.tolist()) for part in lists]
     )
     assert keys.tolist() == expected
     assert (np.isneginf(scores) == (keys == 0)).all()
@@ -53,13 +54,13 @@ def test_fewer_items_than_k_leaves_empty_places(model, world) -> None:
 
 
 def test_blocks_give_what_one_block_gives(model, world, monkeypatch) -> None:
-    whole = model.score(world.queries, model.item_keys)
+    whole = scored(model, world.queries, model.item_keys)
     monkeypatch.setattr(top_k, "BLOCK_SCORES", 70)
-    assert model.score(world.queries, model.item_keys) == pytest.approx(whole, rel=1e-5, abs=1e-5)
+    assert scored(model, world.queries, model.item_keys) == pytest.approx(whole, rel=1e-5, abs=1e-5)
 
 
 def test_unknown_items_score_minus_infinity(model, world) -> None:
-    scores = model.score(world.queries, np.array([501, 424242, 0]))
+    scores = scored(model, world.queries, np.array([501, 424242, 0]))
     assert np.isneginf(scores).tolist() == [[False, True, True]] * 20
 
 
@@ -100,31 +101,31 @@ def test_nothing_known_at_all_is_served_by_the_bias(model) -> None:
 
 
 def test_unknown_history_items_are_as_if_absent(model) -> None:
-    known = model.score(stranger([502, 503, 0, 0, 0]), model.item_keys)
-    mixed = model.score(stranger([502, 4242, 503, 0, 4343]), model.item_keys)
+    known = scored(model, stranger([502, 503, 0, 0, 0]), model.item_keys)
+    mixed = scored(model, stranger([502, 4242, 503, 0, 4343]), model.item_keys)
     assert mixed == pytest.approx(known, rel=1e-6, abs=1e-6)
 
 
 def test_a_new_item_is_recommended_to_those_who_like_its_kind(model, world) -> None:
     model.add_ids(np.zeros(0, np.int64), Items(np.array([901]), np.array([[2, 0, 0]], np.int32)))
-    scores = model.score(world.queries, np.array([901]))[:, 0]
+    scores = scored(model, world.queries, np.array([901]))[:, 0]
     assert scores[1::2].mean() > scores[::2].mean() + 0.5
 
 
 def test_an_increment_teaches_a_grown_user(model, world, recipe) -> None:
     model.add_ids(np.array([2001]), world.items)
     queries = stranger([0] * 5, user=2001)
-    before = model.score(queries, np.array([501, 502]))[0]
+    before = scored(model, queries, np.array([501, 502]))[0]
     keys = np.array([501, 502, 520, 521], np.int64)
     more = Queries(
         np.array([2001, 1002], np.int64), np.zeros((2, 5), np.int64), np.zeros((2, 2), np.float32)
     )
     events = Interactions(np.array([0, 0, 1, 1], np.int32), keys, np.ones(4, np.float32))
     model.fit(more, events, recipe)
-    assert (model.score(queries, np.array([501, 502]))[0] > before).all()
+    assert (scored(model, queries, np.array([501, 502]))[0] > before).all()
 
 
 def test_a_model_that_knows_nothing_answers_with_nothing(make_model, world) -> None:
     fresh = tower_recommender.TwoTowerRecommender.create(make_model(trained=False).config, seed=0)
     assert (fresh.top_k(world.queries, 3)[0] == 0).all()
-    assert np.isneginf(fresh.score(world.queries, np.array([501]))).all()
+    assert np.isneginf(scored(fresh, world.queries, np.array([501]))).all()
