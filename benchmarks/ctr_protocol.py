@@ -28,7 +28,7 @@ import numpy as np
 from benchmarks.cost import Meter
 from benchmarks.ctr_features import features_of
 from benchmarks.ctr_ratings import RatingLog
-from models.metrics.classification import evaluate
+from models.metrics.classification import auc, log_loss, threshold_metrics
 from recloop.errors import BadInput
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def run(
         if period >= periods.count - periods.tested:
             with result.predicting.measuring():
                 chances = system.predict(part)
-            values = evaluate(part.labels, chances)
+            values = evaluated(part.labels, chances)
             result.periods.append(period + 1)
             for name in METRICS:
                 result.metrics[name].append(values[name])
@@ -195,3 +195,9 @@ def run(
             with result.learning.measuring():
                 system.learn(part)
     return result
+
+
+def evaluated(labels: np.ndarray, chances: np.ndarray) -> dict[str, float]:
+    """auc, log_loss, precision, recall, f1 and accuracy (the last four at .5), by name."""
+    scores = {"auc": auc(labels, chances), "log_loss": log_loss(labels, chances)}
+    return {**scores, **threshold_metrics(labels, chances)}

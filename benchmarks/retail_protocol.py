@@ -29,7 +29,7 @@ import numpy.typing as npt
 from benchmarks.cost import Meter, cpu_seconds, peak_megabytes
 from benchmarks.events import Catalogue, EventLog, Int64
 from benchmarks.retail_systems import Csr, Request, System, Window
-from models.metrics.ranking import hit_rate_at_k, ndcg_at_k, recall_at_k
+from models.metrics.ranking import hits, ndcg_at_k, recall_at_k
 from recloop.errors import BadInput
 
 K = 20
@@ -215,8 +215,10 @@ def run(system: System, protocol: Protocol, progress: Progress | None = None) ->
 
 def measure(ranked: Int64, relevant: Csr) -> Float64:
     """float64 [U, 3]: recall, NDCG and hit rate; NaN for a user without relevant items."""
-    metrics = (recall_at_k, ndcg_at_k, hit_rate_at_k)
-    return np.stack([metric(ranked, relevant, K) for metric in metrics], axis=1)
+    hit, counts = hits(ranked, relevant, K)
+    hit_rate = np.where(counts > 0, hit.any(axis=1).astype(np.float64), np.nan)
+    found = (recall_at_k(ranked, relevant, K), ndcg_at_k(ranked, relevant, K), hit_rate)
+    return np.stack(found, axis=1)
 
 
 def check_ranking(ranked: Int64, request: Request) -> None:

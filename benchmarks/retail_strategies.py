@@ -100,20 +100,16 @@ class Strategy(Ours):
     """The default, changed."""
 
     def __init__(self, seed: int, change: Change) -> None:
-        from models.learning.recipes import (
-            IN_BATCH_INCREMENT,
-            IN_BATCH_REBUILD,
-            INCREMENT,
-            RANK,
-            REBUILD,
-        )
+        from models.learning.recipes import INCREMENT, RANK, REBUILD
 
         tuned = RetrieveAndRankConfig()
         config = replace(tuned, retrieval=replace(tuned.retrieval, **change.retrieval))
         super().__init__(seed, "increments", config)
         in_batch = config.retrieval.loss == "in_batch"
-        rebuild = IN_BATCH_REBUILD if in_batch else REBUILD
-        increment = IN_BATCH_INCREMENT if in_batch else INCREMENT
+        # The in-batch loss takes events for examples, not queries with their baskets: larger batches.
+        events = {"epochs": 5, "learning_rate": 0.1, "batch_size": 512} if in_batch else {}
+        rebuild = replace(REBUILD, **events)
+        increment = replace(INCREMENT, batch_size=256) if in_batch else INCREMENT
         self._change = change
         self._rebuild = replace(rebuild, seed=seed, **change.rebuild)
         self._first = replace(increment, seed=seed)

@@ -161,4 +161,16 @@ def _read(path: Path) -> Sessions:
     if (events[:, 1] <= 0).any():
         at = int(np.flatnonzero(events[:, 1] <= 0)[0]) + 1
         raise BadInput(f"{path}:{at}: an item should be a positive integer. Received: 0.")
-    return Sessions.of_events(events[:, 0], events[:, 1])
+    return sessions_of(events[:, 0], events[:, 1])
+
+
+def sessions_of(session_keys: np.ndarray, item_keys: np.ndarray) -> Sessions:
+    """Sessions from events in order of time (int64 [N] each); those of several may alternate. They
+    come in the order of their first events."""
+    _, first, session = np.unique(session_keys, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    place = rank[session]
+    order = np.argsort(place, kind="stable")
+    offsets = np.searchsorted(place[order], np.arange(len(first) + 1)).astype(np.int64)
+    return Sessions(offsets, np.asarray(item_keys, np.int64)[order])

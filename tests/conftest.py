@@ -51,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each worker one file after another. What asks for `loop_home`, the dearest of the fixtures,
-    goes to one worker in one piece, with all that needs its Airflow."""
+    goes to one worker in one piece, with all that needs its Airflow; of more than two workers, what
+    needs Airflow to one, and the rest of it to another."""
     from xdist.scheduler import LoadFileScheduling
 
     folder = Path(__file__).parent
@@ -64,7 +65,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "loop" if file in loops else file
+            apart = config.getvalue("numprocesses") > 2 and "end_to_end" in file
+            return file if file not in loops else "end_to_end" if apart else "loop"
 
     config.option.loadscopereorder = False  # in the order of collection, not by number of tests
     return ByFile(config, log)

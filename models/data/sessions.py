@@ -30,20 +30,6 @@ class Sessions:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @classmethod
-    def of_events(cls, session_keys: Int64Array, item_keys: Int64Array) -> "Sessions":
-        """Sessions from events in order of time (int64 [N] each); those of several may alternate.
-
-        They come in the order of their first events.
-        """
-        _, first, session = np.unique(session_keys, return_index=True, return_inverse=True)
-        rank = np.empty(len(first), np.int64)
-        rank[np.argsort(first)] = np.arange(len(first))
-        place = rank[session]
-        order = np.argsort(place, kind="stable")
-        offsets = np.searchsorted(place[order], np.arange(len(first) + 1)).astype(np.int64)
-        return cls(offsets, np.asarray(item_keys, np.int64)[order])
-
     @property
     def of_item(self) -> Int64Array:
         """int64 [N]: the session of each item."""

@@ -114,16 +114,6 @@ follow it with INCREMENT on the last weeks. Examples are queries with their bask
 INCREMENT = Recipe(epochs=3, learning_rate=0.15, batch_size=64, dropout=0.3, user_dropout=0.1)
 """From the champion, on the windows that it hasn't seen."""
 
-IN_BATCH_REBUILD = Recipe(
-    epochs=5, learning_rate=0.1, batch_size=512, dropout=0.3, user_dropout=0.1
-)
-"""For the in-batch loss, whose examples are events."""
-
-IN_BATCH_INCREMENT = Recipe(
-    epochs=3, learning_rate=0.15, batch_size=256, dropout=0.3, user_dropout=0.1
-)
-"""The same, on the windows that the champion hasn't seen."""
-
 RANK = Recipe(epochs=1, learning_rate=0.03, batch_size=64)
 """Of the ranker, on the candidates of a window. Examples are queries with their candidates."""
 

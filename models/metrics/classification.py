@@ -107,12 +107,3 @@ def threshold_metrics(
         "f1": 2 * precision * recall / (precision + recall) if right else 0.0,
         "accuracy": float((said == labels).mean()),
     }
-
-
-def evaluate(labels: np.ndarray, chances: np.ndarray) -> dict[str, float]:
-    """auc, log_loss, precision, recall, f1 and accuracy (the last four at .5), by name."""
-    return {
-        "auc": auc(labels, chances),
-        "log_loss": log_loss(labels, chances),
-        **threshold_metrics(labels, chances),
-    }

@@ -83,12 +83,6 @@ def recall_at_k(ranked: Int64Array, relevant: Relevant, k: int) -> Float64Array:
     return np.where(counts > 0, hit.sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def hit_rate_at_k(ranked: Int64Array, relevant: Relevant, k: int) -> Float64Array:
-    """1 if any of the first k is relevant, else 0: float64 [B], NaN if none is."""
-    hit, counts = hits(ranked, relevant, k)
-    return np.where(counts > 0, hit.any(axis=1).astype(np.float64), np.nan)
-
-
 def ndcg_at_k(ranked: Int64Array, relevant: Relevant, k: int) -> Float64Array:
     """DCG of the first k over that of the best possible first k: float64 [B], NaN if none is.
 

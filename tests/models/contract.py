@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.sessions_protocol import sessions_of
 from models.data.queries import Interactions, Items, OwnItems, Queries
 from models.data.sessions import Sessions
 from models.factors.factorisation_config import FactorisationConfig
@@ -196,7 +197,7 @@ class TransformerFamily(Family):
 
     def sessions(self, few: bool = False) -> Sessions:
         kept = np.isin(WORLD.interactions.query, [0, 2]) if few else slice(None)
-        return Sessions.of_events(
+        return sessions_of(
             WORLD.interactions.query[kept].astype(np.int64), WORLD.interactions.item_keys[kept]
         )
 

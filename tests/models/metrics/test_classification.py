@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.metrics.classification import auc, evaluate, log_loss, threshold_metrics
+from models.metrics.classification import auc, log_loss, threshold_metrics
 
 
 def test_auc_by_hand() -> None:
@@ -58,13 +58,6 @@ def test_a_share_of_nothing_is_0() -> None:
     assert none_said == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "accuracy": 0.5}
     none_there = threshold_metrics(np.array([0, 0]), np.array([0.9, 0.2]))
     assert none_there == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "accuracy": 0.5}
-
-
-def test_all_at_once() -> None:
-    labels, chances = np.array([True, False]), np.array([0.75, 0.25], np.float32)
-    assert evaluate(labels, chances) == pytest.approx(
-        {"auc": 1.0, "log_loss": 0.2876821, "precision": 1, "recall": 1, "f1": 1, "accuracy": 1}
-    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.metrics.ranking import hit_rate_at_k, ndcg_at_k, recall_at_k, to_csr
+from models.metrics.ranking import ndcg_at_k, recall_at_k, to_csr
 
 RANKED = np.array([[9, 4, 7, 1], [5, 6, 0, 0], [1, 2, 3, 4]], np.int64)
 RELEVANT = [np.array([4, 1, 88]), np.array([6]), np.array([], np.int64)]
@@ -14,11 +14,6 @@ RELEVANT = [np.array([4, 1, 88]), np.array([6]), np.array([], np.int64)]
 def test_recall_by_hand() -> None:
     assert recall_at_k(RANKED, RELEVANT, 2)[:2].tolist() == [1 / 3, 1.0]
     assert recall_at_k(RANKED, RELEVANT, 4)[:2].tolist() == [2 / 3, 1.0]
-
-
-def test_hit_rate_by_hand() -> None:
-    assert hit_rate_at_k(RANKED, RELEVANT, 1)[:2].tolist() == [0.0, 0.0]
-    assert hit_rate_at_k(RANKED, RELEVANT, 2)[:2].tolist() == [1.0, 1.0]
 
 
 def test_ndcg_by_hand_with_its_ideal_cut_at_k() -> None:
@@ -31,12 +26,12 @@ def test_ndcg_by_hand_with_its_ideal_cut_at_k() -> None:
     assert ndcg_at_k(RANKED, RELEVANT, 4)[1] == pytest.approx(second)
 
 
-@pytest.mark.parametrize("metric", [recall_at_k, ndcg_at_k, hit_rate_at_k])
+@pytest.mark.parametrize("metric", [recall_at_k, ndcg_at_k])
 def test_nothing_relevant_is_undefined(metric) -> None:
     assert np.isnan(metric(RANKED, RELEVANT, 3)).tolist() == [False, False, True]
 
 
-@pytest.mark.parametrize("metric", [recall_at_k, ndcg_at_k, hit_rate_at_k])
+@pytest.mark.parametrize("metric", [recall_at_k, ndcg_at_k])
 def test_an_empty_place_is_never_a_hit(metric) -> None:
     assert metric(np.array([[0, 0]]), [np.array([5])], 2).tolist() == [0.0]
 
