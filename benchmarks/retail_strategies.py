@@ -107,8 +107,8 @@ class Strategy(Ours):
         super().__init__(seed, "increments", config)
         in_batch = config.retrieval.loss == "in_batch"
         # The in-batch loss takes events for examples, not queries with their baskets: larger batches.
-        events = {"epochs": 5, "learning_rate": 0.1, "batch_size": 512} if in_batch else {}
-        rebuild = replace(REBUILD, **events)
+        larger = replace(REBUILD, epochs=5, learning_rate=0.1, batch_size=512)
+        rebuild = larger if in_batch else REBUILD
         increment = replace(INCREMENT, batch_size=256) if in_batch else INCREMENT
         self._change = change
         self._rebuild = replace(rebuild, seed=seed, **change.rebuild)
