@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.events import Catalogue, Events, Int64
+from benchmarks.put_back import put_back
 from benchmarks.retail_ours import Ours
 from benchmarks.retail_systems import Entry, Window
 from models.data.queries import Interactions, Items, Queries
@@ -190,7 +191,7 @@ class Strategy(Ours):
             recipe = replace(self._increment, batch_size=size, seed=seed)
             model.fit(asked, own, recipe, ranker=ranker)
             parts.append(changes.changes_of(model.states, mark, model.touched_by(asked, own)))
-            changes.put_back(model.states, mark)
+            put_back(model.states, mark)
         changes.merge(model.states, parts, model.merging)
 
     def _maintenance(self) -> str:

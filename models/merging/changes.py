@@ -42,12 +42,6 @@ def marks_of(states: Mapping[str, ModelState]) -> dict[str, Mark]:
     return {name: Mark.of(state) for name, state in states.items()}
 
 
-def put_back(states: Mapping[str, ModelState], marks: Mapping[str, Mark]) -> None:
-    """Gives states that have no new rows since the weights that they had at the marks."""
-    for name, mark in marks.items():
-        mark.put_back(states[name])
-
-
 def changes_of(
     states: Mapping[str, ModelState],
     marks: Mapping[str, Mark],

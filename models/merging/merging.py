@@ -64,16 +64,6 @@ class Mark:
         """The model as it is now."""
         return cls(state.parameters(), state.slots(), state.optimizer.kind, state.steps)
 
-    def put_back(self, state: ModelState) -> None:
-        """Gives the model, which has not grown since, these tables, slots and steps again."""
-        if state.optimizer.kind != self.optimizer:
-            _change_optimizer(state, self.optimizer)
-        for name, table in self.tables.items():
-            state.network.tables[name].assign(table)
-        for name, slot in self.slots.items():
-            state.optimizer.slots[name].assign(slot)
-        state.steps = self.steps
-
 
 @dataclass(frozen=True, eq=False)
 class Part:

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.put_back import put_back
 from models.data.queries import Interactions, Queries
 from models.errors import CorruptCheckpoint, NonFiniteWeights
 from models.merging import changes
@@ -57,7 +58,7 @@ def test_two_workers_of_the_cascade_are_merged_and_keep_their_users(cascade, wor
     for half in (slice(0, 10), slice(10, 20)):
         parts.append(learned(cascade, world, half))
         users.append(cascade.parameters()["user"][1:][half])
-        changes.put_back(cascade.states, mark)
+        put_back(cascade.states, mark)
     changes.merge(cascade.states, parts, cascade.merging)
     merged = cascade.parameters()["user"][1:]
     np.testing.assert_allclose(merged[:10], users[0], rtol=1e-5, atol=1e-6)
@@ -73,7 +74,7 @@ def test_a_part_is_restored_bit_for_bit_and_merges_the_same(cascade, world, tmp_
     )
     mark = changes.marks_of(cascade.states)
     part = learned(cascade, world)
-    changes.put_back(cascade.states, mark)
+    put_back(cascade.states, mark)
     changes.save(part, tmp_path / "part", {"release": 4})
     again, header = changes.restore(tmp_path / "part", FAMILY.states)
     assert header["release"] == 4

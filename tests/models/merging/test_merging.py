@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.put_back import put_back
 from models.learning import training
 from models.learning.recipes import OPTIMIZERS, Recipe
 from models.merging.merging import Mark, Part, discount, merge, part_of
@@ -247,7 +248,7 @@ def test_a_model_is_put_back_where_it_was_marked() -> None:
     state = tiny_state()
     mark = Mark.of(state)
     first = trained(state, optimizer="adam")
-    mark.put_back(state)
+    put_back({"": state}, {"": mark})
     assert (state.optimizer.kind, state.steps) == ("adagrad", 0)
     assert all(not any(values) for values in changes(state, mark).values())
     second = trained(state, optimizer="adam")

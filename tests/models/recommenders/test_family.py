@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.put_back import put_back
 from models.errors import RestoreError
 from models.ids.starts import NewIds
 from models.learning.recipes import Training
@@ -153,7 +154,7 @@ def test_two_workers_changes_are_merged(family: Family, tmp_path: Path) -> None:
         part = changes.changes_of(model.states, marks, model.touched(own))
         changes.save(part, tmp_path / str(camp), {"shard": camp})
         parts.append(changes.restore(tmp_path / str(camp), family.states)[0])
-        changes.put_back(model.states, marks)
+        put_back(model.states, marks)
     before = model.parameters()
     changes.merge(model.states, parts, model.merging)
     after = model.parameters()
