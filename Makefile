@@ -113,5 +113,6 @@ requirements: ## compile requirements*.txt from requirements*.in
 	$(BIN)/uv pip compile --python-version 3.11 requirements-dev.in -o requirements-dev.txt --custom-compile-command "make requirements"
 	$(BIN)/uv pip compile --python-version 3.11 requirements-bench.in -o requirements-bench.txt --custom-compile-command "make requirements"
 
-clean: down ## remove what recloop wrote, the data included
+clean: ## remove what recloop wrote to var, the data included
+	@[ ! -x $(BIN)/recloop ] || RECLOOP_HOME=$(CURDIR)/var $(BIN)/recloop down
 	rm -rf var

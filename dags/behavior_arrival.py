@@ -41,7 +41,8 @@ with DAG(
         from recloop.stages import ingest_stages
 
         ingest_stages.judge_again()
-        return wake_up_calls(ingest_stages.arrivals())
+        # Airflow maps over 1,024 at most; the next look takes the rest.
+        return wake_up_calls(ingest_stages.arrivals()[:1000])
 
     ingest = TriggerDagRunOperator.partial(
         task_id="ingest",

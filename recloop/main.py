@@ -47,14 +47,16 @@ def _options(
 
 def up(
     port: Annotated[
-        int | None, typer.Option(help="Port of the UI; default: 8080 or a free one.")
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the UI; default: 8080 or a free one."),
     ] = None,
     arrivals: Annotated[
         bool | None,
-        typer.Option(help="Ingest by itself what arrives; default: if the dataset is live."),
+        typer.Option(help="Ingest by itself what arrives; at first: if the dataset is live."),
     ] = None,
 ) -> None:
-    """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is."""
+    """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is. DAGs are unpaused
+    once: what you pause stays paused."""
     from recloop.config.dataset import load_dataset
     from recloop.runtime import airflow_process
     from recloop.runtime.environment import passwords_file
@@ -62,10 +64,12 @@ def up(
     with session(keep=True) as settings:
         say("starting Airflow …")
         client = airflow_process.start(settings, port)
-        watch = load_dataset(settings).live if arrivals is None else arrivals
-        for dag_id in client.dag_ids():
-            client.pause(dag_id, paused=dag_id == "behavior_arrival" and not watch)
-        if not watch:
+        live = load_dataset(settings).live
+        for dag_id in airflow_process.never_woken(settings, client.dag_ids()):
+            client.pause(dag_id, paused=dag_id == "behavior_arrival" and not live)
+        if arrivals is not None:
+            client.pause("behavior_arrival", paused=not arrivals)
+        elif not live:
             say(
                 "the dataset is history: replay it by a backfill of ingest_behavior, or use --arrivals"
             )

@@ -63,9 +63,17 @@ def accept(
             print_json(waiting) if json else _tell_waiting(waiting)
             return
         with progress_bar() as bar:
-            by, shown = getpass.getuser(), _window_bar(bar)
+            by, shown = _person(), _window_bar(bar)
             report = accept_windows(settings, windows or [], through, reason, by, shown)
     _tell_ingested(report, f"{counted(len(report['accepted']))} accepted on your word, ", json)
+
+
+def _person() -> str:
+    """Who is at work here: a name, or a number where the machine knows none (`docker run --user`)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _tell_ingested(report: Json, begin: str, json: bool) -> None:
@@ -223,7 +231,7 @@ def run_update(
     if approve or result["gate"]["ask"]:
         with approval_stages.asking_here(update_id, holder, settings):
             said, why = _ask(result["gate"], approve)
-        where, by = "at the command line", getpass.getuser()
+        where, by = "at the command line", _person()
         approval_stages.answer(update_id, holder, said, by, where, settings, why)
         if said == "rejected":
             return result | {"outcome": "rejected"}

@@ -173,7 +173,7 @@ def last_words(data: Path) -> str:
 def _initdb(data: Path) -> None:
     command = [_programs(data) / "initdb", "-U", SUPERUSER, "--auth=reject", "--encoding=utf8"]
     done = subprocess.run(
-        [*map(str, command), "--lc-messages=C", "-D", str(data)],
+        [*map(str, command), "--locale=C", "-D", str(data)],
         capture_output=True,
         text=True,
         errors="replace",

@@ -113,7 +113,9 @@ def _recommendations_before(settings: Settings, folder: Path) -> list[Json]:
                 (CUSTOMERS,),
             )
         answers = [recommend(settings, user).to_json() for user in users]
-        path.write_text(json.dumps(answers, indent=2))
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(answers, indent=2))
+        partial.replace(path)
     kept: list[Json] = json.loads(path.read_text())
     return kept
 

@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 
 from recloop.errors import BadInput, ServiceAway
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""To this machine no proxy leads."""
+
 Value = TypeVar("Value")
 
 
@@ -152,7 +155,7 @@ class AirflowClient:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with DIRECT.open(request, timeout=30) as response:
                 text = response.read()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:2000]

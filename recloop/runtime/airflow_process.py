@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
@@ -25,7 +26,7 @@ from pathlib import Path
 from recloop.database import embedded
 from recloop.database.connection import asked, first, redacted
 from recloop.database.connection import connect as connect_to_database
-from recloop.errors import ServiceAway
+from recloop.errors import BadInput, ServiceAway
 from recloop.home import locked
 from recloop.runtime import process_sessions, supervisor
 from recloop.runtime.airflow_client import AirflowClient
@@ -79,7 +80,25 @@ class _PortTaken(ServiceAway):
     """Somebody else listens where the api-server was to."""
 
 
+def _refuse_anothers_airflow(settings: Settings) -> None:
+    """Refuse to migrate, and to schedule in, an Airflow that this home did not make: on a server that
+    others use, it is theirs, or another home's."""
+    if embedded.is_embedded(settings) or _note(settings).exists():
+        return
+    url = settings.database_url
+    if not asked(url, first, "select exists (select from pg_database where datname = 'airflow')"):
+        return
+    theirs = embedded.with_database(url, "airflow")
+    if asked(theirs, first, "select to_regclass('alembic_version') is not null"):
+        raise BadInput(
+            f"the server of RECLOOP_DATABASE_URL = {redacted(url)!r} has a database 'airflow' that this "
+            "home did not make: it is another Airflow's. Bring a server of recloop's own, one for each "
+            "home, or drop that database if nobody needs it."
+        )
+
+
 def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
+    _refuse_anothers_airflow(settings)
     environment = airflow_environment(settings, state["port"])
     database = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     _migrate(settings, environment)
@@ -96,6 +115,18 @@ def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
         supervisor.start(settings, state)
     client.ensure_pool(settings.gpu_pool, 1, "Training: as many slots as there are GPUs")
     return client
+
+
+def never_woken(settings: Settings, dag_ids: Iterable[str]) -> list[str]:
+    """Those of the DAGs that this did not name before: a DAG begins paused, and afterwards it is as
+    people left it."""
+    note = settings.airflow_home / "woken.json"
+    known = set(json.loads(note.read_text())) if note.exists() else set[str]()
+    new = [dag_id for dag_id in dag_ids if dag_id not in known]
+    partial = note.with_suffix(".partial")
+    partial.write_text(json.dumps(sorted(known | set(new))))
+    partial.replace(note)
+    return new
 
 
 def stop(settings: Settings) -> bool:

@@ -89,6 +89,7 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         **environment,
         **settings.environment(),
         **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
+        **{name: _past_proxies(environment.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
         "AIRFLOW_HOME": str(settings.airflow_home),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths))),
@@ -96,6 +97,11 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         **TELEMETRY_OFF,
         "FEAST_USAGE": "False",
     }
+
+
+def _past_proxies(given: str) -> str:
+    """What goes past a proxy, with this machine: Airflow's components talk to each other there."""
+    return ",".join(dict.fromkeys([*filter(None, given.split(",")), HOST, "localhost"]))
 
 
 def write_local_settings(settings: Settings) -> None:
@@ -166,20 +172,39 @@ def _write_private(path: Path, content: dict[str, str]) -> dict[str, str]:
     return content
 
 
-# The init job of `docker-compose.yml`: databases, migrations, the GPU pool.
+# The init job of `docker-compose.yml`: databases, passwords, migrations, the GPU pool.
 #
 # Runs to its end before any other service starts; repeating it changes nothing.
 
+SECRET = Path("/run/secrets/airflow_passwords")
 
-def commands(settings: Settings, slots: int = 1) -> list[list[str]]:
-    """Airflow's command lines, in order. DAGs start paused, so the last one wakes recloop's."""
+
+def commands(settings: Settings, first: bool = True) -> list[list[str]]:
+    """Airflow's command lines, in order. DAGs start paused, so the last one wakes recloop's: only the
+    first time, for people pause DAGs, and size the pool, as they need it."""
     airflow = [sys.executable, "-m", "airflow"]
-    return [
-        [*airflow, "db", "migrate"],
-        [*airflow, "pools", "set", settings.gpu_pool, str(slots), "Training: one slot per GPU"],
-        [*airflow, "dags", "reserialize"],
+    always = [[*airflow, "db", "migrate"], [*airflow, "dags", "reserialize"]]
+    once = [
+        [*airflow, "pools", "set", settings.gpu_pool, "1", "Training: one slot per GPU"],
         [*airflow, "dags", "unpause", "--treat-dag-id-as-regex", "--yes", ".*"],
     ]
+    return [*always, *once] if first else always
+
+
+def copy_passwords(settings: Settings, secret: Path = SECRET) -> None:
+    """Airflow opens the file of its users' passwords to write, which a secret does not allow.
+
+    Raises:
+        BadInput: the secret cannot be read, or is no JSON of names and passwords.
+    """
+    try:
+        found = json.loads(secret.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"AIRFLOW_PASSWORDS_FILE cannot be used: {error}. It should be JSON of user names and "
+            f"passwords that uid {os.getuid()} may read."
+        ) from None
+    _write_private(passwords_file(settings), found)
 
 
 def main() -> None:
@@ -194,8 +219,11 @@ def main() -> None:
         raise BadInput("RECLOOP_DATABASE_URL is empty; name the server that all services share.")
     migrate(settings.database_url)
     end_idle_transactions(create_database(settings.database_url, "airflow"))
-    for command in commands(settings):
+    copy_passwords(settings)
+    note = settings.airflow_home / "woken"
+    for command in commands(settings, not note.exists()):
         subprocess.run(command, check=True)
+    note.touch()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Belongs here: evidence, and what follows from it. Keep out: what is done about i
 from __future__ import annotations
 
 import json
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from psycopg2.extensions import connection as Connection
 
 from recloop.errors import ServiceAway
 from recloop.runtime import process_sessions
+from recloop.runtime.airflow_client import DIRECT
 from recloop.runtime.environment import HOST, PARALLELISM
 from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State
 
@@ -184,7 +184,7 @@ def silence_of_api(state: State) -> str:
     """Why the api-server does not answer as it should; empty if it does."""
     address = f"http://{HOST}:{state['port']}/api/v2/monitor/health"
     try:
-        with urllib.request.urlopen(address, timeout=ANSWER_TIMEOUT) as response:
+        with DIRECT.open(address, timeout=ANSWER_TIMEOUT) as response:
             database = json.load(response)["metadatabase"]["status"]
     except (OSError, ValueError, KeyError) as error:
         return str(error)

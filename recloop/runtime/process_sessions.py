@@ -26,7 +26,8 @@ from recloop.runtime.environment import HOST
 from recloop.settings import Settings
 
 Record = dict[str, Any]
-"""`{"pid", "created"}` of a session's leader; `created` tells it from a later process of that pid."""
+"""`{"pid", "created", "started"}` of a session's leader; `started`, in ticks since the machine's start,
+tells it from a later process of that pid, also when the clock was set."""
 
 WORKER = "LocalExecutor:"
 IDLE_WORKER = "LocalExecutor: <idle>"
@@ -42,7 +43,12 @@ class Executors(NamedTuple):
 
 def record_of(pid: int) -> Record:
     """What has to be remembered of a process that was just started."""
-    return {"pid": pid, "created": psutil.Process(pid).create_time()}
+    created = psutil.Process(pid).create_time()
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return {"pid": pid, "created": created, "started": f"{boot} {ticks}"}
+    return {"pid": pid, "created": created}
 
 
 def alive(record: Record | None) -> bool:
@@ -55,7 +61,10 @@ def alive(record: Record | None) -> bool:
 
 def _is_it(record: Record) -> bool:
     """Whether the process of this number, which may have ended, is the recorded one."""
-    return bool(abs(record_of(record["pid"])["created"] - record["created"]) < 2)
+    now = record_of(record["pid"])
+    if "started" in record and "started" in now:
+        return bool(now["started"] == record["started"])
+    return bool(abs(now["created"] - record["created"]) < 2)
 
 
 def members(record: Record) -> list[psutil.Process]:
@@ -219,7 +228,11 @@ def start_again(settings: Settings, state: State, name: str, environment: dict[s
     state["processes"][name] = spawn(
         settings, name, ["-m", "airflow", *COMPONENTS[name]], environment
     )
-    write_state(settings, state)
+    try:
+        write_state(settings, state)
+    except OSError:  # a full disk: nobody would know of it, and start another
+        end_all_but_tasks(state["processes"][name])
+        raise
 
 
 def spawn(

@@ -107,8 +107,8 @@ class Watchman:
         environment = airflow_environment(self._settings, state["port"])
         for complaint in due:
             _say(f"{complaint}; starting it again")
-            start_again(self._settings, state, complaint.component, environment)
             self._patience.started(complaint.component, time.monotonic())
+            start_again(self._settings, state, complaint.component, environment)
             if complaint.component == "scheduler":
                 self._idle, self._lost_idle = (0, frozenset()), 0
 
