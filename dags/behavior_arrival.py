@@ -41,8 +41,7 @@ with DAG(
         from recloop.stages import ingest_stages
 
         ingest_stages.judge_again()
-        # Airflow maps over 1,024 at most; the next look takes the rest.
-        return wake_up_calls(ingest_stages.arrivals()[:1000])
+        return wake_up_calls(ingest_stages.arrivals())
 
     ingest = TriggerDagRunOperator.partial(
         task_id="ingest",

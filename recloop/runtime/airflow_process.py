@@ -30,7 +30,7 @@ from recloop.errors import BadInput, ServiceAway
 from recloop.home import locked
 from recloop.runtime import process_sessions, supervisor
 from recloop.runtime.airflow_client import AirflowClient
-from recloop.runtime.environment import DAG_IDS, HOST, airflow_environment, client_password
+from recloop.runtime.environment import AIRFLOW, DAG_IDS, HOST, airflow_environment, client_password
 from recloop.runtime.health import Complaint, judge, look, silence_of_api
 from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State, log_file, read_state
 from recloop.settings import CLIENT_NAME, Settings
@@ -86,13 +86,14 @@ def _refuse_anothers_airflow(settings: Settings) -> None:
     if embedded.is_embedded(settings) or _note(settings).exists():
         return
     url = settings.database_url
-    if not asked(url, first, "select exists (select from pg_database where datname = 'airflow')"):
+    there = "select exists (select from pg_database where datname = %s)"
+    if not asked(url, first, there, (AIRFLOW,)):
         return
-    theirs = embedded.with_database(url, "airflow")
+    theirs = embedded.with_database(url, AIRFLOW)
     if asked(theirs, first, "select to_regclass('alembic_version') is not null"):
         raise BadInput(
-            f"the server of RECLOOP_DATABASE_URL = {redacted(url)!r} has a database 'airflow' that this "
-            "home did not make: it is another Airflow's. Bring a server of recloop's own, one for each "
+            f"the server of RECLOOP_DATABASE_URL = {redacted(url)!r} has a database {AIRFLOW!r} that "
+            "this home did not make: it is another Airflow's. Bring a server of recloop's own, one for each "
             "home, or drop that database if nobody needs it."
         )
 
@@ -168,7 +169,7 @@ def complaints(settings: Settings) -> list[Complaint]:
         ServiceAway: Airflow's database cannot be reached.
     """
     database = settings.database_url or embedded.address(settings.home)
-    database = embedded.with_database(database, "airflow")
+    database = embedded.with_database(database, AIRFLOW)
     if not _is_migrated(settings, database):
         return [Complaint("database", "dead", "has not Airflow's tables of this version")]
     return _look(read_state(settings), database)

@@ -32,6 +32,8 @@ DAG_IDS = (
 )  # fmt: skip
 """The DAGs of `dags/`, one file each, named alike."""
 
+AIRFLOW = "airflow"
+"""The metadata database, beside recloop's."""
 LOCAL_SETTINGS = '''"""Written by recloop (see recloop/runtime/preload.py); edits are overwritten."""
 
 from recloop.runtime.preload import preload_if_scheduler
@@ -46,7 +48,7 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
     Creates what it names: the `airflow` database beside recloop's, the folders, the secrets.
     """
     settings = resolve(settings)  # its URL goes into the environment: tasks start no server
-    url = create_database(settings.database_url, "airflow")
+    url = create_database(settings.database_url, AIRFLOW)
     end_idle_transactions(url)
     write_local_settings(settings)
     airflow = {
@@ -218,7 +220,7 @@ def main() -> None:
     if not settings.database_url:
         raise BadInput("RECLOOP_DATABASE_URL is empty; name the server that all services share.")
     migrate(settings.database_url)
-    end_idle_transactions(create_database(settings.database_url, "airflow"))
+    end_idle_transactions(create_database(settings.database_url, AIRFLOW))
     copy_passwords(settings)
     note = settings.airflow_home / "woken"
     for command in commands(settings, not note.exists()):

@@ -25,7 +25,7 @@ from recloop.database.connection import connect
 from recloop.errors import RecloopError, ServiceAway
 from recloop.home import keep_private, locked_if_free
 from recloop.runtime import process_sessions
-from recloop.runtime.environment import airflow_environment
+from recloop.runtime.environment import AIRFLOW, airflow_environment
 from recloop.runtime.health import Complaint, Kind, judge, look, silence_of_api
 from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State, read_state, start_again
 from recloop.settings import Settings, process_environment
@@ -151,7 +151,7 @@ class Watchman:
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             database = self._settings.database_url or embedded.address(self._settings.home)
-            self._connection = connect(embedded.with_database(database, "airflow"), patience=0)
+            self._connection = connect(embedded.with_database(database, AIRFLOW), patience=0)
             self._connection.autocommit = True
         return self._connection
 

@@ -73,3 +73,5 @@ def test_wake_up_calls_are_in_the_order_of_windows_and_unique() -> None:
 
 def test_no_arrivals_no_calls() -> None:
     assert wake_up_calls([], datetime(2026, 1, 1, tzinfo=UTC)) == []
+    many = wake_up_calls([f"{n:04}" for n in range(1500)])
+    assert [call["conf"]["window"] for call in many] == [f"{n:04}" for n in range(1000)]

@@ -125,3 +125,11 @@ def test_links_are_given_by_name(fake: Any) -> None:
     path = "/api/v2/dags/d/dagRuns/r/taskInstances/t/links"
     handler.script["GET", path] = [(200, {"extra_links": {"Gate report": "/recloop/gate/1"}})]
     assert client.links("d", "r", "t") == {"Gate report": "/recloop/gate/1"}
+
+
+def test_a_proxy_is_passed_by(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.delenv("no_proxy", raising=False)
+    client, handler = fake
+    handler.script["GET", "/api/v2/dags"] = [(200, {"dags": []})]
+    assert client.dag_ids() == []

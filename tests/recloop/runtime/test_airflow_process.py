@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from recloop.errors import ServiceAway
+from recloop.database import embedded
+from recloop.database.connection import transaction
+from recloop.errors import BadInput, ServiceAway
 from recloop.runtime import airflow_process
 from recloop.runtime.process_sessions import log_file
 from recloop.settings import Settings
+from tests.conftest import copy_database
 
 TAKEN = "[error    ] [Errno 98] error while attempting to bind on address: address already in use"
 
@@ -46,3 +49,25 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told_in_one_sentence(
     with pytest.raises(ServiceAway, match=f"port {asked} is taken; give another"):
         airflow_process.start(settings, asked)
     assert tried == [asked]
+
+
+def test_dags_are_woken_once_and_stay_as_people_left_them(settings: Settings) -> None:
+    settings.airflow_home.mkdir(parents=True)
+    assert airflow_process.never_woken(settings, ["a", "b"]) == ["a", "b"]
+    assert airflow_process.never_woken(settings, ["a", "b", "c"]) == ["c"]
+    assert airflow_process.never_woken(settings, ["a", "b", "c"]) == []
+
+
+def test_an_airflow_that_this_home_did_not_make_is_left_alone(
+    settings: Settings, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = copy_database(server_url, name="somebodys_airflow")
+    with transaction(theirs) as cursor:
+        cursor.execute("create table alembic_version (x text)")
+    monkeypatch.setattr(embedded, "with_database", lambda *_: theirs)
+    monkeypatch.setattr(airflow_process, "AIRFLOW", "somebodys_airflow")
+    with pytest.raises(BadInput, match="did not make"):
+        airflow_process._refuse_anothers_airflow(settings)
+    settings.airflow_home.mkdir(parents=True, exist_ok=True)
+    airflow_process._note(settings).write_text("[]")  # of an earlier version of this home's
+    airflow_process._refuse_anothers_airflow(settings)

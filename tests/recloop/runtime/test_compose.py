@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 from fnmatch import fnmatchcase
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from recloop.errors import BadInput
 from recloop.runtime import environment
 from recloop.settings import VARIABLES, Settings
 from tests.airflow_home import ROOT
@@ -111,7 +114,7 @@ def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
         for variable, value in service["environment"].items():
             if secret.search(variable) and "://" not in str(value).partition("${")[0]:
                 assert re.match(
-                    r"\$\{\w+(:\?|:-http)|http://api-server|/run/secrets/", str(value)
+                    r"\$\{\w+(:\?|:-http)|http://api-server|/var/lib/recloop/", str(value)
                 ), f"{name}: {variable} is written into the file"
             for login in re.findall(r"://\w*:([^@]*)@", str(value)):
                 assert login.startswith("${"), f"{name}: {variable} holds a password"
@@ -291,3 +294,23 @@ def test_docker_compose_accepts_it(tmp_path: Path) -> None:
     )
     assert bad.returncode != 0
     assert "JWT_SECRET" in bad.stderr
+
+
+def test_passwords_are_copied_to_where_airflow_may_write(
+    settings: Settings, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"vera": "secret"}')
+    environment.copy_passwords(settings, secret)
+    copy = environment.passwords_file(settings)
+    assert json.loads(copy.read_text()) == {"vera": "secret"}
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    for wrong in ("not JSON", None):
+        secret.write_text(wrong) if wrong else secret.unlink()
+        with pytest.raises(BadInput, match="AIRFLOW_PASSWORDS_FILE cannot be used"):
+            environment.copy_passwords(settings, secret)
+
+
+def test_a_second_start_leaves_paused_dags_and_resized_pools_alone() -> None:
+    again = [command[3:5] for command in environment.commands(Settings(), first=False)]
+    assert again == [["db", "migrate"], ["dags", "reserialize"]]

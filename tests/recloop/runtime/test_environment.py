@@ -71,3 +71,13 @@ def test_without_names_everybody_is_admin_and_with_them_nobody_else_gets_in(
 def test_names_need_a_role_that_airflow_knows(users: str) -> None:
     with pytest.raises(ValueError, match="vera:op,ole:viewer"):
         Settings(users=users)
+
+
+def test_no_proxy_leads_to_this_machine(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "shop.example,localhost")
+    environment = airflow_environment(settings, 18099)
+    assert environment["no_proxy"] == "shop.example,localhost,127.0.0.1"
+    assert environment["NO_PROXY"] == "127.0.0.1,localhost"

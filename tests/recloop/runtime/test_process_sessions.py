@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from recloop.runtime import process_sessions
+from recloop.settings import Settings
 
 PARENT = """
 import subprocess, sys, time
@@ -66,7 +68,30 @@ def test_spares_a_process_that_got_the_number_later(
     family: tuple[subprocess.Popen[str], int],
 ) -> None:
     parent, _ = family
-    record = {**process_sessions.record_of(parent.pid), "created": 1.0}
-    assert not process_sessions.alive(record)
-    assert process_sessions.end([record], patience=0.2) == 0
+    now = process_sessions.record_of(parent.pid)
+    assert process_sessions.alive({**now, "created": now["created"] - 3600}), "the clock was set"
+    for other in ({"started": "another boot 1"}, {"started": now["started"] + "1"}):
+        record = {**now, **other}
+        assert not process_sessions.alive(record)
+        assert process_sessions.end([record], patience=0.2) == 0
     assert parent.poll() is None
+
+
+def test_what_cannot_be_noted_is_ended(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk nobody would know of it, and the next look would start another."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def spawn(*_: object) -> process_sessions.Record:
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        started.append(subprocess.Popen(command, start_new_session=True))
+        return process_sessions.record_of(started[0].pid)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(process_sessions, "spawn", spawn)
+    monkeypatch.setattr(process_sessions, "write_state", full)
+    state = process_sessions.read_state(settings)
+    with pytest.raises(OSError, match="No space"):
+        process_sessions.start_again(settings, state, "scheduler", {})
+    assert started[0].wait(10) is not None
