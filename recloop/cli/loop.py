@@ -325,10 +325,7 @@ def rollback(
         console.print(f"release {release['version']} is champion again")
 
 
-def publish(
-    release: Another = None,
-    json: AsJson = False,
-) -> None:
+def publish(release: Another = None, json: AsJson = False) -> None:
     """Make what is served agree with the ledger; a damaged export is written anew."""
     with session() as settings:
         found = update_stages.publish(release, settings)

@@ -63,9 +63,7 @@ def point_in_time_join(settings: Settings, entities: str, service: str) -> pa.Ta
     store = feature_store(settings)
     with service_errors(database_of(settings)):
         job = store.get_historical_features(
-            entity_df=entities,
-            features=store.get_feature_service(service),
-            full_feature_names=True,
+            entity_df=entities, features=store.get_feature_service(service), full_feature_names=True
         )
         return job.to_arrow()
 

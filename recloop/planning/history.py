@@ -71,10 +71,7 @@ def usual_events(counts: Sequence[int], days: float) -> float:
 
 
 def outcomes_of(
-    rows: Sequence[dict[str, Any]],
-    usual: float,
-    quality: tuple[str, str],
-    base: Recipe = INCREMENT,
+    rows: Sequence[dict[str, Any]], usual: float, quality: tuple[str, str], base: Recipe = INCREMENT
 ) -> tuple[Outcome, ...]:
     """What became of the updates that say something of the policy's next one, oldest first: those that
     were promoted, and those that the gate refused.

@@ -174,11 +174,7 @@ def opponent_of(cursor: Cursor, plan: UpdatePlan) -> str | None:
 
 
 def judged_fairly(
-    plan: UpdatePlan,
-    champion: Release,
-    lesson: Lesson,
-    pending: Sequence[str],
-    doubt: Doubt,
+    plan: UpdatePlan, champion: Release, lesson: Lesson, pending: Sequence[str], doubt: Doubt
 ) -> UpdatePlan | NoPlan:
     """A rebuild's plan with the events that judge it, which neither it nor its opponent has learnt, or
     why there are none.

@@ -35,11 +35,7 @@ from recloop.training.recommender import CHECKPOINT, family_of, new_model, resto
 
 
 def train_candidate(
-    settings: Settings,
-    lease: Lease,
-    assignment: Assignment,
-    rules: UpdateRules,
-    progress: Progress,
+    settings: Settings, lease: Lease, assignment: Assignment, rules: UpdateRules, progress: Progress
 ) -> Candidate:
     """Train the challenger that the plan asks for and save it under `artifacts/candidates`.
 

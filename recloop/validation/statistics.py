@@ -43,11 +43,7 @@ class Statistics:
 
 
 def measure(
-    cursor: Cursor,
-    window: Window,
-    trailing: list[str],
-    spec: DatasetSpec,
-    limits: WindowLimits,
+    cursor: Cursor, window: Window, trailing: list[str], spec: DatasetSpec, limits: WindowLimits
 ) -> Statistics:
     """Measure the window's checked lines and store the result.
 
