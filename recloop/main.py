@@ -45,6 +45,12 @@ def _options(
     """Keeps a recommender fresh: validated windows, incremental updates, a gate, promotion."""
 
 
+RUNS_ALREADY = (
+    "Airflow runs already, with the port, people and settings that it was started with; to change "
+    "them: recloop down, then recloop up"
+)
+
+
 def up(
     port: Annotated[
         int | None,
@@ -62,7 +68,8 @@ def up(
     from recloop.runtime.environment import passwords_file
 
     with session(keep=True) as settings:
-        say("starting Airflow …")
+        running = airflow_process.process_ids(settings)
+        say("starting Airflow …" if not running else RUNS_ALREADY)
         client = airflow_process.start(settings, port)
         live = load_dataset(settings).live
         for dag_id in airflow_process.never_woken(settings, client.dag_ids()):

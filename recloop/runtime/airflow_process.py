@@ -93,8 +93,8 @@ def _refuse_anothers_airflow(settings: Settings) -> None:
     if asked(theirs, first, "select to_regclass('alembic_version') is not null"):
         raise BadInput(
             f"the server of RECLOOP_DATABASE_URL = {redacted(url)!r} has a database {AIRFLOW!r} that "
-            "this home did not make: it is another Airflow's. Bring a server of recloop's own, one for each "
-            "home, or drop that database if nobody needs it."
+            "this home did not make: it is another Airflow's. Bring a server of recloop's own, one "
+            "for each home, or drop that database if nobody needs it."
         )
 
 
