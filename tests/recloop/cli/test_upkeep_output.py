@@ -43,20 +43,34 @@ def test_a_rules_question_needs_somebody_at_the_terminal(
 
     monkeypatch.setattr(loop.sys, "stdin", Terminal(there))
     monkeypatch.setattr(typer, "confirm", confirm)
-    assert loop._ask(GATE, wanted) == expected
+    monkeypatch.setattr(typer, "prompt", lambda *_, **__: "")
+    assert loop._ask(GATE, wanted) == (expected, "")
     assert all("the difference is small" in text for text in asked)
     assert bool(asked) is (there or wanted)
 
 
 def test_somebody_at_the_terminal_is_asked_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(typer, "prompt", lambda text, **_: " popular items vanished ")
-    for there, said, why in (
-        (True, "rejected", "popular items vanished"),
-        (True, "approved", ""),
-        (False, "rejected", ""),
+    for there, agrees, expected in (
+        (True, False, ("rejected", "popular items vanished")),
+        (True, True, ("approved", "")),
+        (False, False, ("rejected", "")),
     ):
         monkeypatch.setattr(loop.sys, "stdin", Terminal(there))
-        assert loop._why(said) == why
+        monkeypatch.setattr(typer, "confirm", lambda _, says=agrees: says)
+        assert loop._ask(GATE, True) == expected
+
+
+def test_a_question_that_is_left_is_answered_by_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*_: object, **__: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(loop.sys, "stdin", Terminal(True))
+    monkeypatch.setattr(typer, "confirm", leave)
+    assert loop._ask(GATE, True) == ("rejected", "the question was left without an answer")
+    monkeypatch.setattr(typer, "confirm", lambda _: False)
+    monkeypatch.setattr(typer, "prompt", leave)
+    assert loop._ask(GATE, True) == ("rejected", "")
 
 
 def test_upkeep_is_told_in_sentences() -> None:
