@@ -59,11 +59,12 @@ def ensure_running(home: Path, patience: float = RECOVERY_PATIENCE) -> str:
     A server that recovers from a crash is waited for, with a word of it on the log.
 
     Raises:
-        BadInput: the home's path is too long, or it cannot be written.
+        BadInput: the home's path is too long, it cannot be written, or is another user's.
         ServiceAway: the server ends again when it is started, or does not answer for `patience`
             seconds.
     """
     data = postgres_process.data_folder(home)
+    postgres_process.refuse_anothers(data)
     make_private(home)
     with locked(home, "postgres"):
         try:

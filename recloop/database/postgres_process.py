@@ -94,6 +94,23 @@ def create(data: Path) -> None:
     partial.rename(data)
 
 
+def refuse_anothers(data: Path) -> None:
+    """Root could work on anybody's cluster, and would lock its owner out: what it writes is root's.
+
+    Raises:
+        BadInput: the cluster is another user's.
+    """
+    account = _account()
+    if account is None or not data.exists():
+        return
+    owner = data.stat().st_uid
+    if owner not in (os.geteuid(), account.pw_uid):
+        raise BadInput(
+            f"the home {data.parent} belongs to uid {owner}, and this is root; work on it as that user, "
+            "or give a home of root's own (RECLOOP_HOME)."
+        )
+
+
 def close_to_others(data: Path) -> None:
     """Let in nobody but the owner of the home: told by the operating system, without passwords.
 

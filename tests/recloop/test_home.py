@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import stat
 import subprocess
 import tempfile
@@ -204,3 +205,16 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(BadInput, match=r"RECLOOP_HOME = .* cannot be written"):
         make_private(file / "var")
+
+
+def test_root_leaves_anothers_home_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = postgres_process.data_folder(home)
+    data.mkdir(parents=True)
+    if os.geteuid() == 0:
+        os.chown(data, NOBODY, NOBODY)
+    somebody = pwd.struct_passwd(("pgserver", "x", 12345, 12345, "", "/", "/bin/sh"))
+    monkeypatch.setattr(postgres_process, "_account", lambda: somebody)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(BadInput, match=r"belongs to uid \d+, and this is root"):
+        embedded.ensure_running(home)
+    assert list(data.iterdir()) == []
