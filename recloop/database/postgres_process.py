@@ -32,6 +32,8 @@ ACCOUNT = "pgserver"
 """The one that the package makes, so that homes of earlier versions stay readable."""
 PROGRAMS = {"16": "pginstall", "18": "pginstall18"}
 VERSION = "18"
+LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+"""PostgreSQL's own: letters of all languages, one order of texts, whatever this machine is set to."""
 LONGEST_SOCKET_PATH = 103
 """Bytes that every Unix takes; Linux takes 107."""
 
@@ -190,7 +192,7 @@ def last_words(data: Path) -> str:
 def _initdb(data: Path) -> None:
     command = [_programs(data) / "initdb", "-U", SUPERUSER, "--auth=reject", "--encoding=utf8"]
     done = subprocess.run(
-        [*map(str, command), "--locale=C", "-D", str(data)],
+        [*map(str, command), *LOCALE, "-D", str(data)],
         capture_output=True,
         text=True,
         errors="replace",

@@ -114,10 +114,12 @@ def test_a_path_too_long_for_a_socket_is_refused_before_anything_is_made(tmp_pat
     assert not long.parent.exists()
 
 
-def test_any_path_will_do_and_nothing_lies_in_a_folder_of_the_whole_machine(
+def test_any_path_and_locale_will_do_and_nothing_lies_in_a_folder_of_the_whole_machine(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second user found the first one's lock in the folder of temporary files, and could not start."""
+    """A second user found the first one's lock in the folder of temporary files, and could not start;
+    `ssh` brings a locale along that the machine need not have."""
+    monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
     shared = home.parent / "temporary"
     shared.mkdir()
     monkeypatch.setenv("TMPDIR", str(shared))
@@ -125,7 +127,10 @@ def test_any_path_will_do_and_nothing_lies_in_a_folder_of_the_whole_machine(
     odd = home / "Grüße 'it\" $x"
     url = embedded.ensure_running(odd)
     try:
-        psycopg2.connect(libpq_url(url)).close()
+        with psycopg2.connect(libpq_url(url)) as connection, connection.cursor() as cursor:
+            cursor.execute(r"select lower('É'), 'é' ~ '^\w$', 'Z' < 'a'")
+            assert cursor.fetchone() == ("é", True, True)
+        connection.close()
         assert list(shared.iterdir()) == []
     finally:
         assert embedded.stop(odd)
