@@ -69,6 +69,8 @@ def ensure_running(home: Path, patience: float = RECOVERY_PATIENCE) -> str:
     with locked(home, "postgres"):
         try:
             postgres_process.create(data)
+            make_private(home)  # known as a home by now
+            postgres_process.open_to_account(data)
             postgres_process.close_to_others(data)
             _wait_until_it_answers(home, data, patience)
         except (OSError, CalledProcessError) as error:

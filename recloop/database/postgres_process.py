@@ -244,6 +244,13 @@ def _hand_over(path: Path) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
 
 
+def open_to_account(data: Path) -> None:
+    """Let the account that runs PostgreSQL in place of root pass into a home that was closed since."""
+    account = _account()
+    if account is not None:
+        _let_through(data, account)
+
+
 def _let_through(path: Path, account: pwd.struct_passwd) -> None:
     """Let the account pass through the folders above `path`, but list none of them.
 

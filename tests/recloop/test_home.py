@@ -223,3 +223,23 @@ def test_root_leaves_anothers_home_alone(home: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(BadInput, match=r"belongs to uid \d+, and this is root"):
         embedded.ensure_running(home)
     assert list(data.iterdir()) == []
+
+
+def test_a_home_that_was_an_open_folder_is_closed_and_its_server_goes_on(home: Path) -> None:
+    """`make test` makes `var` before recloop does; a checkpoint opens files by their whole path."""
+    home.mkdir(mode=0o755)
+    home.chmod(0o755)
+    url = embedded.ensure_running(home)
+    try:
+        for _ in range(2):
+            make_private(home)
+            assert stat.S_IMODE(home.stat().st_mode) & ~stat.S_IXGRP == 0o700
+            connection = psycopg2.connect(libpq_url(url))
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("checkpoint")
+            connection.close()
+            home.chmod(0o755)  # somebody opens it, and the next command closes it
+            assert embedded.ensure_running(home) == url
+    finally:
+        embedded.stop(home)
