@@ -72,8 +72,7 @@ def up(
         say("starting Airflow …" if not running else RUNS_ALREADY)
         client = airflow_process.start(settings, port)
         live = load_dataset(settings).live
-        for dag_id in airflow_process.never_woken(settings, client.dag_ids()):
-            client.pause(dag_id, paused=dag_id == "behavior_arrival" and not live)
+        airflow_process.wake_once(settings, client, () if live else ("behavior_arrival",))
         if arrivals is not None:
             client.pause("behavior_arrival", paused=not arrivals)
         elif not live:

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
@@ -118,16 +118,18 @@ def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
     return client
 
 
-def never_woken(settings: Settings, dag_ids: Iterable[str]) -> list[str]:
-    """Those of the DAGs that this did not name before: a DAG begins paused, and afterwards it is as
-    people left it."""
+def wake_once(settings: Settings, client: AirflowClient, but: Collection[str]) -> None:
+    """Unpause the DAGs, which begin paused, `but` these; one that was woken before is as people left
+    it."""
     note = settings.airflow_home / "woken.json"
     known = set(json.loads(note.read_text())) if note.exists() else set[str]()
-    new = [dag_id for dag_id in dag_ids if dag_id not in known]
+    found = client.dag_ids()
+    for dag_id in found:
+        if dag_id not in known:
+            client.pause(dag_id, paused=dag_id in but)
     partial = note.with_suffix(".partial")
-    partial.write_text(json.dumps(sorted(known | set(new))))
+    partial.write_text(json.dumps(sorted(known.union(found))))
     partial.replace(note)
-    return new
 
 
 def stop(settings: Settings) -> bool:

@@ -51,11 +51,35 @@ def test_a_port_that_was_asked_for_and_is_taken_is_told_in_one_sentence(
     assert tried == [asked]
 
 
+class Dags:
+    """Stands in for the client."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.calls: dict[str, bool] = {}
+
+    def dag_ids(self) -> list[str]:
+        return list(self.names)
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        if dag_id == "breaks":
+            raise ServiceAway("gone")
+        self.calls[dag_id] = paused
+
+
 def test_dags_are_woken_once_and_stay_as_people_left_them(settings: Settings) -> None:
     settings.airflow_home.mkdir(parents=True)
-    assert airflow_process.never_woken(settings, ["a", "b"]) == ["a", "b"]
-    assert airflow_process.never_woken(settings, ["a", "b", "c"]) == ["c"]
-    assert airflow_process.never_woken(settings, ["a", "b", "c"]) == []
+
+    def woken(*names: str) -> dict[str, bool]:
+        client: Any = Dags(*names)
+        airflow_process.wake_once(settings, client, ("b",))
+        return dict(client.calls)
+
+    with pytest.raises(ServiceAway):
+        woken("a", "breaks")  # nothing is noted before all are awake
+    assert woken("a", "b") == {"a": False, "b": True}
+    assert woken("a", "b", "c") == {"c": False}
+    assert woken("a", "b", "c") == {}
 
 
 def test_an_airflow_that_this_home_did_not_make_is_left_alone(
