@@ -1,19 +1,5 @@
 """The errors recloop raises, one small tree.
 
-    RecloopError
-    ├── BadInput          an argument, a setting or a dataset file cannot be used as given
-    ├── BadData           the data is bad: nothing crashed, and a retry would not help
-    │   ├── SourceRefused     a file or table that does not look as its dataset file declares
-    │   └── WindowRefused     a window of behavior that broke a window rule
-    ├── CheckCrashed      a check could not be carried out; says nothing about the data
-    ├── ServiceAway       a database or service cannot be reached; worth a retry
-    ├── LedgerConflict    the ledger does not allow this transition
-    │   ├── UpdateInProgress  another run holds the lease of the live update
-    │   ├── PlanOutdated      what a plan was made from has changed; plan again
-    │   └── LeaseLost         this run's fencing token is no longer the current one
-    ├── ReleaseMissing    there is no champion, or no such release
-    └── ReleaseDamaged    a release is there, and its files are not what was written
-
 Every message says what was wrong, the value received, and the remedy. "The data is bad", "the
 check crashed" and "the service is away" are never merged: a scheduler must not retry the first and
 must retry the last.

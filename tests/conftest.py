@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -35,9 +36,73 @@ DEAREST = ("integration", "end_to_end", "validation", "silos")
 """Folders whose files are given out first: what takes long should not begin last."""
 SLOW = ("benchmarks", "integration", "fuzz", "silos")
 """Folders that `make check` leaves out."""
+TURNS = 3
+BY_TURNS = {
+    "end_to_end/test_browser.py": 0,
+    "end_to_end/test_killed.py": 0,
+    "integration/test_answers.py": 0,
+    "benchmarks/test_policy.py": 0,
+    "benchmarks/test_policy_sessions.py": 0,
+    "learning/test_scopes.py": 0,
+    "end_to_end/test_upkeep_dags.py": 1,
+    "validation/test_every_window.py": 1,
+    "integration/test_late_events.py": 1,
+    "integration/test_shards.py": 1,
+    "benchmarks/test_ctr.py": 1,
+    "benchmarks/test_sessions_protocol.py": 1,
+    "benchmarks/test_speed.py": 1,
+    "end_to_end/test_workers.py": 2,
+    "end_to_end/test_scheduled.py": 2,
+    "end_to_end/test_supervision.py": 2,
+    "integration/test_whole_updates.py": 2,
+    "integration/test_upkeep.py": 2,
+    "integration/test_rebuilds.py": 2,
+    "silos/test_round.py": 2,
+}
+"""The dearest files, each with its turn: `make test` runs a third of them, told by the last commit's
+time, so that a few commits run all."""
+CASE_BY_CASE = ("integration/test_families.py", "validation/test_poisoned_windows.py")
+"""Files of many alike cases, of which each turn runs a third."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def is_off(item: pytest.Item, number: int, turn: int) -> bool:
+    """Whether a test, the `number`th of its file, waits for another turn."""
+    file = f"{Path(item.path).parent.name}/{Path(item.path).name}"
+    if file in CASE_BY_CASE:
+        return number % TURNS != turn
+    return BY_TURNS.get(file, turn) != turn
+
+
+def take_turns(config: pytest.Config, items: list[pytest.Item], turn: int) -> None:
+    """Leave out what waits for another turn."""
+    numbers, waiting = Counter[Path](), []
+    for item in list(items):
+        if is_off(item, numbers[item.path], turn):
+            items.remove(item)
+            waiting.append(item)
+        numbers[item.path] += 1
+    config.hook.pytest_deselected(items=waiting)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--turn", default="all", help="any number: a third of the dearest tests; or all"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    asked = config.getoption("turn")
+    if asked == "all":
+        return "all tests"
+    turn = int(asked) % TURNS + 1
+    return f"of the dearest tests, turn {turn} of {TURNS}; `make test TURN=all` runs all"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = config.getoption("turn")
+    if asked != "all":
+        take_turns(config, items, int(asked) % TURNS)
+
     def place(item: pytest.Item) -> int:
         folder = Path(item.path).parent.name
         return DEAREST.index(folder) if folder in DEAREST else len(DEAREST)

@@ -68,7 +68,7 @@ class Events:
 
     def since(self, start: datetime) -> np.ndarray:
         """bool [N]: which interactions are at or after `start` (aware)."""
-        return self.times >= _us(start)
+        return self.times >= np.datetime64(round(start.timestamp() * 1_000_000), "us")
 
     def where(self, chosen: np.ndarray) -> Events:
         """These interactions (bool [N]), and only their queries. Items stay."""
@@ -88,8 +88,3 @@ class Events:
             values=None if self.values is None else self.values[chosen],
             labels=None if self.labels is None else self.labels[chosen],
         )
-
-
-def _us(moment: datetime) -> np.datetime64:
-    """An aware time as NumPy's naive UTC."""
-    return np.datetime64(round(moment.timestamp() * 1_000_000), "us")

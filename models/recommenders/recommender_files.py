@@ -6,7 +6,7 @@ directory/
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,6 @@ def read_header(directory: Path) -> tuple[str, dict[str, Any]]:
         raise RestoreError(
             f"No recommender in {directory}: {error}. Roll back to another release."
         ) from error
-
-
-def restore_states(
-    directory: Path, names: Iterable[str], magnitude_limit: float
-) -> dict[str, ModelState]:
-    """The states of these names, slots and all.
-
-    Raises:
-        RestoreError: what is there can't be used; the message names the file and the remedy.
-    """
-    return {name: checkpoint.restore(directory / name, magnitude_limit) for name in names}
 
 
 def family_in(directory: Path) -> Family:

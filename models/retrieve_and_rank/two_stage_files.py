@@ -18,6 +18,7 @@ from models.recommenders import export as towers_export
 from models.recommenders import recommender_files
 from models.retrieve_and_rank.two_stage_config import FAMILY, RetrieveAndRankConfig
 from models.retrieve_and_rank.two_stage_serving import TwoStageServing
+from models.storage import checkpoint
 from models.tables.state import ModelState
 
 TOWERS, RANKER = FAMILY.states
@@ -42,7 +43,9 @@ def restore(
         RestoreError: what is there can't be used; the message names the file and the remedy.
     """
     config = read_config(directory)
-    states = recommender_files.restore_states(directory, (TOWERS, RANKER), magnitude_limit)
+    states = {
+        name: checkpoint.restore(directory / name, magnitude_limit) for name in (TOWERS, RANKER)
+    }
     for name, wanted in ((TOWERS, config.retrieval), (RANKER, config.ranker)):
         if states[name].config != wanted:
             raise CorruptCheckpoint(

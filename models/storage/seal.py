@@ -50,15 +50,6 @@ def check(folder: Path) -> None:
             raise CorruptCheckpoint(f"{name} in {folder} is not what was written")
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether `check` would pass."""
-    try:
-        check(folder)
-    except CorruptCheckpoint:
-        return False
-    return True
-
-
 def _files(folder: Path) -> list[str]:
     """All files but the seal, relative to the folder."""
     names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())

@@ -143,7 +143,7 @@ def _disk(settings: Settings) -> Finding:
 def _airflow(settings: Settings) -> Finding:
     from recloop.runtime import airflow_process
 
-    if not airflow_process.was_started(settings):
+    if not airflow_process.read_state(settings)["processes"]:
         return _ok("airflow", "not running; `recloop up` starts it")
     log = airflow_process.log_file(settings, "supervisor")
     try:
@@ -178,9 +178,8 @@ def _champion(settings: Settings) -> Finding:
 
 
 def _gpu(settings: Settings) -> Finding:
-    there = Path("/dev/nvidia0").exists()
     used = "present: training uses it, with mixed precision"
-    return _ok("gpu", used if there else "none: training runs on the CPU")
+    return _ok("gpu", used if Path("/dev/nvidia0").exists() else "none: training runs on the CPU")
 
 
 def _family(settings: Settings) -> Finding:

@@ -154,10 +154,10 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
         told = f"{name}\n{' / '.join(judged)}" if measured else name
         table.add_column(told, no_wrap=kept > 0)
     for row in windows:
-        gate = row["gate"]
+        gate, late = row["gate"], sum(part["events"] for part in row["late"])
         cells = {
             "window": row["window"],
-            "events": f"{row['events']:,}" + _of_them_late(row),
+            "events": f"{row['events']:,}" + (f" ({late:,} late)" if late else ""),
             "quarant.": f"{row['quarantined']:,}",
             "decision": row["decision"] + (" (pending)" if row["pending"] else ""),
             "gate": "–" if gate is None else ("passed" if gate["passed"] else "refused"),
@@ -227,11 +227,6 @@ def upkeep_lines(status: Json) -> list[str]:
             lines.append(f"{what}: {said['answer']} by {said['by']}{why}")
     lines += [f"shadow rebuild: {shadow['summary']}" for shadow in status["shadows"][-1:]]
     return lines
-
-
-def _of_them_late(row: Json) -> str:
-    late = sum(part["events"] for part in row["late"])
-    return f" ({late:,} late)" if late else ""
 
 
 def lines_table(lines: Json) -> Table:

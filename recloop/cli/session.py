@@ -59,16 +59,12 @@ def session(keep: bool = False) -> Iterator[Settings]:
         failed = False
     finally:
         backend = presence.info.backend_pid if presence is not None else 0
+        # Airflow that `recloop up` started may have lost the server only for a moment.
         done = started and (failed or not keep)
-        if done and not _airflow_needs_it(given) and _alone(given, backend):
+        if done and not living(read_state(given)) and _alone(given, backend):
             embedded.stop(given.home)
         if presence is not None:
             presence.close()
-
-
-def _airflow_needs_it(settings: Settings) -> bool:
-    """Whether `recloop up` started Airflow, which may have lost the server only for a moment."""
-    return bool(living(read_state(settings)))
 
 
 def _alone(settings: Settings, presence: int) -> bool:

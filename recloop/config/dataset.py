@@ -67,11 +67,6 @@ class Period(Section):
             raise ValueError(f"`start` {self.start} is not before `end` {self.end}.")
         return self
 
-    @property
-    def calendar_known(self) -> bool:
-        """Whether the file says which days are closed, so that every other day must have lines."""
-        return bool(self.closed_weekdays or self.closed_days)
-
     def is_open(self, day: date, zone: ZoneInfo) -> bool:
         """Whether lines are due on that day, as the shop in `zone` has it."""
         begins = datetime(day.year, day.month, day.day, tzinfo=zone)

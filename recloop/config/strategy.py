@@ -19,9 +19,6 @@
     start = "cooccurrence"
 
 What the dataset's family lacks (a second stage, a head, shards) is refused.
-
-Belongs here: names and types. Keep out: the decision (`planning/policy.py`), doing it
-(`training/candidate.py`).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def write_chart(report: Json, path: Path) -> Path:
     def y(value: float) -> float:
         return round(TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top), 1)
 
-    series = []
+    series: list[Json] = []
     for name, label, color in SERIES:
         points = [
             (x(i), y(value), f"{label}, week {row['window']}: {value:.4f}")
@@ -58,7 +58,9 @@ def write_chart(report: Json, path: Path) -> Path:
                 "label_y": (points[-1][1] if points else HEIGHT) + 4,
             }
         )
-    _spread(series)
+    ordered = sorted(series, key=lambda one: one["label_y"])
+    for above, below in pairwise(ordered):  # no label covers another
+        below["label_y"] = max(below["label_y"], above["label_y"] + 16)
     page = PAGE.render(
         w=WIDTH,
         h=HEIGHT,
@@ -77,10 +79,3 @@ def write_chart(report: Json, path: Path) -> Path:
     )
     path.write_text(page, encoding="utf-8")
     return path
-
-
-def _spread(series: list[Json], least: float = 16) -> None:
-    """Move labels apart so that none covers another."""
-    ordered = sorted(series, key=lambda one: one["label_y"])
-    for above, below in pairwise(ordered):
-        below["label_y"] = max(below["label_y"], above["label_y"] + least)

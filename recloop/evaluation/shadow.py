@@ -121,7 +121,9 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
         owners = judge.owners(heldout)
         ours, theirs = _paired(owners, recorded["user_keys"])
         retrained = {name: scores.values[name][ours] for name in judge.metrics}
-        champion = {name: _recorded(recorded, name)[theirs] for name in judge.metrics}
+        keys = {name: f"champion/{name}" for name in judge.metrics}
+        keys |= {n: f"champion/{OLDER[n]}" for n, key in keys.items() if key not in recorded}
+        champion = {name: recorded[key][theirs] for name, key in keys.items()}
 
     def means(values: Mapping[str, Float64]) -> dict[str, float]:
         found = replace(scores, values=values)
@@ -210,9 +212,3 @@ def _paired(ours: Int64, theirs: Int64) -> tuple[Int64, Int64]:
         return found[np.argsort(owners[found], kind="stable")]
 
     return places(ours), places(theirs)
-
-
-def _recorded(scores: Mapping[str, Float64], name: str) -> Float64:
-    """The champion's recorded scores of a metric."""
-    key = f"champion/{name}"
-    return scores[key if key in scores else f"champion/{OLDER[name]}"]

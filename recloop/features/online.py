@@ -18,7 +18,7 @@ from psycopg2.extensions import cursor as Cursor
 from models.data.queries import OwnItems, Queries
 from recloop.calendar import Window
 from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
-from recloop.database.connection import transaction
+from recloop.database.connection import first, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
 from recloop.features.daily import HISTORY_LENGTH
@@ -58,10 +58,8 @@ def materialize_window(settings: Settings, window_key: str, meaning: Meaning | N
 
 
 def _range(cursor: Any, window: Window) -> tuple[datetime, datetime]:
-    cursor.execute(
-        "select max(ends) filter (where ends <= %s), max(ends) from features.built_window",
-        (window.start,),
-    )
+    ends = "select max(ends) filter (where ends <= %s), max(ends) from features.built_window"
+    cursor.execute(ends, (window.start,))
     before, newest = cursor.fetchone()
     start = (before or window.start) - OVERLAP
     return start, max(newest or window.end, window.end)
@@ -139,11 +137,8 @@ def _own_items(
 def newest_day(settings: Settings) -> int:
     """The day after the newest computed one, in days since 1970-01-01: the data's clock."""
     with transaction(database_of(settings)) as cursor:
-        cursor.execute(
-            "select extract(epoch from max(ends))::bigint / 86400 from features.built_window"
-        )
-        row = cursor.fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
+        day = "select extract(epoch from max(ends))::bigint / 86400 from features.built_window"
+        return int(first(cursor, day) or 0)
 
 
 # What is known of all users and items when a release is exported: what it answers from by itself.
@@ -188,9 +183,8 @@ def release_snapshot(settings: Settings, moment: datetime) -> Queries:
 
 def asked_user(cursor: Cursor, user_id: str) -> int:
     """The key of a user's id; 0 for one never seen."""
-    cursor.execute("select user_key from behavior.account where user_id = %s", (user_id,))
-    row = cursor.fetchone()
-    return int(row[0]) if row else 0
+    found = first(cursor, "select user_key from behavior.account where user_id = %s", (user_id,))
+    return int(found or 0)
 
 
 def chosen_by(cursor: Cursor, user_key: int, meaning: Meaning) -> npt.NDArray[np.int64]:

@@ -134,7 +134,8 @@ def build_training_set(settings: Settings, key: str, meaning: Meaning | None = N
             days = _rendered(cursor, QUERY_DAYS, part)
             tables["item_days"] = join_item_days(settings, cursor, days)
         elif interactions.num_rows:
-            tables["queries"] = _plain_queries(cursor, part)
+            plain = _read(cursor, QUERIES, part, ("query_id", "user_key", "event_timestamp"))
+            tables["queries"] = _filled(plain, "queries")
             tables["items"] = _plain_items(cursor, part)
     _check_consistent(tables)
     return write_training_set(settings.artifacts / "training_sets", part.key, tables)
@@ -180,12 +181,6 @@ def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
     if part.meaning.labelled:
         table = table.append_column("label", found["label"].cast(pa.float32()))
     return table
-
-
-def _plain_queries(cursor: Cursor, part: _Part) -> pa.Table:
-    """Queries of which nothing is known but who asks, and when."""
-    table = _read(cursor, QUERIES, part, ("query_id", "user_key", "event_timestamp"))
-    return _filled(table, "queries")
 
 
 def _plain_items(cursor: Cursor, part: _Part) -> pa.Table:

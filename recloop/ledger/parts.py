@@ -156,11 +156,6 @@ def target_sets(cursor: Cursor, plan: UpdatePlan) -> list[TrainingSet]:
     return [training_set_of(cursor, key) for key in plan.judged_on or own or [plan.target]]
 
 
-def judging_window(plan: UpdatePlan) -> str:
-    """The key of the window whose newest events judge the plan: its target, unless it names another."""
-    return whole(plan.judged_on[0]) if plan.judged_on else plan.target
-
-
 def ready(cursor: Cursor) -> list[str]:
     """Parts with events, all of which are in their training set; oldest window first."""
     return [row["part_key"] for row in all_parts(cursor) if row["ready"]]

@@ -38,13 +38,8 @@ def reign(cursor: Cursor) -> int | None:
 
 def target_of(cursor: Cursor, version: int) -> str:
     """The window whose end a release knows up to: the target of the update that it was."""
-    return str(
-        first(
-            cursor,
-            "select target from ledger.update join ledger.release using (update_id) where version = %s",
-            (version,),
-        )
-    )
+    joined = "ledger.update join ledger.release using (update_id)"
+    return str(first(cursor, f"select target from {joined} where version = %s", (version,)))
 
 
 def previous(cursor: Cursor) -> Release | None:

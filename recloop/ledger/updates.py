@@ -247,10 +247,8 @@ def _abandon(cursor: Cursor, update_id: int, why: str) -> None:
 def _check_fence(cursor: Cursor, lease: Lease) -> None:
     if cursor.rowcount == 1:
         return
-    cursor.execute(
-        "select token, state, holder, attempt from ledger.update where update_id = %s",
-        (lease.update_id,),
-    )
+    wanted = "select token, state, holder, attempt from ledger.update where update_id = %s"
+    cursor.execute(wanted, (lease.update_id,))
     now = json.dumps(cursor.fetchone(), default=str)
     raise LeaseLost(
         f"update {lease.update_id}: fencing token {lease.token} of {lease.holder!r} is not the "

@@ -17,9 +17,8 @@ Answer = Literal["approved", "rejected"]
 
 def answer_of(cursor: Cursor, update_id: int) -> tuple[str, Answer | None]:
     """An update's state, and what was answered."""
-    cursor.execute(
-        "select state, approval->>'answer' from ledger.update where update_id = %s", (update_id,)
-    )
+    wanted = "select state, approval->>'answer' from ledger.update where update_id = %s"
+    cursor.execute(wanted, (update_id,))
     row = cursor.fetchone()
     return (str(row[0]), row[1]) if row else ("unknown", None)
 

@@ -94,7 +94,9 @@ def outcomes_of(
             continue
         report = row["gate_report"] and GateReport.model_validate(row["gate_report"])
         promoted = row["state"] == "promoted"
-        if not promoted and (_is_a_persons(plan, base) or not report or report.passed):
+        persons = plan.decided_by == "person" and plan.decision == "rebuild"
+        persons = persons or effort_of(plan.strategy.recipe, base) == "custom"
+        if not promoted and (persons or not report or report.passed):
             continue
         signals = Signals.of_json(plan.signals)
         gains, noise = _gains(report.differences if report else (), signals, quality)
@@ -116,12 +118,6 @@ def outcomes_of(
             )
         )
     return tuple(found)
-
-
-def _is_a_persons(plan: UpdatePlan, base: Recipe) -> bool:
-    """Whether nobody but a person would have made the challenger."""
-    asked = plan.decided_by == "person" and plan.decision == "rebuild"
-    return asked or effort_of(plan.strategy.recipe, base) == "custom"
 
 
 def spent(rows: Sequence[dict[str, Any]], window: Window, calendar: WindowCalendar) -> float:

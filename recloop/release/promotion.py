@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from models.errors import CorruptCheckpoint, RestoreError
 from models.learning.recipes import TrainingProgress
 from models.recommenders.family import Recommender
 from models.storage import seal
@@ -152,10 +153,10 @@ def put_in_place(settings: Settings, reign: int, champion: Release) -> Path:
 def _same(source: Path, place: Path) -> bool:
     """Whether the version is there, whole, and this export."""
     try:
-        same = (source / seal.SEAL).read_bytes() == (place / seal.SEAL).read_bytes()
-    except OSError:
+        seal.check(place)
+        return (source / seal.SEAL).read_bytes() == (place / seal.SEAL).read_bytes()
+    except (OSError, CorruptCheckpoint):
         return False
-    return same and seal.is_whole(place)
 
 
 def _link(source: str, destination: str) -> None:
@@ -203,7 +204,6 @@ def mend_export(settings: Settings, release: Release) -> bool:
     Raises:
         ReleaseDamaged: its checkpoint cannot be used either. Nothing changed.
     """
-    from models.errors import RestoreError
 
     folder = Path(release.uri)
     try:

@@ -40,7 +40,7 @@ def thin(settings: Settings, keep: int) -> Thinning:
     attempts = [
         folder
         for kind in ("releases", "candidates", "shards")
-        for folder in _folders(settings.artifacts / kind)
+        for folder in sorted((settings.artifacts / kind).glob("*/"))
         if folder.name.startswith(ASIDE) or ATTEMPT.fullmatch(folder.name)
     ]
     with transaction(settings.database_url) as cursor:
@@ -89,10 +89,6 @@ def _stays(folder: Path, keeping: Keeping, needed: set[Path]) -> bool:
         return True
     place = folder.resolve()
     return any(path.is_relative_to(place) for path in needed)
-
-
-def _folders(parent: Path) -> list[Path]:
-    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.exists() else []
 
 
 def _delete(folder: Path) -> int:

@@ -60,7 +60,7 @@ def start(
     """
     with locked(settings.home, process_sessions.LOCK, _busy):
         state = read_state(settings)
-        anew = not _running(state)
+        anew = not any(process_sessions.alive(state["processes"].get(name)) for name in COMPONENTS)
         if anew:
             _stop(settings)  # whatever a crash left behind
             state = {**read_state(settings), "port": _choose_port(port, state["port"])}
@@ -159,11 +159,6 @@ def _stop(settings: Settings) -> bool:
     return bool(ended)
 
 
-def was_started(settings: Settings) -> bool:
-    """Whether `start` was called, and `stop` was not since; all of it may have died meanwhile."""
-    return bool(read_state(settings)["processes"])
-
-
 def complaints(settings: Settings) -> list[Complaint]:
     """What of Airflow and its supervisor does not work now; empty if all is well.
 
@@ -204,10 +199,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _running(state: State) -> bool:
-    return any(process_sessions.alive(state["processes"].get(name)) for name in COMPONENTS)
 
 
 def _busy() -> None:

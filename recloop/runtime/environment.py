@@ -50,7 +50,10 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
     settings = resolve(settings)  # its URL goes into the environment: tasks start no server
     url = create_database(settings.database_url, AIRFLOW)
     end_idle_transactions(url)
-    write_local_settings(settings)
+    folder = settings.airflow_home / "config"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = LOCAL_SETTINGS.format(enabled=settings.preload)
+    (folder / "airflow_local_settings.py").write_text(text, encoding="utf-8")
     airflow = {
         "CORE__DAGS_FOLDER": str(DAGS),
         "CORE__PLUGINS_FOLDER": str(PLUGINS),
@@ -104,14 +107,6 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
 def _past_proxies(given: str) -> str:
     """What goes past a proxy, with this machine: Airflow's components talk to each other there."""
     return ",".join(dict.fromkeys([*filter(None, given.split(",")), HOST, "localhost"]))
-
-
-def write_local_settings(settings: Settings) -> None:
-    """Write `$AIRFLOW_HOME/config/airflow_local_settings.py`, which preloads in the scheduler."""
-    folder = settings.airflow_home / "config"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = LOCAL_SETTINGS.format(enabled=settings.preload)
-    (folder / "airflow_local_settings.py").write_text(text, encoding="utf-8")
 
 
 def client_password(settings: Settings) -> str:

@@ -81,7 +81,7 @@ def write_delta(
                 tables=tables,
                 times={},
                 slots={},
-                examples=_power_of_two(one.examples) if noise else one.examples,
+                examples=2.0 ** round(math.log2(max(one.examples, 1))) if noise else one.examples,
                 steps=1 if noise else one.steps,
             )
     changes.save(stages, folder, {"release": release, "clip": clip, "noise": noise})
@@ -171,7 +171,3 @@ def _shareable(state: ModelState, part: Part, keys: np.ndarray) -> Part:
 
 def _table(slot: str) -> str:
     return slot.rsplit("/", 1)[0]
-
-
-def _power_of_two(examples: float) -> float:
-    return float(2 ** round(math.log2(examples))) if examples > 0 else 1.0

@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 
 from recloop.config.rules import load_update_rules
-from recloop.contracts import UpdatePlan
 from recloop.database.connection import asked, transaction
 from recloop.ledger import shards, updates
 from recloop.settings import Settings
@@ -30,11 +29,6 @@ from recloop.stages.bookkeeping import (
 )
 
 log = logging.getLogger("recloop")
-
-
-def count_shards(plan: UpdatePlan) -> int:
-    """How many shards the plan's update is trained in: a rebuild always in one."""
-    return plan.strategy.shards if plan.decision == "increment" else 1
 
 
 def is_sharded(made: Json) -> bool:
@@ -64,7 +58,8 @@ def split(update_id: int, holder: str = HERE, settings: Settings | None = None) 
         transaction(settings.database_url) as cursor,
     ):
         updates.note_training(cursor, lease)
-        count = count_shards(updates.plan_of(cursor, update_id))
+        plan = updates.plan_of(cursor, update_id)
+        count = plan.strategy.shards if plan.decision == "increment" else 1
         shards.open_shards(cursor, lease, count)
     return [{"update_id": update_id, "shard": number} for number in range(count)]
 

@@ -42,7 +42,8 @@ def read_status(settings: Settings) -> Json:
         if update["state"] == "abandoned" or update["plan"]["decision"] == "maintain":
             continue
         # The window's row stays what it was: that it was learnt, and how.
-        if update["target"] in own and _in_vain(update):
+        in_vain = update["plan"]["decision"] == "rebuild" and update["state"] == "rejected"
+        if update["target"] in own and in_vain:
             refused.append(update)
         else:
             own[update["target"]] = update
@@ -60,11 +61,6 @@ def read_status(settings: Settings) -> Json:
             for row in rows
         ],
     }
-
-
-def _in_vain(update: Json) -> bool:
-    """Whether an update was a rebuild that was not promoted."""
-    return bool(update["plan"]["decision"] == "rebuild" and update["state"] == "rejected")
 
 
 def _beside(update: Json) -> Json:

@@ -142,7 +142,9 @@ def evaluate(update_id: int, holder: str = HERE, settings: Settings | None = Non
             candidate,
             opponent,
             target,
-            bookkeeping.calendar(settings).parse(parts.judging_window(made)),
+            bookkeeping.calendar(settings).parse(
+                parts.whole(made.judged_on[0]) if made.judged_on else made.target
+            ),
             meaning_of(settings),
             load_update_rules(settings),
             load_gate_rules(settings),

@@ -208,7 +208,7 @@ def _missing_days(
         margin = timedelta(hours=12)
         return clock.window.start <= noon - margin and noon + margin <= clock.window.end
 
-    known = clock.spec.period.calendar_known
+    known = clock.spec.period.closed_weekdays or clock.spec.period.closed_days
     absent = [day for day in due if day.isoformat() not in raw["days"]]
     return [day for day in absent if (known and whole(day)) or usual(day)]
 

@@ -20,7 +20,7 @@ from recloop.calendar import Window
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.limits import Limits, load_limits, place_of
 from recloop.contracts import Acceptance, RuleResult, ValidationReport
-from recloop.database.connection import connect
+from recloop.database.connection import connect, first
 from recloop.errors import BadInput, CheckCrashed, WindowRefused
 from recloop.ledger import window_states as ledger
 from recloop.settings import Settings
@@ -153,10 +153,8 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
                 f"window {case.window.key} has no landed lines; `recloop ingest` reads the source, "
                 "`recloop status` lists the windows."
             )
-        cursor.execute(
-            "select exists (select from behavior.landing where window_key = %s)", (case.window.key,)
-        )
-        pending = cursor.fetchone() == (True,)
+        waits = "select exists (select from behavior.landing where window_key = %s)"
+        pending = first(cursor, waits, (case.window.key,))
         stored = ledger.validation_of(cursor, case.window.key)
         if state in ("validated", "featured") and stored is not None and not pending:
             return stored.model_copy(update={"returned": 0})  # nothing came this time

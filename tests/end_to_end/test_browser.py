@@ -12,7 +12,7 @@ import pytest
 from recloop.database.connection import transaction
 from recloop.ledger import releases
 from tests.end_to_end.conftest import Loop
-from tests.end_to_end.person import PERSON, SCREENSHOTS, submit
+from tests.end_to_end.person import NOTHING, PERSON, SCREENSHOTS, submit
 
 WHY = "4711"
 """A reason that looks like a number is a reason."""
@@ -25,6 +25,7 @@ def answer(
     """Wait until the run asks, read the question, say why, click; returns the task states in the
     end."""
     states = loop.client.task_states
+    page.goto(NOTHING)
     loop.client.wait_until(
         lambda: states("incremental_update", run_id)["approve"] == "awaiting_input",
         240,
@@ -36,6 +37,7 @@ def answer(
         page.locator("[name=element_why]").fill(why)
     page.screenshot(path=SCREENSHOTS / f"{option.lower()}-asked.png")
     page.get_by_test_id(f"hitl-option-{option}").click()
+    page.goto(NOTHING)
     found = loop.finish(run_id)
     page.goto(f"/dags/incremental_update/runs/{run_id}")
     badge = page.get_by_test_id("header-card").get_by_test_id("state-badge").first
