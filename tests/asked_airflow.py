@@ -82,6 +82,7 @@ class AskedAirflow(AirflowClient):
 def is_running(settings: Settings) -> bool:
     """Whether all of Airflow works now."""
     try:
-        return airflow_process.was_started(settings) and not airflow_process.complaints(settings)
+        started = airflow_process.read_state(settings)["processes"]
+        return bool(started) and not airflow_process.complaints(settings)
     except ServiceAway:
         return False
