@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
+.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ bench-speed: install-bench ## throughput and scaling, as ratios: OUT, SYSTEMS
 
 bench-policy: install ## when to update, on streams: DATASET, DATA, SESSIONS, OUT, SYSTEMS, ONLY, SEEDS
 	$(BIN)/python -m benchmarks.policy $(call bench_options,dataset data sessions out systems only seeds)
+
+bench-detect: install ## faults planted into streams, found or not, and false alarms: DATA, STREAMS, ONLY, OUT
+	$(BIN)/python -m benchmarks.detect $(call bench_options,data streams only out)
 
 bench-growth: install ## what grew until it hung, at three sizes each; ONLY=one row
 	$(BIN)/python -m benchmarks.growth $(call bench_options,only)

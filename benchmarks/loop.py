@@ -113,11 +113,7 @@ minimum_value = 4.0
 value_between = [1.0, 5.0]
 [model]
 family = "{family}"
-[limits.window]
-volume_ratio = [0.05, 20.0]
-silent_hours = 24
 """
-"""Visitors came in waves: by the usual limits one week in four would wait for a person."""
 MOVIE_WEEKS = [datetime(2000, 4, 24, tzinfo=UTC) + timedelta(weeks=n) for n in range(149)]
 
 

@@ -98,6 +98,8 @@ class WindowCalendar:
             raise BadInput(f"`length` should be 'day' or 'week'. Received: `length` = {length!r}.")
         self.length = length
         self.step = timedelta(days=1 if length == "day" else 7)
+        self.cycles = (7,) if length == "day" else ()
+        """How many windows a week has, where that is more than one: weekdays differ."""
 
     def at(self, moment: datetime) -> Window:
         """The window that contains `moment` (aware, any zone).

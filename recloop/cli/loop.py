@@ -1,4 +1,4 @@
-"""Commands of the loop: ingest, accept, update, recommend, rollback, publish, status."""
+"""Commands of the loop: ingest, accept, profile, update, recommend, rollback, publish, status."""
 
 from __future__ import annotations
 
@@ -66,6 +66,31 @@ def accept(
             by, shown = _person(), _window_bar(bar)
             report = accept_windows(settings, windows or [], through, reason, by, shown)
     _tell_ingested(report, f"{counted(len(report['accepted']))} accepted on your word, ", json)
+
+
+def profile(
+    toml: Annotated[
+        bool, typer.Option(help="Print it as [limits.fixed] of a dataset file.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show what validation has learnt of the shop: what is usual, and what the next window may be."""
+    from recloop.validation.profile import as_limits
+    from recloop.validation.profile import profile as learnt
+
+    with session() as settings:
+        found = learnt(settings)
+    if json:
+        print_json(found)
+    elif toml:
+        print(as_limits(found["rules"]))
+    else:
+        console.print(output.profile_table(found))
+        console.print(
+            f"learnt from {counted(found['windows'])}; {found['refused']} of {found['judged']} judged "
+            f"are refused. To hold a limit by hand, put its line of `recloop profile --toml` into "
+            f"{settings.dataset_file}."
+        )
 
 
 def _person() -> str:
@@ -384,4 +409,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (ingest, accept, update, recommend, rollback, publish, status)
+COMMANDS = (ingest, accept, profile, update, recommend, rollback, publish, status)

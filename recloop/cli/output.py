@@ -276,3 +276,15 @@ def _named(item: Json) -> str:
 
 def _metrics(metrics: Json | None) -> str:
     return " / ".join(f"{value:.4f}" for value in [*metrics.values()][:SHOWN]) if metrics else "–"
+
+
+def profile_table(found: Json) -> Table:
+    """What validation has learnt, a row for each rule."""
+    table = Table(title="what is usual", header_style="bold")
+    for name in ("rule", "last", "usual", "next from", "to", "windows", "refused"):
+        table.add_column(name)
+    for row in found["rules"]:
+        ends = ["–" if row[end] is None else f"{row[end]:.4g}" for end in ("low", "high")]
+        cells = [f"{row['last']:.4g}", f"{row['usual']:.4g}", *ends, str(row["windows"])]
+        table.add_row(row["rule"], *cells, str(row["refused"] or "–"))
+    return table

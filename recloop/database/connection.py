@@ -216,9 +216,9 @@ def column(cursor: Cursor, sql: str, parameters: Parameters = None) -> list[Any]
     return [row[0] for row in cursor.fetchall()]
 
 
-def records(cursor: Cursor, sql: str) -> list[dict[str, Any]]:
+def records(cursor: Cursor, sql: str, parameters: Parameters = None) -> list[dict[str, Any]]:
     """Each row by the names of its columns."""
-    cursor.execute(sql)
+    cursor.execute(sql, parameters)
     names = [column.name for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

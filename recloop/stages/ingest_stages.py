@@ -74,18 +74,33 @@ def judge_again(settings: Settings | None = None) -> Again:
 def validate(window: str, settings: Settings | None = None, word: Acceptance | None = None) -> Json:
     """Accept a window's lines, quarantine rows, or refuse the window (ValidationReport).
 
+    Where it and the windows before it are refused for the same and alike, that is the shop's new level:
+    all are accepted, those before it featurised, too.
+
     Args:
         word: of a person who takes the window as it is, whatever window rules it breaks.
 
     Raises:
         WindowRefused, CheckCrashed, ServiceAway: never merged.
     """
+    from recloop.validation.confirming import confirmed, word_for
     from recloop.validation.window import validate_window
 
     settings = settings or current_settings()
     began = time.monotonic()
     with bookkeeping.timed_window(settings, window, "validate"):
-        report = validate_window(settings, window, word=word)
+        try:
+            report = validate_window(settings, window, word=word)
+        except WindowRefused:
+            alike = confirmed(settings, window)
+            if not alike:
+                raise
+            word = word_for(alike)
+            log.warning("%s", word.reason)
+            for key in alike[:-1]:
+                validate_window(settings, key, word)
+                featurize(key, settings)
+            report = validate_window(settings, window, word)
     bookkeeping.log_quarantined(settings, time.monotonic() - began)
     return report.to_json()
 
@@ -237,6 +252,11 @@ def _judge_each(
             featurize(key, settings)
         judged["done"].append(key)
         judged["returned"].append(report["returned"])
+        if judged["refused"]:  # may have been accepted with it
+            still = {one["window"] for one in refused_windows(settings)}
+            confirmed = [one["window"] for one in judged["refused"] if one["window"] not in still]
+            judged["refused"] = [one for one in judged["refused"] if one["window"] in still]
+            judged["done"] += confirmed
     return judged
 
 

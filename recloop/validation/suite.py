@@ -6,11 +6,13 @@ Belongs here: window rules, and turning rules and limits into expectations. Keep
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from recloop.config.dataset import DatasetSpec
-from recloop.config.limits import Limits, WindowLimits
+from recloop.config.limits import Limits
+from recloop.validation.learnt import ROWS, TABLE, Band
 from recloop.validation.row_rules import RowRule
 
 
@@ -23,66 +25,53 @@ class WindowRule:
     remedy: str
     lowest: float | None
     highest: float | None
+    learnt: Band | None = None
+
+    @property
+    def judges(self) -> bool:
+        """Whether there is any limit; of what is learnt, none is known of the first windows."""
+        return self.lowest is not None or self.highest is not None
 
     @property
     def limit(self) -> str:
         if self.lowest is None:
-            return f"at most {self.highest:g}"
+            return f"at most {self.highest:.4g}" if self.judges else "none yet"
         if self.highest is None:
-            return f"at least {self.lowest:g}"
-        return f"{self.lowest:g} to {self.highest:g}"
+            return f"at least {self.lowest:.4g}"
+        return f"{self.lowest:.4g} to {self.highest:.4g}"
 
 
-def window_rules(limits: WindowLimits, spec: DatasetSpec) -> list[WindowRule]:
-    """The rules in the order in which they are told."""
-    closed = "period.closed_days or closed_weekdays"
-    event = spec.event
+def window_rules(limits: Limits, spec: DatasetSpec, bands: Mapping[str, Band]) -> list[WindowRule]:
+    """The rules in the order in which they are told: those with limits of the configuration, then those
+    whose limits were learnt. Without a band, or where a limit is fixed by hand, that is what holds."""
+    closed, hard = "period.closed_days or closed_weekdays", limits.window
     table = [
-        ("minimum_lines", "a window with open days has lines",
-         f"Deliver the window's lines; if nobody traded, list its days in {closed}."),
-        ("volume_ratio", "lines per open day, against the median of trailing windows",
-         "Look for a lost or doubled delivery."),
-        ("missing_days", "open days without a line",
-         f"Deliver the day; if nobody traded, list it in {closed}."),
-        ("closed_day_lines", "lines on days that the dataset file calls closed",
-         f"Check the dates and event.timezone; if the day was open, remove it from {closed}."),
-        ("silent_hours", "consecutive hours without a line, all of them busy in every trailing window",
-         "Look for a part of the day that was not delivered, or for shifted times."),
-        ("freshness_days", "days from the newest line to the window's end",
-         "Deliver the rest of the window."),
-        ("quarantined_share", "lines that broke a row rule, of all",
-         "See the row rules with the most lines, and correct the source."),
-        ("quarantined_share_rise", "the same, above the mean of trailing windows",
-         "See the row rule whose lines became more, and correct the source."),
-        ("duplicate_share", "exact copies of other lines, of all",
-         "Look for a delivery that came twice."),
-        ("copied_share",
-         "lines that tell of the same user, item, time, value and price under another id",
-         "Look for a delivery that came twice with new ids."),
-        ("price_median_ratio", "median price, against the median of trailing windows",
-         f"Check the unit and currency of {event.price!r}."),
-        ("price_shift", "good lines priced 1.5 times above or below the item's usual price, of all",
-         f"Check {event.price!r}, and that item ids belong to their lines."),
-        ("value_median_ratio", "median value, against the median of trailing windows",
-         f"Check the unit of {event.value!r}."),
-        ("item_drift_rise",
-         "Jensen-Shannon distance of item shares from trailing windows, above its own mean",
-         f"Check that {event.item_id!r} still names the same items."),
-        ("changed_text_share", "lines whose item shows a text it never had, of lines of known items",
-         f"Check that {event.item_id!r} and the item's texts belong together."),
-        ("repeat_pair_ratio",
-         "share of user-item pairs seen before, against trailing windows: their mean if it fell, "
-         "their largest if it rose",
-         f"Check that {event.user_id!r} and {event.item_id!r} belong together."),
+        WindowRule(
+            "minimum_lines", "a window with open days has lines",
+            f"Deliver the window's lines; if nobody traded, list its days in {closed}.",
+            float(hard.minimum_lines), None),
+        WindowRule(
+            "missing_days", "open days without a line",
+            f"Deliver the day; if nobody traded, list it in {closed}.",
+            None, float(hard.missing_days)),
+        WindowRule(
+            "closed_day_lines", "lines on days that the dataset file calls closed",
+            f"Check the dates and event.timezone; if the day was open, remove it from {closed}.",
+            None, float(hard.closed_day_lines)),
+        WindowRule(
+            "freshness_days", "days from the newest line to the window's end",
+            "Deliver the rest of the window.", None, hard.freshness_days),
     ]  # fmt: skip
-
-    def bounds(name: str) -> tuple[float | None, float | None]:
-        limit = getattr(limits, name)
-        if name == "minimum_lines":
-            return float(limit), None
-        return limit if isinstance(limit, tuple) else (None, float(limit))
-
-    return [WindowRule(name, meaning, remedy, *bounds(name)) for name, meaning, remedy in table]
+    needs = {"price": spec.event.price, "value": spec.event.value}
+    for rule in TABLE:
+        kind = rule.name.partition("_")[0]
+        if needs.get(kind, "") is None:
+            continue
+        band, fixed = bands.get(rule.name), limits.fixed.of(rule.name)
+        low, high = fixed or ((band.low, band.high) if band else (None, None))
+        usual = None if fixed or band is None else band
+        table.append(WindowRule(rule.name, rule.meaning, rule.remedy, low, high, usual))
+    return table
 
 
 def rows_query(key: str, rules: list[RowRule]) -> str:
@@ -104,7 +93,16 @@ def window_query(key: str, rules: list[WindowRule]) -> str:
     return f"select {columns} from behavior.window_statistics where window_key = '{key}'"
 
 
-def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
+def tolerated(rule: str, limits: Limits, bands: Mapping[str, Band]) -> float:
+    """The share of a window's lines that a row rule may quarantine: what is usual of the shop, and never
+    more than the configuration says; that alone, where a dataset sets a share for the rule."""
+    most = limits.rows.share_of(rule)
+    band = bands.get(ROWS + rule)
+    learnt = band.high if band and rule not in limits.rows.shares else None
+    return most if learnt is None else min(most, learnt)
+
+
+def rows_suite(rules: list[RowRule], limits: Limits, bands: Mapping[str, Band]) -> Any:
     """A Great Expectations suite: each row rule holds for all lines but a tolerated share."""
     import great_expectations as gx
     from great_expectations.expectations.registry import get_expectation_impl
@@ -115,8 +113,8 @@ def rows_suite(rules: list[RowRule], limits: Limits) -> Any:
         if kind is None:
             kind = "expect_column_values_to_be_in_set"
             arguments = {"column": f"breaks_{rule.name}", "value_set": [False]}
-        share = limits.rows.share_of(rule.name)
-        told = f"{rule.name}: {rule.meaning}, for all lines but {100 * share:g}%. {rule.remedy}"
+        share = tolerated(rule.name, limits, bands)
+        told = f"{rule.name}: {rule.meaning}, for all lines but {100 * share:.3g}%. {rule.remedy}"
         common = {"mostly": 1 - share, "description": told, "meta": {"rule": rule.name}}
         expectations.append(get_expectation_impl(kind)(**arguments, **common))
     return gx.ExpectationSuite(name="rows", expectations=expectations)
@@ -138,5 +136,6 @@ def window_suite(rules: list[WindowRule]) -> Any:
                 meta={"rule": rule.name},
             )
             for rule in rules
+            if rule.judges
         ],
     )

@@ -40,12 +40,15 @@ from recloop.validation.suite import (
     WindowRule,
     rows_query,
     rows_suite,
+    tolerated,
     window_query,
     window_rules,
     window_suite,
 )
 
 log = logging.getLogger(__name__)
+UNUSUAL = "Unusual, and accepted: "
+"""Before the message of a rule that refuses nothing, of the first windows or on this side."""
 ATTEMPTS = 3
 """Judgements of a window whose lines keep changing while they are judged."""
 
@@ -188,6 +191,9 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
             ledger.note_refused(cursor, report)
         checking.clear(cursor, case.window)
     write_validation_page(case.settings, report)
+    for rule in report.rules:
+        if rule.message.startswith(UNUSUAL):
+            log.warning("window %s: %s", report.window, rule.message)
     if not report.passed:
         raise WindowRefused(_refusal(case, report))
     return report
@@ -208,7 +214,7 @@ def _measure(
     if ledger.state_of(cursor, case.window.key) in ("validated", "featured"):
         _bound_late_lines(cursor, case)
         return lines, None
-    return lines, statistics.measure(cursor, case.window, trailing, case.spec, case.limits.window)
+    return lines, statistics.measure(cursor, case.window, trailing, case.spec, case.limits)
 
 
 def _refusal(case: _Case, report: ValidationReport) -> str:
@@ -231,29 +237,30 @@ def _judge(case: _Case, measured: Statistics | None, lines: int) -> list[RuleRes
     window, results = case.window, list[RuleResult]()
     with closing(Judge(case.settings)) as judge:
         if lines:
-            rules = row_rules(case.spec, case.limits)
-            query, suite = rows_query(window.key, rules), rows_suite(rules, case.limits)
+            rules, bands = row_rules(case.spec, case.limits), measured.bands if measured else {}
+            query, suite = rows_query(window.key, rules), rows_suite(rules, case.limits, bands)
             total = measured.raw["lines"] if measured else lines
             enough = measured is not None and total >= case.limits.window.minimum_compared
             by_name = {rule.name: rule for rule in rules}
             verdicts = judge.judge(window, query, suite)
-            results += [_of_rows(v, by_name[v.rule], case.limits, total, enough) for v in verdicts]
+            for verdict in verdicts:
+                most = tolerated(verdict.rule, case.limits, bands)
+                results.append(_of_rows(verdict, by_name[verdict.rule], most, total, enough))
         if measured is not None:
             results += _of_undated(measured, case)
-            expected = window_rules(case.limits.window, case.spec)
+            expected = window_rules(case.limits, case.spec, measured.bands)
             query, suite = window_query(window.key, expected), window_suite(expected)
-            pairs = zip(judge.judge(window, query, suite), expected, strict=True)
-            results += [_of_window(v, rule, measured) for v, rule in pairs]
+            passed = {v.rule: v.success for v in judge.judge(window, query, suite)}
+            results += [
+                _of_window(rule, measured, passed.get(rule.name, True)) for rule in expected
+            ]
     return results
 
 
-def _of_rows(
-    verdict: Verdict, rule: RowRule, limits: Limits, lines: int, judged: bool
-) -> RuleResult:
-    tolerated = limits.rows.share_of(rule.name)
+def _of_rows(verdict: Verdict, rule: RowRule, most: float, lines: int, judged: bool) -> RuleResult:
     share = round(verdict.broken / lines, 6) if lines else 0.0
     message = (
-        f"{rule.name} = {share:.1%} of lines ({verdict.broken} of {lines}), limit {100 * tolerated:g}%: "
+        f"{rule.name} = {share:.1%} of lines ({verdict.broken} of {lines}), limit {100 * most:.3g}%: "
         f"{rule.meaning}. {rule.remedy}"
     )
     if not judged:
@@ -261,7 +268,7 @@ def _of_rows(
     return RuleResult(
         name=rule.name,
         value=share,
-        limit=f"at most {tolerated:g}",
+        limit=f"at most {most:.3g}",
         passed=verdict.success or not judged,
         message=message,
     )
@@ -273,37 +280,42 @@ def _of_undated(measured: Statistics, case: _Case) -> list[RuleResult]:
     total = measured.raw["lines"] + sum(counts.values())
     judged = total >= case.limits.window.minimum_compared
     for rule, count in counts.items():
-        tolerated, share = case.limits.rows.share_of(rule), count / total
+        most, share = tolerated(rule, case.limits, measured.bands), count / total
         message = (
             f"{rule} = {share:.1%} of lines ({count} of {total}, with those beside the window's lines "
-            f"that have no window), limit {100 * tolerated:g}%. {remedies(case.spec)[rule]}"
+            f"that have no window), limit {100 * most:.3g}%. {remedies(case.spec)[rule]}"
         )
         results.append(
             RuleResult(
                 name=rule,
                 value=round(share, 6),
-                limit=f"at most {tolerated:g}",
-                passed=share <= tolerated or not judged,
+                limit=f"at most {most:.3g}",
+                passed=share <= most or not judged,
                 message=message,
             )
         )
     return results
 
 
-def _of_window(verdict: Verdict, rule: WindowRule, measured: Statistics) -> RuleResult:
-    value = measured.values[rule.name]
-    if value is None:
+def _of_window(rule: WindowRule, measured: Statistics, passed: bool) -> RuleResult:
+    value = measured.values.get(rule.name)
+    if value is None or not rule.judges:
         message = f"{rule.name} was not judged: there is too little to compare."
     else:
-        detail = f" ({measured.details[rule.name]})" if rule.name in measured.details else ""
+        told = [measured.details.get(rule.name, "")]
+        if rule.learnt is not None:
+            told.append(f"usually {rule.learnt.usual:.4g}, by {rule.learnt.windows} windows")
+        detail = f" ({'; '.join(filter(None, told))})" if any(told) else ""
         message = (
             f"{rule.name} = {value:.4g}{detail}, limit {rule.limit}: {rule.meaning}. {rule.remedy}"
         )
+        if passed and rule.learnt and not rule.learnt.odd[0] <= value <= rule.learnt.odd[1]:
+            message = f"{UNUSUAL}{message}"
     return RuleResult(
         name=rule.name,
         value=None if value is None else round(value, 6),
         limit=rule.limit,
-        passed=verdict.success,
+        passed=passed,
         message=message,
     )
 

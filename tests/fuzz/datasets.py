@@ -41,7 +41,7 @@ GOOD: tuple[Change, ...] = (
     *of("rules", "price_between", [0.01, 1e6]),
     *of("rules", "positive_price", True),
     *of("limits.rows", "share", 0.5),
-    *of("limits.window", "volume_ratio", [0.1, 10.0]),
+    *of("limits.fixed", "lines_per_day", [0.1, 1e9]),
 )
 BAD: tuple[Change, ...] = (
     *of("source", "encoding", "zip", "rot13", "hex", "base64", "nope", "", "idna", "punycode", 3),
@@ -73,7 +73,8 @@ BAD: tuple[Change, ...] = (
     *of("limits.rows", "shares", 3),
     *of("limits.rows", "nothing", 1.0),
     *of("limits.window", "nothing", 1.0),
-    *of("limits.window", "volume_ratio", ["a", "b"]),
+    *of("limits.window", "volume_ratio", [0.1, 9.0]),
+    *of("limits.fixed", "lines_per_day", ["a", "b"], [5.0, 1.0]),
     *of("", "nam", "shop"),
     *of("", "name", 3),
     *of("", "columns", "user, item"),

@@ -56,11 +56,6 @@ LENIENT = """
 share = 1.0
 [limits.rows.shares]
 missing_user = 1.0
-[limits.window]
-quarantined_share = 1.0
-duplicate_share = 1.0
-copied_share = 1.0
-changed_text_share = 1.0
 """
 """Shares refuse whole windows; here each line is asked about by itself."""
 Line = dict[str, str]

@@ -134,7 +134,7 @@ def _made(kind: str, settings: Settings, folder: Path) -> Delivery:
     return Delivery(settings.model_copy(update={"data": path}), WEEKS[-1], clean, before, path)
 
 
-def _real(settings: Settings, folder: Path, retail: Path, weeks: int = 9) -> Delivery:
+def _real(settings: Settings, folder: Path, retail: Path, weeks: int = 14) -> Delivery:
     """The first weeks of the real file, one file each; the last is the one to deliver."""
     calendar = load_dataset(settings).calendar
     by_week: dict[str, list[Line]] = {}

@@ -44,10 +44,6 @@ def items_shuffled_among_customers(lines: list[Line]) -> list[Line]:
     return _moved(lines, ["StockCode", "Description", "UnitPrice"])
 
 
-def film_ids_shuffled_among_lines(lines: list[Line]) -> list[Line]:
-    return _moved(lines, ["movieId"])
-
-
 def half_of_the_items_renamed(lines: list[Line]) -> list[Line]:
     """Half of the catalogue swap their ids in a ring."""
     codes = sorted({line["StockCode"] for line in lines})

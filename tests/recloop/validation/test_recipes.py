@@ -21,19 +21,21 @@ EDITS = {
         '        RowRule("discontinued", "item_id = %(gone)s", "still sold", "Ask the buyers."),\n',
     ),
     "recloop/validation/statistics.sql": (
-        "    (select count(*) from pair) as pairs,\n",
+        "    (select count(*) from by_user) as users,\n",
         "    (select count(distinct user_id)::float8 from good) as distinct_users,\n",
     ),
-    "recloop/validation/suite.py": (
-        "    table = [\n",
-        '        ("distinct_users", "users with good lines", "Look for a lost branch."),\n',
+    "recloop/validation/learnt.py": (
+        "TABLE = (\n",
+        '    LearntRule("distinct_users", "amount", "both", 1.5, 0.3, "users with good lines",\n'
+        '               "Look for a lost branch."),\n',
     ),
     "recloop/config/limits.py": (
-        "    minimum_lines: int = Field(ge=0)\n",
-        "    distinct_users: Range\n",
+        "    lines_per_day: Range | None = None\n",
+        "    distinct_users: Range | None = None\n",
     ),
-    "config/validation.toml": ("[window]", "\ndistinct_users = [100000, 1e9]"),
 }
+DATASET = "config/datasets/online_retail.toml"
+FIXED = "\n[limits.fixed]\ndistinct_users = [100000, 1e9]\n"
 """File, and after which of its lines what is added."""
 
 VALIDATE = """
@@ -47,8 +49,9 @@ from recloop.errors import WindowRefused
 from recloop.settings import Settings
 from recloop.validation.window import validate_window
 assert Path(recloop.__file__).is_relative_to(copy), recloop.__file__
-limits = Path(copy) / "config" / "validation.toml"
-settings = Settings(home=Path(home), database_url=url, data=Path(data), config=limits.parent)
+limits = Path(copy) / "config" / "datasets" / "online_retail.toml"
+config = Path(copy) / "config"
+settings = Settings(home=Path(home), database_url=url, data=Path(data), config=config)
 land(settings)
 try:
     validate_window(settings, week)
@@ -76,6 +79,7 @@ def test_an_expectation_added_by_the_recipe_quarantines_and_refuses(
         assert text.count(after) >= 1, f"{after!r} is not in {name}"
         added = added.replace("%(gone)s", f"'{gone}'")
         (copy / name).write_text(text.replace(after, after + added, 1))
+    (copy / DATASET).write_text((copy / DATASET).read_text() + FIXED)
     data = write(tmp_path / "shop.csv", lines)
     done = subprocess.run(
         [sys.executable, "-c", VALIDATE, settings.database_url, str(tmp_path / "home"), str(data),

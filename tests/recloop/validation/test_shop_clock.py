@@ -37,6 +37,8 @@ user_id = "user"
 item_id = "item"
 timestamp = "at"
 timezone = "{zone}"
+[limits.rows]
+share = 0.3
 """
 WEEKS = [datetime(2024, 1, 8) + timedelta(days=7 * n) for n in range(3)]
 KEYS = [f"{week:%Y-%m-%d}" for week in WEEKS]
