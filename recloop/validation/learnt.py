@@ -64,7 +64,7 @@ TABLE = (
     LearntRule("hour_drift", "amount", "up", 1.5, 0.2,
                "Jensen-Shannon distance (base 2) of the hours of the day from the usual ones",
                "Look for a part of the day that was not delivered, or for shifted times."),
-    LearntRule("silent_share", "number", "up", 0.03, 0.01,
+    LearntRule("silent_share", "number", "up", 0.08, 0.02,
                "a usual window's lines in hours, always busy before, that went by in a row without one",
                "Look for a part of the window that was not delivered."),
     LearntRule("price_level", "amount", "both", 1.1, 0.02, "prices against the items' usual ones",
