@@ -33,17 +33,18 @@ PRESENCE = "recloop command"
 
 
 @contextmanager
-def session(keep: bool = False) -> Iterator[Settings]:
+def session(keep: bool = False, given: Settings | None = None) -> Iterator[Settings]:
     """Settings with a database URL that answers, its tables made.
 
     Args:
         keep: leave an embedded server that was started here running, if the block succeeds.
+        given: settings in place of those of the environment.
 
     Raises:
         BadInput: an environment variable cannot be used.
         ServiceAway: the database cannot be reached.
     """
-    given = Settings.from_environment()
+    given = given or Settings.from_environment()
     if given.database_url:
         with suppress(BadInput):  # a question to the database writes no file
             make_private(given.home)

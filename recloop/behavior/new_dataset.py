@@ -1,0 +1,166 @@
+"""A dataset file for a file of behavior that nobody has described: what is guessed, and how surely."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recloop.behavior.roles import Guess, Roles, roles_of
+from recloop.behavior.sampling import Sample, take
+from recloop.behavior.times import parse_times
+from recloop.calendar import WindowCalendar
+
+if TYPE_CHECKING:
+    import pandas
+
+NEGATIVE = "cancel return refund remove delete dislike unlike skip impression shown uncart"
+USERS_A_DAY = 300
+"""Users of a usual day from which windows are days: the gate has to compare some in each."""
+SHORT = 35
+"""Days of a file that would be too few weeks."""
+HISTORY = timedelta(days=60)
+"""A file whose newest line is older is history: nothing more comes."""
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """The dataset file's text, and what was guessed: (what, value, how sure, why)."""
+
+    name: str
+    text: str
+    guesses: list[tuple[str, str, str, str]]
+
+
+def describe(path: Path, now: datetime | None = None) -> NewDataset:
+    """Look at a file and write a dataset file for it.
+
+    Raises:
+        SourceRefused: it cannot be read as a table.
+        BadInput: it has no times, or no users and items.
+    """
+    sample = take(path)
+    roles = roles_of(sample.frame)
+    moments = parse_times(list(sample.frame[roles.time.column]), roles.form, "UTC").dropna()
+    length = _length(moments, sample.frame[roles.user.column][moments.index])
+    name = re.sub(r"\W+", "_", path.name.split(".")[0].lower()).strip("_") or "shop"
+    live = moments.max() > (now or datetime.now(UTC)) - HISTORY or not sample.whole
+    guesses = [
+        ("format", sample.format, "sure", "what the file begins with"),
+        ("encoding", sample.encoding, "likely", "all of it can be read so"),
+        *_told("user", roles.user),
+        *_told("item", roles.item),
+        *_told("time", roles.time),
+        *_told("session", roles.session),
+        *_told("kind of event", roles.kind),
+        *_told("value", roles.value),
+        *_told("price", roles.price),
+        ("window", length, "likely", f"{len(moments):,} lines in {_days(moments):,} days"),
+        ("time zone", "UTC", "a guess", "the file does not say; set event.timezone to the shop's"),
+    ]
+    if sample.format == "csv":
+        guesses.insert(
+            1, ("delimiter", repr(sample.delimiter), "sure", "it splits all lines alike")
+        )
+    text = _text(name, sample, roles, moments, length, live)
+    return NewDataset(name, text, guesses)
+
+
+def _told(what: str, guess: Guess | None) -> list[tuple[str, str, str, str]]:
+    return [(what, guess.column, guess.sure, guess.why)] if guess else []
+
+
+def _days(moments: pandas.Series) -> int:
+    return int((moments.max() - moments.min()).days) + 1
+
+
+def _length(moments: pandas.Series, users: pandas.Series) -> str:
+    daily = users.groupby(moments.dt.floor("D")).nunique()
+    many = float(daily.median()) >= USERS_A_DAY
+    return "day" if many or _days(moments) < SHORT else "week"
+
+
+def _text(
+    name: str,
+    sample: Sample,
+    roles: Roles,
+    moments: pandas.Series,
+    length: str,
+    live: bool,
+) -> str:
+    lines = [
+        f"# Guessed by `recloop new-dataset` from {len(sample.frame):,} lines: look through it.",
+        f"name = {_q(name)}",
+        "",
+        "[source]",
+        'kind = "file"',
+        f"format = {_q(sample.format)}",
+    ]
+    if sample.format == "csv":
+        lines += [f"encoding = {_q(sample.encoding)}", f"delimiter = {_q(sample.delimiter)}"]
+        lines += [] if sample.header else ["header = false"]
+    start = WindowCalendar(length).at(moments.min().to_pydatetime()).start  # type: ignore[arg-type]
+    lines += [
+        "",
+        "[window]",
+        f"length = {_q(length)}",
+        "",
+        "[period]",
+        f"start = {start:%Y-%m-%dT%H:%M:%SZ}",
+    ]
+    if not live:
+        end = moments.max() + timedelta(seconds=1)
+        lines.append(
+            f"end = {end:%Y-%m-%dT%H:%M:%SZ}  # nothing newer comes; without it the data are live"
+        )
+    lines += ["", "[columns]", *_columns(sample, roles), "", *_event(roles)]
+    if roles.texts:
+        lines += ["", "[item_attributes]", f"text = {json.dumps(roles.texts, ensure_ascii=False)}"]
+    if roles.people:
+        people = json.dumps(roles.people, ensure_ascii=False)
+        lines += ["", "[user_attributes]", f"columns = {people}"]
+    if roles.session and roles.user.column == roles.session.column:
+        lines += [
+            "",
+            "[model]",
+            'family = "sessions"',
+            'session_gap = "7d"  # every user is one session',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(sample: Sample, roles: Roles) -> list[str]:
+    kinds = {roles.time.column: "time"}
+    kinds |= {one.column: "number" for one in (roles.value, roles.price) if one}
+    return [f"{_q(name)} = {_q(kinds.get(name, 'text'))}" for name in sample.frame.columns]
+
+
+def _event(roles: Roles) -> list[str]:
+    lines = [
+        "[event]",
+        f"user_id = {_q(roles.user.column)}",
+        f"item_id = {_q(roles.item.column)}",
+        f"timestamp = {_q(roles.time.column)}",
+        f"timestamp_format = {_q(roles.form)}",
+        'timezone = "UTC"  # the shop\'s, of times without an offset and of its days',
+    ]
+    lines += [f"value = {_q(roles.value.column)}"] if roles.value else []
+    lines += [f"price = {_q(roles.price.column)}"] if roles.price else []
+    if roles.kind:
+        refused = NEGATIVE.split()
+        learnt = [k for k in roles.kinds if not any(word in k.lower() for word in refused)]
+        counts = ", ".join(f"{kind} {count:,}" for kind, count in roles.kinds.items())
+        lines += [
+            f"type_column = {_q(roles.kind.column)}",
+            "",
+            f"[event.learn_from]  # in the file: {counts}",
+            f"types = {json.dumps(learnt or list(roles.kinds), ensure_ascii=False)}",
+        ]
+    return lines
+
+
+def _q(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,215 @@
+"""Which column of a file is what: told by names and by what is in it, with how sure that is.
+
+Belongs here: rules of thumb. Keep out: reading (`sampling.py`), what a dataset file says of it
+(`new_dataset.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from recloop.behavior.times import parse_times
+from recloop.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas
+
+Sure = Literal["sure", "likely", "a guess"]
+NAMES = {
+    "user": "user customer client visitor member account buyer shopper reviewer subscriber cookie uid",
+    "item": "item product sku article movie film track song artist book asin isbn stock listing news "
+    "video restaurant place recipe offer good",
+    "session": "session visit basket cart_id",
+    "time": "time timestamp date datetime ts day when created at",
+    "kind": "event type action behavior behaviour kind verb activity",
+    "value": "rating score stars quantity qty count plays listens watch duration grade",
+    "price": "price unitprice unit_price cost",
+    "text": "title name description desc product_name item_name headline category genre brand tags",
+    "person": "country city region gender age segment state occupation",
+}
+FORMATS = (
+    "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y",
+    "%m/%d/%y %H:%M", "%d/%m/%y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
+    "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%B %d, %Y", "%b %d, %Y", "%d %b %Y", "%d %B %Y",
+    "%a %b %d %H:%M:%S %z %Y", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p",
+)  # fmt: skip
+PARSED = 0.97
+"""Of a column's values, that must be times of a form."""
+PROBED = 2000
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A column and how sure its role is; `why` says what speaks for it."""
+
+    column: str
+    sure: Sure
+    why: str
+
+
+@dataclass
+class Roles:
+    """What the columns are. `form` is of the times, `kinds` counts the values of the kind column."""
+
+    time: Guess
+    form: str
+    user: Guess
+    item: Guess
+    session: Guess | None = None
+    kind: Guess | None = None
+    value: Guess | None = None
+    price: Guess | None = None
+    texts: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+
+
+def roles_of(frame: pandas.DataFrame) -> Roles:
+    """Guess the roles.
+
+    Raises:
+        BadInput: there are no times, or fewer than two columns that could name users and items.
+    """
+    time, form = _time(frame)
+    left = [name for name in frame.columns if name != time.column]
+    kind = _kind(frame, left)
+    left = [name for name in left if kind is None or name != kind.column]
+    price = _number(frame, left, "price")
+    left = [name for name in left if price is None or name != price.column]
+    value = _number(frame, left, "value")
+    left = [name for name in left if value is None or name != value.column]
+    session = _named(frame, left, "session")
+    ids = [name for name in left if _could_be_id(frame[name])]
+    item, user = _named(frame, ids, "item"), _named(frame, ids, "user")
+    if user is None and session is not None:
+        user = Guess(session.column, "likely", "sessions, for want of users")
+    taken = [one.column for one in (item, user, session) if one]
+    rest = [name for name in ids if name not in taken]
+    if user is None and rest:
+        user = Guess(rest.pop(0), "a guess", "the first column whose values come again")
+    if item is None and rest:
+        item = Guess(rest.pop(0), "a guess", "the next column whose values come again")
+    if user is None or item is None or user.column == item.column:
+        raise BadInput(
+            f"no two of the columns {', '.join(map(repr, frame.columns))} could name users and items: "
+            "values that come again. Write the dataset file by hand; README, Your data, says how."
+        )
+    roles = Roles(time, form, user, item, session, kind, value, price)
+    if kind:
+        roles.kinds = {str(k): int(n) for k, n in frame[kind.column].value_counts().items() if k}
+    others = [one for one in left if one not in (user.column, item.column)]
+    roles.texts = [one for one in others if _belongs_to(frame, one, item.column, "text")]
+    roles.people = [
+        one
+        for one in others
+        if one not in roles.texts and _belongs_to(frame, one, user.column, "person")
+    ]
+    return roles
+
+
+def words(name: str) -> set[str]:
+    """`unitPrice:float` as {"unit", "price", "unitprice"}."""
+    plain = re.sub(r":.*$", "", name)
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", plain)
+    return {part.lower() for part in parts} | {plain.lower(), plain.lower().replace("_", "")}
+
+
+def _says(name: str, role: str) -> bool:
+    known = NAMES[role].split()
+    return any(
+        word.removesuffix("s") in known or word.removesuffix("id") in known for word in words(name)
+    )
+
+
+def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
+    """Of columns that hold times, those that are called so first, numbers last: ids look alike."""
+    found = []
+    for name in frame.columns:
+        form = form_of(frame[name])
+        if form is not None:
+            named, text = _says(name, "time"), not form.startswith("unix")
+            found.append((named, text, frame[name].nunique(), name, form))
+    if not found:
+        raise BadInput(
+            f"none of the columns {', '.join(map(repr, frame.columns))} holds times that could be read. "
+            "Write the dataset file by hand, with event.timestamp_format in strptime's codes."
+        )
+    named, text, _, name, form = max(found)
+    sure: Sure = "sure" if named else "likely" if text else "a guess"
+    return Guess(name, sure, f"times of the form {form}"), form
+
+
+def form_of(column: pandas.Series) -> str | None:
+    """The form of a column's times, if it has any."""
+    import pandas as pd
+
+    given = column[column != ""]
+    probe = given.sample(min(PROBED, len(given)), random_state=0)
+    if len(probe) < 0.5 * min(PROBED, len(column)) or not len(probe):
+        return None
+    newest = pd.Timestamp(datetime.now(UTC) + timedelta(days=2))
+    for form in ("unix", "unix_ms", "iso", *FORMATS):
+        try:
+            moments = parse_times(list(probe), form, "UTC")
+        except (ValueError, OverflowError):
+            continue
+        if form.startswith("unix") and not pd.to_numeric(probe, errors="coerce").notna().all():
+            continue
+        if ((moments > pd.Timestamp("1990-01-01", tz="UTC")) & (moments < newest)).mean() >= PARSED:
+            return form
+    return None
+
+
+def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
+    for name in names:
+        few = 2 <= frame[name][frame[name] != ""].nunique() <= 30
+        if few and _says(name, "kind"):
+            return Guess(name, "likely", "few values, and its name")
+    return None
+
+
+def _number(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
+    import pandas as pd
+
+    for name in names:
+        if _says(name, role) and not _says(name, "item") and not _says(name, "user"):
+            given = frame[name][frame[name] != ""]
+            if len(given) and pd.to_numeric(given, errors="coerce").notna().mean() > PARSED:
+                return Guess(name, "likely", "numbers, and its name")
+    return None
+
+
+def _named(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
+    """The column whose name says the role; of several, the one with the most values that come again."""
+    said = [name for name in names if _says(name, role)]
+    said = [
+        n for n in said if frame[n].nunique() > 1 and not (role == "item" and _says(n, "text"))
+    ] or said
+    if not said:
+        return None
+    exact = [name for name in said if "id" in words(name) or name.lower().endswith("id")]
+    best = max(exact or said, key=lambda name: frame[name].nunique())
+    return Guess(best, "sure" if len(said) == 1 else "likely", "its name")
+
+
+def _could_be_id(column: pandas.Series) -> bool:
+    """Values that come again, and are neither fractions nor long texts."""
+    given = column[column != ""]
+    if len(given) < 0.3 * len(column) or not 1 < given.nunique() < 0.95 * len(given):
+        return False
+    probe = given.head(PROBED)
+    fractions = probe.str.fullmatch(r"-?\d+\.\d*[1-9]\d*").mean() > 0.2
+    return not fractions and probe.str.len().median() <= 64
+
+
+def _belongs_to(frame: pandas.DataFrame, name: str, owner: str, role: str) -> bool:
+    """Whether nearly every owner has one value, and the column's name says what it is."""
+    if not _says(name, role):
+        return False
+    pairs = frame[[owner, name]][frame[name] != ""].drop_duplicates()
+    owners = pairs[owner].nunique()
+    return bool(owners) and len(pairs) <= 1.5 * owners

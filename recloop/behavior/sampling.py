@@ -1,0 +1,164 @@
+"""The first lines of a file of which nothing is known: how it is written, and its columns as texts.
+
+Belongs here: encoding, delimiter, header. Keep out: what the columns mean (`roles.py`).
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recloop.behavior.containers import opened
+from recloop.behavior.source_files import refusal
+
+if TYPE_CHECKING:
+    import pandas
+
+LINES = 300_000
+"""Lines that are looked at."""
+HEAD_BYTES = 1 << 22
+HEAD_LINES = 200
+DELIMITERS = (",", "\t", ";", "|", "::", " ")
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was read: `frame` has every column as texts, missing ones empty."""
+
+    format: str
+    encoding: str
+    delimiter: str
+    header: bool
+    frame: pandas.DataFrame
+    whole: bool
+    """Whether the sample is the whole file."""
+
+
+def take(path: Path) -> Sample:
+    """Read the first lines.
+
+    Raises:
+        SourceRefused: it is no table of text, JSON lines or Parquet that could be read.
+    """
+    with path.open("rb") as raw:
+        if raw.read(4) == b"PAR1":
+            return _parquet(path)
+    with opened(path) as file:
+        head = file.stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+        head = head if len(head) >= HEAD_BYTES else file.stream.read(HEAD_BYTES)
+    encoding = _encoding(head)
+    lines = head.decode(encoding, "replace").splitlines()[:HEAD_LINES]
+    first = next((line for line in lines if line.strip()), "")
+    if first.lstrip().startswith("{"):
+        return _json_lines(path, encoding)
+    delimiter = _delimiter(lines)
+    if delimiter is None:
+        raise refusal(
+            "unreadable_file",
+            path,
+            f"its lines are not split alike by any of {', '.join(map(repr, DELIMITERS))}. Write it as "
+            "CSV, JSON lines or Parquet",
+        )
+    rows = _split(lines, delimiter)
+    header = _has_header(rows)
+    names = None if header else [f"column_{n + 1}" for n in range(len(rows[0]))]
+    frame = _read(path, encoding, delimiter, names)
+    return Sample("csv", encoding, delimiter, header, frame, len(frame) < LINES)
+
+
+def _read(path: Path, encoding: str, delimiter: str, names: list[str] | None) -> Any:
+    import pandas as pd
+
+    with opened(path) as file, io.TextIOWrapper(file.stream, encoding, "replace", "") as text:
+        return pd.read_csv(
+            text,
+            sep=delimiter,
+            names=names,
+            header=None if names else 0,
+            dtype=str,
+            keep_default_na=False,
+            nrows=LINES,
+            on_bad_lines="skip",
+            engine="c" if len(delimiter) == 1 else "python",
+        ).fillna("")
+
+
+def _parquet(path: Path) -> Sample:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    batch = next(file.iter_batches(LINES), None)
+    frame = (batch.to_pandas() if batch else file.read().to_pandas()).reset_index(drop=True)
+    texts = frame.astype(object).where(frame.notna(), "").astype(str)
+    return Sample("parquet", "utf-8", ",", True, texts, file.metadata.num_rows <= LINES)
+
+
+def _json_lines(path: Path, encoding: str) -> Sample:
+    import pandas as pd
+
+    with opened(path) as file, io.TextIOWrapper(file.stream, encoding, "replace") as text:
+        frame = pd.read_json(text, lines=True, nrows=LINES, dtype=False, convert_dates=False)
+    texts = frame.astype(object).where(frame.notna(), "").astype(str)
+    return Sample("jsonl", encoding, ",", True, texts, len(frame) < LINES)
+
+
+def _encoding(head: bytes) -> str:
+    for mark, name in MARKS.items():
+        if head.startswith(mark):
+            return name
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # may end within a character
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _delimiter(lines: list[str]) -> str | None:
+    """The one that splits nearly all lines into the same number of fields, the most of them."""
+    best, most = None, 1
+    for delimiter in DELIMITERS:
+        widths = Counter(len(row) for row in _split(lines, delimiter))
+        if not widths:
+            return None
+        width, count = widths.most_common(1)[0]
+        if count >= 0.9 * widths.total() and width > most:
+            best, most = delimiter, width
+    return best
+
+
+def _split(lines: list[str], delimiter: str) -> list[list[str]]:
+    kept = [line for line in lines if line.strip()]
+    if len(delimiter) > 1:
+        return [line.split(delimiter) for line in kept]
+    return [row for row in csv.reader(kept, delimiter=delimiter) if row]
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """Whether the first row names the columns: distinct, and no number where the others have one."""
+    first, others = rows[0], rows[1:20]
+    if len(set(first)) < len(first) or not others:
+        return len(set(first)) == len(first)
+    numbers = [
+        all(_is_number(row[at]) for row in others if at < len(row)) for at in range(len(first))
+    ]
+    return not any(
+        _is_number(name) for name, number in zip(first, numbers, strict=True) if number
+    ) and (any(numbers) or all(not _is_number(name) for name in first))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""Commands for a file that nobody has described: new-dataset, try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from recloop.cli import loop, output
+from recloop.cli.output import console, say
+from recloop.cli.session import session
+from recloop.database.connection import asked, column
+from recloop.errors import BadInput
+from recloop.settings import Settings
+
+File = Annotated[
+    Path, typer.Argument(help="CSV, JSON lines (also packed by gzip or zstd), Parquet.")
+]
+MANY = 3
+"""Users to whom `try` shows recommendations."""
+
+
+def new_dataset(
+    file: File,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write it; default: ./NAME.toml.")
+    ] = None,
+) -> None:
+    """Look at a file of behavior and write a dataset file for it: what was guessed is to be checked."""
+    path = _write(file, out)
+    console.print(f"written: {path}\nlook through it, then: recloop doctor, and recloop try {file}")
+
+
+def try_(
+    file: File,
+    home: Annotated[
+        Path | None, typer.Option(help="Where it all goes; default: ./NAME-recloop.")
+    ] = None,
+    k: Annotated[int, typer.Option(min=1, help="Items to recommend.")] = 10,
+) -> None:
+    """From a file to a first champion and recommendations: new-dataset, ingest, update, recommend."""
+    from recloop.release.recommend import recommend
+
+    where = home or Path(f"{file.name.split('.')[0]}-recloop")
+    described = where / "dataset.toml"
+    if not described.exists():
+        where.mkdir(parents=True, exist_ok=True)
+        _write(file, described)
+    given = Settings(home=where / "home", dataset=str(described.resolve()), data=file.resolve())
+    with session(given=given) as settings:
+        report = loop.ingest_with_progress(settings, None, None)
+        console.print(f"{report['events']:,} events; {len(report['refused'])} windows refused")
+        for problem in report["refused"]:
+            say(f"{problem['window']}: {problem['message'].splitlines()[0]}")
+        for message in report["sources_refused"]:
+            raise BadInput(f"{message} Correct {described}, then repeat the command.")
+        result = loop.run_update(settings, None)
+        loop.tell(result, False)
+        if result["outcome"] == "rejected":
+            raise typer.Exit(loop.REFUSED)
+        users = asked(settings.database_url, column, BUSIEST, (MANY,))
+        answers = [recommend(settings, user, k).to_json() for user in users]
+    console.print(output.recommendations_table(answers))
+    console.print(
+        f"It all lies in {where}. To go on with it: export RECLOOP_HOME={where.resolve() / 'home'} "
+        f"RECLOOP_DATASET={described.resolve()} RECLOOP_DATA={file.resolve()}"
+    )
+
+
+BUSIEST = """
+select user_id from behavior.account join (
+    select user_key, count(*) as n from behavior.event group by user_key order by n desc limit 1000
+) busy using (user_key) order by n desc, user_id limit %s
+"""
+
+
+def _write(file: Path, out: Path | None) -> Path:
+    """Describe a file, say what was guessed, write the dataset file; returns where."""
+    from recloop.behavior.new_dataset import describe
+
+    if not file.is_file():
+        raise BadInput(f"{file} is no file; name the file of behavior to look at.")
+    found = describe(file)
+    path = out or Path(f"{found.name}.toml")
+    if path.exists():
+        raise BadInput(f"{path} is there already; give another --out, or remove it.")
+    table = Table(title=f"what {file.name} seems to be", header_style="bold")
+    for name in ("what", "guess", "how sure", "why"):
+        table.add_column(name)
+    for guess in found.guesses:
+        table.add_row(*guess)
+    console.print(table)
+    path.write_text(found.text, encoding="utf-8")
+    return path
+
+
+COMMANDS = (new_dataset, try_)

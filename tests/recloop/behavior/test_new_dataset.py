@@ -1,0 +1,71 @@
+"""A dataset file that was guessed is one that recloop reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from recloop.behavior.landing import land
+from recloop.behavior.new_dataset import describe
+from recloop.config.dataset import load_dataset
+from recloop.main import app
+from recloop.settings import Settings
+from tests.recloop.behavior.shop import WEEKS, shop_week, write
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+def clicks(path: Path, kinds: str = "view,cart,purchase,refund") -> Path:
+    rows = [
+        f"u{n % 40},i{n % 30},2024-03-{1 + n % 28:02}T10:{n % 60:02}:00,{kinds.split(',')[n % 4]}"
+        for n in range(400)
+    ]
+    path.write_text("\n".join(["user,item,at,event_type", *rows]) + "\n")
+    return path
+
+
+def test_every_line_of_a_described_file_lands(settings: Settings, tmp_path: Path) -> None:
+    data = clicks(tmp_path / "My clicks.csv")
+    found = describe(data, NOW)
+    assert found.name == "my_clicks"
+    (tmp_path / "clicks.toml").write_text(found.text)
+    shop = settings.model_copy(update={"dataset": str(tmp_path / "clicks.toml"), "data": data})
+    spec = load_dataset(shop)
+    assert (spec.event.user_id, spec.event.item_id, spec.window.length) == ("user", "item", "day")
+    assert spec.event.positives.types == ("view", "cart", "purchase"), "a refund is not learnt from"
+    assert land(shop).lines == 400
+
+
+def test_a_shop_by_its_own_column_names(settings: Settings, tmp_path: Path) -> None:
+    data = write(tmp_path / "shop.csv", [line for week in WEEKS for line in shop_week(week)])
+    found = describe(data, NOW)
+    (tmp_path / "shop.toml").write_text(found.text)
+    spec = load_dataset(settings.model_copy(update={"dataset": str(tmp_path / "shop.toml")}))
+    assert (spec.event.user_id, spec.event.item_id) == ("CustomerID", "StockCode")
+    assert (spec.event.value, spec.event.price) == ("Quantity", "UnitPrice")
+    assert spec.item_attributes.text == ("Description",)
+    assert spec.period.end is not None, "of 2011: nothing more comes"
+
+
+def test_recent_lines_are_live(tmp_path: Path) -> None:
+    data = clicks(tmp_path / "clicks.csv")
+    assert "\nend = " in describe(data, NOW).text
+    assert "\nend = " not in describe(data, datetime(2024, 4, 1, tzinfo=UTC)).text
+
+
+def test_the_command_writes_once_and_says_what_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = clicks(tmp_path / "clicks.csv")
+    done = CliRunner().invoke(app, ["new-dataset", str(data)])
+    assert done.exit_code == 0, done.output
+    assert "a guess" in done.output
+    assert (tmp_path / "clicks.toml").exists()
+    again = CliRunner().invoke(app, ["new-dataset", str(data)])
+    assert "is there already" in str(again.exception)
+    missing = CliRunner().invoke(app, ["new-dataset", "nowhere.csv"])
+    assert "is no file" in str(missing.exception)

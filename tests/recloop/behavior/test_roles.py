@@ -1,0 +1,106 @@
+"""Which column is what, by names and by what is in it."""
+
+from __future__ import annotations
+
+import random
+
+import pandas as pd
+import pytest
+
+from recloop.behavior.roles import form_of, roles_of, words
+from recloop.errors import BadInput
+
+
+def frame(**columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns, dtype=object)
+
+
+def ids(letter: str, many: int, rows: int = 200) -> list[str]:
+    chance = random.Random(letter)
+    return [f"{letter}{chance.randrange(many)}" for _ in range(rows)]
+
+
+def days(form: str = "%Y-%m-%d %H:%M:%S", rows: int = 200) -> list[str]:
+    return [f"{day:{form}}" for day in pd.date_range("2023-01-01", periods=rows, freq="7h")]
+
+
+@pytest.mark.parametrize(
+    ("user", "item", "time"),
+    [
+        ("CustomerID", "StockCode", "InvoiceDate"),
+        ("user_id:token", "item_id:token", "timestamp:float"),
+        ("visitorid", "itemid", "timestamp"),
+        ("reviewerID", "asin", "unixReviewTime"),
+        ("member", "track", "played_at"),
+        ("Kunde", "Artikel", "Datum"),
+        ("a", "b", "c"),
+    ],
+)
+def test_users_items_and_times_of_known_and_unknown_names(user: str, item: str, time: str) -> None:
+    found = roles_of(frame(**{user: ids("u", 40), item: ids("i", 30), time: days()}))
+    assert (found.user.column, found.item.column, found.time.column) == (user, item, time)
+    unknown = user in ("Kunde", "a")
+    assert (found.user.sure == "a guess") == unknown
+
+
+def test_kinds_values_prices_and_texts() -> None:
+    items = ids("i", 30)
+    found = roles_of(
+        frame(
+            event_type=["view", "view", "cart", "purchase"] * 50,
+            user=ids("u", 40),
+            product_id=items,
+            price=[f"{n}.5" for n in range(200)],
+            quantity=["1", "2"] * 100,
+            product_name=[f"name of {item}" for item in items],
+            ts=days(),
+        )
+    )
+    assert found.kind.column == "event_type"
+    assert found.kinds == {"view": 100, "cart": 50, "purchase": 50}
+    assert (found.item.column, found.price.column, found.value.column) == (
+        "product_id", "price", "quantity",
+    )  # fmt: skip
+    assert found.texts == ["product_name"]
+
+
+def test_a_session_stands_for_a_user_where_there_is_none() -> None:
+    found = roles_of(frame(session_id=ids("s", 40), item_id=ids("i", 30), time=days()))
+    assert found.user.column == found.session.column == "session_id"
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        ("%Y-%m-%d", "iso"), ("%Y%m%d", "iso"), ("%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M"),
+        ("%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M"), ("%B %d, %Y", "%B %d, %Y"),
+    ],
+)  # fmt: skip
+def test_forms_of_times(form: str, found: str) -> None:
+    assert form_of(pd.Series(days(form))) == found
+
+
+def test_numbers_of_seconds_and_milliseconds_are_times() -> None:
+    seconds = [str(1_600_000_000 + 3600 * n) for n in range(100)]
+    assert form_of(pd.Series(seconds)) == "unix"
+    assert form_of(pd.Series([one + "000" for one in seconds])) == "unix_ms"
+    assert form_of(pd.Series([str(n) for n in range(100)])) is None
+
+
+def test_ids_that_look_like_seconds_are_no_times_where_there_are_others() -> None:
+    found = roles_of(
+        frame(code=[str(1_500_000_000 + n % 30) for n in range(200)], user=ids("u", 40), day=days())
+    )
+    assert (found.time.column, found.item.column) == ("day", "code")
+
+
+def test_what_cannot_be_told_says_what_to_do() -> None:
+    with pytest.raises(BadInput, match="'user', 'item' holds times"):
+        roles_of(frame(user=ids("u", 40), item=ids("i", 30)))
+    with pytest.raises(BadInput, match="could name users and items"):
+        roles_of(frame(user=ids("u", 40), at=days()))
+
+
+def test_words_of_a_name() -> None:
+    assert {"unit", "price", "unitprice"} <= words("UnitPrice")
+    assert {"user", "id", "userid"} <= words("user_id:token")

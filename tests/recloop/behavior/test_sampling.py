@@ -1,0 +1,86 @@
+"""How a file is written, told from its first lines."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recloop.behavior.sampling import take
+from recloop.errors import SourceRefused
+
+ROWS = [("u1", "Café", "2024-05-06T10:00:00"), ("u2", "Tee; grün", "2024-05-06T11:00:00")] * 20
+
+
+def lines(delimiter: str, header: str = "user,item,at") -> str:
+    rows = [header.split(",")] if header else []
+    return "\n".join(delimiter.join(row) for row in [*rows, *ROWS]) + "\n"
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", "|", "::"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16", "utf-8-sig"])
+def test_text_is_read_as_it_was_written(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    path = tmp_path / "events.txt"
+    path.write_bytes(lines(delimiter).encode(encoding))
+    found = take(path)
+    assert (found.format, found.delimiter, found.header) == ("csv", delimiter, True)
+    assert found.encoding == encoding
+    assert list(found.frame.columns) == ["user", "item", "at"]
+    assert [tuple(row) for row in found.frame.to_numpy()] == ROWS
+    assert found.whole
+
+
+def test_a_file_without_a_header_has_columns_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.dat"
+    path.write_text("\n".join(f"{n % 7}::{n % 5}::4::{978300760 + n}" for n in range(50)) + "\n")
+    found = take(path)
+    assert (found.delimiter, found.header) == ("::", False)
+    assert list(found.frame.columns) == ["column_1", "column_2", "column_3", "column_4"]
+    assert len(found.frame) == 50
+
+
+def test_quoted_delimiters_are_no_delimiters(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("user,item\n" + 'u1,"Tea, green"\n' * 30)
+    assert take(path).frame["item"].unique().tolist() == ["Tea, green"]
+
+
+def test_json_lines_may_be_packed(tmp_path: Path) -> None:
+    path = tmp_path / "clicks.jsonl.gz"
+    with gzip.open(path, "wt") as file:
+        for n in range(30):
+            file.write(json.dumps({"user": n % 4, "item": f"i{n % 3}", "at": None}) + "\n")
+    found = take(path)
+    assert found.format == "jsonl"
+    assert found.frame["user"].tolist()[:5] == ["0", "1", "2", "3", "0"]
+    assert set(found.frame["at"]) == {""}
+
+
+def test_parquet_keeps_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "events.bin"
+    pd.DataFrame({"user": [1, 2], "at": pd.to_datetime(["2024-05-06", "2024-05-07"])}).to_parquet(
+        path
+    )
+    found = take(path)
+    assert (found.format, list(found.frame.columns)) == ("parquet", ["user", "at"])
+    assert found.frame["user"].tolist() == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "0 bytes"),
+        (b"PK\x03\x04rest", "ZIP"),
+        (b"one column\nand\nnothing else\n", "not split alike"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_what_to_do(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(content)
+    with pytest.raises(SourceRefused, match=said):
+        take(path)
