@@ -95,16 +95,18 @@ def results_of(
 
     Args:
         shown: distinct items that the challenger and its opponent showed.
-        opponent: what the challenger must match, by its name in messages.
+        opponent: what the challenger must match, by its name in messages. Before there is a champion a
+            shop has nothing else: few users are no refusal then, only worse than the limits beyond doubt.
     """
     limits = rules.rules
     ours, theirs = shown
+    first = opponent != "champion"
     return (
         _finite(soundness.largest_weight, limits.largest_weight),
         _at_least(
             USERS,
             measured.users,
-            limits.minimum_users,
+            0 if first else limits.minimum_users,
             f"held-out {judge.held_out}; take a longer window or a larger [holdout] share",
         ),
         _at_least(
@@ -120,9 +122,10 @@ def results_of(
             f"coverage@20: {ours:,} distinct items shown, {opponent} {theirs:,}",
         ),
         *chain.from_iterable(
-            _not_worse(one, found, judge.unit, rules, opponent) for one, found in measured.measures
+            _not_worse(one, found, judge.unit, rules, opponent)[first:]
+            for one, found in measured.measures
         ),
-        *(_slice(one, found, judge.unit, rules) for one, found in measured.slices),
+        *(_slice(one, found, judge.unit, rules) for one, found in measured.slices if not first),
     )
 
 
@@ -178,6 +181,8 @@ def _not_worse(
     else:
         message = f"{measure.what}: the challenger's is no number for {difference.users} {unit}"
     limit, high = limit_of(rules, measure.limit), rules.rules.difference_high
+    if opponent != "champion":
+        high = min(high, limit)
     found = (
         _at_least(f"{measure.name}_difference", difference.mean, limit, message),
         _at_least(f"{measure.name}_difference_high", difference.high, high, message),

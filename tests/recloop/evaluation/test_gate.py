@@ -181,3 +181,37 @@ def test_what_no_held_out_event_says_anything_of_is_not_judged() -> None:
     )
     assert not passed
     assert broken(rules) == {"users"}
+
+
+def first_results(challenger: Scores, popularity: Scores, soundness: Soundness = SOUND):
+    """As judged before there is a champion."""
+    measured = measure(JUDGE, heldout(), challenger, popularity, RULES, seed=1)
+    shown = challenger.shown, popularity.shown
+    judged = results_of(JUDGE, measured, shown, soundness, RULES, "popularity")
+    return {rule.name: rule for rule in judged}, verdict(judged)
+
+
+def of_few(scored: Scores, users: int) -> Scores:
+    """The same, with nothing said of all but so many users."""
+    said = np.arange(USERS) < users
+    return replace(scored, values={n: np.where(said, v, np.nan) for n, v in scored.values.items()})
+
+
+def test_a_small_shop_gets_a_first_champion() -> None:
+    few, popularity = of_few(scores(0.2), 3), of_few(scores(0.19), 3)
+    rules, (passed, _) = results(few, popularity)
+    assert broken(rules) == {"users"}
+    rules, (passed, reason) = first_results(few, popularity)
+    assert (passed, broken(rules)) == (True, set()), reason
+    nobody = of_few(scores(0.2), 0)
+    assert first_results(nobody, nobody)[1][0]
+
+
+def test_the_first_champion_is_refused_if_it_is_worse_than_popularity_beyond_doubt_or_unsound() -> (
+    None
+):
+    rules, (passed, _) = first_results(scores(0.1), scores(0.2))
+    assert not passed
+    assert broken(rules) >= {"recall@20_difference_high", "ndcg@20_difference_high"}
+    exploded = Soundness(largest_weight=1e9, catalogue=100, champion_catalogue=100)
+    assert broken(first_results(scores(0.3), scores(0.2), exploded)[0]) == {"largest_weight"}
