@@ -53,7 +53,8 @@ def try_(
         report = loop.ingest_with_progress(settings, None, None)
         console.print(f"{report['events']:,} events; {len(report['refused'])} windows refused")
         for problem in report["refused"]:
-            say(f"{problem['window']}: {problem['message'].splitlines()[0]}")
+            told = [one for one in problem["message"].splitlines() if one.startswith("- ")]
+            say("\n".join([f"window {problem['window']} is refused:", *told]))
         for message in report["sources_refused"]:
             raise BadInput(f"{message} Correct {described}, then repeat the command.")
         result = loop.run_update(settings, None)

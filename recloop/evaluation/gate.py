@@ -96,7 +96,7 @@ def results_of(
     Args:
         shown: distinct items that the challenger and its opponent showed.
         opponent: what the challenger must match, by its name in messages. Before there is a champion a
-            shop has nothing else: few users are no refusal then, only worse than the limits beyond doubt.
+            shop has nothing else: few users are no refusal then, but worse than the limits beyond doubt.
     """
     limits = rules.rules
     ours, theirs = shown

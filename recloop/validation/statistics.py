@@ -161,7 +161,7 @@ def _measures(
         found |= {
             "lines_per_user": amount(good / raw["users"], people),
             "top_user_share": amount(raw["top_user"] / good, people),
-            "top_item_share": amount(raw["top_item"] / good, people),
+            "top_item_share": amount(raw["top_item"] / good, min(people, raw["top_item"])),
             "copied_share": share(good - raw["different"], good),
             "seen_pair_share": share(seen, pairs, people),
             "repeat_pair_share": share(seen, known, people * known / pairs if pairs else None),
@@ -193,7 +193,7 @@ def _of_the_day(
         return {}
     shifted, apart = hours.compare(mine, usual)
     return {
-        "hour_shift": Measure(shifted, 16 * people),
+        "hour_shift": Measure(shifted, 4 * people),
         "hour_drift": amount(max(apart, DRIFT), people),
     }
 
