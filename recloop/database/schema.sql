@@ -83,7 +83,7 @@ create table if not exists behavior.item_version (
     primary key (item_key, valid_from)
 );
 -- Whose text this is: asked of lines whose item shows a text that it never had.
-create index if not exists item_version_attributes on behavior.item_version using hash (attributes);
+create index if not exists item_version_attributes on behavior.item_version (md5(attributes::text));
 
 create table if not exists behavior.event (
     event_id        uuid not null,

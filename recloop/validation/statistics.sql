@@ -81,7 +81,8 @@ select
     (select array[avg(change), stddev_samp(change), count(*)] from valued)::float8[] as given_values,
     (select array[count(*), count(*) filter (where not shown), count(*) filter (where not shown and exists (
         select from behavior.item_version other
-        where other.attributes = text.item_attributes and other.valid_from < %(start)s))]
+        where md5(other.attributes::text) = md5(text.item_attributes::text)
+            and other.valid_from < %(start)s))]
         from text) as texts,
     (select count(distinct (user_id, item_id, event_type, event_timestamp, value, price))
         from good) as different,
