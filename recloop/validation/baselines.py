@@ -13,8 +13,8 @@ root mean square of that forecast's m errors, without the largest tenth; v, by h
 varies in shops, counts as `PRIOR` errors of a shop that has few of its own. e is the standard error
 of a window of so few users, were it as expected, and ē that of past windows, which r has already. q
 is the quantile of Student's t at which one clean window in so many is outside, all rules together
-(Bonferroni). The errors of windows that a person vouched for teach nothing: what was acknowledged
-moves the level, and widens no band.
+(Bonferroni); its tail is as heavy as that of the shop's own errors. The errors of windows that a
+person vouched for teach nothing: what was acknowledged moves the level, and widens no band.
 
 Belongs here: numbers in, a band out. Keep out: what is measured (`statistics.py`), rules (`learnt.py`).
 """
@@ -28,7 +28,7 @@ from statistics import fmean, median
 
 PRIOR = 4
 """Errors that a shop without history is taken to have made."""
-TAIL = 8
+TAIL = 8.0
 """Degrees of freedom at most: sound windows surprise more often than a normal distribution says."""
 REACH = 40
 """Windows whose errors count: a shop of years ago says little."""
@@ -92,13 +92,24 @@ def expect(
             (PRIOR * others + count * (own + more)) / (PRIOR + count),
             PRIOR + count - 1,
         )
-    factor = quantile(1 - rate / 2, min(freedom, TAIL))
+    factor = quantile(1 - rate / 2, min(freedom, tail_of(misses)))
     farthest = sorted(map(abs, misses))[-2:]
     width = max(factor * math.sqrt(spread), least, *(farthest[:-1] or farthest))
     return Expected(forecast, width, len(known))
 
 
-def quantile(probability: float, freedom: int) -> float:
+def tail_of(misses: Sequence[float]) -> float:
+    """Degrees of freedom of Student's t that has tails as heavy as these errors: by their fourth moment,
+    which is 3 + 6 / (freedom - 4) squared second ones; `TAIL` at most, and where there are few."""
+    second = fmean(miss**2 for miss in misses) if misses else 0.0
+    if not second:
+        return TAIL
+    excess = fmean(miss**4 for miss in misses) / second**2 - 3
+    shrunk = excess * len(misses) / (len(misses) + REACH / 2)
+    return min(TAIL, 4 + 6 / shrunk) if shrunk > 0 else TAIL
+
+
+def quantile(probability: float, freedom: float) -> float:
     """Of Student's t with so many degrees of freedom."""
     from scipy.special import stdtrit
 

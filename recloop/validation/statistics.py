@@ -155,7 +155,7 @@ def _measures(
     }
     told = {}
     if raw["open_days"]:
-        found["lines_per_day"] = amount(max(lines, 0.5) / raw["open_days"], EXACT)
+        found["lines_per_day"] = amount(max(lines, 0.5) / raw["open_days"], people)
     if good:
         pairs, seen, known = raw["pairs"]
         found |= {

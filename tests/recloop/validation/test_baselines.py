@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recloop.validation.baselines import LEAST, Past, expect, quantile
+from recloop.validation.baselines import LEAST, TAIL, Past, expect, quantile, tail_of
 
 
 def noise(_: float, units: float) -> float:
@@ -55,6 +55,17 @@ def test_by_hand() -> None:
     # PRIOR 4 and two errors of 0: .3 * sqrt(4 / 6), with 5 degrees of freedom
     assert quantile(0.995, 5) == pytest.approx(4.0321, abs=1e-4)
     assert expected.width == pytest.approx(4.0321 * 0.3 * (4 / 6) ** 0.5, abs=1e-4)
+
+
+def test_the_tail_is_that_of_the_shops_own_errors() -> None:
+    chance = random.Random(3)
+    calm = [chance.gauss(0, 1) for _ in range(40)]
+    assert tail_of([]) == tail_of([0.0] * 9) == TAIL
+    assert tail_of(calm) == pytest.approx(TAIL, abs=2)
+    assert 4 < tail_of([*calm, 9.0, -8.0]) < 5.5
+    assert tail_of([*calm[:3], 5.0]) > tail_of([*calm, 9.0, -8.0]), (
+        "a few errors say little of a tail"
+    )
 
 
 def test_sound_streams_are_as_seldom_outside_as_was_asked() -> None:
