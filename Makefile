@@ -59,7 +59,7 @@ types: install-dev ## mypy
 	@$(BIN)/mypy
 
 check: lint ## lint, types, and the tests that need no Airflow, browser or long training: minutes
-	@$(call with_types,-m "not airflow and not browser and not slow")
+	@$(call with_types,--turn $(TURN) -m "not airflow and not browser and not slow")
 
 test: lint ## lint, types, and the tests; of the dearest a third, by turns: TURN=all runs all
 	@$(call with_types,--turn $(TURN))

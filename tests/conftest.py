@@ -51,6 +51,7 @@ BY_TURNS = {
     "benchmarks/test_ctr.py": 1,
     "benchmarks/test_sessions_protocol.py": 1,
     "benchmarks/test_speed.py": 1,
+    "recommenders/test_family.py": 1,
     "end_to_end/test_workers.py": 2,
     "end_to_end/test_scheduled.py": 2,
     "end_to_end/test_supervision.py": 2,
@@ -58,9 +59,10 @@ BY_TURNS = {
     "integration/test_upkeep.py": 2,
     "integration/test_rebuilds.py": 2,
     "silos/test_round.py": 2,
+    "tables/test_distribution.py": 2,
 }
-"""The dearest files, each with its turn: `make test` runs a third of them, told by the last commit's
-time, so that a few commits run all."""
+"""The dearest files, each with its turn: `make test` and `make check` run a third of them, told by the
+last commit's time, so that a few commits run all."""
 CASE_BY_CASE = ("integration/test_families.py", "validation/test_poisoned_windows.py")
 """Files of many alike cases, of which each turn runs a third."""
 
