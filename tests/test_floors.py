@@ -16,6 +16,8 @@ import pytest
 
 from recloop.settings import PROJECT
 
+pytestmark = pytest.mark.slow
+
 PRODUCT = ("models", "recloop")
 CODE = (*PRODUCT, "dags", "plugins", "benchmarks", "feature_repo")
 COMMON = {"__init__", "errors"}

@@ -11,6 +11,8 @@ from fastapi.testclient import TestClient
 
 from tests.airflow_home import ROOT
 
+pytestmark = pytest.mark.slow
+
 WHO = ("nobody", "viewer", "user", "op", "admin")
 RUN = "/api/v2/dags/full_rebuild/dagRuns"
 BACKFILL = {

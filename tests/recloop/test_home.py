@@ -23,6 +23,8 @@ from recloop.database.connection import libpq_url
 from recloop.errors import BadInput, ServiceAway
 from recloop.home import UMASK, locked, locked_if_free, make_private
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 
 

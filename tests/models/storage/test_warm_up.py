@@ -12,6 +12,8 @@ from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 from models.storage.seal import REQUESTS, request
 from models.tables.backend import tf
 
+pytestmark = pytest.mark.slow
+
 FIELD = descriptor_pb2.FieldDescriptorProto
 
 

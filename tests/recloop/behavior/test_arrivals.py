@@ -20,6 +20,8 @@ from recloop.validation.window import validate_window
 from tests.recloop.behavior.datasets import customised
 from tests.recloop.behavior.shop import WEEKS, shop_week, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def live(folder_settings: Settings, tmp_path: Path) -> Settings:

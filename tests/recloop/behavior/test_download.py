@@ -16,6 +16,8 @@ from recloop.errors import BadInput, ServiceAway, SourceRefused
 from recloop.settings import Settings
 from tests.recloop.behavior.datasets import customised
 
+pytestmark = pytest.mark.slow
+
 SMALL = Wheel(  # any small wheel: six has had one release of this name for ever
     requirement="six==1.17.0",
     sha256="4721f391ed90541fddacab5acf947aa0d3dc7d27b2e1e8eda2be8970586c3274",

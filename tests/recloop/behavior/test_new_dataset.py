@@ -15,6 +15,8 @@ from recloop.main import app
 from recloop.settings import Settings
 from tests.recloop.behavior.shop import WEEKS, shop_week, write
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 

@@ -23,6 +23,8 @@ from recloop.validation.window import validate_window
 from tests.recloop.behavior.shop import FORMAT, WEEKS, shop_week
 from tests.recloop.conftest import Query
 
+pytestmark = pytest.mark.slow
+
 Source = Callable[[str], None]
 
 

@@ -21,6 +21,8 @@ from recloop.errors import BadInput, ServiceAway
 from recloop.main import exit_code
 from recloop.settings import PROJECT, Settings, process_environment
 
+pytestmark = pytest.mark.slow
+
 
 def recloop(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     given = process_environment()

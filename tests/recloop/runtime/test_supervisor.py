@@ -23,6 +23,8 @@ from recloop.runtime.process_sessions import read_state, write_state
 from recloop.runtime.supervisor import CALM, LONGEST_DELAY, Patience, Watchman
 from recloop.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 DEAD = Complaint("scheduler", "dead", "does not run")
 HANGS = Complaint("triggerer", "hangs", "sent its last heartbeat 40 s ago")
 STARTING = Complaint("triggerer", "starting", "has not sent a heartbeat yet")
