@@ -50,6 +50,17 @@ def take(path: Path) -> Sample:
     Raises:
         SourceRefused: it is no table of text, JSON lines or Parquet that could be read.
     """
+    try:
+        return _take(path)
+    except (ValueError, OSError, csv.Error) as error:  # of pandas and Arrow, too
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        problem = (
+            f"it cannot be read as a table ({said}). Mend it, or write it as CSV or JSON lines"
+        )
+        raise refusal("unreadable_file", path, problem) from error
+
+
+def _take(path: Path) -> Sample:
     with path.open("rb") as raw:
         if raw.read(4) == b"PAR1":
             return _parquet(path)
