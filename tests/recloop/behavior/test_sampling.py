@@ -75,6 +75,8 @@ def test_parquet_keeps_its_columns(tmp_path: Path) -> None:
         (b"", "0 bytes"),
         (b"PK\x03\x04rest", "ZIP"),
         (b"one column\nand\nnothing else\n", "not split alike"),
+        (b'{"user": 1\n{"user": 2}\n', "cannot be read as a table"),
+        (b"PAR1 cut short", "cannot be read as a table"),
     ],
 )
 def test_what_is_no_table_is_refused_with_what_to_do(
