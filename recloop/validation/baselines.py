@@ -101,10 +101,11 @@ def expect(
 def tail_of(misses: Sequence[float]) -> float:
     """Degrees of freedom of Student's t that has tails as heavy as these errors: by their fourth moment,
     which is 3 + 6 / (freedom - 4) squared second ones; `TAIL` at most, and where there are few."""
-    second = fmean(miss**2 for miss in misses) if misses else 0.0
-    if not second:
+    largest = max(map(abs, misses), default=0.0)
+    if not largest:
         return TAIL
-    excess = fmean(miss**4 for miss in misses) / second**2 - 3
+    squares = [(miss / largest) ** 2 for miss in misses]
+    excess = fmean(square**2 for square in squares) / fmean(squares) ** 2 - 3
     shrunk = excess * len(misses) / (len(misses) + REACH / 2)
     return min(TAIL, 4 + 6 / shrunk) if shrunk > 0 else TAIL
 
