@@ -16,6 +16,8 @@ not: anything that the product needs; neither `recloop` nor `models` imports thi
     sessions…           `make bench-sessions`: ADER's protocol on a folder of periods
     ctr…                `make bench-ctr`: click-through, prequential, on a ratings file
     speed…              `make bench-speed`: throughput and scaling, each a ratio in one run
+    detect…             `make bench-detect`: faults planted into streams, found or not
+    gate…               `make bench-gate`: planted challengers, promoted, refused or deferred
     cost                CPU seconds and peak memory of a process
     output, chart       the JSON and its picture
 """

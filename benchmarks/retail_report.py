@@ -1,7 +1,7 @@
 """From the results of all runs to the JSON and the page of `make bench-retail`.
 
 A figure is a mean over users, then over windows, then over seeds. A paired difference compares two
-systems on the same users and windows, each user's rows of all windows resampled together.
+systems on the same users and windows; a user's rows of all windows are no independent evidence.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import numpy as np
 from benchmarks.chart import Bars, Lines, Panel, Table, write_chart
 from benchmarks.output import Json
 from benchmarks.retail_protocol import METRICS, SLICES, Result, Rows
-from recloop.evaluation.scoring import paired_difference
+from recloop.evaluation.differences import paired_difference
 
 Runs = Mapping[int, Result]
 """Seed → result of one system."""
-SAMPLES, CONFIDENCE, SEED = 1000, 0.95, 7
 PAIRED_SLICES = ("a", "b", "new_users", "new_items")
 ALL_PAIRS = 12
 """With more systems than this, only the first is compared with the others."""
@@ -94,12 +93,10 @@ def _paired(results: Mapping[str, Runs]) -> Json:
                 difference = paired_difference(
                     left.values[:, column] * weights,
                     right.values[:, column] * weights,
-                    SAMPLES,
-                    CONFIDENCE,
-                    SEED,
                     left.users,
                 )
-                metrics[f"{part}.{metric}"] = [difference.mean, difference.low, difference.high]
+                interval = [difference.low(), difference.high()]
+                metrics[f"{part}.{metric}"] = [difference.mean, *interval]
     return found
 
 

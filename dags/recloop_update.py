@@ -89,7 +89,8 @@ def merge(made: Any) -> Any:
 @task
 @noted
 def evaluate(made: Any) -> Any:
-    """Champion against challenger, and the gate. A refusal is a success that skips the rest."""
+    """Champion against challenger, and the gate. A refusal, and too little evidence, are successes
+    that skip the rest."""
     from recloop.stages import update_stages
 
     report = update_stages.evaluate(made["update_id"], holder())
@@ -97,10 +98,12 @@ def evaluate(made: Any) -> Any:
         broken = [
             f"{rule['name']} is {rule['value']}, the limit is {rule['limit']} ({rule['message']})"
             for rule in report["rules"]
-            if not rule["passed"]
+            if not rule["passed"] and (report["deferred"] or not rule["undecided"])
         ]
-        note(f"REFUSED by the gate, the champion stays: {'; '.join(broken)}")
-        leave_out(get_current_context(), ["approve"], report, "the gate refused")
+        said = "DEFERRED: not enough evidence yet, the next window's users judge, too"
+        said = said if report["deferred"] else "REFUSED by the gate, the champion stays"
+        note(f"{said}: {'; '.join(broken)}")
+        leave_out(get_current_context(), ["approve"], report, "the gate did not pass it")
     return report
 
 

@@ -33,6 +33,8 @@ class RuleResult(Contract):
     value: float | str | None
     limit: str
     passed: bool
+    undecided: bool = False
+    """Of a rule that has not passed: more evidence may still let it."""
     message: str = ""
 
 
@@ -198,14 +200,18 @@ class Served(Contract):
 
 
 class Gap(Contract):
-    """A difference of two models' means over users, with its paired bootstrap interval; None where
-    nobody could be compared."""
+    """A difference of two models' means over users, with its paired 95 % interval; None where nobody
+    could be compared."""
 
     name: str
     mean: float | None
     low: float | None
     high: float | None
     users: int
+    error: float | None = None
+    """Standard error of the mean."""
+    level: float | None = None
+    """How good the opponent is by this measure, above knowing nothing."""
 
 
 class GateReport(Contract):
@@ -214,16 +220,27 @@ class GateReport(Contract):
     update_id: int
     window: str
     passed: bool
+    deferred: bool = False
+    """Neither passed nor refused: there is not enough evidence yet."""
     rules: tuple[RuleResult, ...]
     champion: Metrics | None
     challenger: Metrics
     champion_served: Served | None = None
     challenger_served: Served | None = None
     differences: tuple[Gap, ...] = ()
-    """Challenger minus champion (or popularity, before the first release)."""
+    """Challenger minus champion (or popularity, before the first release), on this window alone."""
+    slices: tuple[Gap, ...] = ()
+    """The same, of parts of its users."""
+    evidence: tuple[str, ...] = ()
+    """Windows before it whose users judged, too: their updates were deferred."""
     ask: str = ""
     """Why a person is to be asked before promotion, by a rule; empty: no rule wants one."""
     uri: str = ""
+
+    @property
+    def answer(self) -> str:
+        """`passed`, `refused` or `deferred`."""
+        return "passed" if self.passed else "deferred" if self.deferred else "refused"
 
 
 class Release(Contract):

@@ -267,8 +267,8 @@ def loop_home(retail_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         slice_of_it.writelines(_before(source, LOOP_END))
     settings = customised(Settings(home=home, data=data), "online_retail", folder)
     gate = settings.config / "gate.toml"
-    margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
-    gate.write_text(margins.sub(r"\1 = -1.0", gate.read_text()))
+    margins = re.compile(r"^(\w*margin) = \S+", re.MULTILINE)
+    gate.write_text(margins.sub(r"\1 = 100.0", gate.read_text()))
     settings = embedded.resolve(settings)
     _need_not_survive_a_crash(settings.database_url)
     try:

@@ -119,7 +119,8 @@ def describe(report: dict[str, Any], plan: dict[str, Any] | None = None) -> str:
         )
     lines += ["", "| rule | value | limit | |", "| --- | --- | --- | --- |"]
     for rule in report.get("rules", ()):
-        verdict = "passed" if rule["passed"] else "**refused**"
+        failed = "undecided" if rule.get("undecided") else "**refused**"
+        verdict = "passed" if rule["passed"] else failed
         lines.append(f"| {rule['name']} | {_number(rule['value'])} | {rule['limit']} | {verdict} |")
     return "\n".join(lines).replace("![", "! [")  # no picture of another host
 

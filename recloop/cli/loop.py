@@ -197,7 +197,8 @@ def update(
     """Decide, train, judge and, if the gate lets it, promote.
 
     Exit code 0: promoted, or nothing to do (nothing waits, the plan skips, a dry run); 3: refused by
-    the gate, a person or validation; 5: not ready yet; 6: another run is at work.
+    the gate, a person or validation; 5: not ready yet, or too little evidence; 6: another run is at
+    work.
     """
     plan, options, approve = _asked(plan, approve)
     options |= {"epochs": epochs, "learning_rate": learning_rate}
@@ -212,6 +213,8 @@ def exit_code(result: Json) -> int:
     """The exit code that says whether an update was made, and if not, why: see `errors.py`."""
     if result["outcome"] == "rejected":
         return REFUSED
+    if result["outcome"] == "deferred":
+        return WHY_NOT["not ready"]
     return WHY_NOT.get(result["plan"].get("because", ""), 0)
 
 
@@ -252,7 +255,7 @@ def run_update(
         update_stages.train(update_id, holder, settings, show)
     result["gate"] = update_stages.evaluate(update_id, holder, settings)
     if not result["gate"]["passed"]:
-        return result | {"outcome": "rejected"}
+        return result | {"outcome": "deferred" if result["gate"]["deferred"] else "rejected"}
     if approve or result["gate"]["ask"]:
         with approval_stages.asking_here(update_id, holder, settings):
             said, why = _ask(result["gate"], approve)
@@ -295,7 +298,8 @@ def tell(result: Json, json: bool = False) -> None:
         return console.print(f"nothing was updated: {planned['reason']}")
     console.print(f"plan: {planned['decision']}: {planned['reason']}")
     if gate:
-        console.print(f"gate: {'passed' if gate['passed'] else 'refused'} (report: {gate['uri']})")
+        said = "not enough evidence yet" if gate["deferred"] else "refused"
+        console.print(f"gate: {'passed' if gate['passed'] else said} (report: {gate['uri']})")
         for rule in (rule for rule in gate["rules"] if not rule["passed"]):
             limit = f"{rule['value']}, limit {rule['limit']}"
             console.print(f"  {rule['name']} is {limit}: {rule['message']}")
@@ -400,7 +404,7 @@ def status(
     for line in output.upkeep_lines(found):
         console.print(line, highlight=False)
     for row in shown:
-        if row["decision"] == "refused" or row.get("outcome") == "rejected":
+        if row["decision"] == "refused" or row.get("outcome") in ("rejected", "deferred"):
             say(f"{row['window']}: {row['reason']}")
 
 

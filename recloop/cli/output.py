@@ -160,7 +160,7 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
             "events": f"{row['events']:,}" + (f" ({late:,} late)" if late else ""),
             "quarant.": f"{row['quarantined']:,}",
             "decision": row["decision"] + (" (pending)" if row["pending"] else ""),
-            "gate": "–" if gate is None else ("passed" if gate["passed"] else "refused"),
+            "gate": "–" if gate is None else gate["answer"],
             "release": str(row["release"] or "–"),
             CHAMPION: _metrics(row["champion"]),
             CHALLENGER: _metrics(row["challenger"]),

@@ -220,7 +220,7 @@ create table if not exists ledger.update (
     target         text not null references ledger.window,
     parent_release bigint,
     state          text not null check (state in
-        ('planned', 'training', 'evaluated', 'promoted', 'rejected', 'skipped', 'abandoned')),
+        ('planned', 'training', 'evaluated', 'promoted', 'rejected', 'deferred', 'skipped', 'abandoned')),
     holder         text not null,              -- the run that works on it
     token          bigint not null unique,     -- fencing token: only its holder may commit
     lease_until    timestamptz not null,
@@ -235,6 +235,15 @@ create table if not exists ledger.update (
     planned_at     timestamptz not null default now(),
     concluded_at   timestamptz
 );
+do $$ begin  -- a database from before the gate could defer an update
+    if not exists (select from pg_constraint where conrelid = 'ledger.update'::regclass
+                   and conname = 'update_state_check'
+                   and pg_get_constraintdef(oid) like '%deferred%') then
+        alter table ledger.update drop constraint update_state_check;
+        alter table ledger.update add constraint update_state_check check (state in
+            ('planned', 'training', 'evaluated', 'promoted', 'rejected', 'deferred', 'skipped', 'abandoned'));
+    end if;
+end $$;
 -- At most one update is alive.
 create unique index if not exists one_live_update on ledger.update ((true))
     where state in ('planned', 'training', 'evaluated');

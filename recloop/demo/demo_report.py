@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recloop.config.rules import load_gate_rules
-from recloop.evaluation.scoring import paired_difference
+from recloop.evaluation.differences import paired_difference
 from recloop.settings import Settings
 from recloop.stages.status import count_lines, read_status
 
@@ -29,7 +28,7 @@ def make_report(settings: Settings, keys: list[str]) -> Json:
     return {
         "lines": count_lines(settings),
         "windows": [_readable(row) for row in rows],
-        "summary": _summary(settings, rows),
+        "summary": _summary(rows),
         "champion": status["champion"],
     }
 
@@ -49,8 +48,8 @@ def _readable(row: Json) -> Json:
     }
 
 
-def _summary(settings: Settings, rows: list[Json]) -> Json:
-    """Means over weeks of means over users, and paired bootstrap intervals over users.
+def _summary(rows: list[Json]) -> Json:
+    """Means over weeks of means over users, and paired 95 % intervals over users.
 
     The metrics directly under a system are on pairs never seen before; `all_pairs` says the rest. A
     difference of which no user says anything is left out.
@@ -58,7 +57,6 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
     weeks = [week for row in rows if (week := _scores_of(row)) is not None]
     if not weeks:
         return {}
-    rules = load_gate_rules(settings).bootstrap
     users = np.concatenate([week["user_keys"] for week in weeks])
     known = [name for name in SYSTEMS if all(f"{name}/ndcg@20" in week for week in weeks)]
     found = np.concatenate([week["champion/recall@20"] for week in weeks])
@@ -77,13 +75,11 @@ def _summary(settings: Settings, rows: list[Json]) -> Json:
                 np.concatenate([week[f"{name}/{prefix}{metric}@20"] for week in weeks])
                 for name in ("champion", other)
             )
-            difference = paired_difference(
-                ours, theirs, rules.samples, rules.confidence, settings.seed, users
-            )
-            if not difference.users:
+            difference = paired_difference(ours, theirs, users)
+            if difference.users < 2:
                 continue
             differences[f"{metric}@20"] = round(difference.mean, 6)
-            low, high = round(difference.low, 6), round(difference.high, 6)
+            low, high = round(difference.low(), 6), round(difference.high(), 6)
             which = "" if metric == "recall" else "ndcg_"
             differences |= {f"{which}low": low, f"{which}high": high}
         if differences:

@@ -8,6 +8,7 @@ algorithms, Machine Learning 90, 2013.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,29 @@ from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
 from recloop.features.examples import read_examples
 from recloop.features.heldout import Past
 from recloop.settings import Settings
-from recloop.training.fitting import seed_of
 from recloop.training.material import FOREVER
 from recloop.training.recommender import family_of, restore_model
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """What a challenger is held against.
+
+    Attributes:
+        uri: folder of the champion, or of the candidate that it was before it learnt the events that
+            judge; None, where there is no champion: popularity is the opponent.
+        earlier: reports of deferred challengers of the same kind against it, on other windows.
+    """
+
+    uri: str | None
+    earlier: tuple[GateReport, ...] = ()
 
 
 def challenge(
     settings: Settings,
     plan: UpdatePlan,
     candidate: Candidate,
-    opponent_uri: str | None,
+    against: Opponent,
     target: Sequence[TrainingSet],
     window: Window,
     meaning: Meaning,
@@ -45,8 +59,6 @@ def challenge(
     """Judge a candidate. Returns the report, and one sentence that says why.
 
     Args:
-        opponent_uri: folder of the champion, or of the candidate that it was before it learnt the
-            events that judge; None, where there is no champion: popularity is the opponent.
         target: training sets of the parts whose newest events judge.
         window: the one that these are of.
     """
@@ -55,10 +67,10 @@ def challenge(
     judge, cut = judge_of(settings), candidate.holdout_from
     events = read_examples(target).between(cut, FOREVER)
     heldout = hold_out(settings, events, cut, window, meaning, rules)
-    opponent = "champion" if opponent_uri else judge.baseline
+    opponent = "champion" if against.uri else judge.baseline
     champion_served = challenger_served = None
-    if opponent_uri:
-        reigning = restore_model(opponent_uri)
+    if against.uri:
+        reigning = restore_model(against.uri)
         theirs = judge.score(reigning, heldout)
         champion_served = _served(reigning, heldout)
         scorable = int(np.isin(heldout.catalogue, reigning.item_keys).sum())
@@ -82,20 +94,25 @@ def challenge(
         detail = f" ({error})"
     else:
         detail = ""
-    measured = measure(judge, heldout, ours, theirs, gate, seed_of(settings.seed, plan.target))
-    results = results_of(judge, measured, (ours.shown, theirs.shown), soundness, gate, opponent)
-    passed, reason = verdict(results)
+    measured = measure(judge, heldout, ours, theirs)
+    shown, earlier = (ours.shown, theirs.shown), against.earlier
+    results = results_of(judge, measured, shown, soundness, gate, opponent, earlier)
+    answer, reason = verdict(results)
+    passed = answer == "promote"
     report = GateReport(
         update_id=candidate.update_id,
         window=plan.target,
         passed=passed,
+        deferred=answer == "defer",
         rules=results,
-        champion=theirs.metrics(judge.headline) if opponent_uri else None,
+        champion=theirs.metrics(judge.headline) if against.uri else None,
         challenger=ours.metrics(judge.headline),
         champion_served=champion_served,
         challenger_served=challenger_served,
         differences=measured.reported(),
-        ask=why_ask(plan, measured, gate) if passed and opponent_uri else "",
+        slices=measured.reported(slices=True),
+        evidence=tuple(one.window for one in earlier),
+        ask=why_ask(plan, measured, gate) if passed and against.uri else "",
     )
     return report, reason + detail
 

@@ -62,8 +62,8 @@ class ClicksJudge(Judge):
     unit = "users"
     held_out = "users with a click on a known item"
     measures = (
-        Measure("auc", "AUC of clicks", "clicks.auc_difference"),
-        Measure("log_loss", "log loss of clicks", "clicks.log_loss_difference", -1),
+        Measure("auc", "AUC of clicks"),
+        Measure("log_loss", "log loss of clicks", -1),
     )
     metrics = ("auc", "log_loss")
     headline = ("auc", "log_loss")
@@ -100,6 +100,14 @@ class ClicksJudge(Judge):
 
     def owners(self, heldout: HeldImpressions) -> Int64:
         return heldout.events.user_keys[heldout.events.query]
+
+    def no_skill(self, heldout: HeldImpressions) -> Mapping[str, float]:
+        """By giving each the share of clicks before, always."""
+        labels = _labels(heldout)
+        if not len(labels):
+            return {}
+        constant = np.full(len(labels), heldout.rate)
+        return {"auc": 0.5, "log_loss": float(np.mean(log_losses(labels, constant)))}
 
     def counts(self, heldout: HeldImpressions) -> dict[str, float]:
         labels = _labels(heldout)

@@ -1,7 +1,18 @@
-"""The gate: a challenger is promoted only if every rule of `config/gate.toml` holds.
+"""The gate: a challenger is promoted, refused, or there is not enough evidence yet.
 
-Pure: measurements in, verdict out. A rule that has too little to judge by passes and says so, but
-too few held-out users altogether is itself a refusal.
+Pure: measurements in, an answer out. By the judge's main measure (`Judge.quality[0]`) the question is
+one of non-inferiority (ICH E9, Statistical Principles for Clinical Trials, 1998, section 3.3.2): with
+m the margin, a share of the champion's quality,
+
+    promoted   the challenger is for sure no worse than by m       lower end ≥ -m
+    refused    it is for sure worse                                upper end < 0
+    deferred   neither: judged again, with the next window's users
+
+By every other measure, and in each slice, it is refused if it is for sure worse by more than the
+margin; slices have one of their own. "For sure" is a chance of error that `config/gate.toml` states: of refusing an equal challenger,
+shared by all rules (Bonferroni), and of promoting one that is worse by m. The k-th look at growing
+evidence may spend 1 / (k (k + 1)) of it, so that all looks together keep to it. From the window of
+`patience` on it is enough to be at least equal so far: who waits for more learns nothing meanwhile.
 """
 
 from __future__ import annotations
@@ -9,63 +20,74 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from recloop.config.rules import GateRules
-from recloop.contracts import Gap, RuleResult, UpdatePlan
-from recloop.evaluation.scoring import Difference, Judge, Measure, Scores, Slice, paired_difference
+from recloop.contracts import Gap, GateReport, RuleResult, UpdatePlan
+from recloop.evaluation.differences import Difference, of_gap, paired_difference, pooled
+from recloop.evaluation.scoring import Judge, Scores
 
 SOUNDNESS, USERS = "largest_weight", "users"
+LEAST_LEAD = 0.1
+"""A champion that is hardly better than knowing nothing may lose the margin of this share of what that
+gives: of an AUC of 0.5, of an RMSE of 1."""
+Answer = Literal["promote", "refuse", "defer"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Challenger minus opponent, above 0 where the challenger is better.
+
+    Attributes:
+        name: of the measure or slice; `what` the same in words.
+        found: the difference; its `level` is what margins are shares of.
+        is_slice: whether it is of a part of the units alone.
+    """
+
+    name: str
+    what: str
+    found: Difference
+    is_slice: bool = False
 
 
 @dataclass(frozen=True)
 class Differences:
-    """Challenger minus opponent, with paired intervals, above 0 where the challenger is better: by
-    measure, and of the slices."""
+    """What the gate judges by: the measures in the judge's order, then the slices."""
 
-    measures: tuple[tuple[Measure, Difference], ...]
-    slices: tuple[tuple[Slice, Difference], ...]
+    compared: tuple[Compared, ...]
 
-    @property
-    def users(self) -> int:
-        """How many units were compared."""
-        return self.measures[0][1].users
-
-    def reported(self) -> tuple[Gap, ...]:
+    def reported(self, slices: bool = False) -> tuple[Gap, ...]:
         """Those that a report shows, by name."""
-        return tuple(found.to_gap(measure.name) for measure, found in self.measures)
+        return tuple(one.found.to_gap(one.name) for one in self.compared if one.is_slice == slices)
 
 
-def measure(
-    judge: Judge, heldout: Any, challenger: Scores, champion: Scores, rules: GateRules, seed: int
-) -> Differences:
-    """What the gate judges by, on the same held-out events. A measure that the challenger has no
-    number for, where the other model has one, is NaN."""
-    owners = judge.owners(heldout)
+def measure(judge: Judge, heldout: Any, challenger: Scores, champion: Scores) -> Differences:
+    """Both models on the same held-out events. A measure that the challenger has no number for, where
+    the other model has one, is NaN."""
+    owners, nothing = judge.owners(heldout), judge.no_skill(heldout)
 
     def difference(name: str, sign: int = 1, where: np.ndarray | None = None) -> Difference:
         ours, theirs = challenger.values[name], champion.values[name]
         if where is not None:
             ours = np.where(where, ours, np.nan)
         elif (silent := np.isfinite(theirs) & ~np.isfinite(ours)).any():
-            return Difference(math.nan, math.nan, math.nan, int(silent.sum()))
-        how, root = rules.bootstrap, name in challenger.roots or name in champion.roots
-        found = paired_difference(ours, theirs, how.samples, how.confidence, seed, owners, root)
-        return found.times(sign)
+            return Difference(math.nan, math.nan, int(silent.sum()))
+        root = name in challenger.roots or name in champion.roots
+        found = paired_difference(ours, theirs, owners, root).times(sign)
+        known = theirs[np.isfinite(ours) & np.isfinite(theirs)]
+        reached = float(known.mean()) if len(known) else 0.0
+        reached, ignorant = math.sqrt(reached) if root else reached, nothing.get(name, 0.0)
+        level = max(sign * (reached - ignorant), LEAST_LEAD * abs(ignorant))
+        return Difference(found.mean, found.error, found.users, level)
 
-    return Differences(
-        tuple((one, difference(one.name, one.sign)) for one in judge.measures),
-        tuple((one, difference(one.metric, 1, one.where)) for one in judge.slices(heldout)),
+    measures = (Compared(m.name, m.what, difference(m.name, m.sign)) for m in judge.measures)
+    slices = (
+        Compared(s.name, s.what, difference(s.metric, 1, s.where), is_slice=True)
+        for s in judge.slices(heldout)
     )
-
-
-def limit_of(rules: GateRules, place: str) -> float:
-    """The limit at `section.key` of `config/gate.toml`."""
-    return float(attrgetter(place)(rules))
+    return Differences((*measures, *slices))
 
 
 @dataclass(frozen=True)
@@ -90,25 +112,33 @@ def results_of(
     soundness: Soundness,
     rules: GateRules,
     opponent: str,
+    earlier: Sequence[GateReport] = (),
 ) -> tuple[RuleResult, ...]:
     """Every rule's value, limit and verdict.
 
     Args:
         shown: distinct items that the challenger and its opponent showed.
-        opponent: what the challenger must match, by its name in messages. Before there is a champion a
-            shop has nothing else: few users are no refusal then, but worse than the limits beyond doubt.
+        opponent: what the challenger is held against, by its name in messages. Before there is a
+            champion a shop has nothing else: then only what is for sure worse is refused.
+        earlier: reports of challengers of the same kind against the same champion, on other windows,
+            that were deferred: their users are evidence too.
     """
-    limits = rules.rules
     ours, theirs = shown
-    first = opponent != "champion"
+    limits, first = rules.rules, opponent != "champion"
+    look = 1 + len(earlier)
+    judged = [_with_earlier(one, earlier) for one in measured.compared]
+    tests = sum(one.found.users > 1 for one in judged)
+    share = 1 / (look * (look + 1))
+    chances = Chances(
+        promoted=rules.errors.wrongly_promoted * share,
+        refused=rules.errors.wrongly_refused * share / max(1, tests),
+        last=look >= rules.errors.patience,
+    )
+    said = _Said(judge.unit, opponent, look)
+    main = next(one for one in judged if one.name == judge.quality[0])
+    guards = [one for one in judged if one is not main and not (first and one.is_slice)]
     return (
         _finite(soundness.largest_weight, limits.largest_weight),
-        _at_least(
-            USERS,
-            measured.users,
-            0 if first else limits.minimum_users,
-            f"held-out {judge.held_out}; take a longer window or a larger [holdout] share",
-        ),
         _at_least(
             "catalogue_share",
             soundness.catalogue / max(1, soundness.champion_catalogue),
@@ -117,34 +147,121 @@ def results_of(
         ),
         _at_least(
             "coverage_ratio",
-            ours / max(1, theirs) if opponent == "champion" and theirs else 1.0,
+            1.0 if first or not theirs else ours / theirs,
             limits.coverage_ratio,
             f"coverage@20: {ours:,} distinct items shown, {opponent} {theirs:,}",
         ),
-        *chain.from_iterable(
-            _not_worse(one, found, judge.unit, rules, opponent)[first:]
-            for one, found in measured.measures
-        ),
-        *(_slice(one, found, judge.unit, rules) for one, found in measured.slices if not first),
+        *([] if first else [_enough(main.found.users, limits.minimum_users, judge)]),
+        _guard(main, rules, chances, said) if first else _main(main, rules, chances, said),
+        *(_guard(one, rules, chances, said) for one in guards),
     )
 
 
-def could_judge(results: Sequence[RuleResult]) -> bool:
-    """False if there were too few held-out users for a comparison, and the weights were sound: such a
-    refusal says nothing of the challenger."""
-    passed = {result.name: result.passed for result in results}
-    return passed.get(USERS, True) or not passed.get(SOUNDNESS, True)
-
-
-def verdict(results: tuple[RuleResult, ...]) -> tuple[bool, str]:
-    """Whether all rules passed, and one sentence that says why or why not."""
+def answer_of(results: Sequence[RuleResult]) -> Answer:
+    """What follows from the rules: any that is broken refuses; any that cannot tell yet defers."""
     broken = [result for result in results if not result.passed]
     if not broken:
-        return True, "every gate rule holds"
-    return False, "refused: " + "; ".join(
+        return "promote"
+    return "defer" if all(result.undecided for result in broken) else "refuse"
+
+
+def verdict(results: Sequence[RuleResult]) -> tuple[Answer, str]:
+    """The answer, and one sentence that says why."""
+    answer = answer_of(results)
+    if answer == "promote":
+        return answer, "every gate rule holds"
+    undecided = answer == "defer"
+    why = "; ".join(
         f"{rule.name} is {_number(rule.value)}, the limit is {rule.limit} ({rule.message})"
-        for rule in broken
+        for rule in results
+        if not rule.passed and rule.undecided == undecided
     )
+    if undecided:
+        return answer, f"not enough evidence yet, judged again with the next window: {why}"
+    return answer, f"refused: {why}"
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Of an error of this look at the evidence, for each rule; and whether patience is at its end."""
+
+    promoted: float
+    refused: float
+    last: bool
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What every message says alike."""
+
+    unit: str
+    opponent: str
+    looks: int
+
+    def of(self, what: str, found: Difference, low: float, high: float) -> str:
+        if not math.isfinite(found.mean):
+            return f"{what}: the challenger's is no number for {found.users} {self.unit}"
+        windows = f" of {self.looks} windows" if self.looks > 1 else ""
+        told = f"{what}, challenger minus {self.opponent}: {found.mean:+z.4f}"
+        if math.isfinite(low + high):
+            told += f" [{low:+z.4f}, {high:+z.4f}]"
+        if found.level:
+            told += f", {100 * found.mean / found.level:+z.1f}% of the {self.opponent}'s"
+        return f"{told}, {found.users} {self.unit}{windows}"
+
+
+def _with_earlier(one: Compared, earlier: Sequence[GateReport]) -> Compared:
+    if math.isnan(one.found.mean) and one.found.users:
+        return one  # the challenger has no number: nothing makes up for that
+    gaps = [gap for report in earlier for gap in (*report.differences, *report.slices)]
+    known = [of_gap(gap) for gap in gaps if gap.name == one.name]
+    together = pooled([*(found for found in known if found), one.found])
+    return Compared(one.name, one.what, together, one.is_slice)
+
+
+def _main(one: Compared, rules: GateRules, chances: Chances, said: _Said) -> RuleResult:
+    """Promoted if for sure no worse than by the margin; broken if for sure worse; else undecided."""
+    found, margin = one.found, rules.errors.margin * one.found.level
+    if not found.users:
+        return _unjudged(one)
+    low, high = found.low(chances.promoted), found.high(chances.refused)
+    passed = low >= -margin or (chances.last and found.mean >= 0)
+    return RuleResult(
+        name=f"{one.name}_difference",
+        value=_value(found.mean),
+        limit=f"for sure >= {-margin:.4f}" + (", or >= 0" if chances.last else ""),
+        passed=bool(passed),
+        undecided=bool(not passed and math.isfinite(found.mean) and not high < 0),
+        message=said.of(one.what, found, low, high),
+    )
+
+
+def _guard(one: Compared, rules: GateRules, chances: Chances, said: _Said) -> RuleResult:
+    """Broken if for sure worse by more than the margin."""
+    share = rules.errors.slice_margin if one.is_slice else rules.errors.margin
+    found, margin = one.found, share * one.found.level
+    least = rules.rules.minimum_slice_users if one.is_slice else 1
+    if found.users < least:
+        return _unjudged(one, f"{found.users} {said.unit}, fewer than {least}" if least > 1 else "")
+    low, high = found.low(chances.refused), found.high(chances.refused)
+    return RuleResult(
+        name=f"{one.name}_difference",
+        value=_value(found.mean),
+        limit=f"not for sure < {-margin:.4f}",
+        passed=bool(math.isfinite(found.mean) and not high < -margin),
+        message=said.of(one.what, found, low, high),
+    )
+
+
+def _unjudged(one: Compared, why: str = "") -> RuleResult:
+    why = why or f"no held-out event says anything of {one.what}"
+    name = f"{one.name}_difference"
+    return RuleResult(name=name, value=None, limit="", passed=True, message=f"not judged: {why}")
+
+
+def _enough(users: int, least: int, judge: Judge) -> RuleResult:
+    result = _at_least(USERS, users, least, f"held-out {judge.held_out}, of all windows that judge")
+    return result.model_copy(update={"undecided": not result.passed})
 
 
 def _finite(value: float, limit: float) -> RuleResult:
@@ -159,50 +276,14 @@ def _finite(value: float, limit: float) -> RuleResult:
 
 
 def _at_least(name: str, value: float, limit: float, message: str) -> RuleResult:
-    sound = math.isfinite(value)
+    passed = bool(math.isfinite(value) and value >= limit)
     return RuleResult(
-        name=name,
-        value=round(value, 6) if sound else str(value),
-        limit=f">= {limit:g}",
-        passed=bool(sound and value >= limit),
-        message=message,
+        name=name, value=_value(value), limit=f">= {limit:g}", passed=passed, message=message
     )
 
 
-def _not_worse(
-    measure: Measure, difference: Difference, unit: str, rules: GateRules, opponent: str
-) -> tuple[RuleResult, RuleResult]:
-    """Neither worse by more than the limit, nor worse beyond doubt (interval wholly below)."""
-    if math.isfinite(difference.mean):
-        message = (
-            f"{measure.what}, challenger minus {opponent}: {difference.mean:+z.4f} "
-            f"[{difference.low:+z.4f}, {difference.high:+z.4f}], {difference.users} {unit}"
-        )
-    else:
-        message = f"{measure.what}: the challenger's is no number for {difference.users} {unit}"
-    limit, high = limit_of(rules, measure.limit), rules.rules.difference_high
-    if opponent != "champion":
-        high = min(high, limit)
-    found = (
-        _at_least(f"{measure.name}_difference", difference.mean, limit, message),
-        _at_least(f"{measure.name}_difference_high", difference.high, high, message),
-    )
-    if difference.users:
-        return found
-    silent = f"not judged: no held-out event says anything of {measure.what}"
-    unjudged = {"value": None, "passed": True, "message": silent}
-    return found[0].model_copy(update=unjudged), found[1].model_copy(update=unjudged)
-
-
-def _slice(one: Slice, difference: Difference, unit: str, rules: GateRules) -> RuleResult:
-    least, users = rules.rules.minimum_slice_users, difference.users
-    limit = limit_of(rules, one.limit)
-    judged = _at_least(one.name, difference.mean, limit, f"{users} {unit} in the slice")
-    if users >= least:
-        return judged
-    said = f"not judged: {users} {unit}, fewer than {least}"
-    value = judged.value if users else None
-    return judged.model_copy(update={"value": value, "passed": True, "message": said})
+def _value(value: float) -> float | str:
+    return round(value, 6) if math.isfinite(value) else str(value)
 
 
 def _number(value: float | str | None) -> str:
@@ -218,11 +299,10 @@ def why_ask(plan: UpdatePlan, measured: Differences, rules: GateRules) -> str:
     if plan.decision == "rebuild" and rules.approval.rebuild:
         return "a rebuild would replace the champion, and [approval] rebuild asks for a person"
     zone = rules.approval.grey_zone
-    for one, found in measured.measures:
-        limit = limit_of(rules, one.limit)
-        if found.users and found.mean < limit + zone:
+    for one in measured.compared:
+        if not one.is_slice and one.found.users and one.found.mean < -zone * one.found.level < 0:
             return (
-                f"{one.what} differs by {found.mean:+z.4f}, within {zone:g} of the gate's limit "
-                f"{limit:+g}: [approval] grey_zone asks for a person"
+                f"{one.what} differs by {one.found.mean:+z.4f}, worse by more than {zone:.1%} of the "
+                "champion's: [approval] grey_zone asks for a person"
             )
     return ""

@@ -47,6 +47,7 @@ def write_gate_report(
         metrics=judge.metrics,
         unit=judge.unit,
         report=report,
+        gaps=(*report.differences, *(gap for gap in report.slices if gap.users)),
         plan=plan,
         candidate=candidate,
         reason=reason.removeprefix("refused: ").rstrip("."),

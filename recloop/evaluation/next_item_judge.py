@@ -54,8 +54,8 @@ class NextItemJudge(Judge):
     unit = "users"
     held_out = "users with a next click"
     measures = (
-        Measure("recall@20", "recall@20 of the next item", "next_item.recall_difference"),
-        Measure("mrr@20", "MRR@20 of the next item", "next_item.mrr_difference"),
+        Measure("recall@20", "recall@20 of the next item"),
+        Measure("mrr@20", "MRR@20 of the next item"),
     )
     metrics = headline = quality = ("recall@20", "mrr@20")
     baseline = "popularity"

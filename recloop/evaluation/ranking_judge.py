@@ -31,9 +31,9 @@ class RankingJudge(Judge):
     unit = "users"
     held_out = "users with new pairs"
     measures = (
-        Measure("recall@20", "recall@20 on new pairs", "rules.recall_difference"),
-        Measure("ndcg@20", "NDCG@20 on new pairs", "rules.ndcg_difference"),
-        Measure("all_pairs_ndcg@20", "NDCG@20 on all pairs", "rules.all_pairs_ndcg_difference"),
+        Measure("recall@20", "recall@20 on new pairs"),
+        Measure("ndcg@20", "NDCG@20 on new pairs"),
+        Measure("all_pairs_ndcg@20", "NDCG@20 on all pairs"),
     )
     metrics = ("recall@20", "ndcg@20", "all_pairs_recall@20", "all_pairs_ndcg@20")
     headline = ("recall@20", "ndcg@20")
@@ -50,10 +50,9 @@ class RankingJudge(Judge):
         return heldout.queries.user_keys
 
     def slices(self, heldout: HeldOut) -> tuple[Slice, ...]:
-        limits = "rules.new_users_difference", "rules.new_items_difference"
         return (
-            Slice("new_users_recall@20_difference", "recall@20", limits[0], heldout.new_users),
-            Slice("new_items_recall@20_difference", "new_items_recall@20", limits[1]),
+            Slice("new_users_recall@20", "recall@20 of new users", "recall@20", heldout.new_users),
+            Slice("new_items_recall@20", "recall@20 on new items", "new_items_recall@20"),
         )
 
     def counts(self, heldout: HeldOut) -> dict[str, float]:

@@ -57,9 +57,9 @@ class RatingsJudge(Judge):
     unit = "users"
     held_out = "users with ratings of known items"
     measures = (
-        Measure("rmse", "RMSE of ratings", "ratings.rmse_difference", -1),
-        Measure("mae", "MAE of ratings", "ratings.mae_difference", -1),
-        Measure("likes_ndcg@20", "NDCG@20 of likes", "ratings.ndcg_difference"),
+        Measure("rmse", "RMSE of ratings", -1),
+        Measure("mae", "MAE of ratings", -1),
+        Measure("likes_ndcg@20", "NDCG@20 of likes"),
     )
     metrics = ("rmse", "mae", "likes_ndcg@20")
     headline = ("rmse", "likes_ndcg@20")
@@ -105,6 +105,14 @@ class RatingsJudge(Judge):
 
     def owners(self, heldout: HeldRatings) -> Int64:
         return heldout.events.user_keys[heldout.events.query]
+
+    def no_skill(self, heldout: HeldRatings) -> Mapping[str, float]:
+        """By expecting the mean of all ratings before, always."""
+        values = heldout.events.values
+        if values is None or not len(values):
+            return {}
+        errors = values.astype(np.float64) - heldout.mean
+        return {"rmse": float(np.sqrt(np.mean(errors**2))), "mae": float(np.abs(errors).mean())}
 
     def counts(self, heldout: HeldRatings) -> dict[str, float]:
         return {"users": float(len(heldout.users)), "ratings": float(len(heldout.events.item_keys))}

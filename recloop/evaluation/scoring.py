@@ -1,4 +1,4 @@
-"""What a judge measures: scores, one row per unit, and how sure a difference of two models is.
+"""What a judge measures: scores, one row per unit.
 
 A judge (`JUDGES`) holds events out, scores a model on them and says by which measures the gate and
 the policy go. A unit is what is scored once: a user, the next click of a session, a rating. Units
@@ -21,7 +21,7 @@ from psycopg2.extensions import cursor as Cursor
 from models.data.events import Events
 from models.data.queries import Queries
 from models.recommenders.family import Recommender
-from recloop.contracts import Gap, Metrics
+from recloop.contracts import Metrics
 from recloop.features.heldout import CSR, Past
 
 K = 20
@@ -77,13 +77,11 @@ class Measure:
     Attributes:
         name: of the metric, `ndcg@20`.
         what: in sentences, `NDCG@20 on new pairs`.
-        limit: where its limit stands in `config/gate.toml`, `rules.ndcg_difference`.
         sign: 1 where more is better; -1 where less is.
     """
 
     name: str
     what: str
-    limit: str
     sign: int = 1
 
 
@@ -92,8 +90,8 @@ class Slice:
     """Some of the units, judged by themselves. `where`, bool [U]: which; None: those with the metric."""
 
     name: str
+    what: str
     metric: str
-    limit: str
     where: npt.NDArray[np.bool_] | None = None
 
 
@@ -118,7 +116,8 @@ class Judge(Protocol):
         measures: what the gate goes by; the first says how many units there are.
         metrics: what is reported and recorded of every window.
         headline: the two that tables show.
-        quality: the two that a policy learns from, the broader one first; one may stand twice.
+        quality: the two that a policy learns from, the broader one first, which the gate decides by;
+            one may stand twice.
         baseline: what stands in for a champion before there is one.
     """
 
@@ -143,6 +142,10 @@ class Judge(Protocol):
     def slices(self, heldout: Any) -> tuple[Slice, ...]:  # noqa: ARG002
         """What the gate judges by itself, beside the whole; nothing, unless a judge says so."""
         return ()
+
+    def no_skill(self, heldout: Any) -> Mapping[str, float]:  # noqa: ARG002
+        """What a model that knows nothing would get by these metrics, where that is not 0."""
+        return {}
 
     def counts(self, heldout: Any) -> dict[str, float]:
         """What a window's signals say of the units."""
@@ -183,74 +186,3 @@ def best_of(best: Int64, k: int, exclude: CSR | None = None, users: int = 0) -> 
 def distinct(keys: Int64) -> int:
     """How many items there are in rankings that are padded with 0."""
     return int(np.count_nonzero(np.unique(keys)))
-
-
-# Paired bootstrap over users: how sure is a difference of two models' means?
-#
-# Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile interval);
-# users are the resampled unit, because a user's events are not independent.
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean difference with its percentile interval; NaN where nobody could be compared."""
-
-    mean: float
-    low: float
-    high: float
-    users: int
-
-    def times(self, sign: int) -> Difference:
-        """The same, or with the other sign."""
-        if sign == 1:
-            return self
-        return Difference(-self.mean, -self.high, -self.low, self.users)
-
-    def to_gap(self, name: str) -> Gap:
-        """The same as a contract: rounded, and None for NaN, which JSON lacks."""
-        numbers = {"mean": self.mean, "low": self.low, "high": self.high}
-        rounded = {key: round(v, 6) if math.isfinite(v) else None for key, v in numbers.items()}
-        return Gap(name=name, users=self.users, **rounded)
-
-
-def paired_difference(
-    ours: npt.NDArray[np.float64],
-    theirs: npt.NDArray[np.float64],
-    samples: int,
-    confidence: float,
-    seed: int,
-    users: npt.NDArray[np.int64] | None = None,
-    root: bool = False,
-) -> Difference:
-    """Mean of `ours - theirs` over rows where both are numbers, with its interval.
-
-    Args:
-        ours, theirs: float64 [N], one score per row; NaN where undefined.
-        samples: how many resamples.
-        confidence: e.g. 0.95.
-        seed: of the resampling.
-        users: int64 [N], who each row is about; rows of one user are resampled together. None: each
-            row is another user.
-        root: the difference is one of roots of means, such as RMSE; the scores are squares.
-    """
-    delta = np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)
-    kept = np.isfinite(delta)
-    delta = delta[kept]
-    if not len(delta):
-        return Difference(float("nan"), float("nan"), float("nan"), 0)
-    owner = np.arange(len(delta)) if users is None else np.asarray(users)[kept]
-    _, cluster = np.unique(owner, return_inverse=True)
-    parts = (np.asarray(ours)[kept], np.asarray(theirs)[kept]) if root else (delta,)
-    sums = np.array([np.bincount(cluster, weights=part) for part in parts])
-    sizes = np.bincount(cluster).astype(np.float64)
-    rng = np.random.default_rng(seed)
-
-    def of(totals: npt.NDArray[np.float64]) -> float:
-        return float(np.sqrt(totals[0]) - np.sqrt(totals[1])) if root else float(totals[0])
-
-    draws = (rng.integers(0, len(sizes), len(sizes)) for _ in range(samples))
-    means = [of(sums[:, drawn].sum(axis=1) / sizes[drawn].sum()) for drawn in draws]
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    mean = of(np.array([part.mean() for part in parts]))
-    return Difference(mean, float(low), float(high), len(sizes))

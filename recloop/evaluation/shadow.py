@@ -22,11 +22,12 @@ import numpy.typing as npt
 from recloop.calendar import counted, part_number, whole
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
-from recloop.config.rules import BootstrapRules, load_gate_rules, load_update_rules
+from recloop.config.rules import load_update_rules
 from recloop.contracts import Gap, Release, ShadowReport, UpdatePlan
 from recloop.database.connection import transaction
 from recloop.evaluation.challenge import hold_out, judge_of, scores_of
-from recloop.evaluation.scoring import Int64, Judge, paired_difference
+from recloop.evaluation.differences import paired_difference
+from recloop.evaluation.scoring import Int64, Judge
 from recloop.features.examples import read_examples
 from recloop.ledger import parts, releases, verdicts
 from recloop.settings import Settings
@@ -132,8 +133,6 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
     gaps = measure_gaps(
         retrained,
         champion,
-        load_gate_rules(settings).bootstrap,
-        seed_of(settings.seed, window.key),
         owners[ours],
         {one.name: one.sign for one in judge.measures},
         scores.roots,
@@ -154,8 +153,6 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
 def measure_gaps(
     retrained: dict[str, Float64],
     champion: dict[str, Float64],
-    rules: BootstrapRules,
-    seed: int,
     owners: npt.NDArray[np.int64],
     signs: dict[str, int],
     roots: tuple[str, ...] = (),
@@ -163,9 +160,7 @@ def measure_gaps(
     """Retrained minus champion for each metric, paired by unit, above 0 where the retrained is
     better."""
     return tuple(
-        paired_difference(
-            values, champion[name], rules.samples, rules.confidence, seed, owners, name in roots
-        )
+        paired_difference(values, champion[name], owners, name in roots)
         .times(signs.get(name, 1))
         .to_gap(name)
         for name, values in retrained.items()

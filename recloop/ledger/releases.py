@@ -151,7 +151,7 @@ def undecided(cursor: Cursor) -> list[str]:
     still to come.
     """
     return _pending_without(
-        cursor, f"state in ('promoted', 'rejected', 'skipped') and not {IN_VAIN}"
+        cursor, f"state in ('promoted', 'rejected', 'deferred', 'skipped') and not {IN_VAIN}"
     )
 
 
@@ -161,7 +161,9 @@ def windows_due(cursor: Cursor) -> list[str]:
     Beside `undecided`: those that a policy skipped are due, too. A late part is not due by itself; the
     next increment covers it.
     """
-    return _pending_without(cursor, f"state in ('promoted', 'rejected') and not {IN_VAIN}")
+    return _pending_without(
+        cursor, f"state in ('promoted', 'rejected', 'deferred') and not {IN_VAIN}"
+    )
 
 
 def _pending_without(cursor: Cursor, answered: str) -> list[str]:

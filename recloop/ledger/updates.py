@@ -1,4 +1,4 @@
-"""Updates: planned → training → evaluated → promoted, rejected, skipped or abandoned.
+"""Updates: planned → training → evaluated → promoted, rejected, deferred, skipped or abandoned.
 
 At most one update is alive, and only the holder of its current fencing token may record anything
 (Kleppmann, "How to do distributed locking", 2016). A retry of the run that holds it takes the lease
@@ -21,9 +21,10 @@ LEASE_SECONDS = 60
 APPROVAL_SECONDS = 7 * 24 * 3600
 LIVE = ("planned", "training", "evaluated")
 REBUILD_IN_VAIN = """
-(state = 'rejected' and plan->>'decision' = 'rebuild' and plan->>'decided_by' = 'person')
+(state in ('rejected', 'deferred') and plan->>'decision' = 'rebuild'
+ and plan->>'decided_by' = 'person')
 """
-"""SQL: whether an update was a rebuild that a person or a schedule asked for, and was rejected."""
+"""SQL: whether an update was a rebuild that a person or a schedule asked for, and was not promoted."""
 
 
 def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
@@ -152,8 +153,10 @@ def note_candidate(cursor: Cursor, lease: Lease, candidate: Candidate) -> None:
 
 
 def note_gate_report(cursor: Cursor, lease: Lease, report: GateReport, reason: str) -> None:
-    """Record the gate's verdict: `evaluated` when passed, else `rejected` (windows stay pending)."""
-    state = "evaluated" if report.passed else "rejected"
+    """Record the gate's verdict: `evaluated` when passed, else `rejected` or `deferred`: then the
+    update's windows stay pending."""
+    failed = "deferred" if report.deferred else "rejected"
+    state = "evaluated" if report.passed else failed
     cursor.execute(
         "update ledger.update set gate_report = %s, state = %s, reason = %s, "
         "concluded_at = case when %s then null else now() end "
@@ -208,6 +211,32 @@ def gate_report_of(cursor: Cursor, update_id: int) -> GateReport | None:
     """The gate report of an update, if it was judged."""
     said = first(cursor, "select gate_report from ledger.update where update_id = %s", (update_id,))
     return GateReport.model_validate(said) if said else None
+
+
+def deferred_before(cursor: Cursor, update_id: int) -> tuple[GateReport, ...]:
+    """Reports of the deferred updates whose users judge an update, too, oldest first: those of the same
+    kind, against the same champion, since anything was promoted and since one of them was refused. Of a
+    window that judged more than once, the latest; the update's own window judges anew.
+    """
+    cursor.execute(
+        """
+        with this as (select * from ledger.update where update_id = %s),
+        alike as (
+            select u.* from ledger.update u, this
+            where u.update_id < this.update_id and u.parent_release = this.parent_release
+                and u.state in ('deferred', 'rejected')
+                and u.plan->'decision' = this.plan->'decision'
+                and u.plan->'strategy' = this.plan->'strategy'
+        )
+        select distinct on (alike.target) alike.gate_report from alike, this
+        where alike.state = 'deferred' and alike.target <> this.target and alike.update_id > greatest(
+            (select max(update_id) from ledger.update where state = 'promoted'),
+            (select max(update_id) from alike where state = 'rejected'))
+        order by alike.target, alike.update_id desc
+        """,
+        (update_id,),
+    )
+    return tuple(GateReport.model_validate(report) for (report,) in cursor.fetchall())
 
 
 def all_updates(cursor: Cursor) -> list[dict[str, Any]]:

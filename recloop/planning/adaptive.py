@@ -36,8 +36,6 @@ CLEARLY = 2.0
 """Standard deviations of the difference between two efforts, before it is believed."""
 NO_WORSE = 0.1
 """An alarm that an increment has answered rings again when its value is worse by so much."""
-MORE = 2
-"""After a challenger that could not be judged, the next learns so many times its events."""
 
 
 def adaptive(situation: Situation, rules: PolicyRules) -> Decision:
@@ -48,7 +46,7 @@ def adaptive(situation: Situation, rules: PolicyRules) -> Decision:
         return Decision("skip", "budget", over)
     return (
         _frozen(situation, limits)
-        or _unjudged(situation)
+        or _deferred(situation, base)
         or _refused(situation, base)
         or _gap(situation, limits)
         or _unscorable(situation, limits, base)
@@ -82,18 +80,19 @@ def _frozen(situation: Situation, limits: AdaptiveRules) -> Decision | None:
     )
 
 
-def _unjudged(situation: Situation) -> Decision | None:
-    """Too few held-out users are no fault of a recipe: more events mend it, and no rebuild would."""
+def _deferred(situation: Situation, base: Recipe) -> Decision | None:
+    """Too little evidence is no fault of a recipe. The same one again: the gate puts what this window's
+    users say to what the last one's said."""
     last = situation.outcomes[-1] if situation.outcomes else None
     if last is None or last.promoted or last.judged or last.decision != "increment":
         return None
-    if situation.events >= MORE * last.events:
-        return None
     return Decision(
-        "skip",
-        "too few to judge",
-        f"{waiting(situation)}; the gate could not judge the last challenger, for too few held-out "
-        f"users: they wait for {MORE * last.events:,} events",
+        "increment",
+        "more evidence",
+        f"{waiting(situation)}; of the last challenger there was not enough evidence: as it was made, "
+        "judged by both windows' users",
+        recipe_of(last.effort, base),
+        last.rank,
     )
 
 

@@ -15,7 +15,6 @@ from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Gap, GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
 from recloop.evaluation.challenge import evaluate_prequentially, judge_of
-from recloop.evaluation.gate import could_judge
 from recloop.features.examples import read_examples
 from recloop.planning.decisions import effort_of
 from recloop.planning.outcomes import Outcome
@@ -74,7 +73,7 @@ def outcomes_of(
     rows: Sequence[dict[str, Any]], usual: float, quality: tuple[str, str], base: Recipe = INCREMENT
 ) -> tuple[Outcome, ...]:
     """What became of the updates that say something of the policy's next one, oldest first: those that
-    were promoted, and those that the gate refused.
+    were promoted, and those that the gate refused or deferred.
 
     What a person asked for and was refused says nothing of it, if it was a rebuild or had a recipe of
     its own; nor does what passed the gate and was rejected by a person.
@@ -87,7 +86,7 @@ def outcomes_of(
     """
     found = []
     for row in rows:
-        if row["state"] not in ("promoted", "rejected") or row["candidate"] is None:
+        if row["state"] not in ("promoted", "rejected", "deferred") or row["candidate"] is None:
             continue
         plan = UpdatePlan.model_validate(row["plan"])
         if plan.decision not in ("increment", "rebuild"):
@@ -114,7 +113,7 @@ def outcomes_of(
                 promoted=promoted,
                 signals=signals,
                 rank=plan.strategy.rank or plan.decision == "rebuild",
-                judged=not report or could_judge(report.rules),
+                judged=row["state"] != "deferred",
             )
         )
     return tuple(found)
@@ -164,8 +163,13 @@ def _gains(
         if gap is None or gap.mean is None or not quality:
             found.append((None, 1.0))
             continue
-        width = (gap.high or 0.0) - (gap.low or 0.0)
-        found.append((gap.mean / abs(quality), width / (2 * NORMAL_95) / abs(quality)))
+        error = gap.error
+        if error is None and gap.low is not None and gap.high is not None:  # an older report
+            error = (gap.high - gap.low) / (2 * NORMAL_95)
+        if error is None:  # one user says nothing of others
+            found.append((None, 1.0))
+            continue
+        found.append((gap.mean / abs(quality), error / abs(quality)))
     return tuple(gain for gain, _ in found), tuple(error for _, error in found)
 
 

@@ -47,7 +47,7 @@ class Outcome:
         promoted: whether the challenger became champion.
         signals: of its target, which it was decided by.
         rank: whether it taught the ranker, too.
-        judged: False if the gate refused for too few held-out users: that says nothing of the recipe.
+        judged: False if the gate had too little evidence: that says nothing against the recipe.
     """
 
     target: str
@@ -124,7 +124,7 @@ def cost_of(outcomes: Sequence[Outcome], effort: str) -> Cost | None:
 
 
 def refusals(outcomes: Sequence[Outcome]) -> int:
-    """How many challengers were refused since the last promotion, and not for want of users."""
+    """How many challengers were refused since the last promotion; deferred ones were not."""
     count = 0
     for outcome in reversed(outcomes):
         if outcome.promoted:

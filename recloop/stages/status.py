@@ -9,7 +9,7 @@ from typing import Any
 
 from recloop.behavior.source_files import refuse_another
 from recloop.config.dataset import load_dataset
-from recloop.contracts import Metrics
+from recloop.contracts import GateReport, Metrics
 from recloop.database.connection import transaction
 from recloop.errors import CheckCrashed
 from recloop.ledger import parts, releases, updates, verdicts, window_states
@@ -42,7 +42,8 @@ def read_status(settings: Settings) -> Json:
         if update["state"] == "abandoned" or update["plan"]["decision"] == "maintain":
             continue
         # The window's row stays what it was: that it was learnt, and how.
-        in_vain = update["plan"]["decision"] == "rebuild" and update["state"] == "rejected"
+        failed = update["state"] in ("rejected", "deferred")
+        in_vain = update["plan"]["decision"] == "rebuild" and failed
         if update["target"] in own and in_vain:
             refused.append(update)
         else:
@@ -126,6 +127,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
     if report:
         answer["gate"] = {
             "passed": report["passed"],
+            "answer": GateReport.model_validate(report).answer,
             "rules": [
                 {name: rule[name] for name in ("name", "value", "limit", "passed", "message")}
                 for rule in report["rules"]

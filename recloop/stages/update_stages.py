@@ -119,10 +119,11 @@ def train(
 def evaluate(update_id: int, holder: str = HERE, settings: Settings | None = None) -> Json:
     """Hold the challenger against the champion and judge it by the gate's rules (GateReport).
 
-    A refused challenger ends the update as `rejected`; its windows stay pending.
+    A refused challenger ends the update as `rejected`, one of which too little is known as `deferred`;
+    its windows stay pending.
     """
     from recloop.config.learnable import meaning_of
-    from recloop.evaluation.challenge import challenge
+    from recloop.evaluation.challenge import Opponent, challenge
     from recloop.evaluation.gate_page import write_gate_report
     from recloop.planning.targets import opponent_of
 
@@ -135,7 +136,8 @@ def evaluate(update_id: int, holder: str = HERE, settings: Settings | None = Non
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
             target = parts.target_sets(cursor, made)
-            opponent = opponent_of(cursor, made)
+            uri = opponent_of(cursor, made)
+            opponent = Opponent(uri, updates.deferred_before(cursor, update_id))
         report, reason = challenge(
             settings,
             made,

@@ -96,7 +96,7 @@ def settings_of(url: str, home: Path, model: dict[str, Any]) -> Settings:
     path = settings.config / "datasets" / "films.toml"
     path.write_text(as_toml(DATASET | {"model": model}))
     gate = settings.config / "gate.toml"
-    text = re.sub(r"^(\w*difference\w*) = \S+", r"\1 = -1.0", gate.read_text(), flags=re.M)
+    text = re.sub(r"^(\w*margin) = \S+", r"\1 = 100.0", gate.read_text(), flags=re.M)
     gate.write_text(text.replace("coverage_ratio = 0.5 ", "coverage_ratio = 0.1 "))
     return settings.model_copy(update={"dataset": "films"})
 
@@ -118,10 +118,10 @@ def key(week: int) -> str:
 
 @contextmanager
 def refuse_all(settings: Settings) -> Iterator[None]:
-    """Meanwhile the gate asks for more users than there are."""
+    """Meanwhile the gate asks for more of a catalogue than there is."""
     gate = settings.config / "gate.toml"
     shipped = gate.read_text()
-    gate.write_text(shipped.replace("minimum_users = 20 ", "minimum_users = 9000 "))
+    gate.write_text(shipped.replace("catalogue_share = 0.95 ", "catalogue_share = 9.5 "))
     try:
         yield
     finally:

@@ -38,8 +38,8 @@ def settings_of(url: str, home: Path) -> Settings:
         source={"kind": "folder", "sha256": None},
     )
     gate = settings.config / "gate.toml"
-    margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
-    text = margins.sub(r"\1 = -1.0", gate.read_text())
+    margins = re.compile(r"^(\w*margin) = \S+", re.MULTILINE)
+    text = margins.sub(r"\1 = 100.0", gate.read_text())
     text = re.sub(r"^coverage_ratio = \S+", "coverage_ratio = 0.0", text, flags=re.M)
     gate.write_text(re.sub(r"^minimum_users = \d+", f"minimum_users = {JUDGES}", text, flags=re.M))
     return settings

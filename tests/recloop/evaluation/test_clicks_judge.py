@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from models.data.events import Events
-from recloop.config.rules import load_gate_rules
 from recloop.evaluation.clicks_judge import JUDGE, HeldImpressions, _click_rates, _scores
 from recloop.evaluation.gate import measure
-from recloop.settings import Settings
 from tests.models.shop_weeks import week
 
 
@@ -53,14 +51,14 @@ def test_click_rates_are_everybodys() -> None:
     np.testing.assert_allclose(found.values["log_loss"][2], -np.log(1 - 0.125))
 
 
-def test_the_gate_measures_a_smaller_loss_as_better(settings: Settings) -> None:
+def test_the_gate_measures_a_smaller_loss_as_better() -> None:
     good = _scores(heldout(), np.array([0.9, 0.1, 0.1, 0.1, 0.9]))
     bad = _scores(heldout(), np.full(5, 0.3))
-    rules = load_gate_rules(settings)
-    (area, loss) = measure(JUDGE, heldout(), good, bad, rules, 1).measures
-    assert area[1].mean == pytest.approx(0.5)
-    assert loss[1].mean > 0.3
-    assert area[1].users == loss[1].users == 2
+    area, loss = (one.found for one in measure(JUDGE, heldout(), good, bad).compared)
+    assert area.mean == pytest.approx(0.5)
+    assert loss.mean > 0.3
+    assert area.users == loss.users == 2
+    assert area.level == pytest.approx(0.05)  # one that knows nothing has 0.5, too
 
 
 class Seller:

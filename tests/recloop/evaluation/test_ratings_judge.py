@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from models.data.events import Events
-from recloop.config.rules import load_gate_rules
+from recloop.evaluation.differences import paired_difference
 from recloop.evaluation.gate import measure
 from recloop.evaluation.ratings_judge import JUDGE, HeldRatings, _scores
-from recloop.evaluation.scoring import paired_difference
-from recloop.settings import Settings
 from tests.models.shop_weeks import week
 
 
@@ -57,16 +55,30 @@ def test_less_error_is_a_gain() -> None:
     keys, held = np.zeros((2, 20), np.int64), heldout()
     ours = _scores(held, np.array([5.0, 1.0, 4.0, 3.0]), keys)
     theirs = _scores(held, np.array([4.0, 2.0, 3.0, 4.0]), keys)
-    measured = measure(JUDGE, held, ours, theirs, load_gate_rules(Settings()), seed=1)
-    found = {one.name: difference for one, difference in measured.measures}
+    measured = measure(JUDGE, held, ours, theirs)
+    found = {one.name: one.found for one in measured.compared}
     assert found["rmse"].mean == pytest.approx(np.sqrt(7 / 4) - np.sqrt(1 / 4))
     assert found["mae"].mean == pytest.approx(5 / 4 - 1 / 4)
-    assert found["rmse"].low <= found["rmse"].mean <= found["rmse"].high
+    assert found["rmse"].low() <= found["rmse"].mean <= found["rmse"].high()
     assert found["rmse"].users == 2
 
 
 def test_a_difference_of_roots_is_not_the_root_of_a_difference() -> None:
     ours, theirs = np.array([4.0, 16.0]), np.array([1.0, 1.0])
-    found = paired_difference(ours, theirs, 100, 0.95, 1, root=True)
+    found = paired_difference(ours, theirs, root=True)
     assert found.mean == pytest.approx(np.sqrt(10) - 1)
-    assert (found.low, found.high) == (pytest.approx(1.0), pytest.approx(3.0))
+
+
+def test_a_champion_is_as_good_as_it_beats_expecting_the_mean_always() -> None:
+    """Ratings 5, 1, 5, 5 by a mean of 3 miss by 2 each; one that misses by 1 each leads by 1."""
+    keys, held = np.zeros((2, 20), np.int64), heldout()
+    assert held.events.values is not None
+    values = held.events.values.astype(np.float64)
+    apart = np.abs(values - held.mean)
+    assert JUDGE.no_skill(held) == {
+        "rmse": pytest.approx(np.sqrt(np.mean(apart**2))),
+        "mae": pytest.approx(apart.mean()),
+    }
+    theirs = _scores(held, values + 0.5, keys)
+    found = {one.name: one.found for one in measure(JUDGE, held, theirs, theirs).compared}
+    assert found["mae"].level == pytest.approx(max(apart.mean() - 0.5, 0.1 * apart.mean()))

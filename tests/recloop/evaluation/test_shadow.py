@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recloop.config.rules import BootstrapRules
 from recloop.contracts import Gap, Release, ShadowReport
 from recloop.database.connection import transaction
 from recloop.evaluation.challenge import scores_of
@@ -19,7 +18,6 @@ from recloop.settings import Settings
 from recloop.stages import upkeep_stages
 from tests.recloop.ledger.builders import feature, promote, window
 
-RULES = BootstrapRules(samples=200, confidence=0.95)
 CHOSEN = Chosen("2011-06-13", 2, 2.5, ("2011-05-30", "2011-06-06"), Path("scores.npz"))
 
 
@@ -116,7 +114,7 @@ def test_a_comparison_is_made_once(lineage: Settings) -> None:
 def test_gaps_are_retrained_minus_champion_by_user() -> None:
     retrained = {"recall@20": np.array([0.5, np.nan, 0.5]), "ndcg@20": np.array([0.2, 0.4, 0.6])}
     champion = {"recall@20": np.array([0.25, 0.9, 0.25]), "ndcg@20": np.array([0.3, 0.5, 0.7])}
-    recall, ndcg = measure_gaps(retrained, champion, RULES, 1, np.arange(3), {})
+    recall, ndcg = measure_gaps(retrained, champion, np.arange(3), {})
     assert (recall.name, recall.mean, recall.low, recall.high, recall.users) == (
         "recall@20", 0.25, 0.25, 0.25, 2,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from recloop.contracts import (
     Lease,
     Metrics,
     Release,
+    Strategy,
     TrainingSet,
     UpdatePlan,
     ValidationReport,
@@ -90,11 +91,12 @@ def train(cursor, lease: Lease, made: UpdatePlan) -> None:
     updates.note_candidate(cursor, lease, candidate)
 
 
-def judge(cursor, lease: Lease, made: UpdatePlan, passed: bool) -> None:
+def judge(cursor, lease: Lease, made: UpdatePlan, passed: bool, deferred: bool = False) -> None:
     report = GateReport(
         update_id=lease.update_id,
         window=made.target,
         passed=passed,
+        deferred=deferred,
         rules=(),
         champion=None,
         challenger=Metrics(recall=0.1, ndcg=0.1, users=10),
@@ -109,3 +111,21 @@ def promote(cursor, target: int, decision: str = "increment", holder: str = "run
     train(cursor, lease, made)
     judge(cursor, lease, made, passed=True)
     return releases.promote(cursor, lease, f"/release/{lease.update_id}")
+
+
+def defer(cursor, target: int, decision: str = "increment", **strategy: object) -> int:
+    """An update of everything pending up to `target` that the gate had too little evidence for."""
+    made = plan(cursor, target, decision).model_copy(update={"strategy": Strategy(**strategy)})
+    lease = updates.begin_update(cursor, made, "run")
+    train(cursor, lease, made)
+    judge(cursor, lease, made, passed=False, deferred=True)
+    return lease.update_id
+
+
+def before(cursor, target: int, decision: str = "increment", **strategy: object) -> list[str]:
+    """The windows whose users judge an update of `target`, too. The update is skipped."""
+    made = plan(cursor, target, decision).model_copy(update={"strategy": Strategy(**strategy)})
+    lease = updates.begin_update(cursor, made, "run")
+    found = updates.deferred_before(cursor, lease.update_id)
+    updates.conclude(cursor, lease, "skipped", "test")
+    return [report.window for report in found]

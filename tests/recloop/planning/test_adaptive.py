@@ -114,17 +114,20 @@ def test_every_so_many_updates_one_is_standard() -> None:
     assert decide(windows=4, outcomes=more, explore=10).recipe == recipe_of("standard")
 
 
-def test_too_few_users_to_judge_by_are_met_with_more_events_and_not_with_another_recipe() -> None:
-    unjudged = outcome(events=700, promoted=False, judged=False)
-    waits = decide(windows=1, outcomes=(outcome(), unjudged), price=0.001)
-    assert (waits.kind, waits.rule) == ("skip", "too few to judge")
-    assert "they wait for 1,400 events" in waits.reason
-    again = decide(windows=2, outcomes=(outcome(), unjudged, unjudged, unjudged), price=0.001)
-    assert (again.kind, again.rule) == ("increment", "worth it")
-    refused = outcome(promoted=False)
-    assert decide(windows=2, outcomes=(outcome(), refused, unjudged)).rule == "after a refusal"
+def test_too_little_evidence_is_met_with_the_next_windows_users_and_not_with_another_recipe() -> (
+    None
+):
+    for effort in ("light", "standard"):
+        deferred = outcome(effort=effort, promoted=False, judged=False)
+        for before in ((outcome(),), (outcome(), deferred, deferred)):
+            again = decide(windows=1, outcomes=(*before, deferred), price=0.001)
+            assert (again.kind, again.rule) == ("increment", "more evidence")
+            assert again.recipe == recipe_of(effort)
+    gentle = outcome(effort="gentle", promoted=False, judged=False)
+    after = decide(windows=2, outcomes=(outcome(), outcome(promoted=False), gentle))
+    assert (after.rule, after.recipe) == ("more evidence", recipe_of("gentle"))
     rebuilt = outcome(events=10**6, decision="rebuild", promoted=False, judged=False)
-    assert decide(windows=2, outcomes=(outcome(), rebuilt), price=0.001).kind == "increment"
+    assert decide(windows=2, outcomes=(outcome(), rebuilt), price=0.001).rule != "more evidence"
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def make_shop(server_url: str, folder: Path, name: str, weeks: list[str]) -> Set
     )
     gate = settings.config / "gate.toml"
     # Made-up shops are small: whether a challenger is better is not what these tests ask.
-    margins = re.compile(r"^(\w*difference\w*) = \S+", re.MULTILINE)
-    gate.write_text(margins.sub(r"\1 = -1.0", gate.read_text()))
+    margins = re.compile(r"^(\w*margin) = \S+", re.MULTILINE)
+    gate.write_text(margins.sub(r"\1 = 100.0", gate.read_text()))
     report = ingest_windows(settings)
     assert (report["done"], report["refused"]) == (weeks, []), report
     return settings
