@@ -9,10 +9,11 @@ m the margin, a share of the champion's quality,
     deferred   neither: judged again, with the next window's users
 
 By every other measure, and in each slice, it is refused if it is for sure worse by more than the
-margin; slices have one of their own. "For sure" is a chance of error that `config/gate.toml` states: of refusing an equal challenger,
-shared by all rules (Bonferroni), and of promoting one that is worse by m. The k-th look at growing
-evidence may spend 1 / (k (k + 1)) of it, so that all looks together keep to it. From the window of
-`patience` on it is enough to be at least equal so far: who waits for more learns nothing meanwhile.
+margin; slices have one of their own. "For sure" is a chance of error that `config/gate.toml` states:
+of refusing an equal challenger, shared by all rules (Bonferroni), and of promoting one that is worse by
+m. Each look at growing evidence may spend three quarters of what the looks before left of it. From the
+window of `patience` on it is enough to be at least equal so far: who waits for more learns nothing
+meanwhile.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ SOUNDNESS, USERS = "largest_weight", "users"
 LEAST_LEAD = 0.1
 """A champion that is hardly better than knowing nothing may lose the margin of this share of what that
 gives: of an AUC of 0.5, of an RMSE of 1."""
+SPENT = 0.75
+"""Of the chance of an error that is left, how much a look at the evidence may spend: most challengers
+are decided on at the first."""
 Answer = Literal["promote", "refuse", "defer"]
 
 
@@ -128,7 +132,7 @@ def results_of(
     look = 1 + len(earlier)
     judged = [_with_earlier(one, earlier) for one in measured.compared]
     tests = sum(one.found.users > 1 for one in judged)
-    share = 1 / (look * (look + 1))
+    share = SPENT * (1 - SPENT) ** (look - 1)
     chances = Chances(
         promoted=rules.errors.wrongly_promoted * share,
         refused=rules.errors.wrongly_refused * share / max(1, tests),
