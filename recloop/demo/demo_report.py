@@ -52,7 +52,7 @@ def _summary(rows: list[Json]) -> Json:
     """Means over weeks of means over users, and paired 95 % intervals over users.
 
     The metrics directly under a system are on pairs never seen before; `all_pairs` says the rest. A
-    difference of which no user says anything is left out.
+    difference of which fewer than two users say anything is left out.
     """
     weeks = [week for row in rows if (week := _scores_of(row)) is not None]
     if not weeks:

@@ -193,11 +193,17 @@ def test_what_is_told_keeps_its_brackets(capsys: pytest.CaptureFixture[str]) -> 
     loop.tell(
         {
             "plan": {"decision": "increment", "reason": "5 events of [bold]shop"},
-            "gate": {"passed": False, "uri": "/reports/[a]/1.html", "rules": [rule]},
+            "gate": {
+                "passed": False,
+                "deferred": True,
+                "uri": "/reports/[a]/1.html",
+                "rules": [rule],
+            },
             "release": None,
         }
     )
     told = capsys.readouterr().out
+    assert "gate: not enough evidence yet" in told
     for text in ("larger [holdout] share, or [/] less", "5 events of [bold]shop", "/reports/[a]/1"):
         assert text in told
     say("in [square] brackets")
