@@ -22,9 +22,10 @@ import numpy as np
 from benchmarks.events import Events, Int64
 from benchmarks.retail_ours import Ours
 from benchmarks.retail_peers import SYSTEMS as PEERS
-from benchmarks.retail_protocol import Float64, Protocol
+from benchmarks.retail_protocol import Float64, Protocol, Span
 from benchmarks.retail_systems import Csr, System, Window
 from models.metrics.ranking import hits, ndcg_at_k, recall_at_k
+from recloop.evaluation.ranking_judge import head_of
 
 METRICS = (
     "recall@20",
@@ -32,6 +33,7 @@ METRICS = (
     "all_pairs_recall@20",
     "all_pairs_ndcg@20",
     "new_items_recall@20",
+    "tail_recall@20",
 )
 MAIN = METRICS.index("all_pairs_ndcg@20")
 PLANTED = {"better 2%": 0.02, "worse 1%": -0.01, "worse 2%": -0.02, "worse 5%": -0.05}
@@ -45,19 +47,22 @@ class Lists:
 
     ranked: dict[str, Int64]
     relevant: dict[str, Csr]
+    head: Int64
+    """The most popular items of the four weeks before: the rest is the tail."""
 
     def measured(self) -> Float64:
-        """float64 [U, 5] by `METRICS`: of those who return, then of those who come new."""
+        """float64 [U, 6] by `METRICS`: of those who return, then of those who come new."""
         parts = []
         if "a" in self.ranked:
             everything, fresh = self._scores("a"), self._scores("b")
             new = np.full(len(everything), np.nan)
             if "new_items" in self.ranked:
                 new = self._scores("new_items")[:, 0]
-            parts.append(np.column_stack([fresh, everything, new]))
+            parts.append(np.column_stack([fresh, everything, new, self._tail("b")]))
         if "new_users" in self.ranked:
             came = self._scores("new_users")
-            parts.append(np.column_stack([came, came, np.full(len(came), np.nan)]))
+            none = np.full(len(came), np.nan)
+            parts.append(np.column_stack([came, came, none, self._tail("new_users")]))
         return np.concatenate([np.zeros((0, len(METRICS))), *parts])
 
     def moved(self, up: bool, who: np.ndarray) -> Lists:
@@ -81,10 +86,16 @@ class Lists:
             [metric(ranked, relevant, 20) for metric in (recall_at_k, ndcg_at_k)], axis=1
         )
 
+    def _tail(self, name: str) -> Float64:
+        offsets, keys = self.relevant[name]
+        rare = ~np.isin(keys, self.head)
+        kept = np.concatenate([[0], np.cumsum(rare)])[offsets]
+        return recall_at_k(self.ranked[name], (kept, keys[rare]), 20)
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """R users at a window: `values` float64 [R, 5] by system, whether they are new, and the window."""
+    """R users at a window: `values` float64 [R, 6] by system, whether they are new, and the window."""
 
     values: dict[str, Float64]
     new_users: np.ndarray
@@ -118,7 +129,7 @@ def collect(protocol: Protocol) -> Rows:
             for request, right in protocol.questions(span):
                 ranked[request.purpose] = system.rank(request)
                 relevant[request.purpose] = right
-            shown[name].append(Lists(ranked, relevant))
+            shown[name].append(Lists(ranked, relevant, head_before(protocol, span)))
             system.learn(protocol.window(span))
     for lists in shown["champion"]:
         back, came = (len(lists.ranked.get(one, ())) for one in ("a", "new_users"))
@@ -132,6 +143,14 @@ def collect(protocol: Protocol) -> Rows:
         values[name] = _planted(twin, (1 + share) * level)
     windows = np.repeat([span.index for span in spans], [len(one) for one in new])
     return Rows(values, np.concatenate(new), windows)
+
+
+def head_before(protocol: Protocol, span: Span) -> Int64:
+    """The head of the catalogue before a window, as the ranking judge has it."""
+    since = np.searchsorted(protocol.log.events.times, span.start - np.timedelta64(28, "D"))
+    keys, counts = np.unique(protocol.log.events.item_keys[since : span.low], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return head_of(keys[order], counts[order])
 
 
 class Robbed(Ours):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.events import Int64
-from benchmarks.gate_rows import Lists
+from benchmarks.gate_rows import Lists, head_before
 from benchmarks.gate_verdict import decide
 from benchmarks.retail_ours import Learned, Ours, add_ids
 from benchmarks.retail_protocol import Protocol
@@ -56,10 +56,11 @@ class Gated(Ours):
     def _passes(self, champion: RetrieveAndRank, index: int, cut: int) -> bool:
         span = self._protocol.span(index)
         asked = list(self._protocol.questions(replace(span, low=span.low + cut)))
-        challenger, lists = self._model, []
+        challenger, head = self._model, head_before(self._protocol, span)
+        lists = []
         for self._model in (champion, challenger):
             ranked: dict[str, Int64] = {one.purpose: self.rank(one) for one, _ in asked}
-            lists.append(Lists(ranked, {one.purpose: right for one, right in asked}))
+            lists.append(Lists(ranked, {one.purpose: right for one, right in asked}, head))
         theirs, ours = (one.measured() for one in lists)
         back = len(lists[0].ranked.get("a", ()))
         new = np.arange(len(ours)) >= back

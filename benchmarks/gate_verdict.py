@@ -30,12 +30,12 @@ def decide(
     """The gate's answer, its report as later windows need it, and why.
 
     Args:
-        champion, challenger: float64 [U, 5] by `METRICS`.
+        champion, challenger: float64 [U, 6] by `METRICS`.
         new_users: bool [U].
         earlier: reports of deferred challengers.
     """
     users = SimpleNamespace(user_keys=np.arange(len(champion)))
-    heldout: Any = SimpleNamespace(queries=users, new_users=new_users)
+    heldout: Any = SimpleNamespace(queries=users, new_users=new_users, kinds={})
     measured = measure(JUDGE, heldout, _scores(challenger), _scores(champion))
     answer, why = verdict(results_of(JUDGE, measured, (1, 1), SOUND, rules, "champion", earlier))
     report = GateReport(

@@ -160,12 +160,12 @@ def run(stream: str, data: Path, out: Path, warm_up: int, windows: int, policy: 
     spec, keys = STREAMS[stream](data, home)
     (home / "dataset.toml").write_text(spec)
     keys = keys[: windows or None]
-    _recloop(home, "ingest", "--through", keys[-1])
+    recloop_in(home, "ingest", "--through", keys[-1])
     for place, key in enumerate(keys[warm_up - 1 :], start=warm_up):
         print(f"window {key}, {place} of {len(keys)}", file=sys.stderr)
-        _recloop(home, "update", "--window", key, "--policy", policy, may_fail=True)
-    status = json.loads(_recloop(home, "status", "--json"))
-    _recloop(home, "down")
+        recloop_in(home, "update", "--window", key, "--policy", policy, may_fail=True)
+    status = json.loads(recloop_in(home, "status", "--json"))
+    recloop_in(home, "down")
     return report(status["windows"])
 
 
@@ -191,10 +191,12 @@ def report(windows: list[Json]) -> Json:
     return {"windows": rows, "means": means, "promoted": promoted}
 
 
-def _recloop(home: Path, *arguments: str, may_fail: bool = False) -> str:
+def recloop_in(home: Path, *arguments: str, may_fail: bool = False, **more: str) -> str:
+    """What a command prints, in a home with a `dataset.toml`; `more` is added to its environment."""
     environment = process_environment() | {
         "RECLOOP_HOME": str(home / "home"),
         "RECLOOP_DATASET": str(home / "dataset.toml"),
+        **more,
     }
     program = Path(sys.executable).with_name("recloop")
     done = subprocess.run(

@@ -6,6 +6,7 @@ what it needs (`models.recommenders.family.INPUTS`). NumPy only.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -51,6 +52,10 @@ class Events:
     """float32 [N]: ratings, or what a click was worth (NaN: not told); None: nobody needs them."""
     labels: np.ndarray | None = None
     """float32 [N]: whether what was shown was chosen, 1 or 0; None: everything was."""
+    kinds: np.ndarray | None = None
+    """int32 [N]: places in `kind_names`; None: all are of one kind."""
+    kind_names: tuple[str, ...] = ()
+    """What kinds of events there are: click, purchase."""
 
     def queries(self) -> Queries:
         """The Q queries as a model takes them."""
@@ -70,6 +75,12 @@ class Events:
         """bool [N]: which interactions are at or after `start` (aware)."""
         return self.times >= np.datetime64(round(start.timestamp() * 1_000_000), "us")
 
+    def of_kinds(self, names: Collection[str]) -> np.ndarray:
+        """bool [N]: which interactions are of one of these kinds; all, where there is but one."""
+        if self.kinds is None:
+            return np.ones(len(self.item_keys), bool)
+        return np.isin(self.kinds, [n for n, name in enumerate(self.kind_names) if name in names])
+
     def where(self, chosen: np.ndarray) -> Events:
         """These interactions (bool [N]), and only their queries. Items stay."""
         rows, query = np.unique(self.query[chosen], return_inverse=True)
@@ -87,4 +98,5 @@ class Events:
             weights=self.weights[chosen],
             values=None if self.values is None else self.values[chosen],
             labels=None if self.labels is None else self.labels[chosen],
+            kinds=None if self.kinds is None else self.kinds[chosen],
         )

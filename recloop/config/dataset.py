@@ -18,8 +18,9 @@ from pydantic import Field, field_validator, model_validator
 
 from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
+from recloop.config.event_spec import Event
 from recloop.config.id_rules import Ids
-from recloop.config.source_spec import Source, portable_expression, usable_expression, usable_format
+from recloop.config.source_spec import Source, portable_expression
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.settings import Settings
 
@@ -76,77 +77,6 @@ class Period(Section):
             and WEEKDAYS[day.weekday()] not in self.closed_weekdays
             and day not in self.closed_days
         )
-
-
-class TypeWhen(Section):
-    """Lines whose `column` matches the pattern are events of another `type`."""
-
-    column: str
-    matches: str
-    type: str
-
-    _pattern = field_validator("matches")(usable_expression)
-
-
-class LearnFrom(Section):
-    """Which events are positives for the model."""
-
-    types: tuple[str, ...]
-    minimum_value: float | None = Field(default=None, allow_inf_nan=False)
-    shown: tuple[str, ...] = ()
-    """Types of events that say what was shown, for a family that learns labels: where the same user
-    has no event of `types` with the item on the same day (UTC), it was not chosen."""
-
-    @model_validator(mode="after")
-    def _of_different_types(self) -> LearnFrom:
-        both = sorted(set(self.types) & set(self.shown))
-        if both:
-            raise ValueError(
-                f"`shown` = {list(self.shown)} has {both[0]!r}, which `types` has, too: an event is "
-                "either a choice or what was shown. Where one column says which (0 or 1), name it as "
-                "event.value and set minimum_value = 1 instead of `shown`."
-            )
-        return self
-
-
-class Event(Section):
-    """How columns become an event."""
-
-    id: tuple[str, ...] = ("*",)
-    """Columns that identify a line; `*`: all columns but ignored ones."""
-    user_id: str
-    item_id: str
-    timestamp: str
-    timestamp_format: str = "iso"
-    """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
-    timezone: str = "UTC"
-    """The shop's: zone of times that carry no offset, and of the days and hours that it is open."""
-    ordered: bool = False
-    """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
-    value: str | None = None
-    price: str | None = None
-    type: str = "event"
-    type_column: str | None = None
-    """Column that holds the event's type; `type` where it is empty."""
-    type_when: tuple[TypeWhen, ...] = ()
-    learn_from: LearnFrom | None = None
-
-    _format = field_validator("timestamp_format")(usable_format)
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"{name!r} is not a time zone; write it like 'Europe/London'."
-            ) from None
-        return name
-
-    @property
-    def positives(self) -> LearnFrom:
-        return self.learn_from or LearnFrom(types=(self.type,))
 
 
 class ItemAttributes(Section):
@@ -296,6 +226,15 @@ class DatasetSpec(Section):
             raise ValueError(
                 f"family {self.model.family} learns values: name their column as `event.value`, and "
                 "their scale as `rules.value_between`, such as [1, 5]."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _goal_can_judge(self) -> DatasetSpec:
+        if self.event.goal and {"values", "labels"} & set(self.model.offered.inputs):
+            raise ValueError(
+                f"`event.goal` = {list(self.event.goal.types)} does not suit family "
+                f"{self.model.family}, which is judged by what it is told of each event; leave it out."
             )
         return self
 

@@ -6,7 +6,9 @@ Belongs here: the few facts of a dataset file that this folder needs. Keep out: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from recloop.calendar import Length, Window, WindowCalendar
 from recloop.settings import Settings
@@ -26,6 +28,17 @@ EXAMPLES = f"""
 """SQL: whether a row is an example for the model, chosen or not. Takes the same."""
 
 
+WEIGHT = "coalesce((%(weights)s::jsonb ->> event_type)::float8, 1)"
+"""SQL: how much a row counts by its type. Takes the same."""
+GOAL = "(%(goal)s::text[] is null or event_type = any(%(goal)s))"
+"""SQL: whether a learnable row is one of those that the recommender is judged by. Takes the same."""
+NEGATIVE = (
+    "(event_type = any(%(negatives)s) "
+    "or event_type = any(%(types)s) and value < %(minimum)s::float8)"
+)
+"""SQL: whether a row says that its user did not want the item. Takes the same."""
+
+
 @dataclass(frozen=True)
 class Meaning:
     """Parameters of every feature query; the defaults suit a shop's weekly purchases."""
@@ -34,6 +47,14 @@ class Meaning:
     """Event types that a model learns from. Features call such events purchases."""
     minimum_value: float | None = None
     """Events of a lower `value` are not learnt from (a rating of 2 of 5); None: no limit."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """How much an event counts by its type; 1, where it is not said."""
+    by_value: bool = False
+    """Whether an event counts by its value, too."""
+    negatives: tuple[str, ...] = ("cancel",)
+    """Event types that take back what a user did with an item."""
+    goal: tuple[str, ...] | None = None
+    """Event types that the recommender is judged by; None: all that it learns from."""
     name: str | None = None
     """Item attribute that is the item's name; None: `behavior.item.name`."""
     text: tuple[str, ...] = ()
@@ -55,7 +76,7 @@ class Meaning:
     """Whether the model's family is asked with what a feature store knows."""
 
     def parameters(self) -> dict[str, object]:
-        """Values for `LEARNABLE` and `EXAMPLES`."""
+        """Values for `LEARNABLE` and the other SQL of this module."""
         minimum = None if self.valued else self.minimum_value
         return {
             "types": list(self.learn_from),
@@ -63,7 +84,16 @@ class Meaning:
             "valued": self.valued,
             "labelled": self.labelled,
             "shown": list(self.shown),
+            "weights": json.dumps(dict(self.weights)),
+            "by_value": self.by_value,
+            "negatives": list(self.negatives),
+            "goal": None if self.goal is None else list(self.goal),
         }
+
+    @property
+    def several_kinds(self) -> bool:
+        """Whether training sets say of what type each event is."""
+        return len(self.learn_from) > 1
 
     @property
     def like_from(self) -> float | None:
@@ -94,6 +124,10 @@ def meaning_of(settings: Settings) -> Meaning:
     return Meaning(
         learn_from=positives.types,
         minimum_value=positives.minimum_value,
+        weights=positives.weights,
+        by_value=positives.by_value,
+        negatives=tuple(one for one in positives.negatives if one not in positives.types),
+        goal=dataset.event.goal.types if dataset.event.goal else None,
         name=dataset.item_attributes.name,
         text=dataset.item_attributes.text,
         window_length=dataset.window.length,

@@ -8,7 +8,7 @@ mean reciprocal rank with 0 beyond place 20, are means over predictions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class NextItemJudge(Judge):
         items = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
         recent = items[items[:, 1] > 0]
         recent = recent[np.lexsort((recent[:, 0], -recent[:, 1]))]
-        return next_items(events, items[:, 0], recent[:, 0])
+        return next_items(events, items[:, 0], recent[:, 0], past.meaning.goal)
 
     def score(self, model: Recommender, heldout: NextItems) -> Scores:
         keys, _ = model.top_k(heldout.queries, K, candidates=heldout.catalogue)
@@ -91,14 +91,20 @@ class NextItemJudge(Judge):
 JUDGE = NextItemJudge()
 
 
-def next_items(events: Events, catalogue: Int64, popular: Int64) -> NextItems:
-    """The predictions that these events ask for; a query is a session."""
-    known = events.where(np.isin(events.item_keys, catalogue))
+def next_items(
+    events: Events, catalogue: Int64, popular: Int64, goal: Collection[str] | None = None
+) -> NextItems:
+    """The predictions that these events ask for; a query is a session. With a goal, only items of events
+    of these kinds are to be predicted, from all that came before them."""
+    known = events.where(np.isin(events.item_keys, catalogue) & (events.weights > 0))
     sessions = sessions_of(known)
-    asked = np.diff(sessions.offsets) >= 2
-    sessions = sessions.take(asked)
     history, targets = sessions.prefixes(HISTORY_LENGTH)
-    owners = np.repeat(known.user_keys[asked], np.maximum(np.diff(sessions.offsets) - 1, 0))
+    owners = np.repeat(known.user_keys, np.maximum(np.diff(sessions.offsets) - 1, 0))
+    if goal is not None:
+        order = np.argsort(known.query, kind="stable")
+        place = np.arange(len(order)) - sessions.offsets[sessions.of_item]
+        asked = known.of_kinds(goal)[order][place > 0]
+        history, targets, owners = history[asked], targets[asked], owners[asked]
     return NextItems(history, targets, owners, catalogue, popular)
 
 

@@ -1,7 +1,8 @@
 """Judging a ranking of the catalogue for each user: did the items that the user then chose come first?
 
 Two rankings per user: over the whole catalogue (`all_pairs_…`), and with what the user had chosen before
-masked: pairs never seen before. Metrics are those of `models/metrics/ranking.py` at k = 20.
+masked: pairs never seen before. Metrics are those of `models/metrics/ranking.py` at k = 20. Where the
+dataset names a goal, chosen is what its events are of; each kind of events is a slice beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from recloop.evaluation.scoring import Int64, Judge, K, Measure, Scores, Slice, 
 from recloop.features.heldout import CSR, HeldOut, Past, read_heldout
 
 POPULARITY_SHARE = 0.2
+HEAD = 0.5
+"""The most popular items with this share of recent events are the head; the rest is the tail."""
 Rank = Callable[[HeldOut, int, CSR | None], Int64]
 """(held-out, k, excluded per user) → item keys int64 [U, k], best first, 0 where none is left."""
 
@@ -53,6 +56,11 @@ class RankingJudge(Judge):
         return (
             Slice("new_users_recall@20", "recall@20 of new users", "recall@20", heldout.new_users),
             Slice("new_items_recall@20", "recall@20 on new items", "new_items_recall@20"),
+            Slice("tail_recall@20", "recall@20 on new pairs of the tail", "tail_recall@20"),
+            *(
+                Slice(f"{kind}_ndcg@20", f"NDCG@20 of kind {kind}", f"{kind}_ndcg@20")
+                for kind in heldout.kinds
+            ),
         )
 
     def counts(self, heldout: HeldOut) -> dict[str, float]:
@@ -77,6 +85,12 @@ def score_ranking(rank: Rank, heldout: HeldOut) -> Scores:
     pairs = zip(_rows(heldout.relevant), _rows(heldout.known), strict=True)
     relevant_new = [np.setdiff1d(chosen, before) for chosen, before in pairs]
     relevant_new_items = [row[np.isin(row, heldout.new_items)] for row in relevant_new]
+    head = head_of(heldout.popular, heldout.popular_events)
+    relevant_tail = [row[~np.isin(row, head)] for row in relevant_new]
+    by_kind = {
+        f"{kind}_ndcg@20": ndcg_at_k(everything, relevant, K)
+        for kind, relevant in heldout.kinds.items()
+    }
     return Scores(
         {
             "recall@20": recall_at_k(fresh, relevant_new, K),
@@ -84,9 +98,16 @@ def score_ranking(rank: Rank, heldout: HeldOut) -> Scores:
             "all_pairs_recall@20": recall_at_k(everything, heldout.relevant, K),
             "all_pairs_ndcg@20": ndcg_at_k(everything, heldout.relevant, K),
             "new_items_recall@20": recall_at_k(fresh, relevant_new_items, K),
+            "tail_recall@20": recall_at_k(fresh, relevant_tail, K),
+            **by_kind,
         },
         shown=distinct(fresh),
     )
+
+
+def head_of(popular: Int64, events: Int64) -> Int64:
+    """Of items by their recent events, most first, those that have `HEAD` of all of these together."""
+    return popular[np.cumsum(events) - events < HEAD * events.sum()]
 
 
 def by_model(recommender: object) -> Rank:

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from recloop.calendar import Window
-from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
+from recloop.config.learnable import LEARNABLE, NEGATIVE, WEIGHT, Meaning, meaning_of
 from recloop.contracts import FeatureReport
 from recloop.database.connection import Cursor, Lock, copy_rows, transaction
 from recloop.database.embedded import database_of
@@ -112,8 +112,11 @@ def _day_number(moment: datetime) -> int:
 def _sql(name: str) -> str:
     """The text of `<name>.sql`, its constants filled in."""
     text = Path(__file__).with_name(f"{name}.sql").read_text()
-    text = text.replace("{learnable}", LEARNABLE).replace("{own_items}", str(OWN_ITEMS))
-    return text.replace("{history_length}", str(HISTORY_LENGTH))
+    named = {"learnable": LEARNABLE, "negative": NEGATIVE, "weight": WEIGHT}
+    named |= {"own_items": str(OWN_ITEMS), "history_length": str(HISTORY_LENGTH)}
+    for name, value in named.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
 
 
 # Item content: an item's name, and its words as hashed ids.

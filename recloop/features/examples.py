@@ -47,8 +47,12 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
     )
     words = np.concatenate([part.words for part in reversed(parts)])[first]
     names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    kinds, kind_names = _joined_kinds(parts)
     return Events(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        **arrays,
+        kinds=kinds,
+        kind_names=kind_names,
         query=np.concatenate(shifted).astype(np.int32),
         catalogue=catalogue,
         words=words,
@@ -65,6 +69,7 @@ def _arrays(tables: dict[str, pa.Table]) -> Events:
     query_times = _times(queries)
     days = query_times.astype("datetime64[D]").astype(np.int64)
     moments, statistics = item_statistics(tables["item_days"], np.unique(days))
+    kinds, kind_names = _kinds(interactions)
     raw = [_column(queries, name, np.float64) for name in STATISTICS]
     return Events(
         user_keys=_column(queries, "user_key", np.int64),
@@ -77,12 +82,33 @@ def _arrays(tables: dict[str, pa.Table]) -> Events:
         weights=_column(interactions, "weight", np.float32),
         values=_optional(interactions, "value"),
         labels=_optional(interactions, "label"),
+        kinds=kinds,
+        kind_names=kind_names,
         catalogue=_column(items, "item_key", np.int64),
         words=_padded(items, "words", MAX_WORDS, np.int32),
         own=own_items(queries, days),
         items=statistics,
         moments=np.searchsorted(moments, days).astype(np.int32),
     )
+
+
+def _kinds(table: pa.Table) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """`kinds` and `kind_names` of events that have a kind; nothing else has."""
+    if "kind" not in table.column_names:
+        return None, ()
+    names, kinds = np.unique(table["kind"].to_numpy(zero_copy_only=False), return_inverse=True)
+    return kinds.astype(np.int32), tuple(map(str, names))
+
+
+def _joined_kinds(parts: Sequence[Events]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The same of several training sets, if every one that has events has them."""
+    parts = [part for part in parts if len(part.item_keys)]
+    if not parts or any(part.kinds is None for part in parts):
+        return None, ()
+    names = tuple(sorted({name for part in parts for name in part.kind_names}))
+    places = [np.array([names.index(n) for n in part.kind_names], np.int32) for part in parts]
+    kinds = [place[part.kinds] for place, part in zip(places, parts, strict=True)]
+    return np.concatenate(kinds), names
 
 
 def _optional(table: pa.Table, name: str) -> np.ndarray | None:

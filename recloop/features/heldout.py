@@ -6,7 +6,8 @@ slice of a window, which judges a challenger against the champion.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from models.data.events import Events
 from models.data.queries import Queries
-from recloop.config.learnable import LEARNABLE, Meaning
+from recloop.config.learnable import GOAL, LEARNABLE, Meaning
 
 Int64 = npt.NDArray[np.int64]
 CSR = tuple[Int64, Int64]
@@ -50,8 +51,10 @@ class HeldOut:
 
     Attributes:
         queries: U users as they were at their first held-out event's day.
-        relevant: CSR (offsets int64 [U + 1], item keys), what each chose, once each.
-        known: CSR, what each had chosen before the cut.
+        relevant: CSR (offsets int64 [U + 1], item keys), what each chose, once each; where the dataset
+            has a goal, by events of it.
+        known: CSR, what each had chosen before the cut, likewise.
+        kinds: by kind of events, as `relevant`, where there are several.
         catalogue: int64 [C], items seen before the cut, ascending: the candidates of every model.
         new_users: bool [U], nothing chosen before `window_start`.
         new_items: int64, items of the catalogue first seen at or after `window_start`.
@@ -67,6 +70,7 @@ class HeldOut:
     new_items: Int64
     popular: Int64
     popular_events: Int64
+    kinds: dict[str, CSR] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -87,24 +91,31 @@ def cut_holdout(times: npt.NDArray[np.datetime64], share: float) -> datetime:
 
 
 def read_heldout(cursor: Cursor, examples: Events, past: Past) -> HeldOut:
-    """Arrange `examples` (all at or after the cut) per user, with what was known before it."""
-    owners = examples.user_keys[examples.query]
+    """Arrange `examples` (all at or after the cut) per user, with what was known before it. What was
+    taken back the same day is no choice."""
     users, first = np.unique(examples.user_keys, return_index=True)
     queries = examples.queries().take(first)
-    pairs = np.unique(np.stack([owners, examples.item_keys], axis=1), axis=0)
+    owners = examples.user_keys[examples.query]
+    goal = past.meaning.goal or examples.kind_names
+
+    def chosen(kinds: Collection[str]) -> CSR:
+        kept = (examples.weights > 0) & examples.of_kinds(kinds)
+        pairs = np.stack([owners[kept], examples.item_keys[kept]], axis=1)
+        return csr_of(users, np.unique(pairs, axis=0))
+
     cursor.execute(
-        "select user_key, item_key, min(event_timestamp) from behavior.event "
+        f"select user_key, item_key, min(event_timestamp), bool_or({GOAL}) from behavior.event "
         f"where user_key = any(%(users)s) and event_timestamp < %(cut)s and {LEARNABLE} "
         "group by 1, 2 order by 1, 2",
         past.parameters() | {"users": users.tolist()},
     )
     rows = cursor.fetchall()
-    before = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
+    before = np.array([row[:2] for row in rows if row[3]], np.int64).reshape(-1, 2)
     old = np.unique([row[0] for row in rows if row[2] < past.window_start])
     cursor.execute(
         "select item_key, min(event_timestamp) >= %(start)s, "
-        "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s)) "
-        f"from behavior.event where event_timestamp < %(cut)s and {LEARNABLE} "
+        "count(*) filter (where event_timestamp >= %(cut)s - make_interval(days => %(days)s) "
+        f"and {GOAL}) from behavior.event where event_timestamp < %(cut)s and {LEARNABLE} "
         "group by 1 order by 1",
         past.parameters(),
     )
@@ -113,13 +124,14 @@ def read_heldout(cursor: Cursor, examples: Events, past: Past) -> HeldOut:
     recent = recent[np.lexsort((recent[:, 0], -recent[:, 2]))]
     return HeldOut(
         queries=queries,
-        relevant=csr_of(users, pairs),
+        relevant=chosen(goal),
         known=csr_of(users, before),
         catalogue=items[:, 0],
         new_users=~np.isin(users, old),
         new_items=items[items[:, 1] == 1, 0],
         popular=recent[:, 0],
         popular_events=recent[:, 2],
+        kinds={kind: chosen((kind,)) for kind in examples.kind_names},
     )
 
 

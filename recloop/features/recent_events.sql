@@ -8,7 +8,7 @@ select
     event_timestamp,
     floor(extract(epoch from event_timestamp) / 86400)::int as day,
     {learnable} as learnable,
-    event_type = 'cancel' as cancelled,
+    {negative} as cancelled,
     -- NULL beyond any bound that a row rule can have: of events accepted before rules had bounds
     case when abs(price) <= 1e12 then price end as price,
     case when abs(value) <= 1e12 and abs(coalesce(price, 0)) <= 1e12

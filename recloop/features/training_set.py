@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recloop.calendar import Window, part_key, part_number, whole
-from recloop.config.learnable import EXAMPLES, LEARNABLE, Meaning, meaning_of
+from recloop.config.learnable import Meaning, meaning_of
 from recloop.contracts import TrainingSet
 from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
@@ -38,73 +38,19 @@ from recloop.features.ranker_inputs import (
     schemas,
 )
 from recloop.features.store import point_in_time_join
+from recloop.features.training_sql import (
+    IMPRESSIONS,
+    INTERACTIONS,
+    ITEM_ENTITIES,
+    ITEMS,
+    QUERIES,
+    QUERY_DAYS,
+    QUERY_ENTITIES,
+)
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_LEARNT = (
-    f"event_timestamp >= %(start)s and event_timestamp < %(end)s and part = %(part)s and {EXAMPLES}"
-)
-
-# What a query is: a user's day, or a session, which ends where its user rests for long enough.
-DAY = "date_trunc('day', event_timestamp, 'UTC')"
-SESSION = """sum(begins) over (partition by user_key order by event_timestamp, event_id)"""
-
-QUERY_ENTITIES = f"""
-    select user_key, min(event_timestamp) as event_timestamp
-    from behavior.event where {_LEARNT}
-    group by user_key, date_trunc('day', event_timestamp, 'UTC')
-"""
-ITEM_ENTITIES = f"""
-    select distinct item_key, %(end)s::timestamptz as event_timestamp
-    from behavior.event where {_LEARNT}
-"""
-QUERY_DAYS = f"""
-    select distinct date_trunc('day', event_timestamp, 'UTC') from behavior.event where {_LEARNT}
-"""
-# query_id counts as `queries_of` sorts; the event's id settles ties, so that the order is total.
-NUMBERED = f"""
-    with event as (
-        select user_key, item_key, event_timestamp, event_id, value, event_type,
-            {LEARNABLE}::int as label,
-            case when event_timestamp - lag(event_timestamp)
-                over (partition by user_key order by event_timestamp, event_id)
-                <= make_interval(secs => %(gap)s::float8) then 0 else 1 end as begins
-        from behavior.event where {_LEARNT}
-    ),
-    learnt as (
-        select user_key, item_key, event_timestamp, event_id, value, event_type, label,
-            case when %(gap)s::float8 is null then extract(epoch from {DAY}) else {SESSION} end as part
-        from event
-    ),
-    begun as (
-        select *, min(event_timestamp) over (partition by user_key, part) as begins from learnt
-    ),
-    numbered as (
-        select *, dense_rank() over (order by begins, user_key, part) - 1 as query_id from begun
-    )
-"""
-INTERACTIONS = f"""{NUMBERED}
-    select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value
-    from numbered order by query_id, event_timestamp, event_id
-"""
-# An item that was shown and then chosen is one example, not two.
-IMPRESSIONS = f"""{NUMBERED},
-    told as (select *, max(label) over (partition by query_id, item_key) as chosen from numbered)
-    select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value, label
-    from told where label = 1 or chosen = 0 or event_type <> all(%(shown)s)
-    order by query_id, event_timestamp, event_id
-"""
-QUERIES = f"""{NUMBERED}
-    select distinct query_id, user_key, (extract(epoch from begins) * 1000000)::bigint
-    from numbered order by query_id
-"""
-ITEMS = f"""
-    select item_key, coalesce(item.name, '')
-    from behavior.item join (select distinct item_key from behavior.event where {_LEARNT}) as learnt
-    using (item_key) order by item_key
-"""
 
 
 def build_training_set(settings: Settings, key: str, meaning: Meaning | None = None) -> TrainingSet:
@@ -165,21 +111,20 @@ class _Part:
 
 
 def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
-    import numpy as np
     import pyarrow as pa
 
-    names = ("query_id", "item_key", "event_timestamp", "value")
+    names = ("query_id", "item_key", "event_timestamp", "value", "weight", "event_type")
     if part.meaning.labelled:
         found = _read(cursor, IMPRESSIONS, part, (*names, "label"))
     else:
         found = _read(cursor, INTERACTIONS, part, names)
-    weight = pa.array(np.ones(found.num_rows, np.float32))
-    table = found.select(names[:3]).append_column("weight", weight)
-    table = table.cast(schemas()["interactions"])
+    table = found.select([*names[:3], "weight"]).cast(schemas()["interactions"])
     if part.meaning.keeps_values:
         table = table.append_column("value", found["value"].cast(pa.float32()))
     if part.meaning.labelled:
         table = table.append_column("label", found["label"].cast(pa.float32()))
+    if part.meaning.several_kinds:
+        table = table.append_column("kind", found["event_type"])
     return table
 
 
@@ -206,21 +151,22 @@ def _filled(table: pa.Table, name: str) -> pa.Table:
 
 
 def _read(cursor: Cursor, statement: str, part: _Part, names: tuple[str, ...]) -> pa.Table:
-    """A statement's rows, all of whose columns are whole numbers, but for `value`."""
+    """A statement's rows, all of whose columns are whole numbers, but for a few."""
     import pyarrow as pa
     from pyarrow import csv
 
     buffer = io.BytesIO()
     rendered = _rendered(cursor, statement, part)
     cursor.copy_expert(f"copy ({rendered}) to stdout with (format csv)", buffer)
-    columns = {name: pa.float64() if name == "value" else pa.int64() for name in names}
+    others = {"value": pa.float64(), "weight": pa.float64(), "event_type": pa.string()}
+    columns = {name: others.get(name, pa.int64()) for name in names}
     if not buffer.tell():
         return pa.table({name: pa.array([], kind) for name, kind in columns.items()})
     buffer.seek(0)
     return csv.read_csv(
         buffer,
         read_options=csv.ReadOptions(column_names=names, use_threads=False),
-        convert_options=csv.ConvertOptions(column_types=columns),
+        convert_options=csv.ConvertOptions(column_types=columns, null_values=[""]),
     ).combine_chunks()
 
 

@@ -43,10 +43,11 @@ cross join lateral (
             count(distinct day) as days,
             min(day) as first_day,
             max(day) as last_day,
-            sum(exp((day - active.day - 1) / 28.0::float8) order by day) as decayed_28d,
-            sum(exp((day - active.day - 1) / 112.0::float8) order by day) as decayed_112d
+            sum(weight * exp((day - active.day - 1) / 28.0::float8) order by day, weight) as decayed_28d,
+            sum(weight * exp((day - active.day - 1) / 112.0::float8) order by day, weight) as decayed_112d
         from (
-            select item_key, floor(extract(epoch from event_timestamp) / 86400)::int as day
+            select item_key, {weight} as weight,
+                floor(extract(epoch from event_timestamp) / 86400)::int as day
             from behavior.event
             where user_key = active.user_key
               and event_timestamp < to_timestamp((active.day + 1) * 86400.0)

@@ -18,13 +18,15 @@ def lists(users: int = USERS) -> Lists:
     ranked = np.argsort(CHANCE.random((users, 60)), axis=1)[:, :20] + 1
     wanted = np.stack([CHANCE.choice(row[:8], 3, replace=False) for row in ranked])
     relevant = np.arange(users + 1) * 3, wanted.ravel()
-    return Lists({"a": ranked, "b": ranked}, {"a": relevant, "b": relevant})
+    return Lists({"a": ranked, "b": ranked}, {"a": relevant, "b": relevant}, np.arange(1, 9))
 
 
 def test_a_hit_moves_one_place_and_out_at_the_end() -> None:
     ranked = np.arange(1, 21)[None]
     one = Lists(
-        {"a": ranked, "b": ranked}, dict.fromkeys("ab", (np.array([0, 2]), np.array([3, 20])))
+        {"a": ranked, "b": ranked},
+        dict.fromkeys("ab", (np.array([0, 2]), np.array([3, 20]))),
+        np.arange(1, 9),
     )
     everybody = np.ones(1, bool)
     down = one.moved(up=False, who=everybody).ranked["a"][0]
@@ -33,6 +35,9 @@ def test_a_hit_moves_one_place_and_out_at_the_end() -> None:
     up = one.moved(up=True, who=everybody).ranked["a"][0]
     assert up[1:3].tolist() == [3, 2]
     assert up[-2:].tolist() == [19, 20]  # the first alone
+    assert (
+        one.measured()[0, METRICS.index("tail_recall@20")] == 1
+    )  # of 20, which is none of the head
     assert one.moved(up=True, who=~everybody).ranked["a"].tolist() == ranked.tolist()
 
 

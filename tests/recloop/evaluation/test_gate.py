@@ -45,7 +45,11 @@ def scores(level: float, shown: int = 80, noise: float = 0.02, seed: int = 5) ->
     values = level + np.random.default_rng(seed).uniform(-noise, noise, USERS)
     nothing = np.full(USERS, np.nan)
     names = ("recall@20", "ndcg@20", "all_pairs_recall@20", "all_pairs_ndcg@20")
-    return Scores({n: values.copy() for n in names} | {"new_items_recall@20": nothing}, shown)
+    return Scores(
+        {n: values.copy() for n in names}
+        | {"new_items_recall@20": nothing, "tail_recall@20": nothing},
+        shown,
+    )
 
 
 def of_few(scored: Scores, users: int) -> Scores:

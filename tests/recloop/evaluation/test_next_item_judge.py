@@ -27,6 +27,16 @@ def test_every_item_but_the_first_is_predicted_from_those_before_it_among_the_kn
     assert JUDGE.counts(heldout) == {"users": 1.0, "predictions": 2.0}
 
 
+def test_with_a_goal_its_items_alone_are_predicted_from_all_before_them() -> None:
+    events = sessions([5, 6, 5], [7, 6])
+    kinds = np.array([0, 0, 1, 1, 0], np.int32)
+    told = Events(**{**vars(events), "kinds": kinds, "kind_names": ("click", "purchase")})
+    heldout = next_items(told, np.array([5, 6, 7]), np.array([6, 5]), ("purchase",))
+    assert heldout.targets.tolist() == [5]
+    assert heldout.history[:, :3].tolist() == [[6, 5, 0]]
+    assert heldout.owners.tolist() == [1]
+
+
 def test_recall_and_reciprocal_rank_of_a_list() -> None:
     keys = np.zeros((3, 20), np.int64)
     keys[0, :3], keys[1, :2] = [8, 6, 5], [5, 6]

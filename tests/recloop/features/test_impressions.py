@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recloop.calendar import WindowCalendar
-from recloop.config.dataset import LearnFrom
+from recloop.config.event_spec import LearnFrom
 from recloop.config.learnable import Meaning
 from recloop.database.connection import transaction
 from recloop.database.schema import ensure_event_partitions

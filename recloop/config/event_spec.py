@@ -1,0 +1,151 @@
+"""What a dataset file says of events: which columns they come from, which are learnt from and how much
+each counts, and which the recommender is judged by.
+
+Neighbour: `dataset.py` has the rest of the file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, field_validator, model_validator
+
+from recloop.config.source_spec import usable_expression, usable_format
+from recloop.config.toml_file import Section
+
+
+class TypeWhen(Section):
+    """Lines whose `column` matches the pattern are events of another `type`."""
+
+    column: str
+    matches: str
+    type: str
+
+    _pattern = field_validator("matches")(usable_expression)
+
+
+class LearnFrom(Section):
+    """Which events are positives for the model, and how much each counts."""
+
+    types: tuple[str, ...] = ()
+    """Types of events; empty: those that have weights."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """How much an event of each type counts; 1, where it is not said: `{click = 0.1, purchase = 1}`."""
+    by_value: bool = False
+    """Whether an event counts by its value, too: by so many times the usual value of its type in the
+    window, from a quarter to four times."""
+    negatives: tuple[str, ...] = ("cancel",)
+    """Types of events that take back what the same user did with the item earlier that day (UTC):
+    cancellations, returns, dislikes. Features count them."""
+    minimum_value: float | None = Field(default=None, allow_inf_nan=False)
+    """Events of a lower value are not learnt from; of a family that learns values, they are no likes.
+    Features count them as negatives."""
+    shown: tuple[str, ...] = ()
+    """Types of events that say what was shown, for a family that learns labels: where the same user
+    has no event of `types` with the item on the same day (UTC), it was not chosen."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weighed_types(cls, given: Any) -> Any:
+        if (
+            isinstance(given, dict)
+            and not given.get("types")
+            and isinstance(given.get("weights"), dict)
+        ):
+            return {**given, "types": tuple(given["weights"])}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LearnFrom:
+        if not self.types:
+            raise ValueError(
+                "names no type of events to learn from; set `types`, or a weight for each type."
+            )
+        unknown = sorted(set(self.weights) - set(self.types))
+        if unknown:
+            raise ValueError(
+                f"`weights` has {unknown[0]!r}, which `types` = {list(self.types)} lacks; leave `types` "
+                "out to learn from all that have a weight."
+            )
+        for kind, weight in self.weights.items():
+            if not 0.001 <= weight <= 1000:  # so that NaN is refused, too
+                raise ValueError(
+                    f"`weights.{kind}` = {weight} should be between 0.001 and 1000, 1 being an ordinary "
+                    "event. What is not to be learnt from has no weight; what takes back is one of "
+                    "`negatives`."
+                )
+        for other, why in (("shown", "what was shown"), ("negatives", "what takes it back")):
+            both = sorted(set(self.types) & set(getattr(self, other)))
+            if both and other in self.model_fields_set:
+                raise ValueError(
+                    f"`{other}` = {list(getattr(self, other))} has {both[0]!r}, which `types` has, too: "
+                    f"an event is either a choice or {why}."
+                    + (
+                        " Where one column says which (0 or 1), name it as event.value and set "
+                        "minimum_value = 1 instead of `shown`."
+                        if other == "shown"
+                        else ""
+                    )
+                )
+        return self
+
+
+class Goal(Section):
+    """What the shop lives on: the events that the gate, the policy and reports judge by."""
+
+    types: tuple[str, ...] = Field(min_length=1)
+    """Some of `learn_from.types`."""
+
+
+class Event(Section):
+    """How columns become an event."""
+
+    id: tuple[str, ...] = ("*",)
+    """Columns that identify a line; `*`: all columns but ignored ones."""
+    user_id: str
+    item_id: str
+    timestamp: str
+    timestamp_format: str = "iso"
+    """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
+    timezone: str = "UTC"
+    """The shop's: zone of times that carry no offset, and of the days and hours that it is open."""
+    ordered: bool = False
+    """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
+    value: str | None = None
+    price: str | None = None
+    type: str = "event"
+    type_column: str | None = None
+    """Column that holds the event's type; `type` where it is empty."""
+    type_when: tuple[TypeWhen, ...] = ()
+    learn_from: LearnFrom | None = None
+    goal: Goal | None = None
+    """None: all that is learnt from."""
+
+    _format = field_validator("timestamp_format")(usable_format)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(
+                f"{name!r} is not a time zone; write it like 'Europe/London'."
+            ) from None
+        return name
+
+    @model_validator(mode="after")
+    def _goal_is_learnt_from(self) -> Event:
+        unknown = sorted(set(self.goal.types) - set(self.positives.types)) if self.goal else []
+        if unknown:
+            raise ValueError(
+                f"`goal.types` has {unknown[0]!r}, which learn_from.types = "
+                f"{list(self.positives.types)} lacks: what is judged by is learnt from, too."
+            )
+        return self
+
+    @property
+    def positives(self) -> LearnFrom:
+        """Which events are learnt from."""
+        return self.learn_from or LearnFrom(types=(self.type,))
