@@ -113,7 +113,7 @@ def compare(data: Path, folder: Path, warm_up: int) -> Json:
 
 def _run(home: Path, lines: Path, warm_up: int) -> tuple[int, list[dict[str, np.ndarray]]]:
     """How many days validation refused, and the scores of each day that was tested."""
-    more = {"RECLOOP_DATA": str(lines)}
+    more: Json = {"RECLOOP_DATA": str(lines)}
     recloop_in(home, "ingest", "--through", DAYS[-1], may_fail=True, **more)
     for day in DAYS[warm_up - 1 :]:
         recloop_in(
@@ -133,12 +133,14 @@ def _run(home: Path, lines: Path, warm_up: int) -> tuple[int, list[dict[str, np.
 def _paired(ours: list[Json], theirs: list[Json], metric: str) -> list[float]:
     """Mean difference and its interval: users of the same day, who stand in the same order of keys."""
     rows = []
-    for day, (left, right) in enumerate(zip(ours, theirs, strict=True)):
-        _, here, there = np.intersect1d(left["user_keys"], right["user_keys"], return_indices=True)
-        values = [one[f"champion/{metric}"][at] for one, at in ((left, here), (right, there))]
-        rows.append((left["user_keys"][here], *values, np.full(len(here), day)))
-    users, left, right, _ = (np.concatenate(column) for column in zip(*rows, strict=True))
-    found = paired_difference(left, right, users)
+    for one, other in zip(ours, theirs, strict=True):
+        users, here, there = np.intersect1d(
+            one["user_keys"], other["user_keys"], return_indices=True
+        )
+        key = f"champion/{metric}"
+        rows.append((users, one[key][here], other[key][there]))
+    owners, left, right = (np.concatenate(column) for column in zip(*rows, strict=True))
+    found = paired_difference(left, right, owners)
     return [round(one, 5) for one in (found.mean, found.low(), found.high())]
 
 

@@ -244,7 +244,10 @@ def measure(
     spec, toml = load_dataset(settings), settings.dataset_file
     path = keep_dataset(toml, data, datetime.now(UTC), out.parent / "data")
     log = EventLog.load(path)
-    protocol = Protocol(log, spec.window.length, warm_up or spec.window.warm_up, weeks)
+    length = spec.window.length
+    protocol = Protocol(
+        log, "day" if length == "day" else "week", warm_up or spec.window.warm_up, weeks
+    )
     spans = protocol.tested()
     planned = plan(names, numbers, path, protocol, out.parent / "parts")
     described = {

@@ -30,7 +30,7 @@ with DAG(
     default_args=DEFAULT_ARGS,
     tags=["recloop", "update"],
     params={
-        "window": window("First day of the window, UTC. Empty: the oldest that waits."),
+        "window": window("Where the window begins. Empty: the oldest that waits."),
         "plan": Param(
             "auto",
             enum=["auto", "skip", "increment", "rebuild"],

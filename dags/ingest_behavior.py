@@ -22,13 +22,14 @@ from recloop_airflow.notes import note, noted
 from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE
 from recloop_params import window, window_of_run
 
-from recloop.calendar import KEY_FORMAT
-
 with DAG(
     "ingest_behavior",
     doc_md=__doc__,
     schedule=CronPartitionTimetable(
-        SCHEDULE.cron, timezone="UTC", run_offset=-1, key_format=KEY_FORMAT
+        SCHEDULE.cron,
+        timezone=SCHEDULE.zone,
+        run_offset=-1,
+        key_format=SCHEDULE.key_format,
     ),
     start_date=SCHEDULE.start,
     end_date=SCHEDULE.end,
@@ -36,7 +37,7 @@ with DAG(
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     tags=["recloop", "behavior"],
-    params={"window": window("First day of the window, UTC. Empty: the partition of this run.")},
+    params={"window": window("Where the window begins. Empty: the partition of this run.")},
 ) as dag:
 
     @task

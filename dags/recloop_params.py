@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.exceptions import AirflowSkipException
 from airflow.sdk import Param, get_current_context
+from recloop_fleet import SCHEDULE
 
 from recloop.errors import BadInput
 
@@ -32,18 +34,23 @@ MAINTENANCE = {
     "student": "Student: half the dimensions, taught by the model",
 }
 """How a model is made smaller, likewise."""
+HOUR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{4}Z$"
 WAITING = "[The overview](/recloop/) lists the windows that wait."
 
 
 def window(description: str) -> Param:
-    """The first day of a window. Airflow fixes a form when its file is parsed, where no database may be
-    asked, so the windows that wait are on the page that the description links to."""
+    """The key of a window: its first day, or of hours their beginning in UTC. Airflow fixes a form when
+    its file is parsed, where no database may be asked, so the windows that wait are on the page that
+    the description links to."""
+    hours = SCHEDULE.window.length == "hour"
+    form: dict[str, Any] = {"pattern": HOUR} if hours else {"format": "date"}
+    told = "A moment in UTC: 2011-06-06T1300Z." if hours else f"A day, {SCHEDULE.zone}."
     return Param(
         None,
         type=["null", "string"],
-        format="date",
         title="Window",
-        description_md=f"{description} {WAITING}",
+        description_md=f"{description} {told} {WAITING}",
+        **form,
     )
 
 
@@ -107,15 +114,25 @@ def holder() -> str:
 
 
 def window_of_run() -> str:
-    """The window of a run: typed into the form, else the partition of the schedule or backfill.
+    """The window of a run: typed into the form, else the one that ends with the partition of the
+    schedule or backfill.
 
     Raises:
         BadInput: the run has neither.
+        AirflowSkipException: the window of the partition goes on.
     """
     context = get_current_context()
-    key = context["params"].get("window") or context["dag_run"].partition_key
-    if not key:
+    asked, partition = context["params"].get("window"), context["dag_run"].partition_key
+    if asked:
+        return str(asked)
+    if not partition:
         raise BadInput(
             "this run is about no window: fill in the form's `window`, or start it by a backfill."
         )
-    return str(key)
+    key = SCHEDULE.window_of(str(partition))
+    if key is None:
+        raise AirflowSkipException(
+            f"{partition} is not the last {SCHEDULE.window.length} of its window of "
+            f"{SCHEDULE.calendar.told}: nothing to do yet"
+        )
+    return key

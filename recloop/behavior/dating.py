@@ -8,7 +8,7 @@ dates nowhere. Keep out: parsing times (see `times.py`), and rules on lines that
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,11 +101,19 @@ def time_faults(
 
 def window_keys(times: pandas.Series, spec: DatasetSpec) -> list[str]:
     """`[n]` keys of windows. None of the times breaks a rule of `time_faults`."""
+    import numpy as np
     import pandas as pd
 
-    codes, days = pd.factorize(times.dt.floor("D"))
-    keys = [spec.calendar.at(day.to_pydatetime()).key for day in pd.DatetimeIndex(days)]
-    return [keys[code] for code in codes.tolist()]
+    if not len(times):
+        return []
+    day, windows = timedelta(days=1), dict[datetime, str]()
+    for start in pd.DatetimeIndex(times.dt.floor("D").unique()).to_pydatetime():
+        windows |= {one.start: one.key for one in spec.calendar.between(start, start + day)}
+    starts = sorted(windows)
+    moments = times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
+    begun = np.array([start.replace(tzinfo=None) for start in starts], "datetime64[us]")
+    keys = [windows[start] for start in starts]
+    return [keys[place] for place in (np.searchsorted(begun, moments, "right") - 1).tolist()]
 
 
 def nearest_windows(keys: list[str | None]) -> list[str | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from recloop.behavior.roles import Guess, Roles, roles_of
 from recloop.behavior.sampling import Sample, take
 from recloop.behavior.times import parse_times
-from recloop.calendar import WindowCalendar
+from recloop.calendar import Length, WindowCalendar
 
 if TYPE_CHECKING:
     import pandas
@@ -77,7 +77,7 @@ def _days(moments: pandas.Series) -> int:
     return int((moments.max() - moments.min()).days) + 1
 
 
-def _length(moments: pandas.Series, users: pandas.Series) -> str:
+def _length(moments: pandas.Series, users: pandas.Series) -> Length:
     daily = users.groupby(moments.dt.floor("D")).nunique()
     many = float(daily.median()) >= USERS_A_DAY
     return "day" if many or _days(moments) < SHORT else "week"
@@ -88,7 +88,7 @@ def _text(
     sample: Sample,
     roles: Roles,
     moments: pandas.Series,
-    length: str,
+    length: Length,
     live: bool,
 ) -> str:
     lines = [
@@ -102,7 +102,7 @@ def _text(
     if sample.format == "csv":
         lines += [f"encoding = {_q(sample.encoding)}", f"delimiter = {_q(sample.delimiter)}"]
         lines += [] if sample.header else ["header = false"]
-    start = WindowCalendar(length).at(moments.min().to_pydatetime()).start  # type: ignore[arg-type]
+    start = WindowCalendar(length).at(moments.min().to_pydatetime()).start
     lines += [
         "",
         "[window]",

@@ -77,16 +77,19 @@ def refuse_another(cursor: Cursor, spec: DatasetSpec) -> None:
             f"{spec.name!r}. Give it a home and a database of its own (RECLOOP_HOME, and "
             f"RECLOOP_DATABASE_URL where you bring one), or name it {other[0]!r} again."
         )
+    # Windows are cut alike or not at all: the latest tells.
     cursor.execute(
-        "select window_key, ends - starts from ledger.window where ends - starts <> %s limit 1",
-        (spec.calendar.step,),
+        "select window_key, starts, ends from ledger.window order by starts desc limit 1"
     )
-    if (cut := cursor.fetchone()) is not None:
-        raise BadInput(
-            f"`window.length` is {spec.window.length!r}, and window {cut[0]} of this home is of "
-            f"{cut[1].days} day(s): windows that are learnt cannot be cut anew. Restore the length, or "
-            "begin a home of its own (RECLOOP_HOME)."
-        )
+    for key, start, end in cursor.fetchall():
+        now = spec.calendar.at(start)
+        if (now.key, now.start, now.end) != (key, start, end):
+            raise BadInput(
+                f"`window.length` is {spec.calendar.told} in zone {spec.calendar.zone.key}, and window "
+                f"{key} of this home is from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC: windows"
+                " that are learnt cannot be cut anew. Restore length, every and zone of [window] (UTC "
+                "in a home that knew no other zone), or begin a home of its own (RECLOOP_HOME)."
+            )
 
 
 def name_of(path: Path, located: Path) -> str:

@@ -101,17 +101,24 @@ def changed_windows(
     """
     kind = kind or _timestamp_kind(spec)
     usable, bounds = _between(spec, kind)
-    start = f"date_trunc('{spec.window.length}', {_moment(spec, kind)} at time zone 'UTC')"
+    moment, calendar = _moment(spec, kind), spec.calendar
+    day = f"({moment} at time zone '{calendar.zone.key}')::date"
+    if calendar.length == "hour":  # a quarter of one, for zones that are half an hour off
+        day = f"date_bin('15 minutes', {moment}, timestamptz '2000-01-01 00:00Z')"
     newer, values = "", list[datetime | float]()
     if since is not None:
         newer, values = f"where {_column(spec)} >= %s", [_bound(spec, kind, since)]
     with source_cursor(spec) as cursor:
         cursor.execute(
-            f"select case when {usable} then to_char({start}, 'YYYY-MM-DD') end, count(*) "
+            f"select case when {usable} then {day} end, count(*) "
             f"from {spec.source.table} {newer} group by 1",
             [*bounds, *values],
         )
-        found = {key or NO_TIME: int(n) for key, n in cursor.fetchall()}
+        found = Counter[str]()
+        for begun, count in cursor.fetchall():
+            if begun is not None and not isinstance(begun, datetime):
+                begun = calendar.midnight(begun)
+            found[calendar.at(begun).key if begun else NO_TIME] += int(count)
     if since is not None:
         found.pop(NO_TIME, None)  # some of them only
     with transaction(settings.database_url) as cursor:

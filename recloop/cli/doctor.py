@@ -112,7 +112,9 @@ def _dataset(settings: Settings) -> Finding:
         with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
             if first(cursor, "select to_regclass('behavior.source_file')"):
                 refuse_another(cursor, spec)
-    return _ok("dataset", f"{spec.name}, one window a {spec.window.length}")
+    return _ok(
+        "dataset", f"{spec.name}, one window each {spec.calendar.told}, {spec.calendar.zone.key}"
+    )
 
 
 def _rule_files(settings: Settings) -> Finding:

@@ -18,10 +18,11 @@ from pydantic import Field, field_validator, model_validator
 
 from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
-from recloop.config.event_spec import Event
+from recloop.config.event_spec import Event, known_zone
 from recloop.config.id_rules import Ids
 from recloop.config.source_spec import Source, portable_expression
 from recloop.config.toml_file import Section, read_toml, to_model
+from recloop.errors import BadInput
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,10 +37,28 @@ SMALLEST, LARGEST = 1e-9, 1e12
 
 class WindowSection(Section):
     length: Length = "week"
+    every: int = Field(default=1, ge=1)
+    """How many hours, days, weeks or months a window has."""
+    zone: str | None = None
+    """Where windows and the days of features begin at midnight; None: in `event.timezone`."""
     warm_up: int = Field(default=26, ge=1)
     """Windows that `recloop demo` and the benchmarks learn at once, before they take those that follow
     one by one. The loop itself has no warm-up: its first model learns from every window that is ready.
     """
+
+    _zone = field_validator("zone")(known_zone)
+
+    @model_validator(mode="after")
+    def _can_be_cut(self) -> WindowSection:
+        try:
+            self.calendar("UTC")
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def calendar(self, timezone: str) -> WindowCalendar:
+        """How time is cut into windows in a shop of that zone."""
+        return WindowCalendar(self.length, self.every, self.zone or timezone)
 
 
 class Period(Section):
@@ -286,7 +305,8 @@ class DatasetSpec(Section):
 
     @property
     def calendar(self) -> WindowCalendar:
-        return WindowCalendar(self.window.length)
+        """How time is cut into windows."""
+        return self.window.calendar(self.event.timezone)
 
 
 def load_dataset(settings: Settings) -> DatasetSpec:

@@ -15,6 +15,19 @@ from recloop.config.source_spec import usable_expression, usable_format
 from recloop.config.toml_file import Section
 
 
+def known_zone(name: str | None) -> str | None:
+    """The name of a time zone, as it is.
+
+    Raises:
+        ValueError: there is no such zone.
+    """
+    try:
+        _ = name is None or ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone; write it like 'Europe/London'.") from None
+    return name
+
+
 class TypeWhen(Section):
     """Lines whose `column` matches the pattern are events of another `type`."""
 
@@ -109,7 +122,8 @@ class Event(Section):
     timestamp_format: str = "iso"
     """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
     timezone: str = "UTC"
-    """The shop's: zone of times that carry no offset, and of the days and hours that it is open."""
+    """The shop's: zone of times that carry no offset, of the days and hours that it is open, and of
+    windows, unless `window.zone` is another."""
     ordered: bool = False
     """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
     value: str | None = None
@@ -124,16 +138,7 @@ class Event(Section):
 
     _format = field_validator("timestamp_format")(usable_format)
 
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"{name!r} is not a time zone; write it like 'Europe/London'."
-            ) from None
-        return name
+    _zone = field_validator("timezone")(known_zone)
 
     @model_validator(mode="after")
     def _goal_is_learnt_from(self) -> Event:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from recloop.calendar import Length, Window, WindowCalendar
+from recloop.calendar import Window, WindowCalendar
 from recloop.settings import Settings
 
 LEARNABLE = (
@@ -59,7 +59,8 @@ class Meaning:
     """Item attribute that is the item's name; None: `behavior.item.name`."""
     text: tuple[str, ...] = ()
     """Item attributes whose words are the item's content."""
-    window_length: Length = "week"
+    calendar: WindowCalendar = WindowCalendar("week")  # noqa: RUF009
+    """How time is cut into windows, and in which zone days begin."""
     session_gap: float | None = None
     """Queries are sessions, which end after so many seconds without an event; None: a user's days."""
     valued: bool = False
@@ -88,6 +89,7 @@ class Meaning:
             "by_value": self.by_value,
             "negatives": list(self.negatives),
             "goal": None if self.goal is None else list(self.goal),
+            "zone": self.calendar.zone.key,
         }
 
     @property
@@ -104,9 +106,9 @@ class Meaning:
         """The window of a key.
 
         Raises:
-            BadInput: not the first day of a window.
+            BadInput: not the beginning of a window.
         """
-        return WindowCalendar(self.window_length).parse(key)
+        return self.calendar.parse(key)
 
 
 def meaning_of(settings: Settings) -> Meaning:
@@ -130,7 +132,7 @@ def meaning_of(settings: Settings) -> Meaning:
         goal=dataset.event.goal.types if dataset.event.goal else None,
         name=dataset.item_attributes.name,
         text=dataset.item_attributes.text,
-        window_length=dataset.window.length,
+        calendar=dataset.calendar,
         session_gap=dataset.model.gap_seconds if family.needs("sessions") else None,
         valued=family.needs("values"),
         labelled=labels and (positives.minimum_value is not None or bool(positives.shown)),

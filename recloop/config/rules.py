@@ -10,11 +10,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.recommenders.offered import DEFAULT, Offered, offered_by
-from recloop.calendar import Length, WindowCalendar
+from recloop.calendar import DAY_KEY, HOUR_KEY, WindowCalendar
 from recloop.config.dataset import Period, WindowSection
+from recloop.config.event_spec import known_zone
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput
 from recloop.settings import Settings
@@ -149,23 +150,63 @@ def load_gate_rules(settings: Settings) -> GateRules:
     return to_model(GateRules, content, path)
 
 
-CRON: dict[str, str] = {"day": "0 0 * * *", "week": "0 0 * * 1"}
+CRON = {"hour": "{minute} * * * *", "day": "0 0 * * *", "week": "0 0 * * 1", "month": "0 0 1 * *"}
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Schedule(BaseModel):
-    """One run per window, at the window's end, in UTC.
+    """A run after each hour, day, week or month, and so after each window.
 
-    `start` is the start of the first window; `end` is None while data keeps coming, else the end of
-    the last window, after which nothing is scheduled (backfills still are).
+    Attributes:
+        start: of the first window.
+        end: None while data keeps coming, else the end of the last window, after which nothing is
+            scheduled (backfills still are).
     """
 
     model_config = ConfigDict(frozen=True)
 
-    length: Length
-    cron: str
+    window: WindowSection
+    shop: str
     start: datetime
     end: datetime | None
+
+    @property
+    def calendar(self) -> WindowCalendar:
+        """How time is cut into windows."""
+        return self.window.calendar(self.shop)
+
+    @property
+    def zone(self) -> str:
+        """The zone of `cron` and of partitions' keys: that of windows; of hours, which have no other
+        name where the clock repeats them, UTC."""
+        return "UTC" if self.window.length == "hour" else self.calendar.zone.key
+
+    @property
+    def cron(self) -> str:
+        """When runs are due. Where the shop is half an hour off UTC, so are its hours."""
+        offset = self.start.astimezone(self.calendar.zone).utcoffset() or timedelta()
+        return CRON[self.window.length].format(minute=-int(offset.total_seconds()) // 60 % 60)
+
+    @property
+    def key_format(self) -> str:
+        """strftime's form of a partition's key: of a window's, where a window is one hour, day …"""
+        return HOUR_KEY if self.window.length == "hour" else DAY_KEY
+
+    def window_of(self, partition: str) -> str | None:
+        """The window that ends with a partition; None: it goes on.
+
+        Raises:
+            BadInput: no such partition.
+        """
+        unit = WindowCalendar(self.window.length, 1, self.calendar.zone.key).parse(partition)
+        window = self.calendar.at(unit.start)
+        return window.key if window.end <= unit.end else None
+
+
+class _Zone(BaseModel):
+    timezone: str = "UTC"
+
+    _zone = field_validator("timezone")(known_zone)
 
 
 class _Calendar(BaseModel):
@@ -173,6 +214,7 @@ class _Calendar(BaseModel):
 
     window: WindowSection = WindowSection()
     period: Period = Period()
+    event: _Zone = _Zone()
 
 
 def read_schedule(settings: Settings) -> Schedule:
@@ -183,11 +225,11 @@ def read_schedule(settings: Settings) -> Schedule:
     """
     path = settings.dataset_file
     asked = to_model(_Calendar, read_toml(path), path)
-    length, start, end = asked.window.length, asked.period.start, asked.period.end
-    calendar = WindowCalendar(length)
+    start, end = asked.period.start, asked.period.end
+    calendar = asked.window.calendar(asked.event.timezone)
     return Schedule(
-        length=length,
-        cron=CRON[length],
+        window=asked.window,
+        shop=asked.event.timezone,
         start=calendar.at(start or EPOCH).start,
         end=calendar.at(end - timedelta(microseconds=1)).end if end else None,
     )

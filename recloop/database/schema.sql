@@ -206,10 +206,16 @@ end $$;
 do $$ begin  -- earlier versions noted windows that cannot be, such as '1-01-01'; nothing was accepted in them
     if not exists (select from pg_constraint where conrelid = 'ledger.window'::regclass
                    and conname = 'window_key_is_a_date') then
-        delete from ledger.window w where window_key !~ '^\d{4}-\d{2}-\d{2}$'
+        delete from ledger.window w where window_key !~ '^\d{4}-\d{2}-\d{2}(T\d{4}Z)?$'
             and not exists (select from ledger.part p where p.window_key = w.window_key);
         alter table ledger.window add constraint window_key_is_a_date
-            check (window_key ~ '^\d{4}-\d{2}-\d{2}$') not valid;
+            check (window_key ~ '^\d{4}-\d{2}-\d{2}(T\d{4}Z)?$') not valid;
+    end if;
+    if not exists (select from pg_constraint where conrelid = 'ledger.window'::regclass
+                   and conname = 'window_key_is_a_date' and pg_get_constraintdef(oid) like '%T%') then
+        alter table ledger.window drop constraint window_key_is_a_date;  -- before windows of hours
+        alter table ledger.window add constraint window_key_is_a_date
+            check (window_key ~ '^\d{4}-\d{2}-\d{2}(T\d{4}Z)?$') not valid;
     end if;
 end $$;
 
@@ -335,7 +341,20 @@ do $$ begin
 end $$;
 
 -- ── features: what was known at a moment; Feast's offline store reads these ──────────────────────
--- event_timestamp: a row holds what happened before it (UTC midnight), and may be used from it on.
+-- Days are numbered from 1970-01-01, in the shop's zone. A day begins with its first moment: where the
+-- clock repeats midnight PostgreSQL takes the second, where it skips it the moment of the change.
+create or replace function features.day_of(moment timestamptz, zone text) returns int
+    language sql immutable parallel safe as $$
+    select (moment at time zone zone)::date - date '1970-01-01'
+$$;
+create or replace function features.midnight(day int, zone text) returns timestamptz
+    language sql immutable parallel safe as $$
+    select ((date '1970-01-01' + day)::timestamp at time zone zone) - case
+        when ((((date '1970-01-01' + day)::timestamp at time zone zone) - interval '1 hour')
+              at time zone zone)::date = date '1970-01-01' + day then interval '1 hour'
+        else interval '0 hours' end
+$$;
+-- event_timestamp: a row holds what happened before it (a midnight), and may be used from it on.
 -- newest_event_at: the newest event that the row reflects; the leak guard compares it with queries.
 create table if not exists features.user_statistics (
     event_timestamp    timestamptz not null,

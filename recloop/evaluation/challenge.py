@@ -131,6 +131,8 @@ def hold_out(
     rules: UpdateRules,
 ) -> Any:
     """These events of a window (all at or after `cut`), arranged by its judge (`HeldOutEvents`)."""
+    if len(events.times) and np.ptp(events.times) < np.timedelta64(1, "s"):
+        cut = cut.replace(microsecond=0)  # one moment, cut between users (`examples.spread`)
     with transaction(settings.database_url) as cursor:
         past = Past(cut, window.start, meaning, rules.baseline.popularity_days)
         return judge_of(settings).hold_out(cursor, events, past)

@@ -3,7 +3,8 @@
 Belongs here: which days are computed and in which order. Keep out: the aggregates themselves (see
 the `.sql` files of this folder), what Feast calls them (see `feature_repo/`).
 
-A row for day D is stamped D + 1 day, 00:00 UTC, holds what happened before that moment, and exists
+Days are those of the shop's zone (`WindowCalendar.zone`); a window of hours computes its day anew.
+A row for day D is stamped with the midnight after it, holds what happened before that moment, and exists
 while its entity had an event in the 28 days up to D, and for one day more: that last row is all
 zeros and closes the activity, so that the online store forgets too. Where no row exists, every
 count is exactly zero (docs/adr/0003-sparse-where-exact.md).
@@ -18,7 +19,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
-from recloop.calendar import Window
+from recloop.calendar import Window, WindowCalendar
 from recloop.config.learnable import LEARNABLE, NEGATIVE, WEIGHT, Meaning, meaning_of
 from recloop.contracts import FeatureReport
 from recloop.database.connection import Cursor, Lock, copy_rows, transaction
@@ -35,7 +36,7 @@ TABLES = ("user_statistics", "item_statistics", "user_history", "user_items", "i
 
 @dataclass(frozen=True)
 class Reach:
-    """The days to compute: `[start, end)`, and later histories up to `horizon`."""
+    """The days to compute: `[start, end)`, and later histories up to `horizon`; midnights."""
 
     start: datetime
     end: datetime
@@ -61,38 +62,41 @@ def build_features(
     with transaction(database_of(settings)) as cursor:
         cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.BUILD,))
         cursor.execute("set local jit = off")  # compiling takes longer than these queries
-        reach = reach_of(cursor, window)
+        reach = reach_of(cursor, window, meaning.calendar)
         rows = _rebuild(cursor, window, reach, meaning)
         cursor.execute(
             "insert into features.built_window values (%s, %s, %s) on conflict do nothing",
             (window.key, window.start, window.end),
         )
         refresh_planner_statistics(cursor, window.start, window.end)
-    return FeatureReport(window=window.key, days=(reach.end - reach.start).days, rows=rows)
+    days = round((reach.end - reach.start) / timedelta(days=1))
+    return FeatureReport(window=window.key, days=days, rows=rows)
 
 
-def reach_of(cursor: Cursor, window: Window) -> Reach:
+def reach_of(cursor: Cursor, window: Window, calendar: WindowCalendar) -> Reach:
     """The days to compute, given the windows that have rows already."""
     cursor.execute("select max(ends) from features.built_window")
     newest: datetime | None = (cursor.fetchone() or (None,))[0]
     if newest is None or newest <= window.end:
         start = min(window.start, newest) if newest else window.start
-        return Reach(start, window.end, window.end)
-    return Reach(window.start, min(newest, window.end + LONGEST_WINDOW), newest)
+        start, end = calendar.whole_days(start, window.end)
+        return Reach(start, end, end)
+    start, end = calendar.whole_days(window.start, min(newest, window.end + LONGEST_WINDOW))
+    return Reach(start, end, calendar.whole_days(window.start, newest)[1])
 
 
 def _rebuild(cursor: Cursor, window: Window, reach: Reach, meaning: Meaning) -> dict[str, int]:
+    number = meaning.calendar.day_number
+    start, end = meaning.calendar.whole_days(window.start, window.end)
     parameters = {
         **meaning.parameters(),
-        "start": window.start,
-        "end": window.end,
+        "start": start,
+        "end": end,
         "reach_start": reach.start,
         "reach_end": reach.end,
         "horizon": reach.horizon,
-        "first_day": _day_number(reach.start),
-        "last_day": _day_number(reach.end) - 1,
-        "window_last_day": _day_number(window.end) - 1,
-        "horizon_day": _day_number(reach.horizon) - 1,
+        "first_day": number(reach.start),
+        "last_day": number(reach.end) - 1,
     }
     cursor.execute(_sql("recent_events"), parameters)
     rows = {}
@@ -101,11 +105,6 @@ def _rebuild(cursor: Cursor, window: Window, reach: Reach, meaning: Meaning) -> 
         rows[table] = cursor.rowcount
     rows["item_content"] = insert_item_content(cursor, reach.start, reach.end, meaning)
     return rows
-
-
-def _day_number(moment: datetime) -> int:
-    """Whole UTC days since 1970-01-01, as the SQL counts them."""
-    return int(moment.timestamp()) // 86_400
 
 
 @cache
@@ -142,12 +141,11 @@ def word_ids(text: str) -> list[int]:
 
 
 def insert_item_content(cursor: Cursor, start: datetime, end: datetime, meaning: Meaning) -> int:
-    """Write the content that became known in `[start, end)` (UTC midnights). Returns the row count.
+    """Write the content that became known in `[start, end)` (midnights). Returns the row count.
 
     A version is stamped with the midnight after its `valid_from`: on the day itself some of its
     queries came before it. Of several versions in one day the last counts.
     """
-    day = timedelta(days=1)
     cursor.execute(
         "delete from features.item_content where event_timestamp > %s and event_timestamp <= %s",
         (start, end),
@@ -155,17 +153,18 @@ def insert_item_content(cursor: Cursor, start: datetime, end: datetime, meaning:
     cursor.execute(
         """
         select distinct on (item_key, stamp)
-            item_key, date_trunc('day', valid_from, 'UTC') + interval '24 hours' as stamp,
+            item_key,
+            features.midnight(features.day_of(valid_from, %(zone)s) + 1, %(zone)s) as stamp,
             item.item_id, item.name, attributes, valid_from
         from behavior.item_version join behavior.item using (item_key)
-        where valid_from >= %s and valid_from < %s
+        where valid_from >= %(start)s and valid_from < %(end)s
         order by item_key, stamp, valid_from desc
         """,
-        (start, end),
+        {"start": start, "end": end, "zone": meaning.calendar.zone.key},
     )
     rows = []
     for item_key, stamp, item_id, item_name, attributes, valid_from in cursor.fetchall():
-        assert valid_from < stamp <= valid_from + day
+        assert valid_from < stamp
         text = " ".join(str(attributes[key]) for key in meaning.text if attributes.get(key))
         name = (attributes.get(meaning.name) if meaning.name else item_name) or item_name or item_id
         words = ",".join(map(str, word_ids(text)))

@@ -68,17 +68,21 @@ def _arrays(tables: dict[str, pa.Table]) -> Events:
     queries, interactions, items = (tables[n] for n in ("queries", "interactions", "items"))
     query_times = _times(queries)
     days = query_times.astype("datetime64[D]").astype(np.int64)
+    if "day" in queries.column_names:  # else written when all days were UTC's
+        days = _column(queries, "day", np.int64)
     moments, statistics = item_statistics(tables["item_days"], np.unique(days))
     kinds, kind_names = _kinds(interactions)
     raw = [_column(queries, name, np.float64) for name in STATISTICS]
+    owners, times = _column(queries, "user_key", np.int64), _times(interactions)
+    query = _column(interactions, "query_id", np.int32)
     return Events(
-        user_keys=_column(queries, "user_key", np.int64),
+        user_keys=owners,
         query_times=query_times,
         history=_padded(queries, "history", HISTORY_LENGTH, np.int64),
         statistics=scaled_statistics(np.stack(raw, axis=1)),
-        query=_column(interactions, "query_id", np.int32),
+        query=query,
         item_keys=_column(interactions, "item_key", np.int64),
-        times=_times(interactions),
+        times=spread(times, owners[query]),
         weights=_column(interactions, "weight", np.float32),
         values=_optional(interactions, "value"),
         labels=_optional(interactions, "label"),
@@ -90,6 +94,16 @@ def _arrays(tables: dict[str, pa.Table]) -> Events:
         items=statistics,
         moments=np.searchsorted(moments, days).astype(np.int32),
     )
+
+
+def spread(times: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Moments (datetime64[us] [N]) apart from each other by user (int64 [N]), within a second, where all
+    are the same one: a window whose times say the day alone is cut between users, then."""
+    if len(times) < 2 or (times != times[0]).any():
+        return times
+    chance = (owners.astype(np.uint64) * np.uint64(2_654_435_761)) % np.uint64(1 << 32)
+    micros = (chance.astype(np.float64) / (1 << 32) * 1e6).astype(np.int64)
+    return times + micros.astype("timedelta64[us]")
 
 
 def _kinds(table: pa.Table) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -58,7 +58,7 @@ median as (
 )
 select
     dense.item_key,
-    to_timestamp((dense.day + 1) * 86400.0),
+    features.midnight(dense.day + 1, %(zone)s),
     coalesce(purchases_7d, 0),
     coalesce(purchases_28d, 0),
     sum(coalesce(step.step, 0)) over (partition by dense.item_key order by dense.day),

@@ -41,10 +41,12 @@ select
         select count(*)
         from behavior.event
         where user_key = query.user_key and {LEARNABLE}
-          and event_timestamp >= query.day - interval '672 hours' and event_timestamp < query.day
+          and event_timestamp >= query.before and event_timestamp < query.day
     )
 from (
-    select n, user_key, date_trunc('day', moment, 'UTC') as day
+    select n, user_key,
+        features.midnight(features.day_of(moment, %(zone)s), %(zone)s) as day,
+        features.midnight(features.day_of(moment, %(zone)s) - 28, %(zone)s) as before
     from unnest(%(user_keys)s::bigint[], %(moments)s::timestamptz[])
         with ordinality as given (user_key, moment, n)
 ) as query

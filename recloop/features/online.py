@@ -16,7 +16,7 @@ import numpy.typing as npt
 from psycopg2.extensions import cursor as Cursor
 
 from models.data.queries import OwnItems, Queries
-from recloop.calendar import Window
+from recloop.calendar import Window, WindowCalendar
 from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
 from recloop.database.connection import first, transaction
 from recloop.database.embedded import database_of
@@ -48,21 +48,21 @@ def materialize_window(settings: Settings, window_key: str, meaning: Meaning | N
     Raises:
         ServiceAway: the database was lost. Feast's interval is then not recorded; run it again.
     """
-    window = (meaning or meaning_of(settings)).window(window_key)
+    meaning = meaning or meaning_of(settings)
     url = database_of(settings)
     with transaction(url) as cursor:
-        start, end = _range(cursor, window)
+        start, end = _range(cursor, meaning.window(window_key), meaning.calendar)
     store = feature_store(settings)
     with service_errors(url), quiet():
         store.materialize(start, end)
 
 
-def _range(cursor: Any, window: Window) -> tuple[datetime, datetime]:
+def _range(cursor: Any, window: Window, calendar: WindowCalendar) -> tuple[datetime, datetime]:
     ends = "select max(ends) filter (where ends <= %s), max(ends) from features.built_window"
     cursor.execute(ends, (window.start,))
     before, newest = cursor.fetchone()
     start = (before or window.start) - OVERLAP
-    return start, max(newest or window.end, window.end)
+    return calendar.whole_days(start, max(newest or window.end, window.end))
 
 
 def online_features(
@@ -137,8 +137,9 @@ def _own_items(
 def newest_day(settings: Settings) -> int:
     """The day after the newest computed one, in days since 1970-01-01: the data's clock."""
     with transaction(database_of(settings)) as cursor:
-        day = "select extract(epoch from max(ends))::bigint / 86400 from features.built_window"
-        return int(first(cursor, day) or 0)
+        end = first(cursor, "select max(ends) from features.built_window")
+    calendar = meaning_of(settings).calendar
+    return calendar.day_number(calendar.whole_days(end, end)[1]) if end else 0
 
 
 # What is known of all users and items when a release is exported: what it answers from by itself.
@@ -160,7 +161,7 @@ _LATEST = f"""
 
 def release_snapshot(settings: Settings, moment: datetime) -> Queries:
     """Every user with its own items as of the newest computed day, which is what `online.py` says of
-    them, too; and the items' statistics at one UTC midnight.
+    them, too; and the items' statistics at one midnight.
 
     The queries have neither history nor statistics of users.
     """
@@ -177,7 +178,7 @@ def release_snapshot(settings: Settings, moment: datetime) -> Queries:
         np.zeros((len(rows), 0), np.int64),
         np.zeros((len(rows), 0), np.float32),
         _own_items(settings, lengths, flat, totals.reshape(-1, len(OWN_TOTALS))),
-        item_snapshot(settings, moment),
+        item_snapshot(settings, moment, meaning_of(settings).calendar),
     )
 
 

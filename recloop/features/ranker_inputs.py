@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.data.queries import OWN_COLUMNS, ItemStatistics, OwnItems
+from recloop.calendar import WindowCalendar
 from recloop.database.connection import Cursor, transaction
+from recloop.features.days import day_numbers
 from recloop.features.leak_guard import check_not_newer
 from recloop.features.store import point_in_time_join
 from recloop.settings import Settings
@@ -31,7 +33,6 @@ ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "canc
 OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")
 """Lists of `user_items`, of one length for each user; `own_…` in the queries."""
 OWN_TOTALS = ("all_purchases", "all_days")
-MICROS_PER_DAY = 86_400_000_000
 
 
 def scaled_statistics(raw: np.ndarray) -> np.ndarray:
@@ -135,6 +136,7 @@ def schemas() -> dict[str, pa.Schema]:
                 ("query_id", pa.int64()),
                 ("user_key", pa.int64()),
                 ("event_timestamp", time),
+                ("day", pa.int64()),
                 ("history", pa.list_(pa.int64())),
                 *((name, pa.float64()) for name in STATISTICS),
                 *((f"own_{name}", pa.list_(kind)) for name, kind in own.items()),
@@ -161,13 +163,15 @@ def schemas() -> dict[str, pa.Schema]:
     }
 
 
-def join_item_days(settings: Settings, cursor: Cursor, days: str) -> pa.Table:
+def join_item_days(
+    settings: Settings, cursor: Cursor, days: str, calendar: WindowCalendar
+) -> pa.Table:
     """The table `item_days` of a training set, by day and item.
 
     An item without a row on a day had no event in the 28 days before: its statistics are zero.
 
     Args:
-        days: SQL, a query for the moments (UTC midnights).
+        days: SQL, a query for the moments (midnights in the calendar's zone).
 
     Raises:
         BadData: a joined row knows of the day or later.
@@ -187,20 +191,21 @@ def join_item_days(settings: Settings, cursor: Cursor, days: str) -> pa.Table:
     joined = joined.sort_by([("event_timestamp", "ascending"), ("item_key", "ascending")])
     check_not_newer(joined, "event_timestamp", ["item_statistics__newest_event_at"])
     micros = pc.cast(joined["event_timestamp"].cast(pa.timestamp("us", tz="UTC")), pa.int64())
+    moments = micros.to_numpy().astype("datetime64[us]")
     columns = {
-        "day": pc.divide(micros, MICROS_PER_DAY),
+        "day": pa.array(day_numbers(moments, calendar)),
         "item_key": joined["item_key"],
         **{name: joined[f"item_statistics__{name}"] for name in ITEM_STATISTICS},
     }
     return pa.table(columns).cast(schemas()["item_days"])
 
 
-def item_snapshot(settings: Settings, moment: datetime) -> ItemStatistics:
-    """The statistics of active items at one UTC midnight, scaled: one moment."""
+def item_snapshot(settings: Settings, moment: datetime, calendar: WindowCalendar) -> ItemStatistics:
+    """The statistics of active items at one midnight, scaled: one moment."""
     from recloop.database.embedded import database_of
 
     with transaction(database_of(settings)) as cursor:
         literal = cursor.mogrify("select %s::timestamptz", (moment,)).decode()
-        table = join_item_days(settings, cursor, literal)
-    day = np.array([int(moment.timestamp()) // 86_400])
+        table = join_item_days(settings, cursor, literal, calendar)
+    day = np.array([calendar.day_number(moment)])
     return item_statistics(table, day)[1]

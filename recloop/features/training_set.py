@@ -3,9 +3,9 @@
 Belongs here: the point-in-time join through Feast and the shape of the three tables. Keep out:
 files (see `artefact.py`), the checks of the join (see `leak_guard.py`), arrays (see `examples.py`).
 
-    queries       one row per user and UTC day with a learnable event: the user as known at the
-                  start of that day; or one per session, for families that learn sessions. query_id
-                  counts by (first event, user_key).
+    queries       one row per user and day (of the shop's zone) with a learnable event: the user as
+                  known at the start of that day; or one per session, for families that learn sessions.
+                  query_id counts by (first event, user_key).
     interactions  one row per learnable event of the part
     items         every item of the interactions, as known at the window's end
     item_days     every item that was active in the 28 days before a query's day, as known at the
@@ -21,6 +21,8 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recloop.calendar import Window, part_key, part_number, whole
 from recloop.config.learnable import Meaning, meaning_of
 from recloop.contracts import TrainingSet
@@ -28,6 +30,7 @@ from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import CheckCrashed
 from recloop.features.artefact import write_training_set
+from recloop.features.days import day_numbers, midnights
 from recloop.features.leak_guard import check_against_events, check_not_newer
 from recloop.features.ranker_inputs import (
     ITEM_STATISTICS,
@@ -78,10 +81,11 @@ def build_training_set(settings: Settings, key: str, meaning: Meaning | None = N
             tables["queries"] = _queries(settings, cursor, part)
             tables["items"] = _items(settings, cursor, part)
             days = _rendered(cursor, QUERY_DAYS, part)
-            tables["item_days"] = join_item_days(settings, cursor, days)
+            tables["item_days"] = join_item_days(settings, cursor, days, meaning.calendar)
         elif interactions.num_rows:
             plain = _read(cursor, QUERIES, part, ("query_id", "user_key", "event_timestamp"))
-            tables["queries"] = _filled(plain, "queries")
+            days = pa.array(day_numbers(_moments(plain), meaning.calendar))
+            tables["queries"] = _filled(plain.append_column("day", days), "queries")
             tables["items"] = _plain_items(cursor, part)
     _check_consistent(tables)
     return write_training_set(settings.artifacts / "training_sets", part.key, tables)
@@ -177,14 +181,17 @@ def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
     entities = _rendered(cursor, QUERY_ENTITIES, part)
     joined = point_in_time_join(settings, entities, "training_users")
     joined = joined.sort_by([("event_timestamp", "ascending"), ("user_key", "ascending")])
-    day = pc.floor_temporal(joined["event_timestamp"], unit="day")
+    calendar = part.meaning.calendar
+    days = day_numbers(_moments(joined), calendar)
+    begun = pa.array(midnights(days, calendar)).cast(joined["event_timestamp"].type)
     views = ("user_statistics", "user_history", "user_items")
     newest = [f"{view}__newest_event_at" for view in views]
-    check_not_newer(joined.append_column("day", day), "day", newest)
+    check_not_newer(joined.append_column("day", begun), "day", newest)
     columns = {
         "query_id": pa.array(range(joined.num_rows), pa.int64()),
         "user_key": joined["user_key"],
         "event_timestamp": joined["event_timestamp"],
+        "day": pa.array(days),
         "history": pc.fill_null(joined["user_history__history"], []),
         **{name: joined[f"user_statistics__{name}"] for name in STATISTICS},
         **{f"own_{name}": pc.fill_null(joined[f"user_items__{name}"], []) for name in OWN_LISTS},
@@ -193,6 +200,13 @@ def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
     queries = pa.table(columns).cast(schemas()["queries"])
     check_against_events(cursor, queries, part.meaning)
     return queries
+
+
+def _moments(table: pa.Table) -> np.ndarray:
+    """datetime64[us], the column `event_timestamp`."""
+    import pyarrow as pa
+
+    return np.asarray(table["event_timestamp"].cast(pa.int64()).to_numpy().astype("datetime64[us]"))
 
 
 def _items(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:

@@ -11,20 +11,20 @@ _LEARNT = (
 )
 
 # What a query is: a user's day, or a session, which ends where its user rests for long enough.
-DAY = "date_trunc('day', event_timestamp, 'UTC')"
+DAY = "features.day_of(event_timestamp, %(zone)s)"
 SESSION = """sum(begins) over (partition by user_key order by event_timestamp, event_id)"""
 
 QUERY_ENTITIES = f"""
     select user_key, min(event_timestamp) as event_timestamp
     from behavior.event where {_LEARNT}
-    group by user_key, date_trunc('day', event_timestamp, 'UTC')
+    group by user_key, {DAY}
 """
 ITEM_ENTITIES = f"""
     select distinct item_key, %(end)s::timestamptz as event_timestamp
     from behavior.event where {_LEARNT}
 """
 QUERY_DAYS = f"""
-    select distinct date_trunc('day', event_timestamp, 'UTC') from behavior.event where {_LEARNT}
+    select distinct features.midnight({DAY}, %(zone)s) from behavior.event where {_LEARNT}
 """
 # query_id counts as `queries_of` sorts; the event's id settles ties, so that the order is total.
 NUMBERED = f"""
@@ -38,7 +38,7 @@ NUMBERED = f"""
     ),
     learnt as (
         select user_key, item_key, event_timestamp, event_id, value, event_type, label,
-            case when %(gap)s::float8 is null then extract(epoch from {DAY}) else {SESSION} end as part
+            case when %(gap)s::float8 is null then {DAY} else {SESSION} end as part
         from event
     ),
     begun as (

@@ -1,4 +1,4 @@
--- Rows of features.user_items: for each user and UTC day with a purchase, what the user has ever
+-- Rows of features.user_items: for each user and day with a purchase, what the user has ever
 -- purchased up to the end of that day, item by item: the {own_items} items purchased latest, latest
 -- first. Days are chosen as in user_history.sql, which also makes the table `touched`. Decayed counts
 -- are as of the day after; exp(-1/28) to a power ages them further. Ordered sums keep their last bit.
@@ -13,17 +13,17 @@ insert into features.user_items
     (user_key, event_timestamp, items, purchases, days, first_day, last_day, decayed_28d,
      decayed_112d, all_purchases, all_days, newest_event_at)
 with active as (
-    select distinct user_key, floor(extract(epoch from event_timestamp) / 86400)::int as day
+    select distinct user_key, features.day_of(event_timestamp, %(zone)s) as day
     from behavior.event
     where event_timestamp >= %(reach_start)s and event_timestamp < %(end)s and {learnable}
     union
-    select user_key, floor(extract(epoch from event_timestamp) / 86400)::int
+    select user_key, features.day_of(event_timestamp, %(zone)s)
     from behavior.event
     where event_timestamp >= %(end)s and event_timestamp < %(horizon)s and {learnable}
       and user_key in (select user_key from touched)
 )
 select
-    active.user_key, to_timestamp((active.day + 1) * 86400.0), past.items, past.purchases, past.days,
+    active.user_key, features.midnight(active.day + 1, %(zone)s), past.items, past.purchases, past.days,
     past.first_day, past.last_day, past.decayed_28d, past.decayed_112d,
     total.purchases, total.days, total.newest
 from active
@@ -47,10 +47,10 @@ cross join lateral (
             sum(weight * exp((day - active.day - 1) / 112.0::float8) order by day, weight) as decayed_112d
         from (
             select item_key, {weight} as weight,
-                floor(extract(epoch from event_timestamp) / 86400)::int as day
+                features.day_of(event_timestamp, %(zone)s) as day
             from behavior.event
             where user_key = active.user_key
-              and event_timestamp < to_timestamp((active.day + 1) * 86400.0)
+              and event_timestamp < features.midnight(active.day + 1, %(zone)s)
               and {learnable}
         ) as event
         group by item_key
@@ -61,10 +61,10 @@ cross join lateral (
 cross join lateral (
     select
         count(*) as purchases,
-        count(distinct floor(extract(epoch from event_timestamp) / 86400)) as days,
+        count(distinct features.day_of(event_timestamp, %(zone)s)) as days,
         max(event_timestamp) as newest
     from behavior.event
     where user_key = active.user_key
-      and event_timestamp < to_timestamp((active.day + 1) * 86400.0)
+      and event_timestamp < features.midnight(active.day + 1, %(zone)s)
       and {learnable}
 ) as total;

@@ -48,7 +48,7 @@ step as (
 )
 select
     dense.user_key,
-    to_timestamp((dense.day + 1) * 86400.0),
+    features.midnight(dense.day + 1, %(zone)s),
     coalesce(purchases_7d, 0),
     coalesce(purchases_28d, 0),
     coalesce(spend_28d, 0),

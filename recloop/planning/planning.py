@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def make_plan(
         earlier = tuple(map(Signals.of_json, signals_before(cursor, target, LONGEST_HISTORY)))
     asked = spec.calendar.parse(target)
     near = recent_keys(ready, asked, spec.calendar)
-    days = (asked.start - spec.calendar.parse(near[0]).start).days if near else 0
+    days = (asked.start - spec.calendar.parse(near[0]).start) / timedelta(days=1) if near else 0.0
     usual = usual_events([sets[key].interactions for key in near], days)
     situation = Situation(
         target=target,

@@ -192,7 +192,9 @@ def write_export(settings: Settings, recommender: Recommender, folder: Path, win
     of `window`, the last that the release learnt."""
     from models.recommenders.recommender_files import family_in
 
-    end = load_dataset(settings).calendar.parse(window).end
+    calendar = load_dataset(settings).calendar
+    last = calendar.parse(window)
+    _, end = calendar.whole_days(last.start, last.end)
     asked = family_in(folder / CHECKPOINT).needs_features
     known = release_snapshot(settings, end) if asked else None
     recommender.export(folder / SAVED_MODEL, known)

@@ -36,7 +36,7 @@ def test_a_relative_dataset_is_the_same_file_in_another_folder(
     assert settings.dataset_file == tmp_path / "shop.toml"
     assert settings.data == tmp_path / "events.csv"
     # What the DAG files read of it, and what the stages do.
-    assert read_schedule(child).length == "week"
+    assert read_schedule(child).window.length == "week"
     assert load_dataset(child).name == "online_retail"
 
 

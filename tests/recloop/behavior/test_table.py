@@ -216,7 +216,7 @@ def test_a_table_that_dates_nowhere_is_refused(table: Any) -> None:
 def test_local_and_unix_times_of_a_table(table: Any, query: Query) -> None:
     settings, change = table
     path = Path(settings.dataset)
-    text = path.read_text()
+    text = path.read_text() + '\n[window]\nzone = "UTC"\n'
     land(settings, WEEKS[1])
     expected = query("select min(event_timestamp), max(event_timestamp) from behavior.landing")
     change(

@@ -35,13 +35,14 @@ def test_daily_feed_without_an_end_goes_on(tmp_path: Path) -> None:
 def test_what_a_dataset_file_may_say_or_leave_out_is_read_alike(tmp_path: Path) -> None:
     text = '[period]\nstart = "2026-02-03T01:00:00+02:00"\n'
     schedule = read_schedule(settings_with(tmp_path, text))
-    assert (schedule.length, schedule.start) == ("week", datetime(2026, 2, 2, tzinfo=UTC))
+    assert (schedule.window.length, schedule.start) == ("week", datetime(2026, 2, 2, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('[window]\nlength = "month"\n', "'month'"),
+        ('[window]\nlength = "year"\n', "'year'"),
+        ('[event]\ntimezone = "Mars"\n', "'Mars'"),
         ("[window\n", "not valid TOML"),
         ('[window]\nlength = "day"\n[period]\nstart = "soon"\n', "'soon'"),
         ("[period]\nstart = 2026-02-03\n", "needs a zone"),

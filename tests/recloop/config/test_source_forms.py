@@ -110,13 +110,18 @@ def test_the_zone_moves_lines_to_their_window(
 ) -> None:
     line = {**shop_week(WEEKS[0])[0], "InvoiceDate": "1/16/2011 22:30"}
     path = write(tmp_path / "shop.csv", [line])
-    settings = customised(
-        settings, "online_retail", tmp_path, event={"timezone": "America/New_York"}
-    )
-    land(settings.model_copy(update={"data": path}))
-    assert query("select window_key, event_timestamp from behavior.landing") == [
-        ("2011-01-17", datetime(2011, 1, 17, 3, 30, tzinfo=UTC))
-    ]
+    moment = datetime(2011, 1, 17, 3, 30, tzinfo=UTC)
+    for window, key in (({}, "2011-01-10"), ({"zone": "UTC"}, "2011-01-17")):
+        asked = customised(
+            settings,
+            "online_retail",
+            tmp_path / key,
+            event={"timezone": "America/New_York"},
+            window=window,
+        )
+        land(asked.model_copy(update={"data": path}))
+        assert query("select window_key, event_timestamp from behavior.landing") == [(key, moment)]
+        query("truncate behavior.landing, behavior.source_file, ledger.window cascade")
 
 
 def test_undecodable_bytes_cost_their_lines(

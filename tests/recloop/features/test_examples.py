@@ -39,6 +39,7 @@ def written(
                 "query_id": n,
                 "user_key": user,
                 "event_timestamp": time,
+                "day": int(time.timestamp()) // 86_400,
                 "history": history,
                 **dict.fromkeys(STATISTICS),
                 "purchases_28d": purchases,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from recloop.calendar import WindowCalendar
 from recloop.config.learnable import Meaning
 from recloop.database.connection import transaction
 from recloop.errors import BadData
@@ -30,6 +31,8 @@ EVENTS = [
     Event(1, 6, at(8, 9), kind="cancel"),
 ]
 
+DAYS = WindowCalendar("week")
+
 
 @pytest.fixture
 def shelf(settings: Settings, shop: Meaning) -> Settings:
@@ -43,7 +46,7 @@ def shelf(settings: Settings, shop: Meaning) -> Settings:
 def joined(settings: Settings, *moments: datetime) -> list[dict[str, object]]:
     days = " union all ".join(f"select '{moment.isoformat()}'::timestamptz" for moment in moments)
     with transaction(settings.database_url) as cursor:
-        table = join_item_days(settings, cursor, days)
+        table = join_item_days(settings, cursor, days, DAYS)
     assert table.schema == schemas()["item_days"]
     return table.to_pylist()
 
@@ -72,12 +75,12 @@ def test_nothing_is_asked_of_the_store_for_a_day_without_a_row(
 
 
 def test_a_snapshot_is_scaled_and_holds_the_day_that_was_asked_for(shelf: Settings) -> None:
-    taken = item_snapshot(shelf, at(7, 0))
+    taken = item_snapshot(shelf, at(7, 0), DAYS)
     assert (taken.item_keys.tolist(), taken.values.shape) == ([5], (1, 1, 5))
     # Two purchases by two buyers, a median price of 3, nothing cancelled.
     expected = [math.log1p(number) for number in (2, 2, 2, 3, 0)]
     assert taken.values[0, 0].tolist() == pytest.approx(expected, rel=1e-6)
-    none = item_snapshot(shelf, at(2, 0))
+    none = item_snapshot(shelf, at(2, 0), DAYS)
     assert (len(none.item_keys), none.moments) == (0, 1)
 
 
@@ -90,4 +93,4 @@ def test_a_row_that_knows_of_its_own_day_is_a_leak(shelf: Settings) -> None:
         )
     assert len(joined(shelf, at(9, 0))) == 2
     with pytest.raises(BadData, match=r"future leak: 1 of 1 .*item_key 5: newest event 2011-01-10"):
-        item_snapshot(shelf, at(7, 0))
+        item_snapshot(shelf, at(7, 0), DAYS)

@@ -50,6 +50,8 @@ def item_day(day: int, key: int, week: float, price: float | None) -> dict:
 
 
 def written(folder: Path, window: str, queries: list[dict], item_days: list[dict]) -> TrainingSet:
+    for query in queries:
+        query["day"] = int(query["event_timestamp"].timestamp()) // 86_400
     rows = {
         "queries": queries,
         "interactions": [

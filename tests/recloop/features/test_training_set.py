@@ -68,6 +68,7 @@ def expected_queries(events: list[Event], start: datetime) -> list[dict[str, Any
                 "query_id": n,
                 "user_key": user,
                 "event_timestamp": moment,
+                "day": (midnight - datetime(1970, 1, 1, tzinfo=UTC)).days,
                 "history": expected_history(events, user, midnight),
                 **{s: (float(known[0][s]) if known else None) for s in STATISTICS},
                 **own_columns(events, user, midnight),
