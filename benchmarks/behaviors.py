@@ -26,6 +26,8 @@ from recloop.errors import BadInput, RecloopError
 from recloop.evaluation.differences import paired_difference
 
 Json = dict[str, Any]
+Days = dict[str, dict[str, np.ndarray]]
+"""Day → the arrays that were kept of it."""
 KINDS = {"1": "click", "2": "collect", "3": "cart", "4": "purchase"}
 WAYS = {
     "all, weighted": "weights = { click = 0.1, collect = 0.2, cart = 0.3, purchase = 1.0 }",
@@ -91,7 +93,7 @@ def compare(data: Path, folder: Path, warm_up: int) -> Json:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _write_lines(data, folder / "lines.csv")
-    found: dict[str, list[dict[str, np.ndarray]]] = {}
+    found: dict[str, Days] = {}
     content: Json = {"ways": {}, "paired": {}}
     for number, (name, learn_from) in enumerate(WAYS.items()):
         home = folder / str(number)
@@ -99,7 +101,8 @@ def compare(data: Path, folder: Path, warm_up: int) -> Json:
         (home / "dataset.toml").write_text(DATASET.format(learn_from=learn_from))
         refused, found[name] = _run(home, folder / "lines.csv", warm_up)
         content["ways"][name] = {"refused": refused} | {
-            metric: _mean([day[f"champion/{metric}"] for day in found[name]]) for metric in METRICS
+            metric: _mean([day[f"champion/{metric}"] for day in found[name].values()])
+            for metric in METRICS
         }
         print(name, content["ways"][name], file=sys.stderr)
     first, *others = found
@@ -111,7 +114,7 @@ def compare(data: Path, folder: Path, warm_up: int) -> Json:
     return content
 
 
-def _run(home: Path, lines: Path, warm_up: int) -> tuple[int, list[dict[str, np.ndarray]]]:
+def _run(home: Path, lines: Path, warm_up: int) -> tuple[int, Days]:
     """How many days validation refused, and the scores of each day that was tested."""
     more: Json = {"RECLOOP_DATA": str(lines)}
     recloop_in(home, "ingest", "--through", DAYS[-1], may_fail=True, **more)
@@ -122,18 +125,19 @@ def _run(home: Path, lines: Path, warm_up: int) -> tuple[int, list[dict[str, np.
     status = json.loads(recloop_in(home, "status", "--json", **more))
     recloop_in(home, "down", **more)
     rows = [row for row in status["windows"] if row["window"] in DAYS]
-    paths = [(row["prequential"] or {}).get("scores") for row in rows]
-    days = []
-    for path in filter(None, paths):
-        with np.load(path) as arrays:
-            days.append({name: arrays[name] for name in arrays.files})
+    days: Days = {}
+    for row in rows:
+        if path := (row["prequential"] or {}).get("scores"):
+            with np.load(path) as arrays:
+                days[row["window"]] = {name: arrays[name] for name in arrays.files}
     return sum(row["state"] == "refused" for row in rows), days
 
 
-def _paired(ours: list[Json], theirs: list[Json], metric: str) -> list[float]:
+def _paired(ours: Days, theirs: Days, metric: str) -> list[float]:
     """Mean difference and its interval: users of the same day, who stand in the same order of keys."""
     rows = []
-    for one, other in zip(ours, theirs, strict=True):
+    for day in sorted(set(ours) & set(theirs)):
+        one, other = ours[day], theirs[day]
         users, here, there = np.intersect1d(
             one["user_keys"], other["user_keys"], return_indices=True
         )

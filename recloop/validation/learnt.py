@@ -126,12 +126,15 @@ def share(part: float, whole: float, units: float | None = None) -> Measure | No
     """Of `part` of `whole`; `units`: how many there are that each go one way (default: `whole`)."""
     if not whole:
         return None
-    inside = min(1.0, max(0.0, part / whole))
-    return Measure(math.log((inside + RARE) / (1 - inside + RARE)), min(units or whole, whole))
+    inside, count = min(1.0, max(0.0, part / whole)), min(units or whole, whole)
+    added = max(RARE, 0.5 / max(count, 1.0)) if count < FEW else RARE
+    return Measure(math.log((inside + added) / (1 - inside + added)), count)
 
 
 RARE = 0.001
 """Added to a share and to its rest before the odds are taken: none at all is like one in a thousand."""
+FEW = 20
+"""Of fewer, half of one is added (Haldane 1956): all of five are no certainty."""
 
 
 def natural(rule: LearntRule, value: float) -> float:
@@ -141,7 +144,7 @@ def natural(rule: LearntRule, value: float) -> float:
     if rule.scale == "number":
         return value
     inside = 1 / (1 + math.exp(-value))
-    return min(1.0, max(0.0, inside * (1 + 2 * RARE) - RARE))
+    return round(min(1.0, max(0.0, inside * (1 + 2 * RARE) - RARE)), 12)
 
 
 def noise_of(rule: LearntRule) -> Callable[[float, float], float]:
