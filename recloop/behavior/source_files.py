@@ -87,8 +87,9 @@ def refuse_another(cursor: Cursor, spec: DatasetSpec) -> None:
             raise BadInput(
                 f"`window.length` is {spec.calendar.told} in zone {spec.calendar.zone.key}, and window "
                 f"{key} of this home is from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC: windows"
-                " that are learnt cannot be cut anew. Restore length, every and zone of [window] (UTC "
-                "in a home that knew no other zone), or begin a home of its own (RECLOOP_HOME)."
+                " that are learnt cannot be cut anew. Restore length and every of [window], and its "
+                "zone (event.timezone, if it is not set; UTC in a home that knew no other), or begin a "
+                "home of its own (RECLOOP_HOME)."
             )
 
 

@@ -24,6 +24,7 @@ from recloop.contracts import Candidate, GateReport, Release, Served, TrainingSe
 from recloop.database.connection import transaction
 from recloop.evaluation.gate import Soundness, measure, results_of, verdict, why_ask
 from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
+from recloop.features.damping import damping
 from recloop.features.examples import read_examples
 from recloop.features.heldout import Past
 from recloop.settings import Settings
@@ -130,7 +131,10 @@ def hold_out(
     meaning: Meaning,
     rules: UpdateRules,
 ) -> Any:
-    """These events of a window (all at or after `cut`), arranged by its judge (`HeldOutEvents`)."""
+    """These events of a window (all at or after `cut`), arranged by its judge (`HeldOutEvents`), without
+    those of robots and bursts."""
+    sound = damping(events.user_keys[events.query], events.item_keys) == 1
+    events = events if sound.all() else events.where(sound)
     if len(events.times) and np.ptp(events.times) < np.timedelta64(1, "s"):
         cut = cut.replace(microsecond=0)  # one moment, cut between users (`examples.spread`)
     with transaction(settings.database_url) as cursor:

@@ -30,6 +30,7 @@ from recloop.database.connection import Cursor, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import CheckCrashed
 from recloop.features.artefact import write_training_set
+from recloop.features.damping import damping
 from recloop.features.days import day_numbers, midnights
 from recloop.features.leak_guard import check_against_events, check_not_newer
 from recloop.features.ranker_inputs import (
@@ -117,12 +118,16 @@ class _Part:
 def _interactions(cursor: Cursor, part: _Part) -> pa.Table:
     import pyarrow as pa
 
-    names = ("query_id", "item_key", "event_timestamp", "value", "weight", "event_type")
+    names = ("query_id", "item_key", "event_timestamp", "value", "weight", "event_type", "user_key")
     if part.meaning.labelled:
         found = _read(cursor, IMPRESSIONS, part, (*names, "label"))
     else:
         found = _read(cursor, INTERACTIONS, part, names)
-    table = found.select([*names[:3], "weight"]).cast(schemas()["interactions"])
+    weight = found["weight"].to_numpy() * damping(
+        found["user_key"].to_numpy(), found["item_key"].to_numpy()
+    )
+    table = found.select(names[:3]).append_column("weight", pa.array(weight))
+    table = table.cast(schemas()["interactions"])
     if part.meaning.keeps_values:
         table = table.append_column("value", found["value"].cast(pa.float32()))
     if part.meaning.labelled:

@@ -76,14 +76,14 @@ WEIGHED = f"""{NUMBERED},
 """
 INTERACTIONS = f"""{WEIGHED}
     select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value, weight,
-        event_type
+        event_type, user_key
     from weighed order by query_id, event_timestamp, event_id
 """
 # An item that was shown and then chosen is one example, not two.
 IMPRESSIONS = f"""{WEIGHED},
     told as (select *, max(label) over (partition by query_id, item_key) as chosen from weighed)
     select query_id, item_key, (extract(epoch from event_timestamp) * 1000000)::bigint, value, weight,
-        event_type, label
+        event_type, user_key, label
     from told where label = 1 or chosen = 0 or event_type <> all(%(shown)s)
     order by query_id, event_timestamp, event_id
 """

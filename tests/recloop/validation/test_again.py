@@ -27,7 +27,7 @@ NOW = datetime(2024, 6, 1, tzinfo=UTC)
 DATASET: dict[str, Any] = {
     "name": "mended",
     "source": {"kind": "folder"},
-    "window": {"length": "day"},
+    "window": {"length": "day", "zone": "UTC"},
     "period": {"start": FIRST, "end": FIRST + timedelta(days=10)},
     "columns": {"ts": "time", "user": "text", "item": "text", "price": "number", "note": "text"},
     "event": {"user_id": "user", "item_id": "item", "timestamp": "ts", "price": "price"},

@@ -40,7 +40,16 @@ def test_an_amount_comes_back_as_it_was(value: float) -> None:
     assert natural(RULES["lines_per_day"], made.value) == pytest.approx(value)
 
 
-@given(st.integers(0, 1000), st.integers(1, 1000))
+def test_all_or_none_of_a_few_is_no_certainty() -> None:
+    all_of_five, none = (natural(RULES["copied_share"], share(n, 5).value) for n in (5, 0))
+    assert (all_of_five, none) == (
+        pytest.approx(5.5 / 6, abs=1e-3),
+        pytest.approx(0.5 / 6, abs=1e-3),
+    )
+    assert natural(RULES["copied_share"], share(0, 60).value) == 0
+
+
+@given(st.integers(0, 1000), st.integers(20, 1000))
 def test_a_share_comes_back_as_it_was(part: int, more: int) -> None:
     whole = part + more
     made = share(part, whole)
