@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
+.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ bench-detect: install ## faults planted into streams, found or not, and false al
 
 bench-gate: install ## how often the gate is wrong, by planted challengers on real streams: DATA, STREAMS, TRIALS, OUT
 	$(BIN)/python -m benchmarks.gate $(call bench_options,data streams trials out)
+
+bench-behaviors: install ## learning from all behavior against purchases alone, on a marketplace: DATA, OUT
+	$(BIN)/python -m benchmarks.behaviors $(call bench_options,data out)
 
 bench-growth: install ## what grew until it hung, at three sizes each; ONLY=one row
 	$(BIN)/python -m benchmarks.growth $(call bench_options,only)

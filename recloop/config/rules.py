@@ -192,6 +192,12 @@ class Schedule(BaseModel):
         """strftime's form of a partition's key: of a window's, where a window is one hour, day …"""
         return HOUR_KEY if self.window.length == "hour" else DAY_KEY
 
+    def partitions(self, first: str, last: str) -> tuple[str, str]:
+        """The first and the last partition of two windows: between which a backfill goes."""
+        unit = WindowCalendar(self.window.length, 1, self.calendar.zone.key)
+        end = self.calendar.parse(last).end - timedelta(microseconds=1)
+        return unit.at(self.calendar.parse(first).start).key, unit.at(end).key
+
     def window_of(self, partition: str) -> str | None:
         """The window that ends with a partition; None: it goes on.
 

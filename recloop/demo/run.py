@@ -13,6 +13,7 @@ from recloop.cli import output
 from recloop.cli.loop import ingest_with_progress, run_update
 from recloop.cli.output import console, progress_bar, say
 from recloop.config.dataset import DatasetSpec, load_dataset
+from recloop.config.rules import read_schedule
 from recloop.database.connection import column, first, transaction
 from recloop.demo.chart import write_chart
 from recloop.demo.demo_report import make_report
@@ -132,7 +133,8 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
     for dag_id in DAGS:
         client.pause(dag_id, paused=False)
     try:
-        client.backfill("ingest_behavior", keys[0], keys[-1], reprocess="failed")
+        between = read_schedule(settings).partitions(keys[0], keys[-1])
+        client.backfill("ingest_behavior", *between, reprocess="failed")
     except BadInput as error:
         if "already a running backfill" not in str(error):
             raise

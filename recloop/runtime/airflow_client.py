@@ -52,7 +52,7 @@ class AirflowClient:
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": paused})
 
     def backfill(self, dag_id: str, from_date: str, to_date: str, reprocess: str = "none") -> int:
-        """Replay the windows from `from_date` to `to_date` (keys, both inclusive), one at a time.
+        """Replay the partitions from `from_date` to `to_date` (keys, both inclusive), one at a time.
 
         `reprocess` is none, failed or completed. Returns the backfill's id. Airflow marks a backfill
         as complete up to 30 s after its last run, and until then refuses another one: that is waited
@@ -63,8 +63,8 @@ class AirflowClient:
         """
         body = {
             "dag_id": dag_id,
-            "from_date": f"{from_date}T00:00:00Z",
-            "to_date": f"{to_date}T00:00:00Z",
+            "from_date": _wall_clock(from_date),
+            "to_date": _wall_clock(to_date),
             "max_active_runs": 1,
             "reprocess_behavior": reprocess,
             "run_backwards": False,
@@ -175,3 +175,9 @@ class AirflowClient:
         answer = self._send("POST", "/auth/token", self._login, login=False)
         self._token = str(answer["access_token"])
         return self._token
+
+
+def _wall_clock(key: str) -> str:
+    """A partition's key as a time of day, which Airflow reads in the schedule's zone."""
+    day, _, hour = key.rstrip("Z").partition("T")
+    return f"{day}T{hour[:2] or '00'}:{hour[2:] or '00'}:00Z"

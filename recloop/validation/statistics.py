@@ -72,12 +72,17 @@ def measure(
     zone = ZoneInfo(spec.event.timezone)
     due = [day for day in window.days(zone) if spec.period.is_open(day, zone)]
     undated = undated_near(cursor, window.key)
-    raw |= {"zone": zone.key, "undated": undated, "open_days": len(due)}
+    opened = float(len(due))
+    parts_of_days = spec.calendar.step < DAY
+    if parts_of_days:
+        today = window.start.astimezone(zone).date()
+        opened = (window.end - window.start) / DAY * spec.period.is_open(today, zone)
+    raw |= {"zone": zone.key, "undated": undated, "open_days": opened}
     before = measured_before(cursor, window, spec, limits)
     clock = hours.ShopClock(window, spec)
     known = [one for one in before if one and one["hours"] and one["zone"] == zone.key]
     alike = [one["hours"] for one in known[-RECENT:]]
-    measures, silent = _measures(raw, alike, clock)
+    measures, silent = _measures(raw, alike, None if parts_of_days else clock)
     past = [one and one["past"] for one in before]
     bands = learnt.bands(measures, past, spec.calendar.cycles, limits.learnt)
     if not raw["lines"] and len(known) < limits.learnt.bootstrap_windows:
@@ -134,14 +139,16 @@ def measured_before(
     return [found.get(slot.start) for slot in slots]
 
 
+DAY = timedelta(days=1)
 REACH = 400
 """Windows, those that there were not among them, beyond which nothing is looked at."""
 
 
 def _measures(
-    raw: dict[str, Any], alike: Sequence[dict[str, int]], clock: hours.ShopClock
+    raw: dict[str, Any], alike: Sequence[dict[str, int]], clock: hours.ShopClock | None
 ) -> tuple[dict[str, Measure], dict[str, str]]:
-    """Every measure that the window allows, and words for messages."""
+    """Every measure that the window allows, and words for messages. `clock`: None where windows are but
+    parts of days, of which hours of the day say nothing."""
     good, lines, people = raw["good"], raw["lines"], float(raw["effective_users"] or 1)
     undated = sum(raw["undated"].values())
     lost = lines - good + undated
@@ -172,6 +179,7 @@ def _measures(
             "new_item_share": share(raw["new_item_lines"], good, raw["items"]),
             "item_drift": raw["item_drift"] and amount(max(raw["item_drift"], DRIFT), people),
         }
+    if good and alike and clock:
         silent, told["silent_share"] = hours.longest_silence(raw["hours"], alike, clock)
         found["silent_share"] = Measure(silent, EXACT)
         found |= _of_the_day(raw["hours"], alike, people)

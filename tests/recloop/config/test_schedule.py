@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from recloop.config.rules import ScheduleRules, read_clock, read_family, read_schedule
+from recloop.config.rules import Schedule, ScheduleRules, read_clock, read_family, read_schedule
 from recloop.errors import BadInput
 from recloop.settings import Settings
 
@@ -52,6 +53,45 @@ def test_what_a_dataset_file_may_say_or_leave_out_is_read_alike(tmp_path: Path) 
 def test_what_cannot_be_read_is_told(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         read_schedule(settings_with(tmp_path, text))
+
+
+def schedule_of(tmp_path: Path, window: str, zone: str = "UTC") -> Schedule:
+    text = f'[window]\n{window}\n[event]\ntimezone = "{zone}"\n[period]\nstart = 2026-02-03T05:00:00Z\n'
+    return read_schedule(settings_with(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("window", "zone", "told"),
+    [
+        ('length = "hour"', "Europe/Berlin", ("0 * * * *", "UTC", "2026-02-03T0500Z")),
+        ('length = "hour"\nevery = 6', "Asia/Kolkata", ("30 * * * *", "UTC", "2026-02-03T0030Z")),
+        ('length = "day"', "Asia/Tokyo", ("0 0 * * *", "Asia/Tokyo", "2026-02-03")),
+        ('length = "day"\nzone = "UTC"', "Asia/Tokyo", ("0 0 * * *", "UTC", "2026-02-03")),
+        ('length = "month"', "America/Havana", ("0 0 1 * *", "America/Havana", "2026-02-01")),
+    ],
+)
+def test_runs_are_due_when_windows_end_in_their_zone(
+    tmp_path: Path, window: str, zone: str, told: tuple[str, str, str]
+) -> None:
+    schedule = schedule_of(tmp_path, window, zone)
+    first = schedule.calendar.at(schedule.start)
+    assert (schedule.cron, schedule.zone, first.key) == told
+    assert schedule.start == first.start
+    local = first.start.astimezone(ZoneInfo(schedule.zone))
+    assert f"{local:{schedule.key_format}}" == first.key
+
+
+def test_a_window_of_several_units_is_due_with_its_last(tmp_path: Path) -> None:
+    weeks = schedule_of(tmp_path, 'length = "week"\nevery = 2', "Europe/Berlin")
+    window = weeks.calendar.at(weeks.start)
+    first, last = weeks.partitions(window.key, window.key)
+    assert first == window.key < last
+    assert (weeks.window_of(first), weeks.window_of(last)) == (None, window.key)
+    night = schedule_of(tmp_path, 'length = "hour"\nevery = 6', "Europe/Berlin")
+    changed = "2026-10-24T2200Z"  # seven hours
+    assert night.partitions(changed, changed) == (changed, "2026-10-25T0400Z")
+    assert night.window_of("2026-10-25T0300Z") is None
+    assert night.window_of("2026-10-25T0400Z") == changed
 
 
 def clock_of(tmp_path: Path, toml: str) -> ScheduleRules:
