@@ -17,7 +17,12 @@ from recloop.calendar import Length, WindowCalendar
 if TYPE_CHECKING:
     import pandas
 
-NEGATIVE = "cancel return refund remove delete dislike unlike skip impression shown uncart"
+NEGATIVE = "cancel return refund remove delete dislike unlike uncart"
+NEUTRAL = "skip impression shown"
+BOUGHT = "purchase buy bought order sale sold paid transaction checkout"
+"""Words in the names of kinds of events: what takes back, what says nothing, what a shop lives on."""
+ENOUGH = 100
+"""Purchases, before a recommender is judged by them alone."""
 USERS_A_DAY = 300
 """Users of a usual day from which windows are days: the gate has to compare some in each."""
 SHORT = 35
@@ -150,15 +155,39 @@ def _event(roles: Roles) -> list[str]:
     lines += [f"value = {_q(roles.value.column)}"] if roles.value else []
     lines += [f"price = {_q(roles.price.column)}"] if roles.price else []
     if roles.kind:
-        refused = NEGATIVE.split()
-        learnt = [k for k in roles.kinds if not any(word in k.lower() for word in refused)]
-        counts = ", ".join(f"{kind} {count:,}" for kind, count in roles.kinds.items())
+        lines += [f"type_column = {_q(roles.kind.column)}", "", *_kinds(roles.kinds)]
+    return lines
+
+
+def _kinds(counts: dict[str, int]) -> list[str]:
+    """What is learnt from and judged by, of kinds of events and how many there are of each."""
+
+    def saying(words: str) -> list[str]:
+        return [kind for kind in counts if any(word in kind.lower() for word in words.split())]
+
+    refused = saying(NEGATIVE)
+    left_out = {*refused, *saying(NEUTRAL)}
+    learnt = [kind for kind in counts if kind not in left_out] or list(counts)
+    bought = [kind for kind in saying(BOUGHT) if kind in learnt]
+    told = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    lines = [f"[event.learn_from]  # in the file: {told}"]
+    many = sum(counts[kind] for kind in bought)
+    if many < ENOUGH or len(bought) == len(learnt):
+        lines += [f"types = {json.dumps(learnt, ensure_ascii=False)}"]
+    else:
+        weights = {
+            k: 1.0 if k in bought else min(1.0, max(0.001, many / counts[k])) for k in learnt
+        }
+        pairs = ", ".join(f"{_q(kind)} = {weight:.2g}" for kind, weight in weights.items())
         lines += [
-            f"type_column = {_q(roles.kind.column)}",
-            "",
-            f"[event.learn_from]  # in the file: {counts}",
-            f"types = {json.dumps(learnt or list(roles.kinds), ensure_ascii=False)}",
+            "# a guess: all events of a kind together count as much as the purchases do",
+            f"weights = {{ {pairs} }}",
         ]
+    if refused and learnt != list(counts):
+        lines += [f"negatives = {json.dumps(refused, ensure_ascii=False)}"]
+    if many >= ENOUGH and len(bought) < len(learnt):
+        goal = json.dumps(bought, ensure_ascii=False)
+        lines += ["", "[event.goal]  # what the recommender is judged by", f"types = {goal}"]
     return lines
 
 

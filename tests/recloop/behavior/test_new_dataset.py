@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from recloop.behavior.landing import land
-from recloop.behavior.new_dataset import describe
+from recloop.behavior.new_dataset import _kinds, describe
 from recloop.config.dataset import load_dataset
 from recloop.main import app
 from recloop.settings import Settings
@@ -38,6 +39,8 @@ def test_every_line_of_a_described_file_lands(settings: Settings, tmp_path: Path
     spec = load_dataset(shop)
     assert (spec.event.user_id, spec.event.item_id, spec.window.length) == ("user", "item", "day")
     assert spec.event.positives.types == ("view", "cart", "purchase"), "a refund is not learnt from"
+    assert spec.event.positives.negatives == ("refund",)
+    assert spec.event.goal.types == ("purchase",)
     assert land(shop).lines == 400
 
 
@@ -50,6 +53,20 @@ def test_a_shop_by_its_own_column_names(settings: Settings, tmp_path: Path) -> N
     assert (spec.event.value, spec.event.price) == ("Quantity", "UnitPrice")
     assert spec.item_attributes.text == ("Description",)
     assert spec.period.end is not None, "of 2011: nothing more comes"
+
+
+def test_all_events_of_a_kind_count_as_much_as_purchases_do(tmp_path: Path) -> None:
+    told = _kinds({"view": 2000, "add to cart": 400, "order": 200, "returned": 9, "impression": 9})
+    event = tomllib.loads("\n".join(told))["event"]
+    assert event["learn_from"]["weights"] == {"view": 0.1, "add to cart": 0.5, "order": 1}
+    assert event["learn_from"]["negatives"] == ["returned"]
+    assert event["goal"]["types"] == ["order"]
+
+
+@pytest.mark.parametrize("counts", [{"view": 2000, "order": 20}, {"order": 500}, {"play": 300}])
+def test_too_few_purchases_or_nothing_else_is_learnt_from_alike(counts: dict[str, int]) -> None:
+    event = tomllib.loads("\n".join(_kinds(counts)))["event"]
+    assert event == {"learn_from": {"types": list(counts)}}
 
 
 def test_recent_lines_are_live(tmp_path: Path) -> None:
