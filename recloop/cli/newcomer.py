@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from recloop.cli import loop, output
+from recloop.cli import behavior, loop, output
 from recloop.cli.output import console, say
 from recloop.cli.session import session
 from recloop.database.connection import asked, column
@@ -50,7 +50,7 @@ def try_(
         _write(file, described)
     given = Settings(home=where / "home", dataset=str(described.resolve()), data=file.resolve())
     with session(given=given) as settings:
-        report = loop.ingest_with_progress(settings, None, None)
+        report = behavior.ingest_with_progress(settings, None, None)
         console.print(f"{report['events']:,} events; {len(report['refused'])} windows refused")
         for problem in report["refused"]:
             told = [one for one in problem["message"].splitlines() if one.startswith("- ")]

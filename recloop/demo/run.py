@@ -10,7 +10,8 @@ from typing import Any
 
 from recloop.calendar import Window
 from recloop.cli import output
-from recloop.cli.loop import ingest_with_progress, run_update
+from recloop.cli.behavior import ingest_with_progress
+from recloop.cli.loop import run_update
 from recloop.cli.output import console, progress_bar, say
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.rules import read_schedule

@@ -22,7 +22,8 @@ from recloop.config.learnable import Meaning
 from recloop.config.rules import GateRules, UpdateRules
 from recloop.contracts import Candidate, GateReport, Release, Served, TrainingSet, UpdatePlan
 from recloop.database.connection import transaction
-from recloop.evaluation.gate import Soundness, measure, results_of, verdict, why_ask
+from recloop.evaluation.asking import why_ask
+from recloop.evaluation.gate import Soundness, measure, results_of, verdict
 from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
 from recloop.features.damping import damping
 from recloop.features.examples import read_examples

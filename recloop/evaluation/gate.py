@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 
 from recloop.config.rules import GateRules
-from recloop.contracts import Gap, GateReport, RuleResult, UpdatePlan
+from recloop.contracts import Gap, GateReport, RuleResult
 from recloop.evaluation.differences import Difference, of_gap, paired_difference, pooled
 from recloop.evaluation.scoring import Judge, Scores
 
@@ -292,21 +292,3 @@ def _value(value: float) -> float | str:
 
 def _number(value: float | str | None) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-# When a person is asked before a promotion although nobody asked to be: `[approval]` of
-# `config/gate.toml`. Pure: a plan and measurements in, one sentence out.
-
-
-def why_ask(plan: UpdatePlan, measured: Differences, rules: GateRules) -> str:
-    """Why a person should look at a challenger that has passed against a champion; empty: no need."""
-    if plan.decision == "rebuild" and rules.approval.rebuild:
-        return "a rebuild would replace the champion, and [approval] rebuild asks for a person"
-    zone = rules.approval.grey_zone
-    for one in measured.compared:
-        if not one.is_slice and one.found.users and one.found.mean < -zone * one.found.level < 0:
-            return (
-                f"{one.what} differs by {one.found.mean:+z.4f}, worse by more than {zone:.1%} of the "
-                "champion's: [approval] grey_zone asks for a person"
-            )
-    return ""

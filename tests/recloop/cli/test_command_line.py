@@ -16,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from recloop import main
-from recloop.cli import loop
+from recloop.cli import behavior, loop
 from recloop.cli.output import fail, say
 from recloop.database.connection import transaction
 from recloop.ledger import updates
@@ -44,7 +44,7 @@ def recloop(settings: Settings | None, *arguments: str, **variables: str):
 
 def test_every_command_is_in_the_readme_and_has_a_help_text() -> None:
     readme = (PROJECT / "README.md").read_text()
-    for command in (*loop.COMMANDS, main.up, main.down, main.doctor, main.demo):
+    for command in (*behavior.COMMANDS, *loop.COMMANDS, main.up, main.down, main.doctor, main.demo):
         assert f"`{command.__name__}" in readme or f"recloop {command.__name__}" in readme
         assert command.__doc__
 
@@ -181,7 +181,7 @@ def test_into_a_file_progress_is_a_line_per_window(
         return {}
 
     monkeypatch.setattr("recloop.stages.ingest_stages.ingest_windows", two_windows)
-    loop.ingest_with_progress(settings)
+    behavior.ingest_with_progress(settings)
     told = capsys.readouterr().err
     assert "window 2011-06-06, 1 of 2" in told
     assert "window 2011-06-13, 2 of 2" in told
@@ -233,7 +233,7 @@ def test_ingest_says_what_waits_and_ends_with_the_code_of_the_worst(
     report["sources_refused"] = ["no"] * found.get("sources_refused", 0)
     report["again"] = {"lines": 60, "accepted": 58}
     try:
-        loop._tell_ingested(report, "", json=False)
+        behavior._tell_ingested(report, "", json=False)
         ended = 0
     except typer.Exit as exit_:
         ended = exit_.exit_code

@@ -31,7 +31,7 @@ def test_a_fresh_home_on_a_migrated_database_only_lacks_a_champion(
     wrong = {name for name, finding in found.items() if finding.state == "failed"}
     assert wrong <= {"packages"}, "the machine of a test may have others than those pinned"
     assert found["champion"].detail == "none yet"
-    assert found["dataset"].detail == "online_retail, one window a week"
+    assert found["dataset"].detail == "online_retail, one window each week, UTC"
     assert found["airflow"].state == "ok"
     assert found["database"].detail.startswith("PostgreSQL ")
 

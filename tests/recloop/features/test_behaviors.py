@@ -1,4 +1,5 @@
-"""What each kind of behavior counts in a training set, what takes it back, and what is judged by."""
+"""What each kind of behavior counts in a training set (`training_sql`), what takes it back, and what is
+judged by."""
 
 from __future__ import annotations
 

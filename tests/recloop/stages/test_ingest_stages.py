@@ -86,7 +86,11 @@ def test_a_live_window_is_not_judged_before_it_is_over_unless_it_is_named(
     ("name", "length", "says"),
     [
         ("mine", "week", "holds the data of dataset 'online_retail'"),
-        ("online_retail", "day", "of 7 day"),
+        (
+            "online_retail",
+            "day",
+            "is day in zone UTC, and window 2011-01-10 .* to 2011-01-17 00:00 UTC",
+        ),
     ],
 )
 def test_a_home_is_of_one_dataset_cut_in_one_way(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recloop.cli import loop
+from recloop.cli import behavior
 from recloop.cli.output import upkeep_lines
 from recloop.database.connection import transaction
 from recloop.errors import BadInput
@@ -80,7 +80,7 @@ def test_a_person_accepts_what_was_refused_and_the_ledger_keeps_it(
     assert "[limits.fixed] lines_per_day" in message
     assert f" in {tmp_path / 'growing.toml'}" in message
     assert count_lines(shop)["quarantined"] == {"window_refused": 16}
-    loop._tell_waiting(refused_windows(shop))
+    behavior._tell_waiting(refused_windows(shop))
     assert f"recloop accept --through {DAYS[11]} --reason" in capsys.readouterr().out
 
     with pytest.raises(BadInput, match="needs a reason"):

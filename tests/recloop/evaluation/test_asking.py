@@ -8,8 +8,9 @@ import pytest
 
 from recloop.config.rules import ApprovalRules, load_gate_rules
 from recloop.contracts import UpdatePlan
+from recloop.evaluation.asking import why_ask
 from recloop.evaluation.differences import Difference
-from recloop.evaluation.gate import Compared, Differences, why_ask
+from recloop.evaluation.gate import Compared, Differences
 from recloop.evaluation.ranking_judge import JUDGE
 from recloop.settings import Settings
 
