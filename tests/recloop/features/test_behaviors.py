@@ -1,5 +1,5 @@
-"""What each kind of behavior counts in a training set (`training_sql`), what takes it back, and what is
-judged by."""
+"""What each kind of behavior counts in a training set, what takes it back, and what is judged by: the
+SQL of `recloop.features.training_sql`."""
 
 from __future__ import annotations
 
