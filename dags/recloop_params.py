@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.exceptions import AirflowSkipException
 from airflow.sdk import Param, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
 from recloop_fleet import SCHEDULE
 
 from recloop.errors import BadInput
