@@ -8,6 +8,7 @@ Imported by the DAG files, itself not one (see `.airflowignore`). Keep out: fiel
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Param, get_current_context
@@ -129,7 +130,7 @@ def window_of_run() -> str:
         raise BadInput(
             "this run is about no window: fill in the form's `window`, or start it by a backfill."
         )
-    key = SCHEDULE.window_of(str(partition))
+    key = SCHEDULE.window_of(SCHEDULE.over(str(partition), datetime.now(UTC)))
     if key is None:
         raise AirflowSkipException(
             f"{partition} is not the last {SCHEDULE.window.length} of its window of "

@@ -50,4 +50,5 @@ def labelled(events: Events, pool: Int64Array, seed: int) -> Events:
         weights=beside(events.weights, events.weights[of]),
         values=None if values is None else beside(values, np.full(len(of), np.nan)),
         labels=labels,
+        kinds=None if events.kinds is None else beside(events.kinds, events.kinds[of]),
     )

@@ -71,8 +71,10 @@ def queries_of(history: Int64Array) -> Queries:
 
 
 def sessions_of(events: Events) -> Sessions:
-    """The sessions that the queries of these events are: events in order of query, then time."""
-    order = np.argsort(events.query, kind="stable")
-    counts = np.bincount(events.query, minlength=len(events.user_keys))
+    """The sessions that the queries of these events are: events in order of query, then time. What was
+    taken back, and so weighs nothing, is none of them; its session stays, and may be empty."""
+    counted = events.weights > 0
+    order = np.flatnonzero(counted)[np.argsort(events.query[counted], kind="stable")]
+    counts = np.bincount(events.query[counted], minlength=len(events.user_keys))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return Sessions(offsets, events.item_keys[order])

@@ -231,6 +231,10 @@ def footprint(model: Recommender, queries: Queries) -> Footprint:
     return Footprint(size, 1000 * (time.perf_counter() - began) / len(asked))
 
 
+PIECES = 4
+"""Into so many what is recent is cut at least, where there are as many days."""
+
+
 def weeks_of(
     events: Events, end: datetime, recent: timedelta, step: timedelta = WEEK
 ) -> tuple[Events, list[Events]]:
@@ -238,10 +242,12 @@ def weeks_of(
 
     Args:
         end: of the last window, aware.
-        recent: how far back the newest ones go; at most half of all the time there is.
+        recent: how far back the newest ones go; at most half of all the time there is. Of a short
+            history the pieces are shorter, down to a day: what ranks learns from one to the next.
     """
     first = datetime.fromtimestamp(events.times.min().astype("datetime64[s]").astype(int), UTC)
     start = end - min(recent, (end - first) / 2)
+    step = min(step, max((end - start) / PIECES, timedelta(days=1)))
     steps = [start + n * step for n in range(-(-(end - start) // step))]
     pieces = [events.between(one, min(one + step, end)) for one in steps]
     return events.between(BEGINNING, start), [piece for piece in pieces if len(piece.item_keys)]

@@ -147,8 +147,8 @@ def _moments(path: Path, spec: DatasetSpec) -> Iterator[pandas.Series]:
 
     for chunk in read_file(path, spec):
         times = chunk_times(chunk, spec).dropna()
-        days = times.groupby(times.dt.floor("D"))
-        yield pd.concat([days.min(), days.max()], ignore_index=True)
+        parts = times.groupby(times.dt.floor("15min" if spec.calendar.length == "hour" else "D"))
+        yield pd.concat([parts.min(), parts.max()], ignore_index=True)
 
 
 def _keys(moments: pandas.Series, spec: DatasetSpec, as_of: datetime) -> set[str]:

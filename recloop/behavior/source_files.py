@@ -77,9 +77,9 @@ def refuse_another(cursor: Cursor, spec: DatasetSpec) -> None:
             f"{spec.name!r}. Give it a home and a database of its own (RECLOOP_HOME, and "
             f"RECLOOP_DATABASE_URL where you bring one), or name it {other[0]!r} again."
         )
-    # Windows are cut alike or not at all: the latest tells.
+    # A year of days tells: in winter London's windows are UTC's.
     cursor.execute(
-        "select window_key, starts, ends from ledger.window order by starts desc limit 1"
+        "select window_key, starts, ends from ledger.window order by starts desc limit 400"
     )
     for key, start, end in cursor.fetchall():
         now = spec.calendar.at(start)

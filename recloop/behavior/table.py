@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
@@ -277,7 +277,11 @@ def _moment(spec: DatasetSpec, kind: str) -> str:
     if kind == "timestamp with time zone":
         return column
     if kind.startswith("timestamp"):
-        return f"({column} at time zone '{spec.event.timezone}')"
+        zone = spec.event.timezone
+        # Of an hour that the clock repeats PostgreSQL takes the second, and lines the first.
+        later = f"({column} at time zone '{zone}')"
+        earlier = f"({later} - interval '1 hour')"
+        return f"(case when {earlier} at time zone '{zone}' = {column} then {earlier} else {later} end)"
     scale = "" if spec.event.timestamp_format == "unix" else " / 1000.0"
     return f"to_timestamp({column}{scale})"
 
@@ -312,7 +316,13 @@ def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:
     if kind == "timestamp with time zone":
         return moment
     if kind.startswith("timestamp"):
-        return moment.astimezone(ZoneInfo(spec.event.timezone)).replace(tzinfo=None)
+        zone = ZoneInfo(spec.event.timezone)
+        local = moment.astimezone(zone)
+        naive = local.replace(tzinfo=None)
+        # An hour that the clock repeats is read as the first of the two: nothing is of the second.
+        while local.fold and naive.replace(tzinfo=zone).astimezone(UTC) < moment:
+            naive += timedelta(minutes=15)
+        return naive
     seconds = moment.astimezone(UTC).timestamp()
     return seconds if spec.event.timestamp_format == "unix" else seconds * 1000
 

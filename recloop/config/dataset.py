@@ -249,6 +249,17 @@ class DatasetSpec(Section):
         return self
 
     @model_validator(mode="after")
+    def _weights_can_be_learnt(self) -> DatasetSpec:
+        positives = self.event.positives
+        uneven = len(set(positives.weights.values())) > 1 or positives.by_value
+        if uneven and "sessions" in self.model.offered.inputs:
+            raise ValueError(
+                f"`event.learn_from` weighs events, and family {self.model.family} learns their order, "
+                "each alike: leave `weights` and `by_value` out, and name the types."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _goal_can_judge(self) -> DatasetSpec:
         if self.event.goal and {"values", "labels"} & set(self.model.offered.inputs):
             raise ValueError(
@@ -293,13 +304,15 @@ class DatasetSpec(Section):
             "rules": True,
             "limits": True,
             "source": {"path", "pattern", "url", "wheel", "sha256", "late_days"},
-            "window": {"warm_up"},
+            "window": {"warm_up", "zone"},
             "period": {"closed_weekdays", "closed_days"},
-            "event": {"learn_from"},
+            "event": {"learn_from", "goal"},
             "ids": {"nobody", "longest"},
             "model": True,
         }
         said = self.model_dump(mode="json", exclude=judged_later, exclude_defaults=True)
+        zone = self.calendar.zone.key
+        said |= {"zone": zone} if zone != "UTC" else {}
         text = json.dumps(said, sort_keys=True)
         return md5(text.encode(), usedforsecurity=False).hexdigest()
 

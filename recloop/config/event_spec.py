@@ -14,6 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from recloop.config.source_spec import usable_expression, usable_format
 from recloop.config.toml_file import Section
 
+ABBREVIATIONS = ("CET", "EET", "MET", "WET")
+"""Zones by their abbreviations, of which libraries think differently."""
+
 
 def known_zone(name: str | None) -> str | None:
     """The name of a time zone, as it is.
@@ -25,6 +28,11 @@ def known_zone(name: str | None) -> str | None:
         _ = name is None or ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValueError(f"{name!r} is not a time zone; write it like 'Europe/London'.") from None
+    if name in ABBREVIATIONS:
+        raise ValueError(
+            f"{name!r} is a zone with summer time to some, and without to PostgreSQL; write the shop's "
+            "place, like 'Europe/Paris', or 'Etc/GMT-1' for an hour before UTC all year."
+        )
     return name
 
 
@@ -80,6 +88,11 @@ class LearnFrom(Section):
             raise ValueError(
                 f"`weights` has {unknown[0]!r}, which `types` = {list(self.types)} lacks; leave `types` "
                 "out to learn from all that have a weight."
+            )
+        both = sorted(set(self.negatives) & set(self.shown))
+        if both:
+            raise ValueError(
+                f"`negatives` and `shown` both have {both[0]!r}: it is one or the other."
             )
         for kind, weight in self.weights.items():
             if not 0.001 <= weight <= 1000:  # so that NaN is refused, too

@@ -198,6 +198,15 @@ class Schedule(BaseModel):
         end = self.calendar.parse(last).end - timedelta(microseconds=1)
         return unit.at(self.calendar.parse(first).start).key, unit.at(end).key
 
+    def over(self, partition: str, now: datetime) -> str:
+        """The partition, or the one before it if it is not over: on a day whose midnight the clock
+        skips, Airflow's cron takes the day that begins for the one that ends."""
+        unit = WindowCalendar(self.window.length, 1, self.calendar.zone.key)
+        found = unit.parse(partition)
+        return (
+            found.key if found.end <= now else unit.at(found.start - timedelta(microseconds=1)).key
+        )
+
     def window_of(self, partition: str) -> str | None:
         """The window that ends with a partition; None: it goes on.
 

@@ -212,7 +212,8 @@ do $$ begin  -- earlier versions noted windows that cannot be, such as '1-01-01'
             check (window_key ~ '^\d{4}-\d{2}-\d{2}(T\d{4}Z)?$') not valid;
     end if;
     if not exists (select from pg_constraint where conrelid = 'ledger.window'::regclass
-                   and conname = 'window_key_is_a_date' and pg_get_constraintdef(oid) like '%T%') then
+                   and conname = 'window_key_is_a_date'
+                   and position('Z' in pg_get_constraintdef(oid)) > 0) then
         alter table ledger.window drop constraint window_key_is_a_date;  -- before windows of hours
         alter table ledger.window add constraint window_key_is_a_date
             check (window_key ~ '^\d{4}-\d{2}-\d{2}(T\d{4}Z)?$') not valid;

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +45,11 @@ class Difference:
 
     def low(self, chance: float = (1 - CONFIDENCE) / 2) -> float:
         """Below it lies the true difference with this chance at most."""
-        return self.mean - _quantile(1 - chance, self.users) * self.error
+        return self.mean + _quantile(chance, self.users) * self.error
 
     def high(self, chance: float = (1 - CONFIDENCE) / 2) -> float:
         """Above it lies the true difference with this chance at most."""
-        return self.mean + _quantile(1 - chance, self.users) * self.error
+        return self.mean - _quantile(chance, self.users) * self.error
 
     def times(self, sign: int) -> Difference:
         """The same, or with the other sign."""
@@ -64,15 +65,21 @@ class Difference:
 
 def of_gap(gap: Gap) -> Difference | None:
     """A difference out of a report; None where it says too little to be put together with others."""
-    if gap.mean is None or gap.error is None or not gap.users:
+    if gap.mean is None or not gap.users or (gap.error is None and gap.users > 1):
         return None
-    return Difference(gap.mean, gap.error, gap.users, gap.level or 0.0)
+    error = math.inf if gap.error is None else gap.error
+    return Difference(gap.mean, error, gap.users, gap.level or 0.0)
 
 
 def pooled(found: Sequence[Difference]) -> Difference:
-    """What the users of several windows say together. Windows that compared nobody are left out; one
-    user alone counts only where there is nobody else."""
+    """What the users of several windows say together. Windows that compared nobody are left out; those
+    of one user each are a sample of their own."""
     known = [one for one in found if one.users and math.isfinite(one.mean + one.error)]
+    alone = [one for one in found if one.users == 1 and math.isfinite(one.mean)]
+    if len(alone) > 1:
+        means, levels = ([getattr(one, name) for one in alone] for name in ("mean", "level"))
+        error = float(np.std(means, ddof=1)) / math.sqrt(len(means))
+        known.append(Difference(fmean(means), error, len(means), fmean(levels)))
     if len(known) < 2:
         return known[0] if known else found[-1]
     users = sum(one.users for one in known)
@@ -118,6 +125,7 @@ def paired_difference(
 
 
 def _quantile(probability: float, users: int) -> float:
+    """Below 0, of a small probability: 1 less a very small one is 1."""
     from scipy.special import stdtrit
 
     return float(stdtrit(max(users - 1, 1), probability))

@@ -37,6 +37,8 @@ gives: of an AUC of 0.5, of an RMSE of 1."""
 SPENT = 0.75
 """Of the chance of an error that is left, how much a look at the evidence may spend: most challengers
 are decided on at the first."""
+LOOKS = 12
+"""From this look on a chance is as small as it gets: less is no number."""
 Answer = Literal["promote", "refuse", "defer"]
 
 
@@ -129,18 +131,20 @@ def results_of(
     """
     ours, theirs = shown
     limits, first = rules.rules, opponent != "champion"
+    main = judge.quality[0]
+    earlier = [report for report in earlier if _says(report, main)]
     look = 1 + len(earlier)
     judged = [_with_earlier(one, earlier) for one in measured.compared]
     tests = sum(one.found.users > 1 for one in judged)
-    share = SPENT * (1 - SPENT) ** (look - 1)
+    share = SPENT * (1 - SPENT) ** (min(look, LOOKS) - 1)
     chances = Chances(
         promoted=rules.errors.wrongly_promoted * share,
         refused=rules.errors.wrongly_refused * share / max(1, tests),
         last=look >= rules.errors.patience,
     )
     said = _Said(judge.unit, opponent, look)
-    main = next(one for one in judged if one.name == judge.quality[0])
-    guards = [one for one in judged if one is not main and not (first and one.is_slice)]
+    decisive = next(one for one in judged if one.name == main)
+    guards = [one for one in judged if one is not decisive and not (first and one.is_slice)]
     return (
         _finite(soundness.largest_weight, limits.largest_weight),
         _at_least(
@@ -155,8 +159,8 @@ def results_of(
             limits.coverage_ratio,
             f"coverage@20: {ours:,} distinct items shown, {opponent} {theirs:,}",
         ),
-        *([] if first else [_enough(main.found.users, limits.minimum_users, judge)]),
-        _guard(main, rules, chances, said) if first else _main(main, rules, chances, said),
+        *([] if first else [_enough(decisive.found.users, limits.minimum_users, judge)]),
+        (_guard if first else _main)(decisive, rules, chances, said),
         *(_guard(one, rules, chances, said) for one in guards),
     )
 
@@ -181,7 +185,10 @@ def verdict(results: Sequence[RuleResult]) -> tuple[Answer, str]:
         if not rule.passed and rule.undecided == undecided
     )
     if undecided:
-        return answer, f"not enough evidence yet, judged again with the next window: {why}"
+        return (
+            answer,
+            f"not enough evidence yet, these users judge the next one of its kind, too: {why}",
+        )
     return answer, f"refused: {why}"
 
 
@@ -214,6 +221,11 @@ class _Said:
         return f"{told}, {found.users} {self.unit}{windows}"
 
 
+def _says(report: GateReport, name: str) -> bool:
+    """Whether anybody judged by this measure: a window of nobody is no look at the evidence."""
+    return any(gap.name == name and gap.users for gap in report.differences)
+
+
 def _with_earlier(one: Compared, earlier: Sequence[GateReport]) -> Compared:
     if math.isnan(one.found.mean) and one.found.users:
         return one  # the challenger has no number: nothing makes up for that
@@ -229,7 +241,8 @@ def _main(one: Compared, rules: GateRules, chances: Chances, said: _Said) -> Rul
     if not found.users:
         return _unjudged(one)
     low, high = found.low(chances.promoted), found.high(chances.refused)
-    passed = low >= -margin or (chances.last and found.mean >= 0)
+    nothing_to_lose = not found.level  # a champion that is right for nobody cannot be worse
+    passed = low >= -margin or ((chances.last or nothing_to_lose) and found.mean >= 0)
     return RuleResult(
         name=f"{one.name}_difference",
         value=_value(found.mean),

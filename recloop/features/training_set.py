@@ -110,6 +110,8 @@ class _Part:
             **self.meaning.parameters(),
             "start": self.window.start,
             "end": self.window.end,
+            # Of a window of hours: what its items are called is stamped with the end of their day.
+            "day_end": self.meaning.calendar.whole_days(self.window.start, self.window.end)[1],
             "part": self.number,
             "gap": self.meaning.session_gap,
         }

@@ -1,7 +1,7 @@
 """The SQL of a training set: which events are examples, how they form queries, what each counts.
 
 Every statement takes the parameters of `recloop.config.learnable.Meaning.parameters`, and the part's
-`start`, `end`, `part` and `gap`. Neighbour: `training_set.py` runs them.
+`start`, `end`, `day_end`, `part` and `gap`. Neighbour: `training_set.py` runs them.
 """
 
 from recloop.config.learnable import EXAMPLES, LEARNABLE, WEIGHT
@@ -20,7 +20,7 @@ QUERY_ENTITIES = f"""
     group by user_key, {DAY}
 """
 ITEM_ENTITIES = f"""
-    select distinct item_key, %(end)s::timestamptz as event_timestamp
+    select distinct item_key, %(day_end)s::timestamptz as event_timestamp
     from behavior.event where {_LEARNT}
 """
 QUERY_DAYS = f"""

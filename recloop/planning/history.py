@@ -15,6 +15,7 @@ from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Gap, GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
 from recloop.evaluation.challenge import evaluate_prequentially, judge_of
+from recloop.evaluation.gate import USERS
 from recloop.features.examples import read_examples
 from recloop.planning.decisions import effort_of
 from recloop.planning.outcomes import Outcome
@@ -113,10 +114,15 @@ def outcomes_of(
                 promoted=promoted,
                 signals=signals,
                 rank=plan.strategy.rank or plan.decision == "rebuild",
-                judged=row["state"] != "deferred",
+                judged=row["state"] != "deferred" and not _lacked_users(report),
             )
         )
     return tuple(found)
+
+
+def _lacked_users(report: GateReport | None) -> bool:
+    """Whether a report of before updates were deferred refused for too few users."""
+    return report is not None and any(r.name == USERS and not r.passed for r in report.rules)
 
 
 def spent(rows: Sequence[dict[str, Any]], window: Window, calendar: WindowCalendar) -> float:

@@ -64,6 +64,12 @@ def decide_update(
 
 
 def _decided(situation: Situation, rules: PolicyRules) -> Decision:
+    if situation.champion is not None and not dict(situation.pending).get(situation.target, 1):
+        return Decision(
+            "skip",
+            "nothing to judge by",
+            f"window {situation.target} has no event that is learnt from; the next one covers it",
+        )
     if situation.champion is None:
         return Decision(
             "rebuild",

@@ -128,7 +128,7 @@ class ShopLoop:
                 self.rows(
                     "select 1 from ledger.update u left join ledger.update_window w using "
                     f"(update_id) where '{window}' in (u.target, w.window_key) and u.state in "
-                    "('promoted', 'rejected', 'skipped')"
+                    "('promoted', 'rejected', 'deferred', 'skipped')"
                 )
             )
         except RecloopError:

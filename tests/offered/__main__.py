@@ -103,7 +103,7 @@ def main(
             for what, options, has in offered(family):
                 began = time.monotonic()
                 found = outcome(settings, options)
-                fine = found.startswith(("promoted", "rejected") if has else "refused")
+                fine = found.startswith(("promoted", "rejected", "deferred") if has else "refused")
                 wrong += not fine
                 mark = "   " if fine else "!! "
                 print(

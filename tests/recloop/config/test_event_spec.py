@@ -41,6 +41,40 @@ def test_what_cannot_be_learnt_from_is_refused(given: dict[str, Any], said: str)
         LearnFrom(**given)
 
 
+@pytest.mark.parametrize("zone", ["CET", "EET", "Mars/Olympus"])
+def test_a_zone_that_libraries_read_differently_is_none(zone: str) -> None:
+    with pytest.raises(ValidationError, match=f"'{zone}' is"):
+        event(timezone=zone)
+
+
+def test_what_takes_back_is_not_what_was_shown() -> None:
+    with pytest.raises(ValidationError, match="both have 'view'"):
+        LearnFrom(types=("click",), shown=("view",), negatives=("view",))
+
+
+def test_the_order_of_events_has_no_weights() -> None:
+    given = {
+        "name": "clicks",
+        "source": {"kind": "file"},
+        "columns": COLUMNS,
+        "model": {"family": "sessions"},
+    }
+    uneven = event(learn_from={"weights": {"click": 0.1, "purchase": 1.0}})
+    with pytest.raises(ValidationError, match="learns their order, each alike"):
+        DatasetSpec(**given, event=uneven)
+    alike = event(learn_from={"weights": {"click": 1.0, "purchase": 1.0}})
+    assert DatasetSpec(**given, event=alike).name == "clicks"
+
+
+def test_a_goal_or_the_zone_of_before_leaves_lines_as_they_were_read() -> None:
+    given = {"name": "clicks", "source": {"kind": "file"}, "columns": COLUMNS}
+    plain = DatasetSpec(**given, event=event(timezone="Europe/Berlin"))
+    utc = DatasetSpec(**given, event=event(timezone="Europe/Berlin"), window={"zone": "UTC"})
+    judged = DatasetSpec(**given, event=event(goal={"types": ["event"]}))
+    assert judged.reading == DatasetSpec(**given, event=event()).reading
+    assert utc.reading != plain.reading
+
+
 def test_a_shop_that_learns_from_cancellations_may() -> None:
     assert LearnFrom(types=("purchase", "cancel")).types == ("purchase", "cancel")
 

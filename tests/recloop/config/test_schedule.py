@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -92,6 +93,18 @@ def test_a_window_of_several_units_is_due_with_its_last(tmp_path: Path) -> None:
     assert night.partitions(changed, changed) == (changed, "2026-10-25T0400Z")
     assert night.window_of("2026-10-25T0300Z") is None
     assert night.window_of("2026-10-25T0400Z") == changed
+
+
+@pytest.mark.parametrize("zone", ["America/Santiago", "America/Havana", "Africa/Cairo"])
+def test_a_run_on_a_day_without_midnight_is_about_the_day_before(tmp_path: Path, zone: str) -> None:
+    """Airflow's cron names the day that begins; of every other day the one that ended."""
+    schedule = schedule_of(tmp_path, 'length = "day"', zone)
+    days = schedule.calendar.between(
+        datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
+    )
+    for day, following in pairwise(days):
+        for named in (day.key, following.key):
+            assert schedule.over(named, following.start) == day.key
 
 
 def clock_of(tmp_path: Path, toml: str) -> ScheduleRules:

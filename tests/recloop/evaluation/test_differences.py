@@ -84,6 +84,20 @@ def test_a_window_without_users_or_with_one_takes_nothing_from_the_others() -> N
     assert pooled([nobody]) is nobody
 
 
+def test_windows_of_one_user_each_are_a_sample() -> None:
+    means = [0.1, 0.3, 0.2, 0.4]
+    found = pooled([Difference(mean, math.inf, 1, 0.5) for mean in means])
+    assert (found.users, found.mean, found.level) == (4, pytest.approx(0.25), 0.5)
+    assert found.error == pytest.approx(np.std(means, ddof=1) / 2)
+    alone = Difference(0.4, math.inf, 1, 0.5)
+    assert of_gap(alone.to_gap("x")) == alone
+
+
+def test_a_very_small_chance_is_far_away_and_no_infinity() -> None:
+    found = Difference(0.1, 0.02, 400)
+    assert -1 < found.low(1e-18) < found.low(1e-9) < 0.1 < found.high(1e-18) < 1
+
+
 def test_a_difference_comes_back_out_of_a_report() -> None:
     known = Difference(0.1, 0.02, 40, 0.5)
     assert of_gap(known.to_gap("x")) == known

@@ -123,7 +123,7 @@ def test_what_noise_hides_is_deferred_and_said() -> None:
     assert answer == "defer"
     assert broken(rules) == {MAIN}
     assert rules[MAIN].undecided
-    assert "not enough evidence yet, judged again with the next window" in reason
+    assert "not enough evidence yet, these users judge the next one" in reason
 
 
 def test_evidence_of_the_windows_before_decides_what_one_window_cannot() -> None:
@@ -164,6 +164,22 @@ def test_few_users_are_too_little_evidence_and_those_of_several_windows_add_up()
     assert results(nobody, nobody)[1][0] == "defer"
     one = of_few(scores(0.2), 1)
     assert results(one, of_few(scores(0.3), 1))[1][0] == "defer"
+
+
+def test_a_window_of_nobody_is_no_look_at_the_evidence() -> None:
+    champion, chance = scores(0.2, noise=0.2), np.random.default_rng(3)
+    noise = chance.uniform(-0.4, 0.4, USERS)
+    values = {n: v + noise - noise.mean() + 0.001 for n, v in champion.values.items()}
+    challenger = replace(champion, values=values)
+    nobody = report(of_few(champion, 0), of_few(champion, 0))
+    assert results(challenger, champion, earlier=(nobody, nobody))[1][0] == "defer"
+    assert results(challenger, champion)[0] == results(challenger, champion, earlier=(nobody,))[0]
+
+
+def test_a_champion_that_is_right_for_nobody_has_nothing_to_lose() -> None:
+    champion = Scores({n: np.zeros(USERS) for n in scores(0.1).values})
+    few = {n: np.where(np.arange(USERS) == 7, 0.5, 0.0) for n in champion.values}
+    assert results(Scores(few, shown=80), champion)[1][0] == "promote"
 
 
 def test_how_often_equals_are_refused_and_worse_ones_promoted_is_as_stated() -> None:
