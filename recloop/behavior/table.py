@@ -318,7 +318,7 @@ def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:
     if kind.startswith("timestamp"):
         zone = ZoneInfo(spec.event.timezone)
         local = moment.astimezone(zone)
-        naive = local.replace(tzinfo=None)
+        naive = local.replace(tzinfo=None, fold=0)
         # An hour that the clock repeats is read as the first of the two: nothing is of the second.
         while local.fold and naive.replace(tzinfo=zone).astimezone(UTC) < moment:
             naive += timedelta(minutes=15)

@@ -6,13 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from psycopg2.errors import CheckViolation
 
 from recloop.behavior.dating import named_window
+from recloop.behavior.source_files import refuse_another
 from recloop.calendar import WindowCalendar
 from recloop.config.dataset import load_dataset
 from recloop.database.connection import transaction
 from recloop.database.schema import migrate
 from recloop.errors import BadInput
+from recloop.ledger.window_states import note_landed
 from recloop.settings import Settings
 from recloop.stages import ingest_stages, update_stages
 from recloop.stages.ingest_stages import ingest_windows
@@ -92,3 +95,41 @@ def test_a_window_that_an_earlier_version_should_not_have_noted_does_not_stop_in
     migrate(settings.database_url)
     source = settings.model_copy(update={"data": write(tmp_path / "a.csv", shop_week(WEEKS[0]))})
     assert ingest_windows(source)["done"] == [WEEKS[0]]
+
+
+def test_a_database_of_before_hours_takes_them(settings: Settings) -> None:
+    hour = WindowCalendar("hour").parse("2011-01-10T0100Z")
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("alter table ledger.window drop constraint window_key_is_a_date")
+        cursor.execute(
+            "alter table ledger.window add constraint window_key_is_a_date "
+            r"check (window_key ~ '^\d{4}-\d{2}-\d{2}$') not valid"
+        )
+    for _ in range(2):
+        migrate(settings.database_url)
+    with transaction(settings.database_url) as cursor:
+        note_landed(cursor, [hour])
+        with pytest.raises(CheckViolation):
+            cursor.execute(
+                "insert into ledger.window (window_key, starts, ends, state) "
+                "values ('tomorrow', '2030-01-01+00', '2030-01-02+00', 'landed')"
+            )
+
+
+def test_in_winter_too_a_home_that_was_cut_in_utc_is_told_from_one_in_london(
+    settings: Settings, tmp_path: Path
+) -> None:
+    days = WindowCalendar("day").between(
+        datetime(2010, 10, 1, tzinfo=UTC), datetime(2011, 1, 14, tzinfo=UTC)
+    )
+    with transaction(settings.database_url) as cursor:
+        note_landed(cursor, days)
+    window = {"length": "day"}
+    london = {"timezone": "Europe/London"}
+    asked = customised(settings, "online_retail", tmp_path / "a", window=window, event=london)
+    with transaction(settings.database_url) as cursor, pytest.raises(BadInput, match="day in zone"):
+        refuse_another(cursor, load_dataset(asked))
+    kept = {**window, "zone": "UTC"}
+    asked = customised(settings, "online_retail", tmp_path / "b", window=kept, event=london)
+    with transaction(settings.database_url) as cursor:
+        refuse_another(cursor, load_dataset(asked))

@@ -121,3 +121,16 @@ def test_negatives_count_as_touched() -> None:
     count, times = model.touched(clicks)["network"]
     assert count > 4 * len(clicks.item_keys)
     assert times["item"].sum() == count
+
+
+def test_drawn_negatives_are_of_the_kind_of_their_click() -> None:
+    from models.click_through.negatives import labelled
+
+    some = week(0)
+    kinds = (np.arange(len(some.item_keys)) % 2).astype(np.int32)
+    told = replace(some, kinds=kinds, kind_names=("cart", "view"))
+    drawn = labelled(told, np.unique(some.item_keys), 0)
+    assert drawn.kinds is not None
+    assert len(drawn.kinds) == len(drawn.item_keys) > len(kinds)
+    assert drawn.kinds[drawn.labels == 1].tolist() == kinds.tolist()
+    assert drawn.where(drawn.labels == 0).of_kinds(("view",)).any()

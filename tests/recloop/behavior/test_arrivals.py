@@ -18,7 +18,7 @@ from recloop.settings import Settings
 from recloop.stages.status import count_lines
 from recloop.validation.window import validate_window
 from tests.recloop.behavior.datasets import customised
-from tests.recloop.behavior.shop import WEEKS, shop_week, write
+from tests.recloop.behavior.shop import FORMAT, WEEKS, shop_week, write
 
 pytestmark = pytest.mark.slow
 
@@ -143,3 +143,14 @@ def test_a_file_that_went_away_stops_no_look(
     monkeypatch.setattr(arrivals, "files_of", lambda *_: [gone, there])
     gone.unlink()
     assert windows_with_new_lines(folder_settings) == [WEEKS[1]]
+
+
+def test_a_file_of_a_day_wakes_every_hour_of_it(folder_settings: Settings, tmp_path: Path) -> None:
+    hours = customised(folder_settings, "online_retail", tmp_path, window={"length": "hour"})
+    arrive(hours, WEEKS[0])
+    lines = {
+        f"{datetime.strptime(line['InvoiceDate'], FORMAT):%Y-%m-%dT%H00Z}"
+        for line in shop_week(WEEKS[0])
+    }
+    woken = set(windows_with_new_lines(hours))
+    assert woken >= lines

@@ -13,6 +13,8 @@ import pytest
 
 from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.landing import land
+from recloop.behavior.table import changed_windows
+from recloop.config.dataset import load_dataset
 from recloop.database import embedded
 from recloop.database.connection import copy_rows, libpq_url, transaction
 from recloop.errors import BadInput, ServiceAway, SourceRefused, WindowRefused
@@ -306,3 +308,25 @@ def test_the_options_of_an_url_leave_the_sessions_zone_at_utc(table: Any, query:
         change("alter role postgres reset timezone")
     count = "select count(*) from behavior.landing where event_timestamp > '2024-01-01'"
     assert query(count) == [(100,)]
+
+
+def test_hours_of_the_night_in_which_the_clock_is_set_back(table: Any, query: Query) -> None:
+    """London: 01:30 is twice on 2011-10-30, and a column without a zone does not say which."""
+    settings, change = table
+    change("alter table shop.sale alter sold_at type timestamp using sold_at at time zone 'UTC'")
+    change("delete from shop.sale where ctid not in (select ctid from shop.sale limit 4)")
+    for row, time in enumerate(("00:30", "01:10", "01:50", "02:20")):
+        change(
+            f"update shop.sale set sold_at = '2011-10-30 {time}', invoice = '{row}' where ctid = "
+            f"(select ctid from shop.sale where invoice not in ('0', '1', '2', '3') limit 1)"
+        )
+    path = Path(settings.dataset)
+    text = path.read_text().replace("[item_attr", 'timezone = "Europe/London"\n[item_attr')
+    path.write_text(text + '\n[window]\nlength = "hour"\n')
+    expected = {"2011-10-29T2300Z": 1, "2011-10-30T0000Z": 2, "2011-10-30T0200Z": 1}
+    assert changed_windows(settings, load_dataset(settings)) == expected
+    assert land(settings).lines == 4
+    found = query("select window_key, count(*) from behavior.landing group by 1 order by 1")
+    assert dict(found) == expected
+    assert changed_windows(settings, load_dataset(settings)) == {}
+    assert land(settings).lines == 0
