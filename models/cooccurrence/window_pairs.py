@@ -75,8 +75,9 @@ def learnt(
 
 
 def _count(column: int, rows: Int64Array, weights: np.ndarray) -> Counted:
-    found, place = np.unique(rows, return_inverse=True)
-    return column, found, np.bincount(place, weights, minlength=len(found))
+    sums = np.bincount(rows, weights)
+    found = np.flatnonzero(sums)
+    return column, found, sums[found]
 
 
 def _distinct(interactions: Interactions, items: Vocabulary) -> tuple[Int64Array, Int64Array]:

@@ -56,7 +56,9 @@ def strongest(offsets: np.ndarray, weights: Float32Array, most: int) -> np.ndarr
         there = slice(offsets[row], offsets[row + 1])
         among = weights[there]
         edge = np.partition(among, -most)[-most]
-        kept[there] = among > edge
-        equal = np.flatnonzero(among == edge) + offsets[row]
-        kept[equal[: most - np.count_nonzero(kept[there])]] = True
+        stays = among >= edge
+        if np.count_nonzero(stays) > most:
+            equal = np.flatnonzero(among == edge)
+            stays[equal[most - np.count_nonzero(among > edge) :]] = False
+        kept[there] = stays
     return kept

@@ -290,20 +290,8 @@ class RetrieveAndRank(KnowsIds):
         A user and an item once for each event, an item of the history once for each query that looks
         back on it. Row 0, of what isn't known, is nobody's.
         """
-        towers = self.towers
-        users = towers.users.rows(queries.user_keys[interactions.query])
-        items = towers.items.rows(interactions.item_keys)
-        history = towers.items.rows(queries.history[:, : towers.config.history_length]).ravel()
-        counts = {
-            "users": np.bincount(users, minlength=len(towers.users) + 1),
-            "items": np.bincount(items, minlength=len(towers.items) + 1),
-            "history": np.bincount(history, minlength=len(towers.items) + 1),
-        }
-        for array in counts.values():
-            array[0] = 0
-        keyed = towers.network.keyed.items()
-        times = {n: counts["history" if n == "history" else entity] for n, entity in keyed}
         asked = float(len(np.unique(interactions.query)))
+        times = stages.touched_rows(self.towers, queries, interactions)
         return {
             two_stage_files.TOWERS: (float(len(interactions)), times),
             two_stage_files.RANKER: (asked, {}),

@@ -134,6 +134,24 @@ def for_retrieval(
     return replace(interactions, weights=interactions.weights * scale)
 
 
+def touched_rows(
+    towers: ModelState, queries: Queries, interactions: Interactions
+) -> dict[str, np.ndarray]:
+    """How many times these events are about each row of the towers' keyed tables: [rows] by table."""
+    users = towers.users.rows(queries.user_keys[interactions.query])
+    items = towers.items.rows(interactions.item_keys)
+    history = towers.items.rows(queries.history[:, : towers.config.history_length]).ravel()
+    counts = {
+        "users": np.bincount(users, minlength=len(towers.users) + 1),
+        "items": np.bincount(items, minlength=len(towers.items) + 1),
+        "history": np.bincount(history, minlength=len(towers.items) + 1),
+    }
+    for array in counts.values():
+        array[0] = 0
+    keyed = towers.network.keyed.items()
+    return {n: counts["history" if n == "history" else entity] for n, entity in keyed}
+
+
 def ranked_scores(ranker: ModelState, lists: CandidateLists) -> Float32Array:
     """float32 [N]; those of retrieval, until the ranker has learned something."""
     if not ranker.steps:
