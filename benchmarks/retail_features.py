@@ -55,6 +55,8 @@ class Known:
 
     def examples(self, events: Events) -> tuple[Queries, Interactions]:
         """A window's events as one query per user, at the window's start: before it is added."""
+        if not len(self._pairs) and len(events):
+            self._day = int(events.times[0].astype("datetime64[D]").astype(np.int64))
         users, query = np.unique(events.user_keys, return_inverse=True)
         interactions = Interactions(
             query.astype(np.int32), events.item_keys, np.ones(len(events), np.float32)

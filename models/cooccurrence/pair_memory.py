@@ -48,7 +48,7 @@ class PairMemory:
     """Counts of n - 1 items, by row; row 0 is nobody's.
 
     Attributes:
-        neighbours: int32 [n, K], item rows, ascending within a row after the 0s, which are none.
+        neighbours: int32 [n, K], item rows, each once in a row; 0 is none.
         weights: float32 [n, K], positive; 0 where there is no neighbour.
         counts: float32 [n, 4]; see `SOURCE`.
         days: float64 [2], origin and clock, in days since 1970-01-01; [0] before any day was told.
@@ -105,9 +105,12 @@ class PairMemory:
 
     def since(self, origin: float) -> "PairMemory":
         """The same counts, told from another origin."""
-        scale = np.float32(self.growth_at(origin))
+        # By its inverse, which is 0 where everything is forgotten, and never too large.
+        scale = np.float32(np.exp(-RATE * (origin - self.days[0])))
+        weights = self.weights * scale
+        neighbours = np.where(weights > 0, self.neighbours, np.int32(0))
         days = np.array([origin, self.days[1]])
-        return PairMemory(self.neighbours, self.weights / scale, self.counts / scale, days)
+        return PairMemory(neighbours, weights, self.counts * scale, days)
 
     def longer(self, rows: int) -> "PairMemory":
         """With zeros for rows that came since; a copy."""

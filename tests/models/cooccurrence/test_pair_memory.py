@@ -39,6 +39,9 @@ def test_counts_told_from_another_origin_say_the_same() -> None:
     far = memory.at(np.array([100.0 + 7 * 1000]))  # 1,000 weeks: beyond the largest growth
     assert far.days.tolist() == [7100, 7100]
     assert matrix(far)[0, 1] == pytest.approx(0.97**1000, rel=1e-4)
+    gone = memory.at(np.array([100_000.0]))
+    assert not gone.weights.any()
+    assert not gone.neighbours.any()
     assert memory.at(np.array([60.0])).days.tolist() == [100, 100]
 
 
