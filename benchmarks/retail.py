@@ -1,6 +1,7 @@
 """`make bench-retail`: systems through the weekly prequential protocol, JSON and a page out.
 
     python -m benchmarks.retail --systems peers,default --seeds 0,1,2
+    python -m benchmarks.retail --stream ml_1m --systems default,popularity,BM25,EASE
 
 Each system and seed is one process with one thread; finished ones are kept under `parts/` beside the
 output and taken from there as long as the data, the settings and the code that they depend on are the
@@ -39,7 +40,8 @@ from benchmarks.output import (
 )
 from benchmarks.reading import keep_dataset
 from benchmarks.retail_protocol import Protocol, Result
-from benchmarks.retail_report import draw, report
+from benchmarks.retail_report import draw, report, show
+from benchmarks.retail_streams import Cut, keep_stream
 from benchmarks.retail_systems import chosen, registered
 from benchmarks.retail_worker import Job, load_result
 from benchmarks.seeds import seeds_of
@@ -192,6 +194,10 @@ def bench(
     data: Annotated[
         Path | None, typer.Option(help="Your copy of its data; default: as the TOML says.")
     ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(help="ml_1m or marketplace (below --data) in place of a dataset."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="JSON to write; the page lies beside it.")
     ] = None,
@@ -210,10 +216,10 @@ def bench(
     """Rank each window of a dataset before learning from it, with every system."""
     from recloop.cli.output import fail, say
 
-    out = out or default_path("retail")
+    out = out or default_path(stream or "retail")
     try:
         with ended_like_ctrl_c():
-            measure(dataset, data, out, systems, seeds, weeks, warm_up, jobs)
+            measure(dataset, data, stream, out, systems, seeds, weeks, warm_up, jobs)
     except RecloopError as error:
         fail(error)
         raise typer.Exit(1) from error
@@ -223,6 +229,7 @@ def bench(
 def measure(
     dataset: str,
     data: Path | None,
+    stream: str | None,
     out: Path,
     systems: str | None,
     seeds: str,
@@ -240,20 +247,23 @@ def measure(
     from recloop.settings import Settings
 
     names, numbers = chosen(systems), seeds_of(seeds)
-    settings = Settings(dataset=dataset)
-    spec, toml = load_dataset(settings), settings.dataset_file
-    path = keep_dataset(toml, data, datetime.now(UTC), out.parent / "data")
+    if stream is None:
+        settings = Settings(dataset=dataset)
+        spec, toml = load_dataset(settings), settings.dataset_file
+        path = keep_dataset(toml, data, datetime.now(UTC), out.parent / "data")
+        length = "day" if spec.window.length == "day" else "week"
+        name, cut = spec.name, Cut(length, spec.window.warm_up, None)
+    else:
+        path, cut = keep_stream(stream, data or Path("."), out.parent / "data")
+        name = stream
     log = EventLog.load(path)
-    length = spec.window.length
-    protocol = Protocol(
-        log, "day" if length == "day" else "week", warm_up or spec.window.warm_up, weeks
-    )
+    protocol = Protocol(log, cut.length, warm_up or cut.warm_up, weeks or cut.windows)
     spans = protocol.tested()
     planned = plan(names, numbers, path, protocol, out.parent / "parts")
     described = {
-        "dataset": spec.name,
+        "dataset": name,
         "events": len(log),
-        "window": spec.window.length,
+        "window": protocol.length,
         "warm_up": protocol.warm_up,
         "windows": {str(span.index): str(span.start.astype("datetime64[D]")) for span in spans},
         "k": 20,
@@ -278,19 +288,7 @@ def _write(planned: Sequence[Planned], seeds: Sequence[int], described: Json, ou
     content["unfinished"] = [f"{p.name}, seed {p.seed}" for p in planned if not p.part.exists()]
     write_json(out, content)
     draw(content, out.with_suffix(".html"))
-    _show(content)
-
-
-def _show(content: Json) -> None:
-    from rich.table import Table
-
-    from benchmarks.retail_report import _HEADER, _row
-    from recloop.cli.output import console
-
-    table = Table(*_HEADER)
-    for name, entry in content["systems"].items():
-        table.add_row(*_row(name, entry))
-    console.print(table)
+    show(content)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Known:
     def __init__(self) -> None:
         self._origin = np.datetime64(0, "D")
         self._today = 0
+        self._day = 0  # the same, in days since 1970-01-01
         self._pairs = np.zeros(0, np.int64)
         # Per pair: purchases, days, first day, last day, and sums of exp((day - origin) / decay).
         self._facts = np.zeros((0, 4 + len(DECAY_DAYS)))
@@ -49,10 +50,13 @@ class Known:
             statistics=self._statistics[np.where(users < len(self._statistics), users, 0)],
             own=self._own(users, self._totals[rows]),
             items=self._items,
+            days=np.full(len(users), self._day, np.float64),
         )
 
     def examples(self, events: Events) -> tuple[Queries, Interactions]:
         """A window's events as one query per user, at the window's start: before it is added."""
+        if not len(self._pairs) and len(events):
+            self._day = int(events.times[0].astype("datetime64[D]").astype(np.int64))
         users, query = np.unique(events.user_keys, return_inverse=True)
         interactions = Interactions(
             query.astype(np.int32), events.item_keys, np.ones(len(events), np.float32)
@@ -66,6 +70,7 @@ class Known:
             self._origin = events.times[0].astype("datetime64[D]")
             days = self._days(events.times)
         self._today = int(self._days(np.array([end]))[0])
+        self._day = int(end.astype("datetime64[D]").astype(np.int64))
         if len(events):
             self._add_pairs(events, days)
             self._add_users(events, days)
@@ -211,6 +216,7 @@ def together(parts: list[tuple[Queries, Interactions]]) -> tuple[Queries, Intera
             values=np.concatenate([own.values for own in owns]),
             totals=np.concatenate([own.totals for own in owns]),
         ),
+        days=np.concatenate([queries.days for queries, _ in parts]),  # type: ignore[misc]
     )
     query = [part.query + start for (_, part), start in zip(parts, starts, strict=False)]
     return queries, Interactions(

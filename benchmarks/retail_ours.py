@@ -1,6 +1,7 @@
 """Our systems in the retail benchmark: the default recommender under four ways to keep it fresh.
 
     default               retrieval and ranker, one increment per window
+    default without pairs the same, with no memory of which items go together
     static                the same after the warm-up, never updated
     full                  rebuilt from nothing after each window
     full + last 4 weeks   the same, then increments on the last four windows once more
@@ -134,17 +135,18 @@ def add_ids(model: RetrieveAndRank, users: Int64, catalogue: Catalogue) -> None:
     model.add_ids(users, Items(catalogue.item_keys[new], catalogue.words[new]))
 
 
-def _entry(way: str) -> Entry:
+def _entry(way: str, config: RetrieveAndRankConfig | None = None) -> Entry:
     def make(seed: int) -> Ours:
         import models.retrieve_and_rank.retrieve_and_rank  # noqa: F401
 
-        return Ours(seed, way)
+        return Ours(seed, way, config)
 
-    return Entry(make=make, seeded=True)
+    return Entry(make=make, seeded=True, default=config is None)
 
 
 SYSTEMS = {
     "default": _entry("increments"),
+    "default without pairs": _entry("increments", RetrieveAndRankConfig(neighbours=0)),
     "static": _entry("static"),
     "full": _entry("full"),
     "full + last 4 weeks": _entry("full + last 4 weeks"),

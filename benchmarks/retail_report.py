@@ -172,3 +172,27 @@ def _row(name: str, entry: Json) -> list[str]:
     quality += [entry["new_users"]["ndcg@20"], entry["new_items"]["recall@20"]]
     shown = ["–" if value is None else f"{value:.3f}" for value in quality]
     return [name, *shown, *(f"{entry[cost]:.1f}" for cost in ("cpu_s", "wall_s", "peak_mb"))]
+
+
+def show(content: Json) -> None:
+    """Prints systems, their NDCG by window, and paired differences."""
+    from rich.table import Table
+
+    from recloop.cli.output import console
+
+    table = Table(*_HEADER)
+    for name, entry in content["systems"].items():
+        table.add_row(*_row(name, entry))
+    console.print(table)
+    for part in ("a", "b"):
+        labels = content["settings"]["windows"]
+        weekly = Table(f"NDCG@20 ({part}) by window", *labels.values())
+        for name, entry in content["systems"].items():
+            found = entry["per_window"][part]
+            weekly.add_row(
+                name, *(f"{found[i]['ndcg@20']:.4f}" if i in found else "–" for i in labels)
+            )
+        console.print(weekly)
+    for pair, metrics in content["paired"].items():
+        shown = (f"({part}) {metrics[f'{part}.ndcg@20']}" for part in ("a", "b"))
+        console.print(f"{pair}: NDCG@20 {', '.join(shown)}")

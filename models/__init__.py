@@ -9,7 +9,7 @@ Six floors; nothing imports upward (`pyproject.toml` has the contract):
     6  retrieve_and_rank/                       retrieval and ranker as one: the default family
     5  two_tower/  ranker/  sessions/  factors/ a family each: configuration, network, batches, facade
     4  recommenders/  merging/                  what all families answer alike; what was learned apart
-    3  learning/  ids/  storage/                the training loop; rows come and go; files
+    3  learning/  ids/  storage/  cooccurrence/ the training loop; rows; files; what goes with what
     2  tables/  metrics/                        what a network is made of; how good answers are
     1  data/  errors                            what goes in; what can go wrong
 

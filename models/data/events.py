@@ -59,9 +59,11 @@ class Events:
 
     def queries(self) -> Queries:
         """The Q queries as a model takes them."""
+        days = (self.query_times - np.datetime64(0, "us")) / np.timedelta64(1, "D")
         return Queries(
-            self.user_keys, self.history, self.statistics, self.own, self.items, self.moments
-        )
+            self.user_keys, self.history, self.statistics, self.own, self.items, self.moments,
+            np.floor(days),
+        )  # fmt: skip
 
     def interactions(self) -> Interactions:
         """The N interactions as a model takes them."""

@@ -157,6 +157,7 @@ class Queries:
             retrieval doesn't.
         items: the items' statistics at some moments, shared by the queries; None: not known.
         moments: int32 [B], which moment of `items` each query sees; None: the first.
+        days: float64 [B], when each was asked, in days since 1970-01-01; None: not known.
     """
 
     user_keys: Int64Array
@@ -165,6 +166,7 @@ class Queries:
     own: "OwnItems | None" = None
     items: "ItemStatistics | None" = None
     moments: Int32Array | None = None
+    days: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_arrays(
@@ -189,6 +191,10 @@ class Queries:
                 self.moments,
                 f"in [0, {known}), the moments of `items`",
             )
+        if self.days is not None:
+            check_array("days", self.days, np.float64, 1)
+            check_same_length("days", self.days, len(self), "user_keys")
+            check_all("days", np.isfinite(self.days), self.days, "finite (no NaN, no inf)")
 
     def __len__(self) -> int:
         return len(self.user_keys)
@@ -209,6 +215,7 @@ class Queries:
             None if self.own is None else self.own.take(index),
             self.items,
             None if self.moments is None else self.moments[index],
+            None if self.days is None else self.days[index],
         )
 
 

@@ -8,7 +8,7 @@ among others that are in order. NumPy only.
 
 import numpy as np
 
-from models.data.checks import Int64Array
+from models.data.checks import Float32Array, Int64Array
 
 
 def owners(offsets: Int64Array) -> Int64Array:
@@ -46,3 +46,19 @@ def look_up(ordered: Int64Array, wanted: Int64Array) -> tuple[np.ndarray, Int64A
     known = np.asarray(place < len(ordered))
     known[known] = ordered[place[known]] == wanted[known]
     return known, place
+
+
+def strongest(offsets: np.ndarray, weights: Float32Array, most: int) -> np.ndarray:
+    """Which are among the `most` largest weights of their row, the earlier of equal ones first: bool
+    [m]. Row i is at [offsets[i], offsets[i + 1])."""
+    kept = np.ones(len(weights), np.bool_)
+    for row in np.flatnonzero(np.diff(offsets) > most):
+        there = slice(offsets[row], offsets[row + 1])
+        among = weights[there]
+        edge = np.partition(among, -most)[-most]
+        stays = among >= edge
+        if np.count_nonzero(stays) > most:
+            equal = np.flatnonzero(among == edge)
+            stays[equal[most - np.count_nonzero(among > edge) :]] = False
+        kept[there] = stays
+    return kept

@@ -7,8 +7,8 @@ and a copy without its users, which may be handed to others.
     merge(other.states, [changes, …], other.merging)    # into a copy of what was marked, or a later one
 
 On disk, a part is an archive. Its header has the family, the optimizer, the steps and the examples, and
-whatever its writer adds; its arrays are named `keys/<entity>`, `times/<table>`, `table/<table>` and
-`slot/<table>/<slot>`. Neighbours: `models.merging.merging` has the arithmetic,
+whatever its writer adds; its arrays are named `keys/<entity>`, `times/<table>`, `table/<table>`,
+`slot/<table>/<slot>` and `pairs/<name>`. Neighbours: `models.merging.merging` has the arithmetic,
 `models.storage.archive` checks every array against its hash.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from models.cooccurrence import pair_memory
 from models.errors import CorruptCheckpoint
 from models.learning import memory
 from models.merging import merging
@@ -34,7 +35,7 @@ from models.tables.state import ModelState
 Changes = Mapping[str, Part]
 """A part by the name of each state."""
 KIND = "part"
-GROUPS = ("keys", "times", "table", "slot")
+GROUPS = ("keys", "times", "table", "slot", "pairs")
 
 
 def marks_of(states: Mapping[str, ModelState]) -> dict[str, Mark]:
@@ -98,8 +99,9 @@ def restore(
     return found, header
 
 
-OF_USERS = (memory.PREFIX, "waiting/", "seen_day/")
-"""Beginnings of the names of extra arrays that tell what somebody did, or when."""
+OF_USERS = (memory.PREFIX, "waiting/", "seen_day/", pair_memory.PREFIX)
+"""Beginnings of the names of extra arrays that tell what somebody did, or when. A pair of items may be
+what one person chose."""
 
 
 def forget_users(state: ModelState) -> None:
@@ -154,7 +156,7 @@ def save_part(part: Part, directory: Path, header: Mapping[str, Any]) -> None:
         NonFiniteWeights: a value is NaN or infinite. Nothing was written.
     """
     numbers = {"examples": part.examples, "steps": part.steps, "optimizer": part.optimizer}
-    groups = (part.keys, part.times, part.tables, part.slots)
+    groups = (part.keys, part.times, part.tables, part.slots, part.pairs)
     arrays = {
         f"{group}/{name}": array
         for group, named in zip(GROUPS, groups, strict=True)
@@ -191,6 +193,7 @@ def restore_part(
             grouped["times"],
             grouped["table"],
             grouped["slot"],
+            grouped["pairs"],
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CorruptCheckpoint(

@@ -32,11 +32,13 @@ optimization, 2019 (discounted staleness, polynomial with exponent 1).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from models.cooccurrence.pair_changes import PairChange, change_of, with_changes
+from models.cooccurrence.pair_memory import PairMemory
 from models.data.checks import Float32Array, Int64Array
 from models.tables.network import Entity
 from models.tables.optimizers import make_optimizer, slots_of
@@ -52,17 +54,20 @@ SQUARES = (SUMMED, "square", "second")
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """A model before a worker trains it: copies of its tables and slots, by name, and its steps."""
+    """A model before a worker trains it: copies of its tables and slots, by name, its steps, and what it
+    remembers of pairs of items, if anything."""
 
     tables: dict[str, Float32Array]
     slots: dict[str, Float32Array]
     optimizer: str
     steps: int
+    pairs: PairMemory | None = None
 
     @classmethod
     def of(cls, state: ModelState) -> "Mark":
         """The model as it is now."""
-        return cls(state.parameters(), state.slots(), state.optimizer.kind, state.steps)
+        pairs = PairMemory.of(state.extra)
+        return cls(state.parameters(), state.slots(), state.optimizer.kind, state.steps, pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,7 @@ class Part:
         times: float32 [m] by keyed table: how many times the examples were about each row.
         tables: float32, after minus before: [m, …] of a keyed table, the whole of a dense one.
         slots: the same of the optimizer's slots, by `<table>/<slot>`.
+        pairs: what it counted of pairs of items (`models.cooccurrence.pair_changes`).
     """
 
     examples: float
@@ -88,6 +94,7 @@ class Part:
     times: dict[str, Float32Array]
     tables: dict[str, Float32Array]
     slots: dict[str, Float32Array]
+    pairs: PairChange = field(default_factory=dict)
 
 
 def part_of(
@@ -123,7 +130,8 @@ def part_of(
             every = np.asarray(times.get(name, np.zeros(len(changed))), np.float32)
             counted[name] = every[rows]
     steps = state.steps - mark.steps
-    return Part(float(examples), steps, state.optimizer.kind, keys, counted, tables, slots)
+    pairs = change_of(mark.pairs, PairMemory.of(state.extra), state.items)
+    return Part(float(examples), steps, state.optimizer.kind, keys, counted, tables, slots, pairs)
 
 
 def discount(staleness: int, bound: int) -> float:
@@ -183,6 +191,11 @@ def merge(
         if given:
             _merge_table(state, name, given, stretch, pushed)
     state.steps += sum(part.steps for part, _ in weighed)
+    # Counts are facts: they add up, stale or not.
+    pairs = with_changes(
+        PairMemory.of(state.extra), [part.pairs for part, _ in weighed], state.items
+    )
+    state.extra |= {} if pairs is None else pairs.to_arrays()
 
 
 def _merge_table(

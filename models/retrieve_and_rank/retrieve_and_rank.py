@@ -20,6 +20,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from models.cooccurrence.window_pairs import learnt
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Interactions, Queries
 from models.ids.admission import admitted
@@ -157,6 +158,7 @@ class RetrieveAndRank(KnowsIds):
         )
         if seen is not None and ranker is not None:
             self._train_ranker([seen], ranker)
+        self._learn_pairs(queries, interactions)
         return replace(report, cpu_seconds=time.process_time() - started)
 
     @property
@@ -202,6 +204,7 @@ class RetrieveAndRank(KnowsIds):
         report = training.fit(
             self.towers, self._tower_batches(queries, known, recipe), recipe, progress
         )
+        self._learn_pairs(queries, known)
         learned = []
         for queries, interactions in windows:
             known = admitted(self.towers, interactions)
@@ -211,6 +214,7 @@ class RetrieveAndRank(KnowsIds):
                 learned.append(stages.tested(self._config, self.towers, queries, known))
             batches = self._tower_batches(queries, known, increment)
             training.fit(self.towers, batches, increment)
+            self._learn_pairs(queries, known)
         self._train_ranker(learned, ranker)
         return replace(report, cpu_seconds=time.process_time() - started)
 
@@ -238,6 +242,17 @@ class RetrieveAndRank(KnowsIds):
             scores = stages.ranked_scores(self._ranker, lists)
             asked.keys[block], asked.scores[block] = stages.best_of_lists(lists, scores, k)
         return asked.keys, asked.scores
+
+    def expire(self, before_day: int) -> tuple[int, int]:
+        """Removes ids last seen before a day, and their pairs; returns how many users and items. See
+        `models.ids.admission`."""
+        before = np.array(self.item_keys)
+        removed = super().expire(before_day)
+        memory = stages.memory_of(self._config, self.towers)
+        if memory is not None and removed[1]:
+            stay = 1 + np.flatnonzero(np.isin(before, self.item_keys))
+            self.towers.extra |= memory.kept(np.append(0, stay)).to_arrays()
+        return removed
 
     def averaged(self, directories: Sequence[str | Path]) -> Self:
         """The mean of this one's weights and of those saved in these folders, oldest first. See
@@ -275,20 +290,8 @@ class RetrieveAndRank(KnowsIds):
         A user and an item once for each event, an item of the history once for each query that looks
         back on it. Row 0, of what isn't known, is nobody's.
         """
-        towers = self.towers
-        users = towers.users.rows(queries.user_keys[interactions.query])
-        items = towers.items.rows(interactions.item_keys)
-        history = towers.items.rows(queries.history[:, : towers.config.history_length]).ravel()
-        counts = {
-            "users": np.bincount(users, minlength=len(towers.users) + 1),
-            "items": np.bincount(items, minlength=len(towers.items) + 1),
-            "history": np.bincount(history, minlength=len(towers.items) + 1),
-        }
-        for array in counts.values():
-            array[0] = 0
-        keyed = towers.network.keyed.items()
-        times = {n: counts["history" if n == "history" else entity] for n, entity in keyed}
         asked = float(len(np.unique(interactions.query)))
+        times = stages.touched_rows(self.towers, queries, interactions)
         return {
             two_stage_files.TOWERS: (float(len(interactions)), times),
             two_stage_files.RANKER: (asked, {}),
@@ -299,6 +302,13 @@ class RetrieveAndRank(KnowsIds):
     ) -> BatchSource:
         learned = stages.for_retrieval(self._config, queries, interactions)
         return tower_batches(self.towers, queries, learned, recipe)
+
+    def _learn_pairs(self, queries: Queries, interactions: Interactions) -> None:
+        """Counts a window that was ranked."""
+        memory = stages.memory_of(self._config, self.towers)
+        if memory is not None:
+            memory = learnt(memory, self.towers.items, queries, interactions)
+            self.towers.extra |= memory.to_arrays()
 
     def _train_ranker(self, learned: list[stages.Tested], recipe: Recipe) -> None:
         """Empties `learned`: the lists are large, and go as soon as the batches has its copy."""

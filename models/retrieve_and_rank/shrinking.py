@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from models.cooccurrence import pair_memory
 from models.data.checks import Float32Array
 from models.data.queries import Queries
 from models.learning import memory
@@ -79,8 +80,9 @@ def student_of(teacher: ModelState, dimension: int) -> ModelState:
     student = ModelState.create(replace(teacher.config, dimension=dimension), teacher.seed)
     student.users = Vocabulary(np.array(teacher.users.keys))
     student.items = Vocabulary(np.array(teacher.items.keys))
-    # In keys, which stay: when ids were seen, how often those that wait, and what is rehearsed.
-    kept = ("seen_day/", "waiting/", memory.PREFIX)
+    # By keys or rows, which stay: when ids were seen, how often those that wait, what is rehearsed, and
+    # what goes together.
+    kept = ("seen_day/", "waiting/", memory.PREFIX, pair_memory.PREFIX)
     student.extra = {n: array for n, array in teacher.extra.items() if n.startswith(kept)}
     tables = teacher.parameters()
     axes = principal_axes([t for t in tables.values() if t.shape[1] == width], dimension)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from models.cooccurrence.pair_scores import PAIR_MEMORY_FEATURES
 from models.data import checks
 from models.learning.recipes import INCREMENT, RANK, RANK_REBUILD, REBUILD
 from models.ranker.ranker_config import RankerConfig, feature_width
@@ -33,6 +34,12 @@ class RetrieveAndRankConfig(checks.Plain):
     """How many of the most popular of late are candidates."""
     popularity_column: int = 1
     """Which of the statistics of items says how popular one is; -1: none."""
+    together: int = 25
+    """How many of the items that go best with the user's own are candidates, by either score of
+    `models.cooccurrence.pair_scores`."""
+    neighbours: int = 64
+    """How many items each is remembered to go with (`models.cooccurrence.pair_memory`); 0: no memory
+    of pairs, and none of its features."""
     repeat_weight: float = 0.5
     """Weight in the towers' training of events on pairs that the query's own items hold: the ranker
     knows these without retrieval, whose work is to find the others."""
@@ -45,6 +52,7 @@ class RetrieveAndRankConfig(checks.Plain):
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         checks.integers(self, item_statistics=0, retrieved=1, popular=0, popularity_column=-1)
+        checks.integers(self, together=0, neighbours=0)
         checks.not_negative(self, "repeat_weight")
         _ = self.ranker  # which checks the last four
 
@@ -52,7 +60,8 @@ class RetrieveAndRankConfig(checks.Plain):
     def ranker(self) -> RankerConfig:
         """The ranker's own configuration."""
         return RankerConfig(
-            feature_width=feature_width(self.retrieval.statistics_width, self.item_statistics),
+            feature_width=feature_width(self.retrieval.statistics_width, self.item_statistics)
+            + (len(PAIR_MEMORY_FEATURES) if self.neighbours else 0),
             cross_layers=self.cross_layers,
             hidden=self.hidden,
             discovery_weight=self.discovery_weight,
@@ -62,8 +71,8 @@ class RetrieveAndRankConfig(checks.Plain):
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "RetrieveAndRankConfig":
-        """The configuration that `to_json` gave."""
-        return cls(**{**values, "retrieval": ModelConfig(**values["retrieval"])})
+        """The configuration that `to_json` gave; without `neighbours`, it is of no memory."""
+        return cls(**{"neighbours": 0, **values, "retrieval": ModelConfig(**values["retrieval"])})
 
 
 FAMILY = Family(

@@ -12,6 +12,7 @@ The SavedModel's signatures answer with both stages: `models.retrieve_and_rank.t
 from collections.abc import Mapping
 from pathlib import Path
 
+from models.cooccurrence.pair_memory import PairMemory
 from models.data.queries import Queries
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.recommenders import export as towers_export
@@ -52,6 +53,15 @@ def restore(
                 f"The {name} in {directory} are not those of its {recommender_files.HEADER}: the files "
                 "were mixed. Restore the previous release, or copy the model again."
             )
+    memory = PairMemory.of(states[TOWERS].extra)
+    if memory is not None and (
+        memory.neighbours.shape[1] != config.neighbours
+        or memory.neighbours.max(initial=0) > len(states[TOWERS].items)
+    ):
+        raise CorruptCheckpoint(
+            f"The memory of pairs in {directory} is not of its {recommender_files.HEADER}, or of other "
+            "items: the files were mixed. Restore the previous release, or copy the model again."
+        )
     return config, states[TOWERS], states[RANKER]
 
 

@@ -19,12 +19,13 @@ the other.
 
 import numpy as np
 
+from models.cooccurrence.served_pairs import ServedPairs
 from models.data.queries import Queries
 from models.ranker.ranker_config import LEAST_RETRIEVAL
 from models.ranker.ranker_serving import PairServing, features_of, fixed, placed
 from models.recommenders.export import Serving, asked_k, best_rows, without
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-from models.retrieve_and_rank.two_stages import most_popular
+from models.retrieve_and_rank.two_stages import memory_of, most_popular
 from models.tables.backend import tf
 from models.tables.state import ModelState
 
@@ -47,11 +48,16 @@ class TwoStageServing(PairServing):
             column = self.statistics.numpy()[None, 1:, config.popularity_column]
             popular[:, 1:] = most_popular(column, config.popular)
         self.popular = fixed(popular)
+        memory = memory_of(config, towers)
+        self.pairs = (
+            None if memory is None else ServedPairs(memory, len(towers.items) + 1, config.together)
+        )
 
     def _of_pairs(self, query, own, pairs):  # type: ignore[no-untyped-def]
-        return {"scores": self._ranked(pairs, query[2], *self._seen(query, own))}
+        return {"scores": self._ranked(pairs, query[2], self._found(own), *self._seen(query, own))}
 
     def _best(self, query, own, exclude_rows, k):  # type: ignore[no-untyped-def]
+        together = self._found(own)
         scores, position, own = self._seen(query, own)
         k = asked_k(k, scores)
         # The best by retrieval: as many as are asked for, so that whatever is excluded, enough are
@@ -62,11 +68,17 @@ class TwoStageServing(PairServing):
         sorted_scores = tf.math.top_k(allowed, tf.reduce_max(each, keepdims=True)[0]).values
         edge = tf.gather(sorted_scores, each - 1, batch_dims=1)[:, None]
         chosen = (position >= 0) | (allowed >= edge) | self.popular
+        if self.pairs is not None:
+            chosen |= self.pairs.candidates(together, shown & (position < 0))
         pairs = tf.cast(tf.where(chosen & shown), tf.int32)
-        ranked = self._ranked(pairs, query[2], scores, position, own)
+        ranked = self._ranked(pairs, query[2], together, scores, position, own)
         nowhere = tf.fill(tf.shape(scores), -np.float32(np.inf))
         final = tf.tensor_scatter_nd_update(nowhere, pairs, ranked)
         return best_rows(final, k, self.retrieval.item_keys)
+
+    def _found(self, own):  # type: ignore[no-untyped-def]
+        """What the memory of pairs says; None without one."""
+        return None if self.pairs is None else self.pairs.found(own)
 
     def _seen(self, query, own):  # type: ignore[no-untyped-def]
         """Log probabilities by retrieval [B, items + 1] (row 0: -inf), where in `own` each pair
@@ -79,7 +91,11 @@ class TwoStageServing(PairServing):
         position, own = placed(own, tf.shape(scores))
         return scores, position, own
 
-    def _ranked(self, pairs, statistics, scores, position, own):  # type: ignore[no-untyped-def]
+    def _ranked(self, pairs, statistics, together, scores, position, own):  # type: ignore[no-untyped-def]
         retrieval = tf.maximum(tf.gather_nd(scores, pairs), LEAST_RETRIEVAL)
         beside = tf.gather(statistics, pairs[:, 0]), tf.gather(self.statistics, pairs[:, 1])
-        return self.ranker.rank(features_of(pairs, retrieval, position, own, *beside))
+        features = features_of(pairs, retrieval, position, own, *beside)
+        if self.pairs is not None:
+            more = self.pairs.features(together, pairs, position, own[0])
+            features = tf.concat([features, more], axis=1)
+        return self.ranker.rank(features)

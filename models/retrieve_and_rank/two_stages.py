@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from models.cooccurrence.pair_memory import PairMemory
+from models.cooccurrence.pair_scores import Together
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Interactions, OwnItems, Queries
 from models.learning.graphs import compiled
@@ -78,7 +80,26 @@ def candidates_of(
         config.popular,
         config.popularity_column,
         config.item_statistics,
+        found_together(config, towers, queries),
     )
+
+
+def memory_of(config: RetrieveAndRankConfig, towers: ModelState) -> PairMemory | None:
+    """What the recommender remembers of pairs of items; None: its configuration has none."""
+    if not config.neighbours:
+        return None
+    return PairMemory.of(towers.extra) or PairMemory.empty(config.neighbours)
+
+
+def found_together(
+    config: RetrieveAndRankConfig, towers: ModelState, queries: Queries
+) -> Together | None:
+    """What the memory says of these queries; None: there is none."""
+    memory = memory_of(config, towers)
+    if memory is None:
+        return None
+    own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+    return Together.of(memory, own, towers.items.rows(own.item_keys), config.together)
 
 
 def tested(
@@ -111,6 +132,24 @@ def for_retrieval(
         return interactions
     scale = np.where(repeated, np.float32(config.repeat_weight), np.float32(1.0))
     return replace(interactions, weights=interactions.weights * scale)
+
+
+def touched_rows(
+    towers: ModelState, queries: Queries, interactions: Interactions
+) -> dict[str, np.ndarray]:
+    """How many times these events are about each row of the towers' keyed tables: [rows] by table."""
+    users = towers.users.rows(queries.user_keys[interactions.query])
+    items = towers.items.rows(interactions.item_keys)
+    history = towers.items.rows(queries.history[:, : towers.config.history_length]).ravel()
+    counts = {
+        "users": np.bincount(users, minlength=len(towers.users) + 1),
+        "items": np.bincount(items, minlength=len(towers.items) + 1),
+        "history": np.bincount(history, minlength=len(towers.items) + 1),
+    }
+    for array in counts.values():
+        array[0] = 0
+    keyed = towers.network.keyed.items()
+    return {n: counts["history" if n == "history" else entity] for n, entity in keyed}
 
 
 def ranked_scores(ranker: ModelState, lists: CandidateLists) -> Float32Array:
@@ -162,6 +201,7 @@ def candidate_lists(
     popular: int,
     popularity_column: int,
     item_statistics: int,
+    together: Together | None = None,
 ) -> CandidateLists:
     """The candidates of each query, in the pool's order, with their features.
 
@@ -176,6 +216,7 @@ def candidate_lists(
         popular: how many of the most popular are candidates.
         popularity_column: the statistic of items that says so; -1: none does.
         item_statistics: how many statistics of items the ranker takes.
+        together: what a memory of pairs says; None: there is none.
 
     Raises:
         ValueError: `queries.items` has another number of statistics.
@@ -197,12 +238,17 @@ def candidate_lists(
     _mark_best(chosen, np.where(shown, scores, -np.inf), retrieved)
     if popular and 0 <= popularity_column < item_statistics:
         chosen |= most_popular(statistics[:, :, popularity_column], popular)[moments]
+    if together is not None:
+        at = together.row, together.item - 1
+        best = together.best(shown[at] & (position[at] < 0))
+        chosen[at[0][best], at[1][best]] = True
     row, column = np.nonzero(chosen & shown)
     pair = pair_features(own, scores[row, column], position[row, column], row)
     user = user_features(own)
-    features = np.concatenate(
-        [pair, user[row], queries.statistics[row], statistics[moments[row], column]], axis=1
-    )
+    parts = [pair, user[row], queries.statistics[row], statistics[moments[row], column]]
+    if together is not None:
+        parts.append(together.features(own, row, column + 1, position[row, column]))
+    features = np.concatenate(parts, axis=1)
     offsets = np.searchsorted(row, np.arange(len(queries) + 1))
     return CandidateLists(offsets, pool[column], features.astype(np.float32, copy=False))
 

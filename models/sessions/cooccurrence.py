@@ -25,7 +25,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array, triu
 
 from models.data.checks import Float32Array, Int32Array, Int64Array
-from models.data.ragged import look_up, owners, picked
+from models.data.ragged import look_up, owners, picked, strongest
 from models.data.sessions import Sessions
 from models.sessions.transformer_config import TransformerConfig
 
@@ -108,7 +108,7 @@ class Cooccurrence:
         added = _summed(sessions, np.searchsorted(keys, sessions.item_keys), size, config)
         total = known + added
         del known, added
-        kept = _strongest(total.indptr, total.data, config.memory_neighbours)
+        kept = strongest(total.indptr, total.data, config.memory_neighbours)
         row, column, weights = owners(total.indptr)[kept], total.indices[kept], total.data[kept]
         del total, kept
         offsets = np.searchsorted(row, np.arange(size + 1))
@@ -221,20 +221,6 @@ def reach(distance: float) -> int:
     if distance >= 1.0:
         return FURTHEST
     return min(FURTHEST, 1 + int(np.log(FADED) / np.log(distance)))
-
-
-def _strongest(offsets: np.ndarray, weights: Float32Array, most: int) -> np.ndarray:
-    """Which are among the `most` largest weights of their row, the earlier of equal ones first: bool
-    [m]. Row i is at [offsets[i], offsets[i + 1])."""
-    kept = np.ones(len(weights), np.bool_)
-    for row in np.flatnonzero(np.diff(offsets) > most):
-        there = slice(offsets[row], offsets[row + 1])
-        among = weights[there]
-        edge = np.partition(among, -most)[-most]
-        kept[there] = among > edge
-        equal = np.flatnonzero(among == edge) + offsets[row]
-        kept[equal[: most - np.count_nonzero(kept[there])]] = True
-    return kept
 
 
 def _idf_weights(

@@ -166,7 +166,7 @@ def _shareable(state: ModelState, part: Part, keys: np.ndarray) -> Part:
     slots = {n: of(_table(n), a) for n, a in part.slots.items() if _table(n) in tables}
     times = {n: rows(a) for n, a in part.times.items() if n in item_tables}
     shared: dict[Entity, Int64Array] = {"items": keys} if item_tables else {}
-    return replace(part, keys=shared, times=times, tables=tables, slots=slots)
+    return replace(part, keys=shared, times=times, tables=tables, slots=slots, pairs={})
 
 
 def _table(slot: str) -> str:

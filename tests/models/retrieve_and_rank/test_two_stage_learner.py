@@ -23,8 +23,8 @@ def test_a_new_model_is_as_wide_as_the_feature_store_answers() -> None:
     widths = Widths(history=7, statistics=3, item_statistics=2, popularity_column=0)
     model = TwoStageLearner.new(RetrieveAndRankConfig(), widths, 1)
     assert (model.towers.config.history_length, model.towers.config.statistics_width) == (7, 3)
-    # 10 of the pair, 3 of the user, 3 statistics of the user and 2 of the item.
-    assert model.ranker_state.config.feature_width == 18
+    # 10 of the pair, 3 of the user, 3 statistics of the user and 2 of the item, 4 of what goes together.
+    assert model.ranker_state.config.feature_width == 22
 
 
 @pytest.mark.parametrize(

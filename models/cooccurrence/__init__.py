@@ -1,0 +1,1 @@
+"""What items go together: counts beside a network, learnt at once from what was chosen."""

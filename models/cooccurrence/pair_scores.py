@@ -1,0 +1,149 @@
+"""What a `PairMemory` says of queries: which items go with what each user has, and features of pairs.
+
+    votes of j    sum over the user's items i of exp(-age of i / 60 days) * share(i, j)
+    lifted        votes / sqrt(1 + times that j was chosen)
+    gap           log(1 + days since the user's last j) - log(1 + mean days between the user's j's),
+                  times intervals / (intervals + GAP_PRIOR): nothing after a single day with j
+    rebuy         log of the share of j's users who chose j again when they chose anything, pulled to the
+                  share of all items as if that had been seen AGAIN_PRIOR times
+
+The ranker cannot form a gap from logs of ages. Both priors weigh down what is known of a short
+history by the intervals and choices that were seen, whatever the data set.
+
+The same in a graph: `models.cooccurrence.served_pairs`; a test holds one against the other. Sums are
+made in float64: in another order they give the same float32.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, PairMemory
+from models.cooccurrence.window_pairs import AGE_DAYS, LAST_AGE
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import OWN_COLUMNS, OwnItems
+from models.data.ragged import owners
+
+PAIR_MEMORY_FEATURES = ("together", "together_lifted", "gap", "rebuy")
+"""The first two on a log scale, at least log of `LEAST_VOTES`."""
+LEAST_VOTES = 1e-4
+AGAIN_PRIOR = 20.0
+GAP_PRIOR = 2.0
+FIRST_AGE, DAYS = (OWN_COLUMNS.index(name) for name in ("first_age", "days"))
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """What a memory says of B queries, as entries in order of the queries.
+
+    Attributes:
+        memory: that says it.
+        row, item: int64 [e], query and row of the item.
+        votes, lifted: float32 [e], positive.
+        count: how many of the best by either are candidates.
+    """
+
+    memory: PairMemory
+    row: Int64Array
+    item: Int64Array
+    votes: Float32Array
+    lifted: Float32Array
+    count: int
+
+    @classmethod
+    def of(cls, memory: PairMemory, own: OwnItems, source: Int64Array, count: int) -> "Together":
+        """Of these queries.
+
+        Args:
+            own: what each of the B users has.
+            source: int64 [N], the rows of those items; 0: unknown.
+        """
+        found = _votes(memory, own, source)
+        item = found.indices.astype(np.int64)
+        return cls(
+            memory,
+            owners(found.indptr),
+            item,
+            found.data.astype(np.float32),
+            (found.data / popularity_root(memory, item)).astype(np.float32),
+            count,
+        )
+
+    def best(self, allowed: np.ndarray) -> np.ndarray:
+        """Which entries are among the `count` best of their query by either score; of equal ones at the
+        edge all. bool [e].
+
+        Args:
+            allowed: bool [e], which may be counted at all.
+        """
+        best = np.zeros(len(self.row), bool)
+        if not self.count:
+            return best
+        places = np.flatnonzero(allowed)
+        ends = np.searchsorted(self.row[places], np.arange(self.row.max(initial=-1) + 2))
+        for scores in (self.votes[places], self.lifted[places]):
+            for low, high in itertools.pairwise(ends.tolist()):
+                among = scores[low:high]
+                if high - low > self.count:
+                    edge = np.partition(among, -self.count)[-self.count]
+                    best[places[low:high][among >= edge]] = True
+                else:
+                    best[places[low:high]] = True
+        return best
+
+    def features(
+        self, own: OwnItems, row: Int64Array, item: Int64Array, position: np.ndarray
+    ) -> Float32Array:
+        """`PAIR_MEMORY_FEATURES` of pairs of a query and an item's row: float32 [p, 4].
+
+        Args:
+            row, item: int64 [p].
+            position: int [p], where the pair stands in `own`; -1: nowhere.
+        """
+        width = max(int(item.max(initial=0)), int(self.item.max(initial=0))) + 1
+        dense = np.zeros((len(own), width), np.float32)
+        found = np.empty((len(row), len(PAIR_MEMORY_FEATURES)), np.float32)
+        for column, scores in enumerate((self.votes, self.lifted)):
+            dense[self.row, self.item] = scores
+            found[:, column] = np.log(np.maximum(dense[row, item], np.float32(LEAST_VOTES)))
+        found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
+        found[:, 3] = log_rebuy(self.memory, item)
+        return found
+
+
+def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
+    """float64 [B, rows of the memory], sparse."""
+    size = len(memory)
+    known = np.flatnonzero((source > 0) & (source < size))
+    rows, place = np.unique(source[known], return_inverse=True)
+    there = memory.weights[rows] > 0
+    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
+    shares, neighbours = memory.shares(rows)[there], memory.neighbours[rows][there]
+    strength = np.exp(-own.values[known, LAST_AGE].astype(np.float64) / AGE_DAYS)
+    asked = csr_array((strength, (own.owners()[known], place)), (len(own), len(rows)))
+    return csr_array(asked @ csr_array((shares, neighbours, ends), (len(rows), size)))
+
+
+def popularity_root(memory: PairMemory, item: Int64Array) -> Float32Array:
+    """sqrt(1 + times that each was chosen): float32, of rows of the memory."""
+    return np.sqrt(np.float32(1.0) + memory.counts[item, CHOSEN] / np.float32(memory.growth))
+
+
+def gaps(own: OwnItems) -> Float32Array:
+    """float32 [N], of each item that a user has."""
+    intervals = np.maximum(own.values[:, DAYS] - 1.0, 0.0)
+    first, last = own.values[:, FIRST_AGE], own.values[:, LAST_AGE]
+    mean = np.maximum(first - last, 0.0) / np.maximum(intervals, 1.0)
+    share = intervals / (intervals + GAP_PRIOR)
+    return np.asarray(share * (np.log1p(last) - np.log1p(mean)), np.float32)
+
+
+def log_rebuy(memory: PairMemory, item: Int64Array) -> Float32Array:
+    """float32, of rows that may lie beyond the memory's, as items without counts."""
+    total = memory.counts[:, [OWNED, AGAIN]].sum(axis=0, dtype=np.float64)
+    mean = (total[1] + 1e-9) / (total[0] + 1e-6)
+    counts = memory.counts[np.where(item < len(memory), item, 0)]
+    prior = AGAIN_PRIOR * memory.growth
+    return np.log((counts[:, AGAIN] + prior * mean) / (counts[:, OWNED] + prior)).astype(np.float32)

@@ -1,0 +1,98 @@
+"""What a window says of pairs of items: counted once, after it was ranked.
+
+The cost is that of the window's own pairs: of each query the latest `LATEST` items that its user has,
+and of its new choices the first `LATEST`, since a robot's basket of n items would else make n * n
+pairs.
+"""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, SOURCE, Counted, PairMemory
+from models.data.checks import Int64Array
+from models.data.queries import OWN_COLUMNS, Interactions, Queries
+from models.tables.vocabulary import Vocabulary
+
+AGE_DAYS = 60.0
+BASKET = 0.25
+LATEST = 100
+LAST_AGE = OWN_COLUMNS.index("last_age")
+
+
+def learnt(
+    memory: PairMemory, items: Vocabulary, queries: Queries, interactions: Interactions
+) -> PairMemory:
+    """The memory with this window counted; as it is, if what users have is not known.
+
+    Args:
+        items: whose rows the memory is by; others are passed over.
+        queries: with `own`; with `days`, what is older decays.
+        interactions: what was chosen; those of weight 0 are passed over.
+    """
+    own = queries.own
+    if own is None:
+        return memory
+    memory = memory.at(queries.days)
+    grown = memory.growth_at(queries.days) if queries.days is not None else memory.growth
+    grown = np.broadcast_to(np.asarray(grown, np.float64), len(queries))
+    rows, size = len(items) + 1, len(queries)
+    owner, source = own.owners(), items.rows(own.item_keys)
+    age = own.values[:, LAST_AGE]
+    chosen, item = _distinct(interactions, items)
+    again = np.isin(chosen * rows + item, owner * rows + source)
+    repeated = np.isin(owner * rows + source, chosen[again] * rows + item[again])
+    known = source > 0
+    counted = [_count(OWNED, source[known], grown[owner[known]])]
+    counted.append(_count(AGAIN, source[repeated], grown[owner[repeated]]))
+    chosen, item = chosen[~again], item[~again]
+    counted.append(_count(CHOSEN, item, grown[chosen]))
+    mine = _first(owner[known], age[known])
+    owner, source = owner[known][mine], source[known][mine]
+    strength = np.exp(-age[known][mine].astype(np.float64) / AGE_DAYS) * grown[owner]
+    beside = _first(chosen, np.zeros(len(chosen)))
+    chosen, item = chosen[beside], item[beside]
+    basket = np.bincount(chosen, minlength=size)
+    fresh = BASKET * grown[chosen]
+    counted.append(_count(SOURCE, source, strength))
+    counted.append(_count(SOURCE, item, np.where(basket[chosen] > 1, fresh, 0.0)))
+    # By numbers of their own: the product holds a column of each item that it has.
+    sources, number = np.unique(np.concatenate([source, item]), return_inverse=True)
+    targets, column = np.unique(item, return_inverse=True)
+    followed = csr_array((np.ones(len(item)), (chosen, column)), (size, len(targets)))
+    before = csr_array(
+        (
+            np.concatenate([strength, fresh]),
+            (np.concatenate([owner, chosen]), number),
+        ),
+        (size, len(sources)),
+    )
+    pairs = (before.T.tocsr() @ followed).tocoo()
+    other = sources[pairs.row] != targets[pairs.col]
+    pairs = csr_array(
+        (pairs.data[other], (pairs.row[other], targets[pairs.col[other]])), (len(sources), rows)
+    )
+    return memory.plus(rows, pairs, sources, counted)
+
+
+def _count(column: int, rows: Int64Array, weights: np.ndarray) -> Counted:
+    sums = np.bincount(rows, weights)
+    found = np.flatnonzero(sums)
+    return column, found, sums[found]
+
+
+def _distinct(interactions: Interactions, items: Vocabulary) -> tuple[Int64Array, Int64Array]:
+    """Query and item row of each pair that was chosen, once, in the order in which it came."""
+    item = items.rows(interactions.item_keys)
+    there = np.flatnonzero((item > 0) & (interactions.weights > 0))
+    pair = interactions.query[there].astype(np.int64) * (len(items) + 1) + item[there]
+    _, first = np.unique(pair, return_index=True)
+    kept = there[np.sort(first)]
+    return interactions.query[kept].astype(np.int64), item[kept]
+
+
+def _first(owner: Int64Array, rank: np.ndarray) -> Int64Array:
+    """Places of the `LATEST` smallest of each owner, the earlier of equal ones first."""
+    order = np.lexsort((np.arange(len(owner)), rank, owner))
+    sorted_owner = owner[order]
+    starts = np.searchsorted(sorted_owner, sorted_owner)
+    return order[np.arange(len(order)) - starts < LATEST]
