@@ -13,22 +13,20 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from benchmarks.detect_streams import STREAMS
+from benchmarks.events import EventLog
 from benchmarks.gate_rows import Rows, collect
 from benchmarks.output import Json, default_path, versions, write_json
 from benchmarks.retail_protocol import Protocol, run
+from benchmarks.retail_streams import keep_stream
 from recloop.contracts import GateReport
-from recloop.errors import BadInput, RecloopError
+from recloop.errors import RecloopError
 from recloop.settings import PROJECT
 
-CUTS = {"retail": (26, None), "ml_1m": (26, 8), "marketplace": (4, 6)}
-"""By stream, windows that are learnt at once, and how many are tested after them."""
 CHALLENGERS = (
     "equal",
     "better 2%",
@@ -47,7 +45,7 @@ WINDOWS = 5
 
 
 def main(
-    streams: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(CUTS),
+    streams: Annotated[str, typer.Option(help="Comma-separated.")] = "retail,ml_1m,marketplace",
     data: Annotated[Path, typer.Option(help="Folder that holds marketplace/.")] = Path("."),
     trials: Annotated[int, typer.Option(min=20)] = 400,
     whole: Annotated[bool, typer.Option(help="Run retail with and without the gate, too.")] = True,
@@ -96,23 +94,12 @@ def read(name: str, data: Path) -> Protocol:
 
     from benchmarks.reading import read_dataset
 
-    if name not in CUTS:
-        raise BadInput(f"stream {name!r} is not known; choose from {', '.join(CUTS)}.")
-    warm_up, windows = CUTS[name]
-    cache, now = PROJECT / "var" / "cache", datetime.now(UTC)
+    cache = PROJECT / "var" / "cache"
     if name == "retail":
         dataset = PROJECT / "config" / "datasets" / "online_retail.toml"
-        return Protocol(read_dataset(dataset, None, now, cache), "week", warm_up, windows)
-    stream = STREAMS[name](cache, data)
-    with TemporaryDirectory() as folder:
-        lines = Path(folder) / "lines"
-        lines.mkdir()
-        for key, frame in stream.windows.items():
-            frame.to_csv(lines / f"{key}.csv", index=False)
-        dataset = Path(folder) / "dataset.toml"
-        dataset.write_text(stream.dataset())
-        log = read_dataset(dataset, lines, now, cache)
-    return Protocol(log, "day" if stream.length == "day" else "week", warm_up, windows)
+        return Protocol(read_dataset(dataset, None, datetime.now(UTC), cache))
+    path, cut = keep_stream(name, data, cache)
+    return Protocol(EventLog.load(path), cut.length, cut.warm_up, cut.windows)
 
 
 def trial(rows: Rows, name: str, users: int, trials: int) -> Json:

@@ -251,8 +251,8 @@ def measure(
         settings = Settings(dataset=dataset)
         spec, toml = load_dataset(settings), settings.dataset_file
         path = keep_dataset(toml, data, datetime.now(UTC), out.parent / "data")
-        length = "day" if spec.window.length == "day" else "week"
-        name, cut = spec.name, Cut(length, spec.window.warm_up, None)
+        daily = spec.window.length == "day"
+        name, cut = spec.name, Cut("day" if daily else "week", spec.window.warm_up, None)
     else:
         path, cut = keep_stream(stream, data or Path("."), out.parent / "data")
         name = stream
