@@ -22,6 +22,7 @@ reads, `models.cooccurrence.served_pairs` is the same in a graph.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -37,6 +38,7 @@ item that the user has, counted at each query of the user; those of them that we
 RATE = -float(np.log(0.97)) / 7
 """Per day: what is a week older weighs .97 as much."""
 PRIOR = 5.0
+SOME = 4096
 Counted = tuple[int, Int64Array, np.ndarray]
 """A column of `PairMemory.counts`, distinct rows int64 [c], and what is added there, float64 [c]."""
 LARGEST_GROWTH = 2.0**40
@@ -127,6 +129,14 @@ class PairMemory:
         """C[i, j] / (n[i] + PRIOR) of these rows and their neighbours: float32 [r, K]."""
         source = self.counts[rows, SOURCE] + np.float32(PRIOR * self.growth)
         return self.weights[rows] / source[:, None]
+
+    @cached_property
+    def usual_share(self) -> float:
+        """The mean share of neighbours, of some thousand items spread over all; 0 without any."""
+        known = np.flatnonzero(self.counts[:, SOURCE] > 0)
+        some = known[:: max(1, len(known) // SOME)]
+        there = self.weights[some] > 0
+        return float(self.shares(some)[there].mean()) if there.any() else 0.0
 
     def kept(self, rows: Int64Array) -> "PairMemory":
         """With these rows only (ascending, 0 first), which are numbered anew."""

@@ -103,14 +103,22 @@ class Together:
             position: int [p], where the pair stands in `own`; -1: nowhere.
         """
         width = max(int(item.max(initial=0)), int(self.item.max(initial=0))) + 1
-        dense = np.zeros((len(own), width), np.float32)
+        dense, least = np.zeros((len(own), width), np.float32), least_votes(self.memory, width)
         found = np.empty((len(row), len(PAIR_MEMORY_FEATURES)), np.float32)
         for column, scores in enumerate((self.votes, self.lifted)):
             dense[self.row, self.item] = scores
-            found[:, column] = np.log(np.maximum(dense[row, item], np.float32(LEAST_VOTES)))
+            found[:, column] = np.log(np.maximum(dense[row, item], least[item]))
         found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
         found[:, 3] = log_rebuy(self.memory, item)
         return found
+
+
+def least_votes(memory: PairMemory, rows: int) -> Float32Array:
+    """float32 [rows]: what votes count at least. Of an item that nobody has chosen yet that nothing goes
+    with it says nothing: it has as many as what goes with an item usually has."""
+    chosen = memory.longer(rows).counts[:rows, CHOSEN] > 0
+    usual = max(LEAST_VOTES, memory.usual_share)
+    return np.where(chosen, LEAST_VOTES, usual).astype(np.float32)
 
 
 def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:

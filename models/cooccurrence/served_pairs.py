@@ -11,7 +11,7 @@ from models.cooccurrence.pair_scores import (
     DAYS,
     FIRST_AGE,
     GAP_PRIOR,
-    LEAST_VOTES,
+    least_votes,
     log_rebuy,
     popularity_root,
 )
@@ -30,6 +30,7 @@ class ServedPairs(tf.Module):
         self.neighbours = tf.Variable(memory.neighbours, trainable=False)
         self.shares = tf.Variable(memory.shares(every), trainable=False)
         self.root = tf.Variable(popularity_root(memory, every), trainable=False)
+        self.least = tf.Variable(least_votes(memory, rows), trainable=False)
         self.rebuy = tf.Variable(log_rebuy(memory, every), trainable=False)
         self._count = count
 
@@ -85,7 +86,8 @@ class ServedPairs(tf.Module):
         logs = []
         for score in scores:
             dense = tf.scatter_nd(entries, score, tf.shape(position))
-            logs.append(tf.math.log(tf.maximum(tf.gather_nd(dense, pairs), LEAST_VOTES)))
+            least = tf.gather(self.least, pairs[:, 1])
+            logs.append(tf.math.log(tf.maximum(tf.gather_nd(dense, pairs), least)))
         intervals = tf.maximum(values[:, DAYS] - 1.0, 0.0)
         last = values[:, LAST_AGE]
         mean = tf.maximum(values[:, FIRST_AGE] - last, 0.0) / tf.maximum(intervals, 1.0)

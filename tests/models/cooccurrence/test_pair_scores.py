@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.cooccurrence.pair_memory import PairMemory
-from models.cooccurrence.pair_scores import Together, gaps, log_rebuy
+from models.cooccurrence.pair_memory import CHOSEN, PairMemory
+from models.cooccurrence.pair_scores import (
+    LEAST_VOTES,
+    Together,
+    gaps,
+    least_votes,
+    log_rebuy,
+)
 from models.cooccurrence.served_pairs import ServedPairs
 from models.cooccurrence.window_pairs import learnt
 from models.data.queries import OwnItems
@@ -71,10 +77,11 @@ def test_rebuying_is_pulled_to_the_mean() -> None:
 def test_features_of_pairs_that_nothing_is_known_of(memory: PairMemory) -> None:
     own = owned([{10: 5.0}])
     found = found_of(memory, own)
-    row, item = np.zeros(2, np.int64), np.array([2, 4])
-    features = found.features(own, row, item, np.array([-1, -1]))
+    row, item = np.zeros(3, np.int64), np.array([2, 4, 3])
+    features = found.features(own, row, item, np.array([-1, -1, -1]))
     assert features[0, 0] == pytest.approx(np.log(np.exp(-5 / 60) * 2 / 7))
-    assert features[1, :2] == pytest.approx(np.log([1e-4, 1e-4]))
+    unseen = np.log(memory.usual_share)
+    assert features[1, :2] == pytest.approx(np.array([unseen, unseen]))  # chosen by nobody yet
     assert not features[:, 2].any()
 
 
@@ -118,3 +125,14 @@ def test_the_graph_says_the_same(count: int) -> None:
     )
     expected = ours.features(own, pairs[:, 0], pairs[:, 1], position[pairs[:, 0], pairs[:, 1]])
     np.testing.assert_allclose(features.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_item_that_nobody_has_chosen_yet_is_an_item_like_any_other(memory: PairMemory) -> None:
+    """Not one that goes with nothing."""
+    some = memory.shares(np.arange(len(memory)))[memory.weights > 0]
+    assert memory.usual_share == pytest.approx(float(some.mean()))
+    least = least_votes(memory, len(memory) + 2)
+    chosen = memory.counts[:, CHOSEN] > 0
+    assert (least[:-2][chosen] == np.float32(LEAST_VOTES)).all()
+    assert least[-2:] == pytest.approx(memory.usual_share)
+    assert least_votes(PairMemory.empty(4), 3) == pytest.approx(LEAST_VOTES)
