@@ -229,9 +229,9 @@ def test_figures_are_means_over_users_then_windows_then_seeds() -> None:
     assert all(np.isnan(content["paired"]["x minus y"]["b.ndcg@20"]))
 
 
-def test_all_of_a_user_s_rows_are_resampled_together() -> None:
-    # Two users, whose four rows each agree: each resample's mean is 0, .5 or 1 (1/4, 1/2, 1/4). Rows
-    # drawn one by one would rarely be all alike, and give a narrower interval.
+def test_a_user_s_rows_are_no_independent_evidence() -> None:
+    # Two users, whose four rows each agree: the standard error is .5, as of two rows, and Student's t
+    # with one degree of freedom 12.7. Of eight independent rows it would be .19, and 2.4.
     windows, users = [1, 1, 2, 2, 3, 3, 4, 4], [1, 2] * 4
     content = report(
         {
@@ -241,7 +241,8 @@ def test_all_of_a_user_s_rows_are_resampled_together() -> None:
         [0],
         {"windows": {}},
     )
-    assert content["paired"]["x minus y"]["a.ndcg@20"] == [0.5, 0.0, 1.0]
+    mean, low, high = content["paired"]["x minus y"]["a.ndcg@20"]
+    assert (mean, low, high) == pytest.approx((0.5, 0.5 - 6.353, 0.5 + 6.353), abs=0.001)
 
 
 def test_results_and_json_survive_their_files(tmp_path: Path) -> None:
