@@ -20,14 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, PairMemory
 from models.cooccurrence.window_pairs import AGE_DAYS, LAST_AGE
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OWN_COLUMNS, OwnItems
 from models.data.ragged import owners
 
-PAIR_MEMORY_FEATURES = ("together", "together_lifted", "gap", "rebuy")
-"""The first two on a log scale, at least log of `LEAST_VOTES`."""
 LEAST_VOTES = 1e-4
 AGAIN_PRIOR = 20.0
 GAP_PRIOR = 2.0

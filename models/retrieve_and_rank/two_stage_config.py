@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from models.cooccurrence.pair_scores import PAIR_MEMORY_FEATURES
+from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.data import checks
 from models.learning.recipes import INCREMENT, RANK, RANK_REBUILD, REBUILD
 from models.ranker.ranker_config import RankerConfig, feature_width
