@@ -126,15 +126,14 @@ def share(part: float, whole: float, units: float | None = None) -> Measure | No
     """Of `part` of `whole`; `units`: how many there are that each go one way (default: `whole`)."""
     if not whole:
         return None
-    inside, count = min(1.0, max(0.0, part / whole)), min(units or whole, whole)
-    added = max(RARE, 0.5 / max(count, 1.0)) if count < FEW else RARE
-    return Measure(math.log((inside + added) / (1 - inside + added)), count)
+    inside = min(1.0, max(0.0, part / whole))
+    return Measure(math.log((inside + RARE) / (1 - inside + RARE)), min(units or whole, whole))
 
 
 RARE = 0.001
 """Added to a share and to its rest before the odds are taken: none at all is like one in a thousand."""
-FEW = 20
-"""Of fewer, half of one is added (Haldane 1956): all of five are no certainty."""
+FEW = 200
+"""Of fewer units a share is no more certain than a draw of so many."""
 
 
 def natural(rule: LearntRule, value: float) -> float:
@@ -158,6 +157,18 @@ def noise_of(rule: LearntRule) -> Callable[[float, float], float]:
     if rule.scale == "share":
         return of_share
     return lambda _, units: 1 / math.sqrt(max(units, 1.0))
+
+
+def drawn(usual: float, units: float, rate: float) -> tuple[float, float]:
+    """The shares that so many units may show where each goes one way with the usual chance, but for one
+    time in `rate`, on both sides together: quantiles of the binomial distribution, as shares."""
+    from scipy.special import bdtr
+
+    count = max(1, round(units))
+    below = bdtr(range(count + 1), count, usual)
+    low = sum(float(chance) <= rate / 2 for chance in below)
+    high = sum(float(chance) < 1 - rate / 2 for chance in below)
+    return min(low, count) / count, min(high, count) / count
 
 
 def rule_of(name: str) -> LearntRule:
@@ -187,17 +198,18 @@ def bands(
             name == "lines_per_day"
         ):  # with the lines the users are lost: a usual number was expected
             units = max(units, median(measure.units for measure in past if measure))
+        rate = min(0.5, limits.false_alarms / len(compared) * sides)
         expected = expect(
             past,
             cycles,
             units,
             noise_of(rule),
             rule.varies,
-            min(0.5, limits.false_alarms / len(compared) * sides),
+            rate,
             rule.least if rule.scale == "number" else math.log(rule.least),
         )
         if expected is not None:
-            found[name] = _band(rule, expected, limits)
+            found[name] = _band(rule, expected, limits, units, rate)
     return found
 
 
@@ -205,9 +217,16 @@ def _history(name: str, before: Iterable[Mapping[str, Past] | None]) -> int:
     return sum(past is not None and name in past for past in before)
 
 
-def _band(rule: LearntRule, expected: Expected, limits: LearntLimits) -> Band:
+def _band(
+    rule: LearntRule, expected: Expected, limits: LearntLimits, units: float, rate: float
+) -> Band:
+    usual = natural(rule, expected.value)
+
     def ends(width: float) -> tuple[float, float]:
         low, high = (natural(rule, expected.value + one) for one in (-width, width))
+        if rule.scale == "share" and units < FEW:
+            least, most = drawn(usual, units, rate)
+            low, high = min(low, least), max(high, most)
         # Where the usual hours fit best unmoved, nothing was moved.
         return low, max(high, 0.0) if rule.name == "hour_shift" else high
 
@@ -215,7 +234,7 @@ def _band(rule: LearntRule, expected: Expected, limits: LearntLimits) -> Band:
     odd_low, odd_high = ends(expected.width)
     return Band(
         low if rule.side != "up" else None,
-        natural(rule, expected.value),
+        usual,
         high if rule.side != "down" else None,
         expected.windows,
         (odd_low if rule.side != "up" else -math.inf, odd_high),

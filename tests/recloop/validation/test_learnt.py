@@ -17,6 +17,7 @@ from recloop.validation.learnt import (
     Measure,
     amount,
     bands,
+    drawn,
     natural,
     noise_of,
     share,
@@ -41,15 +42,31 @@ def test_an_amount_comes_back_as_it_was(value: float) -> None:
 
 
 def test_all_or_none_of_a_few_is_no_certainty() -> None:
-    all_of_five, none = (natural(RULES["copied_share"], share(n, 5).value) for n in (5, 0))
-    assert (all_of_five, none) == (
-        pytest.approx(5.5 / 6, abs=1e-3),
-        pytest.approx(0.5 / 6, abs=1e-3),
-    )
-    assert natural(RULES["copied_share"], share(0, 60).value) == 0
+    """Of five that go one way with a chance of .4, all do once in a hundred times; of fifty never."""
+    assert drawn(0.4, 5, 0.001) == (0.0, 1.0)
+    low, high = drawn(0.4, 50, 0.001)
+    assert (low, high) == (pytest.approx(0.18, abs=0.03), pytest.approx(0.64, abs=0.03))
+    assert drawn(0.0, 50, 0.001) == (0.0, 0.0)
+    assert drawn(1.0, 3, 0.001) == (1.0, 1.0)
 
 
-@given(st.integers(0, 1000), st.integers(20, 1000))
+@given(usual=st.floats(0, 1), units=st.floats(0.2, 199), rate=st.floats(1e-6, 0.5))
+def test_what_may_be_drawn_holds_what_is_usual(usual: float, units: float, rate: float) -> None:
+    low, high = drawn(usual, units, rate)
+    assert 0 <= low <= high <= 1
+    assert low - 1 / max(1, round(units)) <= usual <= high + 1 / max(1, round(units))
+
+
+def test_a_few_pairs_that_are_all_known_are_no_alarm() -> None:
+    limits = LearntLimits()
+    past = [{"repeat_pair_share": Past(share(40 + n % 5, 100).value, 60)} for n in range(30)]
+    for units, refused in ((5, False), (60, True)):
+        all_of_them = {"repeat_pair_share": share(units, units)}
+        band = bands(all_of_them, past, (), limits)["repeat_pair_share"]
+        assert (band.high < 1) is refused
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000))
 def test_a_share_comes_back_as_it_was(part: int, more: int) -> None:
     whole = part + more
     made = share(part, whole)
