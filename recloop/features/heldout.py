@@ -17,7 +17,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from models.data.events import Events
 from models.data.queries import Queries
+from recloop.calendar import WindowCalendar
 from recloop.config.learnable import GOAL, LEARNABLE, Meaning
+from recloop.features.days import day_numbers, midnights
 
 Int64 = npt.NDArray[np.int64]
 CSR = tuple[Int64, Int64]
@@ -76,16 +78,21 @@ class HeldOut:
         return len(self.queries)
 
 
-def cut_holdout(times: npt.NDArray[np.datetime64], share: float) -> datetime:
-    """Where the newest slice begins: the latest day start (UTC) with at least `share` of the events
-    at or after it, or, when one day holds all of them, the matching moment within it.
+def cut_holdout(
+    times: npt.NDArray[np.datetime64], share: float, calendar: WindowCalendar | None = None
+) -> datetime:
+    """Where the newest slice begins: the latest day start with at least `share` of the events at or
+    after it, or, when one day holds all of them, the matching moment within it.
 
     Args:
         times: datetime64 [N], N > 0, UTC.
+        calendar: in whose zone days begin; None: in UTC.
     """
     ordered = np.sort(times)
     at = ordered[len(ordered) - int(np.ceil(len(ordered) * share - 1e-9))]
     day = at.astype("datetime64[D]")
+    if calendar is not None:
+        day = midnights(day_numbers(np.array([at]), calendar), calendar)[0]
     cut = at if day <= ordered[0] else day
     return datetime.fromtimestamp(int(cut.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
 

@@ -90,7 +90,7 @@ def make_plan(
         check_accepted(cursor, settings, strategy.silos, champion)
         ready = parts.ready(cursor)
         sets = {key: parts.training_set_of(cursor, key) for key in ready}
-        doubt = doubts(pending, sets, rules.holdout.share, limits.minimum_users)
+        doubt = doubts(pending, sets, rules.holdout.share, limits.minimum_users, spec.calendar)
         if target is None:
             wanted = requested if champion else "rebuild"
             found = next_target(wanted, ready, releases.undecided(cursor), pending, doubt)

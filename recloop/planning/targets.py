@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
-from recloop.calendar import whole
+from recloop.calendar import WindowCalendar, whole
 from recloop.contracts import Release, TrainingSet, UpdatePlan
 from recloop.errors import LedgerConflict
 from recloop.features.examples import read_examples
@@ -89,7 +89,11 @@ def why_not_late(
 
 
 def doubts(
-    pending: Sequence[str], sets: Mapping[str, TrainingSet], share: float, users: int
+    pending: Sequence[str],
+    sets: Mapping[str, TrainingSet],
+    share: float,
+    users: int,
+    calendar: WindowCalendar | None = None,
 ) -> Doubt:
     """Tells of a window whether its pending parts can judge: always if it is pending itself, and if
     `users` users at least have events in the newest `share` of its late parts, with some before.
@@ -101,7 +105,8 @@ def doubts(
         late = read_examples([sets[key] for key in pending if whole(key) == target])
         judges = 0
         if len(late.times):
-            cut = np.datetime64(cut_holdout(late.times, share).replace(tzinfo=None), "us")
+            begun = cut_holdout(late.times, share, calendar)
+            cut = np.datetime64(begun.replace(tzinfo=None), "us")
             held_out = late.times >= cut
             judges = len(np.unique(late.user_keys[late.query[held_out]]))
             if judges >= users and not held_out.all():

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from models.recommenders.family import Recommender
+from recloop.config.dataset import load_dataset
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Candidate, Lease, Release, TrainingSet, UpdatePlan
 from recloop.errors import BadData
@@ -48,7 +49,7 @@ def train_candidate(
         models.errors.NonFiniteWeights: the loss exploded.
     """
     plan, seed = assignment.plan, settings.seed
-    material = read_material(assignment, rules)
+    material = read_material(assignment, rules, load_dataset(settings).calendar)
     recipes = Recipes(family_of(settings), plan, seed)
     if plan.decision == "increment":
         recommender = warm_start(assignment, recipes)
@@ -166,7 +167,8 @@ def maintain_champion(
             f"window {plan.target} has no events to judge a maintained model by; maintain the "
             "champion after it has learnt a window that has."
         )
-    cut = cut_holdout(examples.times, rules.holdout.of(len(examples.times)))
+    share, calendar = rules.holdout.of(len(examples.times)), load_dataset(settings).calendar
+    cut = cut_holdout(examples.times, share, calendar)
     model = restore_model(champion.uri)
     days = plan.strategy.ids.get("expire_after_days")
     if days:

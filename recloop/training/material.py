@@ -14,6 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from models.data.events import Events
 from models.recommenders.family import Recommender
+from recloop.calendar import WindowCalendar
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Release, TrainingSet, UpdatePlan
 from recloop.errors import BadData
@@ -89,7 +90,9 @@ class Material:
         return max(self.cut, BEGINNING + timedelta(microseconds=newest + 1))
 
 
-def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
+def read_material(
+    assignment: Assignment, rules: UpdateRules, calendar: WindowCalendar | None = None
+) -> Material:
     """The events of an update's windows.
 
     Raises:
@@ -102,7 +105,8 @@ def read_material(assignment: Assignment, rules: UpdateRules) -> Material:
             f"window {plan.target} has no events to learn from or to judge by; "
             "plan the update on a window that has."
         )
-    cut = assignment.cut or cut_holdout(target.times, rules.holdout.of(len(target.times)))
+    share = rules.holdout.of(len(target.times))
+    cut = assignment.cut or cut_holdout(target.times, share, calendar)
     judging = {one.window for one in assignment.target}
     held_out = np.repeat([one.window in judging for one in sets], [s.interactions for s in sets])
     # Later windows that the opponent has learnt, too, are learnt; of those that judge, nothing is.

@@ -22,6 +22,7 @@ import numpy as np
 
 from models.data.events import Events
 from models.recommenders.family import Recommender
+from recloop.config.dataset import load_dataset
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Candidate, Lease, Release, ShardReport
 from recloop.database.connection import transaction
@@ -111,7 +112,7 @@ def learn_shard(
     champion = work.champion
     assert champion is not None
     began = time.process_time()
-    material = read_material(work, rules)
+    material = read_material(work, rules, load_dataset(settings).calendar)
     own = shard_of(material.seen, number, work.plan.strategy.shards)
     uri, examples = "", 0
     if len(own.item_keys):
@@ -193,7 +194,7 @@ def merge_shards(
     from models.merging import changes
 
     began = time.process_time()
-    material = read_material(work, rules)
+    material = read_material(work, rules, load_dataset(settings).calendar)
     model, recipes = _grown(settings, work, material)
     discounts = [one.discount for one in learned]
     changes.merge(model.states, [one.part for one in learned], model.merging, discounts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 import numpy as np
 import pytest
 
 from models.data.queries import OWN_COLUMNS, OwnItems, Queries
+from recloop.calendar import WindowCalendar
 from recloop.evaluation.ranking_judge import by_own_counts, by_popularity, score_ranking
 from recloop.features.heldout import HeldOut, cut_holdout
 
@@ -88,6 +89,14 @@ def test_the_cut_is_the_latest_day_that_leaves_enough_after_it() -> None:
     assert cut_holdout(days(10, 10, 10, 10, 10), 0.2) == datetime(2011, 6, 10, tzinfo=UTC)
     # A last day of 5 of 45 holds too few: the day before joins it.
     assert cut_holdout(days(10, 10, 10, 10, 5), 0.2) == datetime(2011, 6, 9, tzinfo=UTC)
+
+
+def test_a_slice_begins_with_a_day_of_the_shop() -> None:
+    """Midnight in Tokyo is three in the afternoon, UTC."""
+    tokyo = WindowCalendar("week", zone="Asia/Tokyo")
+    cut = cut_holdout(days(10, 10, 10, 10, 10), 0.3, tokyo)
+    assert cut.astimezone(tokyo.zone).time() == time(0)
+    assert cut <= datetime(2011, 6, 10, tzinfo=UTC)
 
 
 def test_a_single_day_is_cut_within() -> None:
