@@ -85,8 +85,7 @@ def build_training_set(settings: Settings, key: str, meaning: Meaning | None = N
             tables["item_days"] = join_item_days(settings, cursor, days, meaning.calendar)
         elif interactions.num_rows:
             plain = _read(cursor, QUERIES, part, ("query_id", "user_key", "event_timestamp"))
-            days = pa.array(day_numbers(_moments(plain), meaning.calendar))
-            tables["queries"] = _filled(plain.append_column("day", days), "queries")
+            tables["queries"] = _filled(_with_days(plain, meaning), "queries")
             tables["items"] = _plain_items(cursor, part)
     _check_consistent(tables)
     return write_training_set(settings.artifacts / "training_sets", part.key, tables)
@@ -207,6 +206,12 @@ def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
     queries = pa.table(columns).cast(schemas()["queries"])
     check_against_events(cursor, queries, part.meaning)
     return queries
+
+
+def _with_days(table: pa.Table, meaning: Meaning) -> pa.Table:
+    import pyarrow as pa
+
+    return table.append_column("day", pa.array(day_numbers(_moments(table), meaning.calendar)))
 
 
 def _moments(table: pa.Table) -> np.ndarray:
