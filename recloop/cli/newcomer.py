@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -64,10 +65,9 @@ def try_(
         users = asked(settings.database_url, column, BUSIEST, (MANY,))
         answers = [recommend(settings, user, k).to_json() for user in users]
     console.print(output.recommendations_table(answers))
-    console.print(
-        f"It all lies in {where}. To go on with it: export RECLOOP_HOME={where.resolve() / 'home'} "
-        f"RECLOOP_DATASET={described.resolve()} RECLOOP_DATA={file.resolve()}"
-    )
+    settled = {"HOME": where / "home", "DATASET": described, "DATA": file}
+    exported = [f"RECLOOP_{name}={quote(str(path.resolve()))}" for name, path in settled.items()]
+    console.print(f"It all lies in {where}. To go on with it: export {' '.join(exported)}")
 
 
 BUSIEST = """
