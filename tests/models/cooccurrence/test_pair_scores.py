@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.cooccurrence.pair_memory import CHOSEN, PairMemory
 from models.cooccurrence.pair_scores import (
     LEAST_VOTES,
@@ -80,6 +81,7 @@ def test_features_of_pairs_that_nothing_is_known_of(memory: PairMemory) -> None:
     row, item = np.zeros(3, np.int64), np.array([2, 4, 3])
     features = found.features(own, row, item, np.array([-1, -1, -1]))
     assert features[0, 0] == pytest.approx(np.log(np.exp(-5 / 60) * 2 / 7))
+    assert features.shape == (3, len(PAIR_MEMORY_FEATURES))
     unseen = np.log(memory.usual_share)
     assert features[1, :2] == pytest.approx(np.array([unseen, unseen]))  # chosen by nobody yet
     assert not features[:, 2].any()
