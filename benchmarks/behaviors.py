@@ -80,10 +80,11 @@ def main(
 
     try:
         content = compare(data / "marketplace", folder.resolve(), warm_up)
+        write_json(out, content)
+        print(json.dumps(content, indent=2))
     except RecloopError as error:
         fail(error)
-    write_json(out, content)
-    print(json.dumps(content, indent=2))
+        raise typer.Exit(1) from error
 
 
 def compare(data: Path, folder: Path, warm_up: int) -> Json:

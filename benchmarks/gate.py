@@ -56,9 +56,10 @@ def main(
 
     try:
         content = measure_all(streams.split(","), data, trials, whole, out)
+        print("\n".join(table(content)))
     except RecloopError as error:
         fail(error)
-    print("\n".join(table(content)))
+        raise typer.Exit(1) from error
 
 
 def measure_all(streams: list[str], data: Path, trials: int, whole: bool, out: Path) -> Json:

@@ -100,7 +100,7 @@ def evaluate(made: Any) -> Any:
             for rule in report["rules"]
             if not rule["passed"] and (report["deferred"] or not rule["undecided"])
         ]
-        said = "DEFERRED: not enough evidence yet, the next window's users judge, too"
+        said = "DEFERRED: not enough evidence yet, these users judge the next one of its kind, too"
         said = said if report["deferred"] else "REFUSED by the gate, the champion stays"
         note(f"{said}: {'; '.join(broken)}")
         leave_out(get_current_context(), ["approve"], report, "the gate did not pass it")

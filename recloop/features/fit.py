@@ -35,6 +35,12 @@ MEASURE = f"""
 """
 
 
+MISSING = """
+    select kind from unnest(%(named)s::text[]) as kind
+    where not exists (select from behavior.event where event_type = kind) order by 1
+"""
+
+
 @dataclass(frozen=True)
 class Fit:
     """What was found: whether the data suit the family, in a sentence, and what to do if they do not."""
@@ -53,6 +59,13 @@ def data_fit(cursor: Cursor, family: Family, meaning: Meaning) -> Fit:
     said = (
         f"{family.name}: {events:,} events, {users:,} users, {items:,} items in the newest window"
     )
+    named = (*meaning.learn_from, *meaning.shown)
+    cursor.execute(MISSING, {"named": list(named)})
+    if missing := [kind for (kind,) in cursor.fetchall()]:
+        cursor.execute("select distinct event_type from behavior.event order by 1")
+        told = ", ".join(kind for (kind,) in cursor.fetchall())
+        remedy = f"types in the log are {told}: correct event.learn_from"
+        return Fit(False, f"{said}; no event at all is of type {', '.join(missing)}", remedy)
     followed, known, chosen = (float(share or 0) for share in (followed, known, chosen))
     if family.needs("sessions"):
         said += f", {followed:.0%} follow another of their session"

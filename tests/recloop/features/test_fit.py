@@ -51,6 +51,13 @@ def cursor(database_url: str) -> Any:
         yield cursor
 
 
+def test_a_type_that_no_event_has_is_named_with_those_there_are(cursor: Any) -> None:
+    found = data_fit(cursor, family_named("sessions"), Meaning(("click", "purchsae")))
+    assert not found.suits
+    assert "no event at all is of type purchsae" in found.detail
+    assert found.remedy == "types in the log are click: correct event.learn_from"
+
+
 def test_of_labels_clicks_need_their_opposite(cursor: Any) -> None:
     family = family_named("click_through")
     alone = data_fit(cursor, family, Meaning(("click",)))
