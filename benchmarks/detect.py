@@ -28,6 +28,7 @@ import typer
 from benchmarks.detect_faults import FAULTS, applies
 from benchmarks.detect_peer import unexpected
 from benchmarks.detect_streams import STREAMS, Stream
+from recloop.addresses import with_database
 from recloop.behavior.landing import land
 from recloop.contracts import Acceptance
 from recloop.database import embedded
@@ -96,7 +97,7 @@ def opened(stream: Stream, folder: Path) -> Iterator[Shop]:
 def copied(shop: Shop) -> Iterator[Shop]:
     """The shop in a copy of its database; what is delivered meanwhile is gone afterwards."""
     before = set(shop.lines.iterdir())
-    admin = embedded.with_database(shop.settings.database_url, "postgres")
+    admin = with_database(shop.settings.database_url, "postgres")
     connection = psycopg2.connect(admin.replace("postgresql+psycopg2", "postgresql", 1))
     connection.autocommit = True
     try:
@@ -107,7 +108,7 @@ def copied(shop: Shop) -> Iterator[Shop]:
             )
             cursor.execute("drop database if exists planted with (force)")
             cursor.execute(f'create database planted template "{embedded.DATABASE}"')
-        url = embedded.with_database(shop.settings.database_url, "planted")
+        url = with_database(shop.settings.database_url, "planted")
         yield Shop(shop.stream, shop.settings.model_copy(update={"database_url": url}), shop.lines)
     finally:
         connection.close()

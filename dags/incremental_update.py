@@ -18,94 +18,103 @@ skipped; `plan` returns the reason.
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable
-from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, OFFERED
+from recloop_fleet import DEFAULT_ARGS, RECOMMENDERS, Recommender
 from recloop_params import MAINTENANCE, SCOPES, approval, choice, dry_run, reason, strategy, window
 from recloop_update import carry_out, plan
 
-with DAG(
-    "incremental_update",
-    doc_md=__doc__,
-    schedule=PartitionedAssetTimetable(assets=BEHAVIOR_WINDOW),
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    tags=["recloop", "update"],
-    params={
-        "window": window("Where the window begins. Empty: the oldest that waits."),
-        "plan": Param(
-            "auto",
-            enum=["auto", "skip", "increment", "rebuild"],
-            values_display={
-                "auto": "Let the policy decide",
-                "skip": "Skip: keep the champion",
-                "increment": "Increment: learn from the new windows",
-                "rebuild": "Rebuild from scratch",
-            },
-            title="Plan",
-        ),
-        "policy": choice(
-            "As config/update.toml says",
-            {
-                "every-window": "Every window",
-                "every-n-windows": "Every n windows",
-                "volume": "When enough events wait",
-                "never": "Never",
-                "adaptive": "Adaptive: by what updates brought so far",
-            },
-            title="Policy",
-            description_md="Who decides, if the plan above leaves it open.",
-        ),
-        "approval": approval(),
-        "dry_run": dry_run(),
-        "reason": reason(),
-        "epochs": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            maximum=100,
-            section="Training",
-            title="Epochs",
-            description_md="Empty: as the recipe says.",
-        ),
-        "scope": choice(
-            "As the policy says: usually everything",
-            {name: SCOPES[name] for name in OFFERED.scopes},
-            section="Training",
-            title="Scope",
-            description_md="What may change; all else stays bit-identical.",
-        ),
-        "replay": choice(
-            "As the policy says: usually none",
-            {
-                "none": "None",
-                "uniform": "Uniform: each past example as likely",
-                "recency": "Recency: the younger, the likelier",
-                "herding": "Herding: those that stand for the others",
-            },
-            section="Training",
-            title="Replay",
-            description_md="Which past examples are seen again, one for four new ones.",
-        ),
-        "maintain": choice(
-            "Nothing",
-            {name: MAINTENANCE[name] for name in OFFERED.maintenance},
-            section="Training",
-            title="Maintain",
-            description_md="What is done to the challenger before it is judged.",
-        ),
-        "shards": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            maximum=64,
-            section="Training",
-            title="Shards",
-            description_md="Split an increment's events by user, and train so many shards side by side.",
-        ),
-        "strategy": strategy(
-            "Everything else",
-            '{"recipe": {"optimizer": "adam", "champion_decay": 0.01}, "ids": {"start": "mean"}, '
-            '"average_releases": 3}',
-        ),
-    },
-) as dag:
-    carry_out(plan(), shards=True)
+
+def add(one: Recommender) -> None:
+    """A recommender's DAG."""
+    with DAG(
+        one.dag_id("incremental_update"),
+        doc_md=__doc__,
+        schedule=PartitionedAssetTimetable(assets=one.window),
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        tags=one.tags("update"),
+        params={
+            "window": window(
+                one.schedule, "Where the window begins. Empty: the oldest that waits."
+            ),
+            "plan": Param(
+                "auto",
+                enum=["auto", "skip", "increment", "rebuild"],
+                values_display={
+                    "auto": "Let the policy decide",
+                    "skip": "Skip: keep the champion",
+                    "increment": "Increment: learn from the new windows",
+                    "rebuild": "Rebuild from scratch",
+                },
+                title="Plan",
+            ),
+            "policy": choice(
+                "As config/update.toml says",
+                {
+                    "every-window": "Every window",
+                    "every-n-windows": "Every n windows",
+                    "volume": "When enough events wait",
+                    "never": "Never",
+                    "adaptive": "Adaptive: by what updates brought so far",
+                },
+                title="Policy",
+                description_md="Who decides, if the plan above leaves it open.",
+            ),
+            "approval": approval(),
+            "dry_run": dry_run(),
+            "reason": reason(),
+            "epochs": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                maximum=100,
+                section="Training",
+                title="Epochs",
+                description_md="Empty: as the recipe says.",
+            ),
+            "scope": choice(
+                "As the policy says: usually everything",
+                {name: SCOPES[name] for name in one.offered.scopes},
+                section="Training",
+                title="Scope",
+                description_md="What may change; all else stays bit-identical.",
+            ),
+            "replay": choice(
+                "As the policy says: usually none",
+                {
+                    "none": "None",
+                    "uniform": "Uniform: each past example as likely",
+                    "recency": "Recency: the younger, the likelier",
+                    "herding": "Herding: those that stand for the others",
+                },
+                section="Training",
+                title="Replay",
+                description_md="Which past examples are seen again, one for four new ones.",
+            ),
+            "maintain": choice(
+                "Nothing",
+                {name: MAINTENANCE[name] for name in one.offered.maintenance},
+                section="Training",
+                title="Maintain",
+                description_md="What is done to the challenger before it is judged.",
+            ),
+            "shards": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                maximum=64,
+                section="Training",
+                title="Shards",
+                description_md="Split an increment's events by user; train so many shards side by side.",
+            ),
+            "strategy": strategy(
+                "Everything else",
+                '{"recipe": {"optimizer": "adam", "champion_decay": 0.01}, "ids": {"start": "mean"}, '
+                '"average_releases": 3}',
+            ),
+        },
+    ):
+        carry_out(one, plan(), shards=True)
+
+
+for each in RECOMMENDERS:
+    add(each)

@@ -19,56 +19,67 @@ from typing import Any
 from airflow.sdk import DAG, CronPartitionTimetable, task
 from recloop_airflow.links import DataDocsLink, linked
 from recloop_airflow.notes import note, noted
-from recloop_fleet import BEHAVIOR_WINDOW, DEFAULT_ARGS, SCHEDULE
+from recloop_fleet import DATASETS, DEFAULT_ARGS, Dataset
 from recloop_params import window, window_of_run
 
-with DAG(
-    "ingest_behavior",
-    doc_md=__doc__,
-    schedule=CronPartitionTimetable(
-        SCHEDULE.cron,
-        timezone=SCHEDULE.zone,
-        run_offset=-1,
-        key_format=SCHEDULE.key_format,
-    ),
-    start_date=SCHEDULE.start,
-    end_date=SCHEDULE.end,
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    tags=["recloop", "behavior"],
-    params={"window": window("Where the window begins. Empty: the partition of this run.")},
-) as dag:
 
-    @task
-    @noted
-    def land() -> dict[str, Any]:
-        from recloop.stages import ingest_stages
+def add(dataset: Dataset) -> None:
+    """A dataset's DAG, which its recommenders share."""
+    with DAG(
+        dataset.dag_id("ingest_behavior"),
+        doc_md=__doc__,
+        schedule=CronPartitionTimetable(
+            dataset.schedule.cron,
+            timezone=dataset.schedule.zone,
+            run_offset=-1,
+            key_format=dataset.schedule.key_format,
+        ),
+        start_date=dataset.schedule.start,
+        end_date=dataset.schedule.end,
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        tags=dataset.tags(),
+        params={
+            "window": window(
+                dataset.schedule, "Where the window begins. Empty: the partition of this run."
+            )
+        },
+    ):
 
-        key = window_of_run()
-        return ingest_stages.land(key) | {"window": key}
+        @task
+        @noted
+        def land() -> dict[str, Any]:
+            from recloop.stages import ingest_stages
 
-    @task
-    @noted
-    def validate() -> dict[str, Any]:
-        from recloop.stages import ingest_stages
+            key = window_of_run(dataset.schedule)
+            return ingest_stages.land(key) | {"window": key}
 
-        report = ingest_stages.validate(window_of_run())
-        kept = f"{report['accepted']:,} of {report['lines']:,} lines accepted"
-        note(f"window {report['window']}: {kept}")
-        return report
+        @task
+        @noted
+        def validate() -> dict[str, Any]:
+            from recloop.stages import ingest_stages
 
-    @task
-    @noted
-    def featurize() -> dict[str, Any]:
-        from recloop.stages import ingest_stages
+            report = ingest_stages.validate(window_of_run(dataset.schedule))
+            kept = f"{report['accepted']:,} of {report['lines']:,} lines accepted"
+            note(f"window {report['window']}: {kept}")
+            return report
 
-        return ingest_stages.featurize(window_of_run())
+        @task
+        @noted
+        def featurize() -> dict[str, Any]:
+            from recloop.stages import ingest_stages
 
-    @task(outlets=[BEHAVIOR_WINDOW])
-    @noted
-    def announce(outlet_events: Any = None) -> None:
-        outlet_events[BEHAVIOR_WINDOW].add_partitions([window_of_run()])
+            return ingest_stages.featurize(window_of_run(dataset.schedule))
 
-    validated = linked(validate(), DataDocsLink())
-    land() >> validated >> featurize() >> announce()
+        @task(outlets=[dataset.window])
+        @noted
+        def announce(outlet_events: Any = None) -> None:
+            outlet_events[dataset.window].add_partitions([window_of_run(dataset.schedule)])
+
+        validated = linked(validate(), DataDocsLink())
+        land() >> validated >> featurize() >> announce()
+
+
+for each in DATASETS:
+    add(each)

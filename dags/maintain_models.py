@@ -20,78 +20,85 @@ from airflow.sdk import DAG, Param, TriggerRule, task
 from airflow.sdk.exceptions import AirflowSkipException
 from recloop_airflow.links import DataDocsLink, linked
 from recloop_airflow.notes import note, noted
-from recloop_fleet import DEFAULT_ARGS, OFFERED, SCHEDULE, by_the_clock
+from recloop_fleet import DEFAULT_ARGS, RECOMMENDERS, Recommender
 from recloop_params import MAINTENANCE, approval, asked, choice, dry_run, holder, reason
 from recloop_update import carry_out, planned
 
-with DAG(
-    "maintain_models",
-    doc_md=__doc__,
-    schedule=by_the_clock("maintain_models", history_too=True),
-    start_date=SCHEDULE.start,
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    tags=["recloop", "upkeep"],
-    params={
-        "maintain": choice(
-            "Leave the model as it is",
-            {name: MAINTENANCE[name] for name in OFFERED.maintenance},
-            title="Maintain the champion",
-        ),
-        "expire_after_days": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            title="Expire ids",
-            description_md="Users and items without an event for so many days lose their rows.",
-        ),
-        "keep_releases": Param(
-            None,
-            type=["null", "integer"],
-            minimum=2,
-            title="Releases to keep",
-            description_md="Empty: as `config/update.toml` says.",
-        ),
-        "approval": approval(),
-        "dry_run": dry_run(),
-        "reason": reason(),
-    },
-) as dag:
 
-    @task
-    @noted
-    def plan() -> Any:
-        from recloop.stages import upkeep_stages
+def add(one: Recommender) -> None:
+    """A recommender's DAG."""
+    with DAG(
+        one.dag_id("maintain_models"),
+        doc_md=__doc__,
+        schedule=one.by_the_clock("maintain_models", history_too=True),
+        start_date=one.schedule.start,
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        tags=one.tags("upkeep"),
+        params={
+            "maintain": choice(
+                "Leave the model as it is",
+                {name: MAINTENANCE[name] for name in one.offered.maintenance},
+                title="Maintain the champion",
+            ),
+            "expire_after_days": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                title="Expire ids",
+                description_md="Users and items without an event for so many days lose their rows.",
+            ),
+            "keep_releases": Param(
+                None,
+                type=["null", "integer"],
+                minimum=2,
+                title="Releases to keep",
+                description_md="Empty: as `config/update.toml` says.",
+            ),
+            "approval": approval(),
+            "dry_run": dry_run(),
+            "reason": reason(),
+        },
+    ):
 
-        form = asked()
-        made = upkeep_stages.plan_maintenance(
-            form["maintain"],
-            form["expire_after_days"],
-            holder(),
-            bool(form["approval"]),
-            bool(form["dry_run"]),
-            form["reason"],
-        )
-        return planned(made)
+        @task
+        @noted
+        def plan() -> Any:
+            from recloop.stages import upkeep_stages
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)
-    @noted
-    def thin() -> Any:
-        from recloop.stages import upkeep_stages
+            form = asked()
+            made = upkeep_stages.plan_maintenance(
+                form["maintain"],
+                form["expire_after_days"],
+                holder(),
+                bool(form["approval"]),
+                bool(form["dry_run"]),
+                form["reason"],
+            )
+            return planned(made)
 
-        form = asked()
-        if form["dry_run"]:
-            raise AirflowSkipException("a dry run deletes nothing")
-        done = upkeep_stages.thin(form["keep_releases"])
-        note(f"thinned releases: {', '.join(map(str, done['thinned'])) or 'none'}")
-        return done
+        @task(trigger_rule=TriggerRule.NONE_FAILED)
+        @noted
+        def thin() -> Any:
+            from recloop.stages import upkeep_stages
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)
-    @noted
-    def refresh_docs() -> Any:
-        from recloop.stages import upkeep_stages
+            form = asked()
+            if form["dry_run"]:
+                raise AirflowSkipException("a dry run deletes nothing")
+            done = upkeep_stages.thin(form["keep_releases"])
+            note(f"thinned releases: {', '.join(map(str, done['thinned'])) or 'none'}")
+            return done
 
-        return upkeep_stages.refresh_docs()
+        @task(trigger_rule=TriggerRule.NONE_FAILED)
+        @noted
+        def refresh_docs() -> Any:
+            from recloop.stages import upkeep_stages
 
-    carry_out(plan(), thin(), linked(refresh_docs(), DataDocsLink()))
+            return upkeep_stages.refresh_docs()
+
+        carry_out(one, plan(), thin(), linked(refresh_docs(), DataDocsLink()))
+
+
+for each in RECOMMENDERS:
+    add(each)

@@ -17,37 +17,44 @@ from typing import Any
 
 from airflow.sdk import DAG, task
 from recloop_airflow.notes import noted
-from recloop_fleet import DEFAULT_ARGS, SCHEDULE, by_the_clock
+from recloop_fleet import DEFAULT_ARGS, RECOMMENDERS, Recommender
 from recloop_params import approval, asked, dry_run, holder, reason, strategy
 from recloop_update import carry_out, planned
 
-with DAG(
-    "periodic_update",
-    doc_md=__doc__,
-    schedule=by_the_clock("periodic_update"),
-    start_date=SCHEDULE.start,
-    catchup=False,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    tags=["recloop", "update"],
-    params={
-        "approval": approval(),
-        "dry_run": dry_run(),
-        "reason": reason("periodic update"),
-        "strategy": strategy("How", '{"recipe": {"epochs": 2}}'),
-    },
-) as dag:
 
-    @task
-    @noted
-    def plan() -> Any:
-        from recloop.stages import upkeep_stages
+def add(one: Recommender) -> None:
+    """A recommender's DAG."""
+    with DAG(
+        one.dag_id("periodic_update"),
+        doc_md=__doc__,
+        schedule=one.by_the_clock("periodic_update"),
+        start_date=one.schedule.start,
+        catchup=False,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        tags=one.tags("update"),
+        params={
+            "approval": approval(),
+            "dry_run": dry_run(),
+            "reason": reason("periodic update"),
+            "strategy": strategy("How", '{"recipe": {"epochs": 2}}'),
+        },
+    ):
 
-        form = asked()
-        options = {name: form[name] for name in ("reason", "strategy")}
-        made = upkeep_stages.plan_due(
-            holder(), bool(form["approval"]), bool(form["dry_run"]), options
-        )
-        return planned(made)
+        @task
+        @noted
+        def plan() -> Any:
+            from recloop.stages import upkeep_stages
 
-    carry_out(plan(), shards=True)
+            form = asked()
+            options = {name: form[name] for name in ("reason", "strategy")}
+            made = upkeep_stages.plan_due(
+                holder(), bool(form["approval"]), bool(form["dry_run"]), options
+            )
+            return planned(made)
+
+        carry_out(one, plan(), shards=True)
+
+
+for each in RECOMMENDERS:
+    add(each)

@@ -13,8 +13,8 @@ from typing import Any
 
 from airflow.sdk import Param, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
-from recloop_fleet import SCHEDULE
 
+from recloop.config.rules import Schedule
 from recloop.errors import BadInput
 
 SCOPES = {
@@ -39,13 +39,13 @@ HOUR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{4}Z$"
 WAITING = "[The overview](/recloop/) lists the windows that wait."
 
 
-def window(description: str) -> Param:
+def window(schedule: Schedule, description: str) -> Param:
     """The key of a window: its first day, or of hours their beginning in UTC. Airflow fixes a form when
     its file is parsed, where no database may be asked, so the windows that wait are on the page that
     the description links to."""
-    hours = SCHEDULE.window.length == "hour"
+    hours = schedule.window.length == "hour"
     form: dict[str, Any] = {"pattern": HOUR} if hours else {"format": "date"}
-    told = "A moment in UTC: 2011-06-06T1300Z." if hours else f"A day, {SCHEDULE.zone}."
+    told = "A moment in UTC: 2011-06-06T1300Z." if hours else f"A day, {schedule.zone}."
     return Param(
         None,
         type=["null", "string"],
@@ -114,7 +114,7 @@ def holder() -> str:
     return f"{run.dag_id} {run.run_id}"
 
 
-def window_of_run() -> str:
+def window_of_run(schedule: Schedule) -> str:
     """The window of a run: typed into the form, else the one that ends with the partition of the
     schedule or backfill.
 
@@ -130,10 +130,10 @@ def window_of_run() -> str:
         raise BadInput(
             "this run is about no window: fill in the form's `window`, or start it by a backfill."
         )
-    key = SCHEDULE.window_of(SCHEDULE.over(str(partition), datetime.now(UTC)))
+    key = schedule.window_of(schedule.over(str(partition), datetime.now(UTC)))
     if key is None:
         raise AirflowSkipException(
-            f"{partition} is not the last {SCHEDULE.window.length} of its window of "
-            f"{SCHEDULE.calendar.told}: nothing to do yet"
+            f"{partition} is not the last {schedule.window.length} of its window of "
+            f"{schedule.calendar.told}: nothing to do yet"
         )
     return key

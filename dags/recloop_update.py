@@ -14,7 +14,7 @@ from recloop_airflow.approval import OptionalApproval
 from recloop_airflow.links import GateReportLink, linked
 from recloop_airflow.notes import note, noted
 from recloop_airflow.waking import WakeUpdate, leave_out
-from recloop_fleet import GPU
+from recloop_fleet import Recommender
 from recloop_params import asked, holder
 
 from recloop.errors import BadInput
@@ -44,7 +44,7 @@ def plan(requested: str | None = None) -> Any:
     return planned(made)
 
 
-@task(**GPU)
+@task
 @noted
 def train(made: Any) -> Any:
     """The challenger. A retry of this run takes its lease over; another run's orphan loses it."""
@@ -62,7 +62,7 @@ def split(made: Any) -> Any:
     return shard_stages.split(made["update_id"], holder())
 
 
-@task(**GPU, map_index_template="shard {{ task.op_kwargs['work']['shard'] }}")
+@task(map_index_template="shard {{ task.op_kwargs['work']['shard'] }}")
 def train_shard(work: Any) -> Any:
     """One shard, on a worker of its own. One that comes too late has nothing to do, and says so."""
     from airflow.sdk.exceptions import AirflowSkipException
@@ -139,20 +139,26 @@ def planned(made: Any) -> Any:
     return made
 
 
-def carry_out(made: Any, *afterwards: Any, shards: bool = False) -> None:
+def carry_out(one: Recommender, made: Any, *afterwards: Any, shards: bool = False) -> None:
     """Adds what follows a plan: train, evaluate, approve, promote, `afterwards` and the next window.
 
     What comes after the promotion runs also when nothing was promoted (`none_failed`). With `shards`,
     a plan that has some is trained by mapped tasks and merged instead.
     """
     rule = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if shards else TriggerRule.ALL_SUCCESS
-    trained = train(made)
+    trained = train.override(**one.gpu)(made)
     report = linked(evaluate.override(trigger_rule=rule)(made), GateReportLink())
     approve = OptionalApproval(task_id="approve", plan=made, report=report)
-    carry_on = WakeUpdate(task_id="carry_on", after=made, trigger_rule=TriggerRule.NONE_FAILED)
+    carry_on = WakeUpdate(
+        task_id="carry_on",
+        recommender=one.settings.recommender,
+        trigger_dag_id=one.dag_id("incremental_update"),
+        after=made,
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )
 
     chain(made, trained, report, approve, promote(made), *afterwards, carry_on)
     if shards:
         pieces = split(made)
-        train_shard.expand(work=pieces)
+        train_shard.override(**one.gpu).expand(work=pieces)
         chain(made, pieces, merge(made), report)

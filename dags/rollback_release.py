@@ -13,38 +13,45 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 from recloop_airflow.notes import note, noted
-from recloop_fleet import DEFAULT_ARGS
+from recloop_fleet import DEFAULT_ARGS, RECOMMENDERS, Recommender
 from recloop_params import asked
 
-with DAG(
-    "rollback_release",
-    doc_md=__doc__,
-    schedule=None,
-    max_active_runs=1,
-    default_args=DEFAULT_ARGS,
-    tags=["recloop", "release"],
-    params={
-        "version": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            title="Version",
-            description_md="Empty: the release before the champion.",
-        ),
-        "reason": Param(
-            type="string", minLength=3, title="Reason", description_md="For the ledger."
-        ),
-    },
-) as dag:
 
-    @task
-    @noted
-    def roll_back() -> dict[str, Any]:
-        from recloop.stages import update_stages
+def add(one: Recommender) -> None:
+    """A recommender's DAG."""
+    with DAG(
+        one.dag_id("rollback_release"),
+        doc_md=__doc__,
+        schedule=None,
+        max_active_runs=1,
+        default_args=DEFAULT_ARGS,
+        tags=one.tags("release"),
+        params={
+            "version": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                title="Version",
+                description_md="Empty: the release before the champion.",
+            ),
+            "reason": Param(
+                type="string", minLength=3, title="Reason", description_md="For the ledger."
+            ),
+        },
+    ):
 
-        form = asked()
-        release = update_stages.roll_back(form["version"], form["reason"])
-        note(f"release {release['version']} is champion again: {form['reason']}")
-        return release
+        @task
+        @noted
+        def roll_back() -> dict[str, Any]:
+            from recloop.stages import update_stages
 
-    roll_back()
+            form = asked()
+            release = update_stages.roll_back(form["version"], form["reason"])
+            note(f"release {release['version']} is champion again: {form['reason']}")
+            return release
+
+        roll_back()
+
+
+for each in RECOMMENDERS:
+    add(each)

@@ -10,6 +10,7 @@ from airflow.plugins_manager import AirflowPlugin
 from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink
 from recloop_airflow.notes import RunNotes
 from recloop_airflow.reports import PREFIX, create_app
+from recloop_airflow.runs_as import RunsAs
 
 
 class RecloopPlugin(AirflowPlugin):
@@ -19,5 +20,5 @@ class RecloopPlugin(AirflowPlugin):
     name = "recloop"
     fastapi_apps = [{"app": create_app(), "url_prefix": PREFIX, "name": "recloop reports"}]
     external_views = [{"name": "recloop", "href": f"{PREFIX}/", "destination": "nav"}]
-    listeners = [RunNotes()]
+    listeners = [RunNotes(), RunsAs()]
     operator_extra_links = [GateReportLink(), ShadowReportLink(), DataDocsLink()]

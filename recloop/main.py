@@ -19,7 +19,7 @@ from recloop.cli.output import LOG_FORMAT, console, fail, guard, print_json, say
 from recloop.cli.session import as_sentence, end_by_signal, session
 from recloop.errors import RecloopError
 from recloop.home import keep_private
-from recloop.settings import Settings
+from recloop.settings import Settings, choose_recommender
 
 app = typer.Typer(
     name="recloop",
@@ -37,12 +37,17 @@ def _tell_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    _version: Annotated[
         bool,
         typer.Option("--version", callback=_tell_version, is_eager=True, help="Say which it is."),
     ] = False,
+    recommender: Annotated[
+        str, typer.Option(help="Which one of config/recommenders/ the command is about.")
+    ] = "",
 ) -> None:
     """Keeps a recommender fresh: validated windows, incremental updates, a gate, promotion."""
+    if recommender:
+        choose_recommender(recommender)
 
 
 RUNS_ALREADY = (
@@ -63,22 +68,25 @@ def up(
 ) -> None:
     """Start PostgreSQL (embedded, if you bring none) and Airflow; say where the UI is. DAGs are unpaused
     once: what you pause stays paused."""
-    from recloop.config.dataset import load_dataset
+    from recloop.config.dag_ids import dags_of_arrival
     from recloop.runtime import airflow_process
     from recloop.runtime.environment import passwords_file
 
-    with session(keep=True) as settings:
+    with session(keep=True, of_all=True) as settings:
         running = airflow_process.process_ids(settings)
         say("starting Airflow …" if not running else RUNS_ALREADY)
         client = airflow_process.start(settings, port)
-        live = load_dataset(settings).live
-        airflow_process.wake_once(settings, client, () if live else ("behavior_arrival",))
+        live = dags_of_arrival(settings)
+        history = [dag_id for dag_id in live if not live[dag_id]]
+        airflow_process.wake_once(settings, client, history)
         if arrivals is not None:
-            client.pause("behavior_arrival", paused=not arrivals)
-        elif not live:
-            say(
-                "the dataset is history: replay it by a backfill of ingest_behavior, or use --arrivals"
+            for dag_id in live:
+                client.pause(dag_id, paused=not arrivals)
+        elif history:
+            ingest = ", ".join(
+                one.replace("behavior_arrival", "ingest_behavior") for one in history
             )
+            say(f"the dataset is history: replay it by a backfill of {ingest}, or use --arrivals")
         login = f"passwords: {passwords_file(settings)}" if settings.users else "no login"
         console.print(
             f"Airflow answers at {client.url} (this machine only, {login}). Stop: recloop down"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from recloop.addresses import database_name, with_database, with_setting
 from recloop.errors import BadInput
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,10 @@ PREFIX = "RECLOOP_"
 TOML = ".toml"
 ROLES = ("viewer", "user", "op", "admin")
 """What people may be in Airflow."""
+DEFAULT = "default"
+"""The recommender where `config/recommenders/` names none."""
+MODEL = "recommender"
+"""What that one is served and registered as."""
 CLIENT_NAME = "recloop"
 """Under which recloop itself logs in, where people have to."""
 
@@ -26,6 +31,7 @@ VARIABLES: dict[str, str] = {
     "HOME": "folder for everything recloop writes; default: var/ in the project",
     "DATABASE_URL": "postgresql:// URL of your server; unset: the embedded PostgreSQL",
     "DATASET": "name of a file in config/datasets/, or a path ending in .toml; default: online_retail",
+    "RECOMMENDER": "name of a file in config/recommenders/, for commands about one of several",
     "DATA": "path to your own copy of the dataset's file or folder; unset: as the TOML says",
     "CONFIG": "folder of rule and dataset files; default: config/ in the project",
     "SEED": "seed of everything random; default: 7",
@@ -48,6 +54,10 @@ class Settings(BaseModel):
     """`postgresql+psycopg2://…` of the user's server; empty: the embedded one under `home`."""
     dataset: str = "online_retail"
     """Name of a dataset file in `config/datasets`, or a path to one, which ends in `.toml`."""
+    recommender: str = ""
+    """Name of a file in `config/recommenders`, or `default`; empty: none was chosen."""
+    given: Settings | None = None
+    """What the settings of a recommender were made from (see `config/recommenders.py`)."""
     data: Path | None = None
     """The user's own copy of the data; None: the source that the dataset file names."""
     config: Path = PROJECT / "config"
@@ -112,15 +122,38 @@ class Settings(BaseModel):
         if path.is_file():
             return path
         known = ", ".join(sorted(file.stem for file in folder.glob(f"*{TOML}"))) or "none"
+        said = "RECLOOP_DATASET" if self.on_main_dataset else f"{self.recommender_file}: dataset"
         raise BadInput(
-            f"RECLOOP_DATASET = {self.dataset!r}: there is no file {path}. Give the name of a file "
+            f"{said} = {self.dataset!r}: there is no file {path}. Give the name of a file "
             f"in {folder} ({known}) or a path to one that ends in {TOML}."
         )
 
     @property
+    def recommender_file(self) -> Path:
+        """Where the recommender's own file is, if it has one."""
+        return self.config / "recommenders" / f"{self.recommender or DEFAULT}{TOML}"
+
+    @property
+    def dataset_name(self) -> str:
+        """What the dataset's database, folder and DAGs are called by."""
+        return Path(self.dataset).stem if self.dataset.endswith(TOML) else self.dataset
+
+    @property
+    def on_main_dataset(self) -> bool:
+        """Whether the dataset is the one of `RECLOOP_DATASET`, which has the database that
+        `RECLOOP_DATABASE_URL` names. Others have one beside it, and a folder of their own."""
+        return self.given is None or self.given.dataset == self.dataset
+
+    @property
+    def own_folder(self) -> Path:
+        """What only this recommender writes lies under it."""
+        named = self.recommender not in ("", DEFAULT)
+        return self.home / "recommenders" / self.recommender if named else self.home
+
+    @property
     def artifacts(self) -> Path:
         """Training sets, candidates, gate reports: one folder per kind."""
-        return self.home / "artifacts"
+        return self.own_folder / "artifacts"
 
     @property
     def cache(self) -> Path:
@@ -128,14 +161,28 @@ class Settings(BaseModel):
         return self.home / "cache"
 
     @property
+    def model_name(self) -> str:
+        """Under which the recommender is served, and registered in MLflow."""
+        return MODEL if self.recommender in ("", DEFAULT) else self.recommender
+
+    @property
     def serving(self) -> Path:
-        """TF Serving's model base path."""
+        """What TF Serving reads: `models.config`, and a folder of versions for each recommender."""
         return self.home / "serving"
 
     @property
     def data_docs(self) -> Path:
         """Pages of what validation found, one for each window."""
-        return self.home / "data_docs"
+        return self._dataset_folder / "data_docs"
+
+    @property
+    def validations(self) -> Path:
+        """What Great Expectations keeps of each window."""
+        return self._dataset_folder / "artifacts" / "validations"
+
+    @property
+    def _dataset_folder(self) -> Path:
+        return self.home if self.on_main_dataset else self.home / "datasets" / self.dataset_name
 
     @property
     def airflow_home(self) -> Path:
@@ -168,10 +215,21 @@ class Settings(BaseModel):
                 f"{wrong['msg'].removeprefix('Value error, ')}."
             ) from None
 
+    def at(self, url: str) -> Settings:
+        """The same settings on the server of a main database: of a recommender, its dataset's database
+        there, with sessions that see its lineage."""
+        if not self.on_main_dataset:
+            url = with_database(url, f"{database_name(url)}_{self.dataset_name}")
+        if self.recommender not in ("", DEFAULT):
+            url = with_setting(url, "recloop.recommender", self.recommender)
+        return self.model_copy(update={"database_url": url})
+
     def environment(self) -> dict[str, str]:
         """The variables that give a child process these same settings."""
-        values = {name: getattr(self, name.lower()) for name in VARIABLES}
-        values |= {"DATA": self.data or "", "PRELOAD": int(self.preload)}
+        base = self.given or self
+        values = {name: getattr(base, name.lower()) for name in VARIABLES}
+        values |= {"DATA": base.data or "", "PRELOAD": int(base.preload)}
+        values |= {"RECOMMENDER": self.recommender}
         return {PREFIX + name: str(value) for name, value in values.items()}
 
 
@@ -194,3 +252,8 @@ def switch_telemetry_off() -> None:
 def process_environment() -> dict[str, str]:
     """A copy of this process's environment, for child processes."""
     return dict(os.environ)
+
+
+def choose_recommender(name: str) -> None:
+    """Let this process and its children be of a recommender."""
+    os.environ[f"{PREFIX}RECOMMENDER"] = name

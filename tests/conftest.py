@@ -18,6 +18,7 @@ import hypothesis
 import psutil
 import pytest
 
+from recloop.addresses import with_database
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.schema import migrate
@@ -187,7 +188,7 @@ def copy_database(
     import psycopg2
 
     name = name or f"test_{uuid.uuid4().hex[:12]}"
-    admin = embedded.with_database(server_url, "postgres")
+    admin = with_database(server_url, "postgres")
     connection = psycopg2.connect(admin.replace("postgresql+psycopg2", "postgresql", 1))
     connection.autocommit = True
     try:
@@ -200,7 +201,7 @@ def copy_database(
             cursor.execute(f'create database "{name}" template "{template}" strategy file_copy')
     finally:
         connection.close()
-    return embedded.with_database(server_url, name)
+    return with_database(server_url, name)
 
 
 @pytest.fixture

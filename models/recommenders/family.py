@@ -20,7 +20,7 @@ from models.data.events import Events
 from models.data.queries import Queries
 from models.ids.starts import NewIds
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
-from models.recommenders.offered import PACKINGS, SCOPES_OF_NETWORKS, declared, named
+from models.recommenders.offered import FEATURES, PACKINGS, SCOPES_OF_NETWORKS, declared, named
 
 if TYPE_CHECKING:
     from models.metrics.ranking import Relevant
@@ -36,8 +36,6 @@ sessions             queries are sessions, their events in order of time
 values               a number of each event: a rating
 labels               whether what was shown was chosen
 """
-FEATURES = ("history", "own_items", "statistics")
-"""Inputs that a feature store answers; a family without them pays for no features."""
 
 
 @dataclass(frozen=True)

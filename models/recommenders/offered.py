@@ -12,6 +12,8 @@ from typing import Any
 
 SCOPES_OF_NETWORKS = ("everything", "embeddings", "ids", "users", "items", "touched")
 PACKINGS = ("prune", "float16", "int8", "float32")
+FEATURES = ("history", "own_items", "statistics")
+"""Inputs that a feature store answers; a family without them pays for no features."""
 DEFAULT = "retrieve_and_rank"
 
 

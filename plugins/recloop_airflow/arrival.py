@@ -18,22 +18,25 @@ class BehaviorArrival(BaseEventTrigger):
     before.
 
     :param every: seconds between two looks
+    :param recommenders: names of those that learn from the source
     """
 
-    def __init__(self, every: float = 30.0) -> None:
+    def __init__(self, every: float, recommenders: list[str]) -> None:
         super().__init__()
         self.every = every
+        self.recommenders = recommenders
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Where the triggerer finds this class, and its arguments."""
-        return "recloop_airflow.arrival.BehaviorArrival", {"every": self.every}
+        given = {"every": self.every, "recommenders": self.recommenders}
+        return "recloop_airflow.arrival.BehaviorArrival", given
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, fire, sleep, for ever. A source that is away is no reason to stop looking."""
         told: list[str] = []
         while True:
             try:
-                windows = await asyncio.to_thread(_look)
+                windows = await asyncio.to_thread(_look, self.recommenders)
             except Exception as error:
                 self.log.warning("cannot look for arrivals, trying again: %s", error)
             else:
@@ -43,7 +46,9 @@ class BehaviorArrival(BaseEventTrigger):
             await asyncio.sleep(self.every)
 
 
-def _look() -> list[str]:
-    from recloop.stages import ingest_stages, update_stages
+def _look(recommenders: list[str]) -> list[str]:
+    from recloop.stages import bookkeeping, ingest_stages, update_stages
 
-    return list(dict.fromkeys([*ingest_stages.arrivals(), *update_stages.abandoned()]))
+    each = [bookkeeping.current_settings(name) for name in recommenders]
+    left = [key for one in each for key in update_stages.abandoned(one)]
+    return list(dict.fromkeys([*ingest_stages.arrivals(each[0]), *left]))

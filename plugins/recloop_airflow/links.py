@@ -13,6 +13,15 @@ from airflow.sdk import BaseOperatorLink
 PREFIX = "/recloop"
 
 
+def own_pages() -> str:
+    """The folder of the pages of the recommender as which this process runs (see `runs_as.py`)."""
+    from recloop.config.dag_ids import prefix_of
+    from recloop.settings import Settings
+
+    name = prefix_of(Settings.from_environment())
+    return f"{PREFIX}/{name}" if name else PREFIX
+
+
 class GateReportLink(BaseOperatorLink):
     """Every rule of the gate, its value and its limit."""
 
@@ -21,7 +30,7 @@ class GateReportLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
         """`/recloop/gate/<update_id>`, or nothing while there is no update."""
         update_id = _returned(ti_key, "update_id")
-        return "" if update_id is None else f"{PREFIX}/gate/{update_id}"
+        return "" if update_id is None else f"{own_pages()}/gate/{update_id}"
 
 
 class ShadowReportLink(BaseOperatorLink):
@@ -32,7 +41,7 @@ class ShadowReportLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002
         """`/recloop/shadow/<window>`, or nothing before there is one."""
         window = _returned(ti_key, "window", "retrain")
-        return "" if window is None else f"{PREFIX}/shadow/{window}"
+        return "" if window is None else f"{own_pages()}/shadow/{window}"
 
 
 class DataDocsLink(BaseOperatorLink):
@@ -46,7 +55,7 @@ class DataDocsLink(BaseOperatorLink):
         The window is taken from `land`, since a refused validation returns nothing.
         """
         window = _returned(ti_key, "window", "land")
-        return f"{PREFIX}/" if window is None else f"{PREFIX}/data-docs/{window}"
+        return f"{own_pages()}/" if window is None else f"{own_pages()}/data-docs/{window}"
 
 
 def linked(output: Any, link: BaseOperatorLink) -> Any:

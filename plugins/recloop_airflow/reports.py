@@ -11,13 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse
 
 from recloop.errors import RecloopError
 from recloop_airflow.links import PREFIX
+
+if TYPE_CHECKING:
+    from recloop.settings import Settings
 
 __all__ = ["PREFIX", "create_app"]
 
@@ -64,39 +68,77 @@ def create_app() -> FastAPI:
 
     @app.get("/")
     def first_page() -> HTMLResponse:
+        """The overview; of several recommenders, of all at a glance."""
+        from recloop.config.recommenders import recommenders
+        from recloop.database import embedded
+        from recloop.settings import DEFAULT, Settings
+
+        base = Settings.from_environment()
+        if recommenders(base) == [DEFAULT]:
+            return _overview("")
+        from recloop.stages.fleet_status import fleet_page
+
+        return HTMLResponse(fleet_page(embedded.resolve(base)))
+
+    @app.get("/{recommender}/")
+    def overview(recommender: str) -> HTMLResponse:
         """The champion, what waits, and links to all other pages."""
-        from recloop.stages import bookkeeping
-        from recloop.stages.status import overview
+        return _overview(recommender)
 
-        return HTMLResponse(overview(bookkeeping.current_settings()))
+    app.include_router(_pages())
+    app.include_router(_pages(), prefix="/{recommender}")
+    return app
 
-    @app.get("/gate/{update_id}")
-    def gate_report(update_id: int) -> FileResponse:
+
+def _pages() -> APIRouter:
+    """The pages of one recommender: of `default`, where the path names none."""
+    router = APIRouter()
+
+    @router.get("/gate/{update_id}")
+    def gate_report(update_id: int, recommender: str = "") -> FileResponse:
         """The gate's report on one update, HTML."""
-        from recloop.settings import Settings
         from recloop.stages import update_stages
 
-        uri = update_stages.gate_report_uri(update_id) if 0 < update_id <= LARGEST else ""
-        return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
+        settings = _settings(recommender)
+        known = 0 < update_id <= LARGEST
+        uri = update_stages.gate_report_uri(update_id, settings) if known else ""
+        return _file(settings.artifacts, local_path(uri) if uri else None)
 
-    @app.get("/shadow/{window}")
-    def shadow_report(window: str) -> FileResponse:
+    @router.get("/shadow/{window}")
+    def shadow_report(window: str, recommender: str = "") -> FileResponse:
         """What a full retraining would have given on one window, HTML."""
-        from recloop.settings import Settings
         from recloop.stages import upkeep_stages
 
-        uri = upkeep_stages.shadow_report_uri(_plain(window))
-        return _file(Settings.from_environment().artifacts, local_path(uri) if uri else None)
+        settings = _settings(recommender)
+        uri = upkeep_stages.shadow_report_uri(_plain(window), settings)
+        return _file(settings.artifacts, local_path(uri) if uri else None)
 
-    @app.get("/data-docs/{window}")
-    def data_docs(window: str) -> FileResponse:
+    @router.get("/data-docs/{window}")
+    def data_docs(window: str, recommender: str = "") -> FileResponse:
         """What validation found on one window, HTML."""
-        from recloop.settings import Settings
-
-        root = Settings.from_environment().data_docs
+        root = _settings(recommender).data_docs
         return _file(root, root / f"{_plain(window)}.html")
 
-    return app
+    return router
+
+
+def _overview(recommender: str) -> HTMLResponse:
+    """The champion, what waits, and links to all other pages."""
+    from recloop.stages.status import overview
+
+    return HTMLResponse(overview(_settings(recommender)))
+
+
+def _settings(recommender: str) -> Settings:
+    """Of a recommender whose name comes from a path; without one, of `default`."""
+    from recloop.config.recommenders import recommenders
+    from recloop.settings import DEFAULT, Settings
+    from recloop.stages import bookkeeping
+
+    name = recommender or DEFAULT
+    if name not in recommenders(Settings.from_environment()):
+        raise HTTPException(404, MISSING)
+    return bookkeeping.current_settings(name)
 
 
 def _plain(name: str) -> str:

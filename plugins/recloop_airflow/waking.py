@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class WakeUpdate(TriggerDagRunOperator):
-    """Starts a run of `incremental_update` if the ledger has undecided windows and none is queued.
+    """Starts a run of `trigger_dag_id`, an `incremental_update`, if the ledger has windows that its
+    recommender has not decided on and none is queued.
 
+    :param recommender: its name
     :param after: the plan of the run that this task ends, if any. A run that decided nothing starts
         no other one: it would decide nothing either. Nor does a run that a person started for one
         window.
@@ -26,13 +28,14 @@ class WakeUpdate(TriggerDagRunOperator):
 
     template_fields = (*TriggerDagRunOperator.template_fields, "after")
 
-    def __init__(self, *, after: Any = None, **kwargs: Any) -> None:
-        super().__init__(trigger_dag_id="incremental_update", logical_date=None, **kwargs)
+    def __init__(self, *, recommender: str, after: Any = None, **kwargs: Any) -> None:
+        super().__init__(logical_date=None, **kwargs)
+        self.recommender = recommender
         self.after = after
 
     def execute(self, context: Any) -> Any:
         """Ask the ledger, then start the run or skip."""
-        from recloop.stages import update_stages
+        from recloop.stages import bookkeeping, update_stages
 
         if context["params"].get("window"):
             raise AirflowSkipException("this run was started by hand for one window")
@@ -40,7 +43,7 @@ class WakeUpdate(TriggerDagRunOperator):
             self.after["decision"] == "none" or self.after.get("dry_run")
         ):
             raise AirflowSkipException(f"this run decided nothing: {self.after['reason']}")
-        windows = update_stages.undecided()
+        windows = update_stages.undecided(bookkeeping.current_settings(self.recommender))
         if not windows:
             raise AirflowSkipException("no window waits for a decision")
         if context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued"]):

@@ -16,13 +16,14 @@ from typing import Literal
 
 from recloop.behavior.source_files import refuse_another
 from recloop.calendar import counted
+from recloop.config.recommenders import settings_of, usable
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.contracts import Contract
 from recloop.database import embedded
 from recloop.database.connection import asked, first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
-from recloop.settings import PROJECT, Settings
+from recloop.settings import DEFAULT, PROJECT, Settings
 
 FREE_BYTES = 2 * 1024**3
 
@@ -37,21 +38,34 @@ class Finding(Contract):
 
 
 def examine() -> list[Finding]:
-    """Run all checks, in order; one that raises is a finding itself."""
+    """Run all checks, in order, those of a recommender for each of them; one that raises is a finding
+    itself."""
     try:
-        settings = Settings.from_environment()
+        given = Settings.from_environment()
+        fleet, wrong = usable(given)
+        if given.recommender:
+            fleet = [settings_of(given, given.recommender)]
+        elif list(wrong) == [DEFAULT]:  # its checks say what is wrong
+            fleet, wrong = [given], {}
     except RecloopError as error:
         return [Finding(name="settings", state="failed", detail=str(error), remedy="correct it")]
-    findings = []
-    for check in CHECKS:
-        name = check.__name__.strip("_").replace("_", " ")
-        try:
-            findings.append(check(settings))
-        except RecloopError as error:
-            findings.append(_failed(name, f"{type(error).__name__}: {error}", "see the message"))
-        except Exception as error:
-            findings.append(_failed(name, f"the check crashed: {error!r}", "report this"))
-    return findings
+    findings = [_looked(check, given) for check in BEFORE]
+    findings += [_failed(f"recommender {name}", str(why), "correct it") for name, why in wrong.items()]
+    for one in fleet:
+        of = "" if len(fleet) == 1 else f"{one.recommender}: "
+        for found in [_looked(check, one) for check in OF_RECOMMENDER]:
+            findings.append(found.model_copy(update={"name": of + found.name}))
+    return findings + [_looked(check, given) for check in AFTER]
+
+
+def _looked(check: Check, settings: Settings) -> Finding:
+    name = check.__name__.strip("_").replace("_", " ")
+    try:
+        return check(settings)
+    except RecloopError as error:
+        return _failed(name, f"{type(error).__name__}: {error}", "see the message")
+    except Exception as error:
+        return _failed(name, f"the check crashed: {error!r}", "report this")
 
 
 def _python(settings: Settings) -> Finding:
@@ -88,13 +102,17 @@ def _bytecode(settings: Settings) -> Finding:
 
 
 def _database(settings: Settings) -> Finding:
-    url = settings.database_url or embedded.address(settings.home)
+    url = _url(settings)
     if not _runs(settings):
         return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
     version = asked(url, first, "select version()")
     if asked(url, first, "select to_regclass('ledger.window')") is None:
         return _warning("database", f"{redacted(url)} has no tables yet", "any command makes them")
     return _ok("database", version.split(" on ")[0])
+
+
+def _url(settings: Settings) -> str:
+    return settings.database_url or settings.at(embedded.address(settings.home)).database_url
 
 
 def _runs(settings: Settings) -> bool:
@@ -109,7 +127,7 @@ def _dataset(settings: Settings) -> Finding:
         missing = f"RECLOOP_DATA = {settings.data} does not exist"
         return _failed("dataset", missing, "correct the path")
     if _runs(settings):
-        with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
+        with transaction(_url(settings)) as cursor:
             if first(cursor, "select to_regclass('behavior.source_file')"):
                 refuse_another(cursor, spec)
     return _ok(
@@ -168,7 +186,7 @@ def _airflow(settings: Settings) -> Finding:
 def _champion(settings: Settings) -> Finding:
     if not _runs(settings):
         return _ok("champion", "unknown while the embedded database is not running")
-    with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
+    with transaction(_url(settings)) as cursor:
         there = first(cursor, "select to_regclass('ledger.reign')")
         champion = releases.champion(cursor) if there else None
     if champion is None:
@@ -193,7 +211,7 @@ def _family(settings: Settings) -> Finding:
     without_data = _ok("family", f"{family.name}: {family.summary}")
     if not _runs(settings):
         return without_data
-    with transaction(settings.database_url or embedded.address(settings.home)) as cursor:
+    with transaction(_url(settings)) as cursor:
         if not first(cursor, "select to_regclass('behavior.event')"):
             return without_data
         found = data_fit(cursor, family, meaning_of(settings))
@@ -202,10 +220,10 @@ def _family(settings: Settings) -> Finding:
     return _warning("family", found.detail, found.remedy)
 
 
-CHECKS: tuple[Callable[[Settings], Finding], ...] = (
-    _python, _packages, _bytecode, _disk, _dataset, _rule_files, _database, _family, _champion,
-    _airflow, _gpu,
-)  # fmt: skip
+Check = Callable[[Settings], Finding]
+BEFORE: tuple[Check, ...] = (_python, _packages, _bytecode, _disk)
+OF_RECOMMENDER: tuple[Check, ...] = (_dataset, _rule_files, _database, _family, _champion)
+AFTER: tuple[Check, ...] = (_airflow, _gpu)
 
 
 def _ok(name: str, detail: str) -> Finding:

@@ -15,6 +15,7 @@ from recloop.cli import output
 from recloop.cli.behavior import AsJson, person
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
+from recloop.config.recommenders import chosen, recommenders
 from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.stages import approval_stages, update_stages
@@ -77,7 +78,7 @@ def _asked(plan: str, approve: bool) -> tuple[str, Json, bool]:
     from recloop.config.dataset import load_dataset
     from recloop.config.strategy import read_plan_file
 
-    family = load_dataset(Settings.from_environment()).model.known_family
+    family = load_dataset(chosen(Settings.from_environment())).model.known_family
     request, options = read_plan_file(Path(plan), family)
     options |= {name: request.get(name, "") for name in ("reason", "policy")}
     return request.get("plan", "auto"), options, approve or request.get("approval", False)
@@ -93,6 +94,13 @@ def run_update(
 ) -> Json:
     """plan → train → evaluate → promote in this process; what each stage answered."""
     holder = f"command line {socket.gethostname()} {os.getpid()}"
+    with progress_bar() as bar:
+        sets = bar.add_task("training sets", visible=False)
+
+        def tell_sets(done: int, of: int) -> None:
+            bar.update(sets, completed=done, total=of, visible=True)
+
+        update_stages.catch_up(settings, tell_sets)
     planned = update_stages.plan(window, requested, holder, approve, dry_run, options, settings)
     result: Json = {"plan": planned, "outcome": planned["decision"], "gate": None, "release": None}
     update_id = planned["update_id"]
@@ -224,9 +232,13 @@ def status(
     releases: Annotated[bool, typer.Option("--releases", help="Releases, not windows.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Windows (newest last), decisions, the champion, rollbacks, and what is pending."""
+    """Windows (newest last), decisions, the champion, rollbacks, and what is pending; of several
+    recommenders, all at a glance, unless --recommender says which."""
     from recloop.stages.status import count_lines, read_status
 
+    given = Settings.from_environment()
+    if not given.recommender and len(recommenders(given)) > 1:
+        return _all_at_a_glance(json)
     with session() as settings:
         found = read_status(settings)
         lines = count_lines(settings)
@@ -258,6 +270,18 @@ def status(
     for row in shown:
         if row["decision"] == "refused" or row.get("outcome") in ("rejected", "deferred"):
             say(f"{row['window']}: {row['reason']}")
+
+
+def _all_at_a_glance(json: bool) -> None:
+    from recloop.stages.fleet_status import read_fleet
+
+    with session(of_all=True) as settings:
+        rows = read_fleet(settings)
+    if json:
+        print_json(rows)
+    else:
+        console.print(output.fleet_table(rows))
+        console.print("more of one: `recloop --recommender NAME status`")
 
 
 def screenful() -> int:

@@ -288,3 +288,15 @@ def profile_table(found: Json) -> Table:
         cells = [f"{row['last']:.4g}", f"{row['usual']:.4g}", *ends, str(row["windows"])]
         table.add_row(row["rule"], *cells, str(row["refused"] or "–"))
     return table
+
+
+def fleet_table(rows: list[Json]) -> Table:
+    """One row per recommender (`stages/fleet_status.py`)."""
+    names = ("recommender", "dataset", "family", "champion", "learnt", "waiting", "refused")
+    table = Table(*names, title="Recommenders", header_style="bold")
+    for row in rows:
+        champion = str(row["champion"] or "none yet")
+        known = [row["dataset"] or "", row["family"] or "", champion, str(row["learnt"])]
+        waiting = row["error"] or ", ".join(row["waiting"]) or "none"
+        table.add_row(row["recommender"], *known, waiting, ", ".join(row["refused"]) or "none")
+    return table

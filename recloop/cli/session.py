@@ -21,9 +21,9 @@ from types import FrameType
 import psycopg2
 from psycopg2 import errors as postgres
 
+from recloop.config.recommenders import chosen
 from recloop.database import embedded
 from recloop.database.connection import asked, connect, first, told_safely
-from recloop.database.schema import migrate
 from recloop.errors import BadInput, RecloopError, ServiceAway
 from recloop.home import make_private
 from recloop.runtime.process_sessions import living, read_state
@@ -33,22 +33,26 @@ PRESENCE = "recloop command"
 
 
 @contextmanager
-def session(keep: bool = False, given: Settings | None = None) -> Iterator[Settings]:
-    """Settings with a database URL that answers, its tables made.
+def session(
+    keep: bool = False, given: Settings | None = None, of_all: bool = False
+) -> Iterator[Settings]:
+    """Settings of a recommender with a database URL that answers, its tables made.
 
     Args:
         keep: leave an embedded server that was started here running, if the block succeeds.
+        of_all: settings of no recommender, for what is about all of them.
         given: settings in place of those of the environment.
 
     Raises:
-        BadInput: an environment variable cannot be used.
+        BadInput: an environment variable cannot be used, or it is not said which recommender is meant.
         ServiceAway: the database cannot be reached.
     """
     given = given or Settings.from_environment()
+    given = given if of_all else chosen(given)
     if given.database_url:
         with suppress(BadInput):  # a question to the database writes no file
             make_private(given.home)
-        migrate(given.database_url)
+        embedded.make(given)
         yield given
         return
     started = embedded.running_pid(given.home) is None
@@ -153,7 +157,7 @@ def _of_postgres(error: psycopg2.Error, raised: BaseException) -> RecloopError:
 
 def _database_url() -> str:
     with contextlib.suppress(RecloopError):
-        return Settings.from_environment().database_url
+        return chosen(Settings.from_environment()).database_url
     return ""
 
 

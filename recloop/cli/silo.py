@@ -11,6 +11,7 @@ from recloop.calendar import counted
 from recloop.cli.loop import Approve, AsJson, Newest, exit_code, run_update, tell
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
+from recloop.config.recommenders import chosen
 from recloop.settings import Settings
 
 app = typer.Typer(
@@ -49,7 +50,7 @@ def train(
     from recloop.silos.offer import read_offer
     from recloop.silos.silo_training import train_silo
 
-    family = load_dataset(Settings.from_environment()).model.known_family
+    family = load_dataset(chosen(Settings.from_environment())).model.known_family
     strategy = strategy_of(read_plan_file(plan, family)[1], family) if plan else None
     with session() as settings, progress_bar() as bar:
         task = bar.add_task("training", total=None)

@@ -20,8 +20,9 @@ from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
 from recloop.config.event_spec import Event, known_zone
 from recloop.config.id_rules import Ids
+from recloop.config.recommenders import own_file
 from recloop.config.source_spec import Source, portable_expression
-from recloop.config.toml_file import Section, read_toml, to_model
+from recloop.config.toml_file import Section, laid_over, read_toml, to_model
 from recloop.errors import BadInput
 from recloop.settings import Settings
 
@@ -328,5 +329,12 @@ def load_dataset(settings: Settings) -> DatasetSpec:
     Raises:
         BadInput: no such file, or a key or value in it that cannot be used.
     """
-    path = settings.dataset_file
-    return to_model(DatasetSpec, read_toml(path), path)
+    path, own = settings.dataset_file, own_file(settings).of_dataset
+    content = read_toml(path)
+    if not own:
+        return to_model(DatasetSpec, content, path)
+    to_model(DatasetSpec, content, path)  # so that a mistake is blamed on the file that has it
+    content |= {name: table for name, table in own.items() if name != "event"}
+    return to_model(
+        DatasetSpec, laid_over({"event": own.get("event", {})}, content), settings.recommender_file
+    )

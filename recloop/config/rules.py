@@ -16,6 +16,7 @@ from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import DAY_KEY, HOUR_KEY, WindowCalendar
 from recloop.config.dataset import Period, WindowSection
 from recloop.config.event_spec import known_zone
+from recloop.config.recommenders import checked, own_file
 from recloop.config.toml_file import Section, read_toml, to_model
 from recloop.errors import BadInput
 from recloop.settings import Settings
@@ -126,8 +127,8 @@ class GateRules(Section):
 
 def load_update_rules(settings: Settings) -> UpdateRules:
     """Read `update.toml`. Raises BadInput naming the key, the value and the remedy."""
-    path = settings.config / "update.toml"
-    return to_model(UpdateRules, read_toml(path), path)
+    path, own = settings.config / "update.toml", own_file(settings).update
+    return checked(UpdateRules, read_toml(path), path, own, f"{settings.recommender_file} [update]")
 
 
 def load_gate_rules(settings: Settings) -> GateRules:
@@ -147,7 +148,8 @@ def load_gate_rules(settings: Settings) -> GateRules:
             "share of the champion's quality now, the same for every measure: margin and slice_margin "
             "under [errors] (docs/adr/0021-a-gate-with-stated-errors.md)."
         )
-    return to_model(GateRules, content, path)
+    own, owner = own_file(settings).gate, f"{settings.recommender_file} [gate]"
+    return checked(GateRules, content, path, own, owner)
 
 
 CRON = {"hour": "{minute} * * * *", "day": "0 0 * * *", "week": "0 0 * * 1", "month": "0 0 1 * *"}
@@ -256,8 +258,10 @@ def read_family(settings: Settings) -> Offered:
     Raises:
         BadInput: the dataset file is missing or is not TOML, or names no family.
     """
-    path = settings.dataset_file
-    model = read_toml(path).get("model", {})
+    path, model = settings.recommender_file, own_file(settings).model
+    if not model:
+        path = settings.dataset_file
+        model = read_toml(path).get("model", {})
     if not isinstance(model, dict):
         raise BadInput(
             f"{path}: `model` should be a table; write [model] and, below it, family = {model!r}. "
@@ -278,4 +282,6 @@ def read_clock(settings: Settings) -> ScheduleRules:
         BadInput: the file is missing or is not TOML, or the table has a key that is no such DAG.
     """
     path = settings.config / "update.toml"
-    return to_model(ScheduleRules, read_toml(path).get("schedules", {}), path)
+    own = own_file(settings).update.get("schedules", {})
+    owner = f"{settings.recommender_file} [update]"
+    return checked(ScheduleRules, read_toml(path).get("schedules", {}), path, own, owner)

@@ -40,7 +40,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is not valid TOML: {error}. Correct that line.") from error
 
 
-def to_model(model: type[Model], content: dict[str, Any], path: Path) -> Model:
+def laid_over(own: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """`content` with `own` over it, table by table; neither is changed."""
+    merged = dict(content)
+    for key, value in own.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = laid_over(value, below)
+        merged[key] = value
+    return merged
+
+
+def to_model(model: type[Model], content: dict[str, Any], path: Path | str) -> Model:
     """`content` as a `model`.
 
     Raises:

@@ -20,11 +20,12 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
+from recloop.addresses import database_name, with_database
 from recloop.database import postgres_process
-from recloop.database.connection import RECOVERY_PATIENCE, connect, first
+from recloop.database.connection import RECOVERY_PATIENCE, connect, first, redacted
 from recloop.database.postgres_process import running_pid
 from recloop.database.schema import migrate
-from recloop.errors import ServiceAway
+from recloop.errors import BadInput, ServiceAway
 from recloop.home import locked, make_private
 from recloop.settings import Settings
 
@@ -49,8 +50,11 @@ def address(home: Path) -> str:
 
 
 def is_embedded(settings: Settings) -> bool:
-    """Whether the settings' database is the home's embedded one."""
-    return settings.database_url in ("", url_of(str(settings.home.resolve() / "postgres")))
+    """Whether the settings' server is the home's embedded one."""
+    return (settings.given or settings).database_url in (
+        "",
+        url_of(str(settings.home.resolve() / "postgres")),
+    )
 
 
 def ensure_running(home: Path, patience: float = RECOVERY_PATIENCE) -> str:
@@ -120,16 +124,26 @@ def resolve(settings: Settings) -> Settings:
     """The same settings with a database that answers: the user's, or the embedded one, started."""
     if settings.database_url:
         return settings
-    url = ensure_running(settings.home)
-    migrate(url)
-    return settings.model_copy(update={"database_url": url})
+    resolved = settings.at(ensure_running(settings.home))
+    make(resolved)
+    return resolved
 
 
-def with_database(url: str, name: str) -> str:
-    """The same server's URL for another database."""
-    head, _, query = url.partition("?")
-    base = head.rsplit("/", 1)[0]
-    return f"{base}/{name}" + (f"?{query}" if query else "")
+def make(settings: Settings) -> None:
+    """Make the database of these settings, unless it is the main one, which somebody has made; and the
+    tables in it."""
+    if not settings.on_main_dataset:
+        url, name = settings.database_url, database_name(settings.database_url)
+        main = with_database(url, name.removesuffix(f"_{settings.dataset_name}"))
+        try:
+            create_database(main, name)
+        except psycopg2.errors.InsufficientPrivilege:
+            raise BadInput(
+                f"the dataset {settings.dataset_name} needs a database {name!r} beside "
+                f"{redacted(main)}, whose role may not make one. Let the server's owner make it: "
+                f'create database "{name}" owner <that role>;'
+            ) from None
+    migrate(settings.database_url)
 
 
 def stop(home: Path) -> bool:

@@ -1,6 +1,7 @@
 -- recloop's tables. Every statement can be repeated.
 create schema if not exists behavior;
 create schema if not exists ledger;
+create schema if not exists lineage;
 create schema if not exists features;
 create schema if not exists feast_online;
 create schema if not exists feast_registry;
@@ -171,14 +172,13 @@ create table if not exists ledger.window (
 );
 
 -- What is learnt at once: a window's events, or those of them that came too late for the part before
--- (docs/adr/0009-late-parts.md). The parts' `accepted` add up to the window's.
+-- (docs/adr/0009-late-parts.md). The parts' `accepted` add up to the window's. What has been learnt by
+-- one recommender is closed for all.
 create table if not exists ledger.part (
     part_key     text primary key,             -- 2011-06-06, 2011-06-06+1, 2011-06-06+2 …
     window_key   text not null references ledger.window,
     number       int not null check (number >= 0),
     accepted     bigint not null default 0,
-    featured     bigint not null default 0 check (featured <= accepted),  -- of them, in training_set
-    training_set jsonb,                        -- TrainingSet
     taught_at    timestamptz,                  -- in a silo: a round has taught it, it is closed
     unique (window_key, number)
 );
@@ -186,13 +186,6 @@ do $$ begin  -- a database from before silos closed what they teach
     if not exists (select from pg_attribute where attrelid = 'ledger.part'::regclass
                    and attname = 'taught_at') then
         alter table ledger.part add column taught_at timestamptz;
-    end if;
-end $$;
-
-do $$ begin  -- what the policy measured before anything learnt from the window
-    if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
-                   and attname = 'signals') then
-        alter table ledger.window add column signals jsonb;
     end if;
 end $$;
 
@@ -220,10 +213,40 @@ do $$ begin  -- earlier versions noted windows that cannot be, such as '1-01-01'
     end if;
 end $$;
 
+-- ── lineage: what each recommender has of its own ────────────────────────────────────────────────
+-- Recommenders on the same data share the log, the windows and the features. Updates, releases, training
+-- sets and what was measured with a champion are each one's own. A session is of one recommender
+-- (`options=-c recloop.recommender=…` in its URL), and sees its rows only, through the views of `ledger`
+-- at the end of this file (docs/adr/0025-several-recommenders.md).
+create or replace function ledger.recommender() returns text
+    language sql stable parallel safe as $$
+    select coalesce(nullif(current_setting('recloop.recommender', true), ''), 'default')
+$$;
+
+do $$  -- a database from before recommenders: what it has is of the only one
+declare
+    name text;
+begin
+    foreach name in array array['update', 'release', 'reign', 'shadow'] loop
+        if exists (select from pg_class where oid = to_regclass('ledger.' || name) and relkind = 'r') then
+            execute format('alter table ledger.%I set schema lineage', name);
+            execute format('alter table lineage.%I add column recommender text not null default ''default''',
+                           name);
+            execute format('alter table lineage.%I alter column recommender set default ledger.recommender()',
+                           name);
+        end if;
+    end loop;
+    if not exists (select from pg_attribute where attname = 'recommender'
+                   and attrelid = to_regclass('lineage.one_live_update')) then
+        drop index if exists lineage.one_live_update, lineage.one_champion;
+    end if;
+end $$;
+
 create sequence if not exists ledger.fencing_token;
 
-create table if not exists ledger.update (
+create table if not exists lineage.update (
     update_id      bigint generated always as identity primary key,
+    recommender    text not null default ledger.recommender(),
     target         text not null references ledger.window,
     parent_release bigint,
     state          text not null check (state in
@@ -243,20 +266,20 @@ create table if not exists ledger.update (
     concluded_at   timestamptz
 );
 do $$ begin  -- a database from before the gate could defer an update
-    if not exists (select from pg_constraint where conrelid = 'ledger.update'::regclass
+    if not exists (select from pg_constraint where conrelid = 'lineage.update'::regclass
                    and conname = 'update_state_check'
                    and pg_get_constraintdef(oid) like '%deferred%') then
-        alter table ledger.update drop constraint update_state_check;
-        alter table ledger.update add constraint update_state_check check (state in
+        alter table lineage.update drop constraint update_state_check;
+        alter table lineage.update add constraint update_state_check check (state in
             ('planned', 'training', 'evaluated', 'promoted', 'rejected', 'deferred', 'skipped', 'abandoned'));
     end if;
 end $$;
--- At most one update is alive.
-create unique index if not exists one_live_update on ledger.update ((true))
+-- At most one update of a recommender is alive.
+create unique index if not exists one_live_update on lineage.update (recommender)
     where state in ('planned', 'training', 'evaluated');
 
 create table if not exists ledger.update_window (
-    update_id  bigint not null references ledger.update,
+    update_id  bigint not null references lineage.update,
     window_key text not null,                  -- of a part
     primary key (update_id, window_key)
 );
@@ -264,7 +287,7 @@ create table if not exists ledger.update_window (
 -- An increment's shards, while they are trained side by side. Only the holder of a shard's current
 -- token may report it; the merge takes over, with a new token, those that have not reported in time.
 create table if not exists ledger.shard (
-    update_id  bigint not null references ledger.update,
+    update_id  bigint not null references lineage.update,
     number     int not null,                   -- 0, 1, …
     token      bigint not null,                -- from ledger.fencing_token
     state      text not null check (state in ('waiting', 'training', 'reported', 'taken')),
@@ -275,10 +298,11 @@ create table if not exists ledger.shard (
     check ((state = 'reported') = (report is not null))
 );
 
-create table if not exists ledger.release (
+create table if not exists lineage.release (
     version         bigint generated always as identity primary key,
-    update_id       bigint not null unique references ledger.update,
-    parent_version  bigint references ledger.release,   -- null: trained from scratch
+    recommender     text not null default ledger.recommender(),
+    update_id       bigint not null unique references lineage.update,
+    parent_version  bigint references lineage.release,   -- null: trained from scratch
     uri             text not null,
     registry_version text,                     -- MLflow model version
     champion_from   timestamptz not null default now(),
@@ -287,21 +311,57 @@ create table if not exists ledger.release (
 
 -- What a release has learnt from, its parents' parts included: no part twice.
 create table if not exists ledger.trained (
-    version    bigint not null references ledger.release,
+    version    bigint not null references lineage.release,
     window_key text not null,                  -- of a part
-    update_id  bigint not null references ledger.update,
+    update_id  bigint not null references lineage.update,
     primary key (version, window_key)
 );
+
+-- What a recommender learns of a part: its events as examples, with the features of their time.
+create table if not exists lineage.training_set (
+    recommender  text not null default ledger.recommender(),
+    part_key     text not null references ledger.part,
+    featured     bigint not null,              -- of the part's accepted events, those that are in it
+    training_set jsonb not null,               -- TrainingSet
+    primary key (recommender, part_key)
+);
+
+-- What the policy measured on a window before anything learnt from it.
+create table if not exists lineage.signals (
+    recommender text not null default ledger.recommender(),
+    window_key  text not null references ledger.window,
+    signals     jsonb not null,
+    primary key (recommender, window_key)
+);
+
+do $$ begin  -- a database from before recommenders had both in the shared tables
+    if exists (select from pg_attribute where attrelid = 'ledger.part'::regclass
+               and attname = 'training_set' and not attisdropped) then
+        insert into lineage.training_set (recommender, part_key, featured, training_set)
+        select 'default', part_key, featured, training_set from ledger.part
+        where training_set is not null on conflict do nothing;
+        alter table ledger.part drop column training_set, drop column featured;
+    end if;
+    if exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
+               and attname = 'signals' and not attisdropped) then
+        insert into lineage.signals (recommender, window_key, signals)
+        select 'default', window_key, signals from ledger.window
+        where signals is not null on conflict do nothing;
+        alter table ledger.window drop column signals;
+    end if;
+end $$;
 
 -- A database from before parts: each window becomes its part 0, once.
 do $$ begin
     if exists (select from information_schema.columns where table_schema = 'ledger'
                and table_name = 'window' and column_name = 'training_set') then
-        insert into ledger.part (part_key, window_key, number, accepted, featured, training_set)
-        select window_key, window_key, 0, accepted,
-            case when state = 'featured' then accepted else 0 end, training_set
+        insert into ledger.part (part_key, window_key, number, accepted)
+        select window_key, window_key, 0, accepted
         from ledger.window where state in ('validated', 'featured') or training_set is not null
         on conflict do nothing;
+        insert into lineage.training_set (recommender, part_key, featured, training_set)
+        select 'default', window_key, case when state = 'featured' then accepted else 0 end, training_set
+        from ledger.window where training_set is not null on conflict do nothing;
         alter table ledger.window drop column training_set;
     end if;
     if not exists (select from pg_constraint where conrelid = 'ledger.trained'::regclass
@@ -314,19 +374,21 @@ do $$ begin
 end $$;
 
 -- Who was champion when: one open row. Rolling back opens a new row for an old version.
-create table if not exists ledger.reign (
+create table if not exists lineage.reign (
     reign_id bigint generated always as identity primary key,
-    version  bigint not null references ledger.release,
+    recommender text not null default ledger.recommender(),
+    version  bigint not null references lineage.release,
     began_at timestamptz not null default now(),
     ended_at timestamptz,
     reason   text not null
 );
-create unique index if not exists one_champion on ledger.reign ((true)) where ended_at is null;
+create unique index if not exists one_champion on lineage.reign (recommender) where ended_at is null;
 
 -- What full retrainings would have given: measured now and then, never promoted.
-create table if not exists ledger.shadow (
+create table if not exists lineage.shadow (
+    recommender text not null default ledger.recommender(),
     window_key text not null references ledger.window,     -- on which both were scored
-    version    bigint not null references ledger.release,  -- champion before that window was learnt
+    version    bigint not null references lineage.release,  -- champion before that window was learnt
     report     jsonb not null,                             -- ShadowReport
     made_at    timestamptz not null default now(),
     primary key (window_key, version)
@@ -335,10 +397,34 @@ create table if not exists ledger.shadow (
 -- Columns that tables of earlier versions lack. Asked first: `add column` locks out all readers.
 do $$ begin
     if not exists (select from information_schema.columns
-                   where (table_schema, table_name, column_name) = ('ledger', 'update', 'approval')) then
-        alter table ledger.update add column approval jsonb;
-        alter table ledger.release add column thinned_at timestamptz;
+                   where (table_schema, table_name, column_name) = ('lineage', 'update', 'approval')) then
+        alter table lineage.update add column approval jsonb;
+        alter table lineage.release add column thinned_at timestamptz;
     end if;
+end $$;
+
+-- Views of the session's recommender; PostgreSQL writes through them. Made again when a table has other
+-- columns than before.
+do $$
+declare
+    shown record;
+begin
+    for shown in
+        select c.oid::regclass as base, c.relname as name,
+               string_agg(quote_ident(attname), ', ' order by attnum) as columns,
+               array_agg(attname::text order by attnum) as names
+        from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute on attrelid = c.oid
+        where nspname = 'lineage' and relkind = 'r' and attnum > 0 and not attisdropped
+            and attname <> 'recommender'
+        group by 1, 2
+    loop
+        continue when shown.names = (
+            select array_agg(attname::text order by attnum) from pg_attribute
+            where attrelid = to_regclass('ledger.' || shown.name) and attnum > 0);
+        execute format('drop view if exists ledger.%I', shown.name);
+        execute format('create view ledger.%I as select %s from %s where recommender = '
+                       'ledger.recommender() with check option', shown.name, shown.columns, shown.base);
+    end loop;
 end $$;
 
 -- ── features: what was known at a moment; Feast's offline store reads these ──────────────────────

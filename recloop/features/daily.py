@@ -22,7 +22,7 @@ from pathlib import Path
 from recloop.calendar import Window, WindowCalendar
 from recloop.config.learnable import LEARNABLE, NEGATIVE, WEIGHT, Meaning, meaning_of
 from recloop.contracts import FeatureReport
-from recloop.database.connection import Cursor, Lock, copy_rows, transaction
+from recloop.database.connection import Cursor, Lock, copy_rows, first, transaction
 from recloop.database.embedded import database_of
 from recloop.database.schema import refresh_planner_statistics
 from recloop.settings import Settings
@@ -71,6 +71,12 @@ def build_features(
         refresh_planner_statistics(cursor, window.start, window.end)
     days = round((reach.end - reach.start) / timedelta(days=1))
     return FeatureReport(window=window.key, days=days, rows=rows)
+
+
+def is_built(cursor: Cursor, window_key: str) -> bool:
+    """Whether the window's feature rows were ever written."""
+    sql = "select exists (select from features.built_window where window_key = %s)"
+    return bool(first(cursor, sql, (window_key,)))
 
 
 def reach_of(cursor: Cursor, window: Window, calendar: WindowCalendar) -> Reach:

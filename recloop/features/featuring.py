@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from recloop.config.learnable import meaning_of
 from recloop.contracts import TrainingSet
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, transaction
 from recloop.errors import BadInput, CheckCrashed
 from recloop.features import daily, online
 from recloop.features.artefact import is_intact
@@ -93,6 +93,33 @@ def featured(settings: Settings, window_key: str, timed: Timed) -> TrainingSet:
             return training_set
         log.info("events of window %s came while its features were written; again", window_key)
     raise CheckCrashed(f"events of window {window_key} keep coming; run it again when they rest.")
+
+
+def catch_up(settings: Settings, progress: Callable[[int, int], None] = lambda *_: None) -> int:
+    """Build the training sets that this recommender lacks of windows whose features are written: it came
+    after them, or another recommender's ingestion wrote them. Returns of how many windows.
+
+    Where the features of a window were not written, because no recommender needed any, they are now. A
+    window with late events that are not in the features yet, and those after it, wait for them.
+
+    Args:
+        progress: called with windows done, and all to do.
+    """
+    lacking = asked(settings.database_url, parts.unprepared)
+    meaning = meaning_of(settings) if lacking else None
+    for done, key in enumerate(lacking):
+        progress(done, len(lacking))
+        log.info("training set of window %s for recommender %s", key, settings.recommender)
+        known = known_parts(settings, key)
+        if meaning and meaning.features and not asked(settings.database_url, daily.is_built, key):
+            daily.build_features(settings, key)
+            online.materialize_window(settings, key)
+        try:
+            build_parts(settings, key, known)
+        except CheckCrashed as error:
+            log.warning("%s", error)
+            return done
+    return len(lacking)
 
 
 def _accepted(known: Known) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 A window's events are its part 0 until an update that may still conclude, a release or a silo's round
 has learnt from them. What comes later is a late part with a key of its own (`2011-06-06+1`), so that
-it is learnt once, and no event of the window twice (docs/adr/0009-late-parts.md).
+it is learnt once, and no event of the window twice (docs/adr/0009-late-parts.md). Recommenders share
+parts: what one of them has learnt from is closed for all. Training sets are each one's own.
 
 Belongs here: which part new events join, which parts are ready to be learnt from. Keep out: the states
 of windows (`window_states.py`), who has learnt what (`releases.py`).
@@ -21,11 +22,13 @@ from recloop.errors import BadInput, PlanOutdated
 
 CLOSED = """
 (taught_at is not null or exists (
-    select from ledger.update_window c join ledger.update u using (update_id)
+    select from ledger.update_window c join lineage.update u using (update_id)
     where c.window_key = part_key and u.state in ('planned', 'training', 'evaluated', 'promoted')
 ))
 """
-"""SQL: whether the training set of `part_key` may not change any more."""
+"""SQL: whether the training set of `part_key` may not change any more, whoever has learnt from it."""
+COMPLETE = "coalesce(made.featured = p.accepted, false)"
+"""SQL: whether a part `p` left-joined with `ledger.training_set made` has one of all its events."""
 
 
 def receive(cursor: Cursor, window_key: str, events: int) -> int:
@@ -73,8 +76,9 @@ def to_feature(cursor: Cursor, window_key: str) -> list[tuple[str, int, Training
     it lacks. A closed part keeps the one that it was, or is being, learnt from.
     """
     cursor.execute(
-        f"select part_key, accepted, case when featured = accepted and {CLOSED} then training_set end "
-        "from ledger.part where window_key = %s order by number",
+        f"select part_key, accepted, case when {COMPLETE} and {CLOSED} then training_set end "
+        "from ledger.part p left join ledger.training_set made using (part_key) "
+        "where window_key = %s order by number",
         (window_key,),
     )
     return [
@@ -102,8 +106,10 @@ def note_featured(cursor: Cursor, training_set: TrainingSet, accepted: int) -> b
     if known != accepted:
         return False
     cursor.execute(
-        "update ledger.part set training_set = %s, featured = accepted where part_key = %s",
-        (training_set.model_dump_json(), key),
+        "insert into lineage.training_set (part_key, featured, training_set) values (%s, %s, %s) "
+        "on conflict (recommender, part_key) do update "
+        "set featured = excluded.featured, training_set = excluded.training_set",
+        (key, accepted, training_set.model_dump_json()),
     )
     settle(cursor, whole(key))
     return True
@@ -114,8 +120,8 @@ def settle(cursor: Cursor, window_key: str) -> None:
     cursor.execute(
         "update ledger.window w set state = 'featured', changed_at = now() "
         "where window_key = %s and state = 'validated' and not exists ("
-        "select from ledger.part p where p.window_key = w.window_key "
-        "and (p.training_set is null or p.featured < p.accepted))",
+        "select from ledger.part p left join ledger.training_set made using (part_key) "
+        f"where p.window_key = w.window_key and not {COMPLETE})",
         (window_key,),
     )
 
@@ -124,8 +130,8 @@ def training_sets(cursor: Cursor, window_key: str) -> list[TrainingSet]:
     """The training sets of the window's parts, oldest first."""
     kept = column(
         cursor,
-        "select training_set from ledger.part where window_key = %s and training_set is not null "
-        "order by number",
+        "select training_set from ledger.training_set join ledger.part using (part_key) "
+        "where window_key = %s order by number",
         (window_key,),
     )
     return [TrainingSet.model_validate(one) for one in kept]
@@ -137,7 +143,7 @@ def training_set_of(cursor: Cursor, key: str) -> TrainingSet:
     Raises:
         BadInput: it has none.
     """
-    kept = first(cursor, "select training_set from ledger.part where part_key = %s", (key,))
+    kept = first(cursor, "select training_set from ledger.training_set where part_key = %s", (key,))
     if kept is None:
         sql = "select state from ledger.window where window_key = %s"
         state = first(cursor, sql, (whole(key),)) or "unknown"
@@ -156,6 +162,17 @@ def target_sets(cursor: Cursor, plan: UpdatePlan) -> list[TrainingSet]:
     return [training_set_of(cursor, key) for key in plan.judged_on or own or [plan.target]]
 
 
+def unprepared(cursor: Cursor) -> list[str]:
+    """Windows whose features are written, with a part that this recommender has no training set of yet,
+    because another's was made when they were: oldest first."""
+    return column(
+        cursor,
+        "select window_key from ledger.window w where state = 'featured' and exists ("
+        "select from ledger.part p left join ledger.training_set made using (part_key) "
+        f"where p.window_key = w.window_key and p.accepted > 0 and not {COMPLETE}) order by starts",
+    )
+
+
 def ready(cursor: Cursor) -> list[str]:
     """Parts with events, all of which are in their training set; oldest window first."""
     return [row["part_key"] for row in all_parts(cursor) if row["ready"]]
@@ -167,13 +184,14 @@ def all_parts(cursor: Cursor) -> list[dict[str, Any]]:
     """
     return records(
         cursor,
-        """
-        select p.part_key, p.window_key, p.number, p.accepted, p.featured = p.accepted as ready,
+        f"""
+        select p.part_key, p.window_key, p.number, p.accepted, {COMPLETE} as ready,
             (select made.version from ledger.reign r
                 join ledger.trained t on t.version = r.version and t.window_key = p.part_key
                 join ledger.release made on made.update_id = t.update_id
              where r.ended_at is null) as version
         from ledger.part p join ledger.window w using (window_key)
+            left join ledger.training_set made using (part_key)
         where p.accepted > 0 order by w.starts, p.number
         """,
     )
@@ -187,8 +205,8 @@ def hold(cursor: Cursor, keys: tuple[str, ...]) -> None:
     """
     held = column(
         cursor,
-        "select part_key from ledger.part where part_key = any(%s) and featured = accepted "
-        "and training_set is not null for share",
+        "select part_key from ledger.part p join ledger.training_set made using (part_key) "
+        f"where part_key = any(%s) and {COMPLETE} for share of p",
         (list(keys),),
     )
     lacking = sorted(set(keys) - set(held), key=keys.index)

@@ -192,14 +192,15 @@ def _must_touch_one(cursor: Cursor, window_key: str) -> None:
         )
 
 
-# The signals of windows, kept with them: measured once, before anything learnt from the window.
+# What the policy measured on windows, by recommender, before anything learnt from the window.
 
 
 def note_signals(cursor: Cursor, window_key: str, signals: dict[str, Any]) -> None:
     """Keep a window's signals; measured anew (a rollback, a person's wish), the newest stay."""
     cursor.execute(
-        "update ledger.window set signals = %s where window_key = %s",
-        (json.dumps(signals), window_key),
+        "insert into lineage.signals (window_key, signals) values (%s, %s) "
+        "on conflict (recommender, window_key) do update set signals = excluded.signals",
+        (window_key, json.dumps(signals)),
     )
 
 
@@ -207,7 +208,7 @@ def signals_before(cursor: Cursor, window_key: str, count: int) -> list[dict[str
     """The signals of the last `count` windows before this one that have any, oldest first."""
     newest = column(
         cursor,
-        "select signals from ledger.window where signals is not null and starts < "
+        "select signals from ledger.signals join ledger.window using (window_key) where starts < "
         "(select starts from ledger.window where window_key = %s) order by starts desc limit %s",
         (window_key, count),
     )

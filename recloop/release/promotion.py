@@ -29,6 +29,7 @@ from recloop.contracts import Candidate, GateReport, Lease, Release, TrainingSet
 from recloop.database.connection import Lock, asked, transaction
 from recloop.errors import ReleaseDamaged, ReleaseMissing
 from recloop.features.online import release_snapshot
+from recloop.home import locked
 from recloop.ledger import releases
 from recloop.ledger.deletions import require_files
 from recloop.release import registry
@@ -119,7 +120,6 @@ def publish(settings: Settings, version: int | None = None) -> tuple[Release, bo
 
 
 SAVED_MODEL = "saved_model"
-MODEL = "recommender"
 
 
 def put_in_place(settings: Settings, reign: int, champion: Release) -> Path:
@@ -133,7 +133,7 @@ def put_in_place(settings: Settings, reign: int, champion: Release) -> Path:
     Returns:
         The folder of all versions, TF Serving's `model_base_path`.
     """
-    base = settings.serving / MODEL
+    base = settings.serving / settings.model_name
     source, place = Path(champion.uri) / SAVED_MODEL, base / str(reign)
     if not _same(source, place):
         with whole_directory(place) as staging:
@@ -146,7 +146,10 @@ def put_in_place(settings: Settings, reign: int, champion: Release) -> Path:
         (base / str(version)).rename(aside)
     for leftover in base.glob(".*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    _write_config(settings.serving / "models.config", base)
+    with locked(
+        settings.home, "serving"
+    ):  # other recommenders' databases know nothing of this one's
+        _write_config(settings.serving)
     return base
 
 
@@ -167,21 +170,26 @@ def _link(source: str, destination: str) -> None:
         shutil.copy2(source, destination)
 
 
-def _write_config(path: Path, base: Path) -> None:
-    text = (
-        "model_config_list {\n"
-        "  config {\n"
-        f'    name: "{MODEL}"\n'
-        f'    base_path: "{base.absolute()}"\n'
-        '    model_platform: "tensorflow"\n'
-        "    model_version_policy { latest { num_versions: 1 } }\n"
-        "  }\n"
-        "}\n"
-    )
+def _write_config(serving: Path) -> None:
+    """Name every recommender that has a version in place."""
+    named = sorted(path for path in serving.iterdir() if path.is_dir())
+    text = "model_config_list {\n" + "".join(map(_configured, named)) + "}\n"
+    path = serving / "models.config"
     if not path.exists() or path.read_text() != text:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text)
         temporary.replace(path)
+
+
+def _configured(base: Path) -> str:
+    return (
+        "  config {\n"
+        f'    name: "{base.name}"\n'
+        f'    base_path: "{base.absolute()}"\n'
+        '    model_platform: "tensorflow"\n'
+        "    model_version_policy { latest { num_versions: 1 } }\n"
+        "  }\n"
+    )
 
 
 # A release's export: the SavedModel that answers, written from the release's checkpoint.

@@ -10,13 +10,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from recloop import __version__
+from recloop.addresses import with_setting
 from recloop.contracts import Candidate, GateReport, Release, TrainingSet, UpdatePlan
-from recloop.settings import PROJECT, Settings, switch_telemetry_off
+from recloop.settings import MODEL, PROJECT, Settings, switch_telemetry_off
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MODEL = "recommender"
 EXPERIMENT = "recloop"
 
 
@@ -28,8 +28,7 @@ def client(settings: Settings) -> MlflowClient:
     for name in ("mlflow", "alembic"):  # importing MLflow sets its own loggers to INFO
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    separator = "&" if "?" in settings.database_url else "?"
-    uri = f"{settings.database_url}{separator}options=-csearch_path%3Dmlflow"
+    uri = with_setting(settings.database_url, "search_path", "mlflow")
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
@@ -45,13 +44,14 @@ def register(
 
     Repeating it for the same folder returns the same version.
     """
-    mlflow = client(settings)
-    _ensure_model(mlflow)
-    for version in mlflow.search_model_versions(f"name = '{MODEL}'"):
+    mlflow, name = client(settings), settings.model_name
+    _ensure_model(mlflow, name)
+    for version in mlflow.search_model_versions(f"name = '{name}'"):
         if version.source == folder:
             return str(version.version)
-    known, place = mlflow.get_experiment_by_name(EXPERIMENT), str(settings.artifacts / "mlflow")
-    experiment = known.experiment_id if known else mlflow.create_experiment(EXPERIMENT, place)
+    title = EXPERIMENT if name == MODEL else f"{EXPERIMENT} {name}"
+    known, place = mlflow.get_experiment_by_name(title), str(settings.artifacts / "mlflow")
+    experiment = known.experiment_id if known else mlflow.create_experiment(title, place)
     lineage = {
         "window": plan.target,
         "windows": ",".join(plan.windows) if len(plan.windows) < 60 else f"{len(plan.windows)}",
@@ -64,16 +64,16 @@ def register(
         "code_version": code_version(),
     }
     run = mlflow.create_run(experiment, run_name=f"update {candidate.update_id}", tags=lineage)
-    for name, value in metrics_of(report).items():
-        mlflow.log_metric(run.info.run_id, name, value)
+    for metric, value in metrics_of(report).items():
+        mlflow.log_metric(run.info.run_id, metric, value)
     mlflow.set_terminated(run.info.run_id)
     made = mlflow.create_model_version(
-        MODEL,
+        name,
         source=folder,
         run_id=run.info.run_id,
-        tags=lineage | {name: f"{value:.6f}" for name, value in metrics_of(report).items()},
+        tags=lineage | {metric: f"{value:.6f}" for metric, value in metrics_of(report).items()},
     )
-    mlflow.set_registered_model_alias(MODEL, "challenger", made.version)
+    mlflow.set_registered_model_alias(name, "challenger", made.version)
     return str(made.version)
 
 
@@ -90,21 +90,21 @@ def metrics_of(report: GateReport) -> dict[str, float]:
 
 def point_aliases(settings: Settings, champion: Release, previous: Release | None) -> None:
     """Make the aliases agree with the ledger. Each moves in one step."""
-    mlflow = client(settings)
-    by_source = {v.source: v.version for v in mlflow.search_model_versions(f"name = '{MODEL}'")}
+    mlflow, name = client(settings), settings.model_name
+    by_source = {v.source: v.version for v in mlflow.search_model_versions(f"name = '{name}'")}
     for alias, release in (("champion", champion), ("previous", previous)):
         if release is not None and release.uri in by_source:
-            mlflow.set_registered_model_alias(MODEL, alias, by_source[release.uri])
+            mlflow.set_registered_model_alias(name, alias, by_source[release.uri])
 
 
 def forget(settings: Settings, folders: Collection[str]) -> int:
     """Delete the model versions of these folders, their aliases with them; runs and their metrics
     stay. Returns how many."""
-    mlflow = client(settings)
-    every = mlflow.search_model_versions(f"name = '{MODEL}'")
+    mlflow, name = client(settings), settings.model_name
+    every = mlflow.search_model_versions(f"name = '{name}'")
     gone = [version for version in every if version.source in folders]
     for version in gone:
-        mlflow.delete_model_version(MODEL, version.version)
+        mlflow.delete_model_version(name, version.version)
     return len(gone)
 
 
@@ -123,13 +123,13 @@ def code_version() -> str:
     return f"{__version__}+{commit}"
 
 
-def _ensure_model(mlflow: MlflowClient) -> None:
+def _ensure_model(mlflow: MlflowClient, name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        mlflow.get_registered_model(MODEL)
+        mlflow.get_registered_model(name)
     except MlflowException:
         try:
-            mlflow.create_registered_model(MODEL)
+            mlflow.create_registered_model(name)
         except MlflowException:  # another process was faster
-            mlflow.get_registered_model(MODEL)
+            mlflow.get_registered_model(name)

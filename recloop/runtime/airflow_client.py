@@ -40,7 +40,12 @@ class AirflowClient:
 
     def dag_ids(self) -> list[str]:
         """The DAGs that the dag-processor has parsed."""
-        return [dag["dag_id"] for dag in self._send("GET", "/api/v2/dags?limit=100")["dags"]]
+        found: list[str] = []
+        while True:
+            page = self._send("GET", f"/api/v2/dags?limit=100&order_by=dag_id&offset={len(found)}")
+            found += [dag["dag_id"] for dag in page["dags"]]
+            if not page["dags"] or len(found) >= page["total_entries"]:
+                return found
 
     def import_errors(self) -> dict[str, str]:
         """`{file: traceback}` of DAG files that cannot be imported."""

@@ -23,6 +23,9 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from recloop.addresses import with_database
+from recloop.config.dag_ids import expected, pool_of
+from recloop.config.recommenders import usable
 from recloop.database import embedded
 from recloop.database.connection import asked, first, redacted
 from recloop.database.connection import connect as connect_to_database
@@ -30,7 +33,7 @@ from recloop.errors import BadInput, ServiceAway
 from recloop.home import locked
 from recloop.runtime import process_sessions, supervisor
 from recloop.runtime.airflow_client import AirflowClient
-from recloop.runtime.environment import AIRFLOW, DAG_IDS, HOST, airflow_environment, client_password
+from recloop.runtime.environment import AIRFLOW, HOST, airflow_environment, client_password
 from recloop.runtime.health import Complaint, judge, look, silence_of_api
 from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR, State, log_file, read_state
 from recloop.settings import CLIENT_NAME, Settings
@@ -89,7 +92,7 @@ def _refuse_anothers_airflow(settings: Settings) -> None:
     there = "select exists (select from pg_database where datname = %s)"
     if not asked(url, first, there, (AIRFLOW,)):
         return
-    theirs = embedded.with_database(url, AIRFLOW)
+    theirs = with_database(url, AIRFLOW)
     if asked(theirs, first, "select to_regclass('alembic_version') is not null"):
         raise BadInput(
             f"the server of RECLOOP_DATABASE_URL = {redacted(url)!r} has a database {AIRFLOW!r} that "
@@ -114,7 +117,8 @@ def _start(settings: Settings, state: State, timeout: float) -> AirflowClient:
     _wait_until_healthy(settings, client, state, database, timeout)
     if SUPERVISOR in wrong:
         supervisor.start(settings, state)
-    client.ensure_pool(settings.gpu_pool, 1, "Training: as many slots as there are GPUs")
+    for one in usable(settings)[0]:
+        client.ensure_pool(pool_of(one), 1, "Training: as many slots as there are GPUs for it")
     return client
 
 
@@ -166,7 +170,7 @@ def complaints(settings: Settings) -> list[Complaint]:
         ServiceAway: Airflow's database cannot be reached.
     """
     database = settings.database_url or embedded.address(settings.home)
-    database = embedded.with_database(database, AIRFLOW)
+    database = with_database(database, AIRFLOW)
     if not _is_migrated(settings, database):
         return [Complaint("database", "dead", "has not Airflow's tables of this version")]
     return _look(read_state(settings), database)
@@ -257,6 +261,7 @@ def _wait_until_healthy(
 ) -> None:
     deadline = time.monotonic() + timeout
     wrong: list[str] = []
+    due = expected(settings)
     while True:
         living = process_sessions.living(state)
         for name in state["processes"]:
@@ -266,7 +271,7 @@ def _wait_until_healthy(
             wrong = [str(c) for c in _look(state, database) if c.component != SUPERVISOR]
             if not wrong:
                 parsed = {*client.dag_ids(), *(Path(file).stem for file in client.import_errors())}
-                missing = set(DAG_IDS) - parsed
+                missing = {one for one in due if not {one, one.rpartition(".")[2]} & parsed}
                 if not missing:
                     return
                 wrong = [f"the dag-processor has not read {', '.join(sorted(missing))}"]

@@ -10,13 +10,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import os
+import re
 import secrets
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
-from recloop.database.embedded import create_database, end_idle_transactions, resolve
+from recloop.config.dag_ids import DAG_IDS, expected, pool_of
+from recloop.config.recommenders import usable
+from recloop.database.embedded import create_database, end_idle_transactions, make, resolve
 from recloop.database.schema import migrate
 from recloop.errors import BadInput
 from recloop.settings import CLIENT_NAME, PROJECT, TELEMETRY_OFF, Settings, process_environment
@@ -24,14 +29,10 @@ from recloop.settings import CLIENT_NAME, PROJECT, TELEMETRY_OFF, Settings, proc
 DAGS = PROJECT / "dags"
 PLUGINS = PROJECT / "plugins"
 HOST = "127.0.0.1"
-PARALLELISM = 4
+PARALLELISM = 8
+"""Tasks at a time, of all recommenders; each trains in a pool of its own, of one slot."""
 
-DAG_IDS = (
-    "behavior_arrival", "full_rebuild", "incremental_update", "ingest_behavior",
-    "maintain_models", "periodic_update", "rollback_release", "shadow_rebuild",
-)  # fmt: skip
-"""The DAGs of `dags/`, one file each, named alike."""
-
+log = logging.getLogger("recloop")
 AIRFLOW = "airflow"
 """The metadata database, beside recloop's."""
 LOCAL_SETTINGS = '''"""Written by recloop (see recloop/runtime/preload.py); edits are overwritten."""
@@ -47,7 +48,8 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
 
     Creates what it names: the `airflow` database beside recloop's, the folders, the secrets.
     """
-    settings = resolve(settings)  # its URL goes into the environment: tasks start no server
+    settings = resolve(settings.given or settings)  # its URL goes into the environment
+    _make_databases(settings)
     url = create_database(settings.database_url, AIRFLOW)
     end_idle_transactions(url)
     folder = settings.airflow_home / "config"
@@ -93,6 +95,7 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
     return {
         **environment,
         **settings.environment(),
+        "RECLOOP_RECOMMENDER": "",  # a task's is that of its DAG
         **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
         **{name: _past_proxies(environment.get(name, "")) for name in ("NO_PROXY", "no_proxy")},
         "AIRFLOW_HOME": str(settings.airflow_home),
@@ -102,6 +105,15 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         **TELEMETRY_OFF,
         "FEAST_USAGE": "False",
     }
+
+
+def _make_databases(settings: Settings) -> None:
+    """Those of all datasets. One that cannot be made is told of again by each of its tasks."""
+    for one in usable(settings)[0]:
+        try:
+            make(one)
+        except BadInput as error:
+            log.warning("%s", error)
 
 
 def _past_proxies(given: str) -> str:
@@ -176,16 +188,20 @@ def _write_private(path: Path, content: dict[str, str]) -> dict[str, str]:
 SECRET = Path("/run/secrets/airflow_passwords")
 
 
-def commands(settings: Settings, first: bool = True) -> list[list[str]]:
-    """Airflow's command lines, in order. DAGs start paused, so the last one wakes recloop's: only the
-    first time, for people pause DAGs, and size the pool, as they need it."""
+def commands(settings: Settings, woken: Collection[str] = ()) -> list[list[str]]:
+    """Airflow's command lines, in order. DAGs start paused, so the last one wakes recloop's, but those
+    that were `woken` before: people pause DAGs, and size pools, as they need it."""
     airflow = [sys.executable, "-m", "airflow"]
-    always = [[*airflow, "db", "migrate"], [*airflow, "dags", "reserialize"]]
-    once = [
-        [*airflow, "pools", "set", settings.gpu_pool, "1", "Training: one slot per GPU"],
-        [*airflow, "dags", "unpause", "--treat-dag-id-as-regex", "--yes", ".*"],
+    anew = expected(settings) - set(woken)
+    pools = [pool_of(one) for one in usable(settings)[0]]
+    size = ["1", "Training: one slot per GPU"]
+    unpause = ["dags", "unpause", "--treat-dag-id-as-regex", "--yes"]
+    return [
+        [*airflow, "db", "migrate"],
+        [*airflow, "dags", "reserialize"],
+        *([*airflow, "pools", "set", pool, *size] for pool in pools if f"pool {pool}" not in woken),
+        *([[*airflow, *unpause, f"^({'|'.join(map(re.escape, sorted(anew)))})$"]] if anew else []),
     ]
-    return [*always, *once] if first else always
 
 
 def copy_passwords(settings: Settings, secret: Path = SECRET) -> None:
@@ -215,12 +231,17 @@ def main() -> None:
     if not settings.database_url:
         raise BadInput("RECLOOP_DATABASE_URL is empty; name the server that all services share.")
     migrate(settings.database_url)
+    _make_databases(settings)
     end_idle_transactions(create_database(settings.database_url, AIRFLOW))
     copy_passwords(settings)
     note = settings.airflow_home / "woken"
-    for command in commands(settings, not note.exists()):
+    woken = note.read_text().splitlines() if note.exists() else []
+    if note.exists() and not woken:  # of an earlier version, with one recommender
+        woken = [*DAG_IDS, f"pool {settings.gpu_pool}"]
+    for command in commands(settings, woken):
         subprocess.run(command, check=True)
-    note.touch()
+    pools = [f"pool {pool_of(one)}" for one in usable(settings)[0]]
+    note.write_text("\n".join(sorted({*woken, *expected(settings), *pools})))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 
 from psycopg2.extensions import connection as Connection
 
+from recloop.addresses import with_database
 from recloop.database import embedded, postgres_process
 from recloop.database.connection import connect
 from recloop.errors import RecloopError, ServiceAway
@@ -151,7 +152,7 @@ class Watchman:
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             database = self._settings.database_url or embedded.address(self._settings.home)
-            self._connection = connect(embedded.with_database(database, AIRFLOW), patience=0)
+            self._connection = connect(with_database(database, AIRFLOW), patience=0)
             self._connection.autocommit = True
         return self._connection
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.calendar import Window, WindowCalendar
+from recloop.config.recommenders import chosen, settings_of
 from recloop.contracts import Lease
 from recloop.database import embedded
 from recloop.database.connection import asked, first
@@ -165,10 +166,18 @@ def nothing(reason: str, approval: bool, because: str = "nothing to do") -> Json
     return none | {"because": because}
 
 
-def current_settings() -> Settings:
-    """Settings of this process's environment, on a database that answers and has its tables."""
+def current_settings(recommender: str = "") -> Settings:
+    """Settings of a recommender, on a database that answers and has its tables: of the one that this
+    process's environment names, unless another is asked for.
+
+    Raises:
+        BadInput: the environment names none, and there are several; or there is none of that name.
+    """
     settings = Settings.from_environment()
-    return settings if settings.database_url else embedded.resolve(settings)
+    settings = settings_of(settings, recommender) if recommender else chosen(settings)
+    if settings.database_url and not settings.on_main_dataset:
+        embedded.make(settings)  # its file may have come since the others' were made
+    return embedded.resolve(settings)
 
 
 def named_window(settings: Settings, key: str) -> Window:

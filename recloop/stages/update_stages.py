@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.database.connection import asked, transaction
@@ -56,6 +57,7 @@ def plan(
     began = time.monotonic()
     if window:
         bookkeeping.named_window(settings, window)
+    catch_up(settings)
     for _ in range(ATTEMPTS):
         made = make_plan(settings, window, requested, options or {})
         if isinstance(made, NoPlan):
@@ -197,9 +199,17 @@ def promote(
     return release.to_json()
 
 
+def catch_up(settings: Settings, progress: Callable[[int, int], None] = lambda *_: None) -> int:
+    """Build the training sets that ingestion left to this recommender; returns of how many windows."""
+    from recloop.features import featuring
+
+    return featuring.catch_up(settings, progress)
+
+
 def undecided(settings: Settings | None = None) -> list[str]:
-    """Windows that wait for a decision, oldest first."""
-    return asked((settings or current_settings()).database_url, releases.undecided)
+    """Windows that wait for a decision, or for a training set to decide on, oldest first."""
+    url = (settings or current_settings()).database_url
+    return sorted({*asked(url, releases.undecided), *asked(url, parts.unprepared)})
 
 
 def abandoned(settings: Settings | None = None) -> list[str]:

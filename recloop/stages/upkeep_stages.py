@@ -38,6 +38,7 @@ def plan_due(
     next new one, never by themselves: a schedule must not ask the same question for ever.
     """
     settings = settings or current_settings()
+    update_stages.catch_up(settings)
     waiting = asked(settings.database_url, releases.windows_due)
     if not waiting:
         return nothing("no window has come since the last decision", approval)

@@ -42,7 +42,7 @@ class Judge:
 
     def __init__(self, settings: Settings) -> None:
         with crashes_told_apart("opening Great Expectations"):
-            self._context = _context(settings.artifacts / "validations")
+            self._context = _context(settings.validations)
             self._source = self._context.data_sources.add_postgres(
                 SOURCE, connection_string=settings.database_url, create_temp_table=False
             )

@@ -6,12 +6,13 @@ import copy
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recloop.runtime.environment import DAG_IDS
+from recloop.config.dag_ids import DAG_IDS
 from tests.airflow_home import ROOT, child_environment
 
 FOLDER = ROOT / "dags"
@@ -84,7 +85,9 @@ def fill_in(dag: Any, conf: dict[str, Any]) -> None:
 def test_folder_holds_the_dags_that_start_up_waits_for() -> None:
     ignored = {n for n in (FOLDER / ".airflowignore").read_text().split() if n.endswith(".py")}
     found = {path.stem for path in FOLDER.glob("*.py") if path.name not in ignored}
-    assert found == set(DAG_IDS), "list the new file in recloop/runtime/environment.py: DAG_IDS"
+    assert found == {*DAG_IDS, "recommender_files"}, (
+        "list the new file in recloop/config/dag_ids.py"
+    )
 
 
 def test_all_files_can_be_imported(bag: Any) -> None:
@@ -181,7 +184,7 @@ def test_a_shadow_rebuild_promotes_nothing(bag: Any) -> None:
     ],
 )
 def test_the_clock_is_that_of_the_settings_file_where_data_keep_coming(
-    bag: Any, dag_id: str, cron: str, monkeypatch: pytest.MonkeyPatch
+    bag: Any, dag_id: str, cron: str
 ) -> None:
     import recloop_fleet
     from airflow.serialization.serialized_objects import encode_timetable
@@ -189,9 +192,9 @@ def test_the_clock_is_that_of_the_settings_file_where_data_keep_coming(
     history = type(bag.dags[dag_id].timetable).__name__
     assert history == ("CronTriggerTimetable" if dag_id == "maintain_models" else "NullTimetable")
     assert bag.dags[dag_id].end_date is None, "a form's run after the end would have no tasks"
-    live = recloop_fleet.SCHEDULE.model_copy(update={"end": None})
-    monkeypatch.setattr(recloop_fleet, "SCHEDULE", live)
-    timetable = encode_timetable(recloop_fleet.by_the_clock(dag_id))
+    (one,) = recloop_fleet.RECOMMENDERS
+    live = replace(one, schedule=one.schedule.model_copy(update={"end": None}))
+    timetable = encode_timetable(live.by_the_clock(dag_id))
     assert timetable["__var"]["expression"] == cron
 
 

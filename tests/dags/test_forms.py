@@ -13,8 +13,8 @@ from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from models.recommenders.family import family_named
 from models.recommenders.offered import DEFAULT, FAMILIES
+from recloop.config.dag_ids import DAG_IDS
 from recloop.errors import BadInput
-from recloop.runtime.environment import DAG_IDS
 from tests.airflow_home import ROOT
 
 REASONS = ["123", "None", "True", "[1]", "{{ 7 * 7 }}", "{{ x }}", "4711.0"]

@@ -137,7 +137,7 @@ class World:
             cursor.execute("set local session_replication_role = replica")  # in any order
             cursor.execute(
                 "select format('delete from %I.%I', schemaname, tablename) from pg_tables "
-                "where schemaname in ('behavior', 'ledger', 'feast_online') "
+                "where schemaname in ('behavior', 'ledger', 'lineage', 'feast_online') "
                 "or (schemaname = 'features' and tablename <> 'applied')"
             )
             cursor.execute("; ".join(statement for (statement,) in cursor.fetchall()))

@@ -16,7 +16,7 @@ def fired(monkeypatch: pytest.MonkeyPatch, looks: list[Any], count: int) -> list
     """Payloads of the first `count` events, given what each look finds."""
     answers = iter(looks)
 
-    def look() -> list[str]:
+    def look(_recommenders: list[str]) -> list[str]:
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
@@ -25,7 +25,7 @@ def fired(monkeypatch: pytest.MonkeyPatch, looks: list[Any], count: int) -> list
     monkeypatch.setattr(arrival, "_look", look)
 
     async def collect() -> list[Any]:
-        events = BehaviorArrival(every=0).run()
+        events = BehaviorArrival(0, ["default"]).run()
         return [(await anext(events)).payload for _ in range(count)]
 
     return asyncio.run(asyncio.wait_for(collect(), 10))
@@ -48,18 +48,20 @@ def test_keeps_looking_when_the_source_is_away(monkeypatch: pytest.MonkeyPatch) 
 def test_a_look_names_new_lines_and_updates_that_lost_their_holder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from recloop.stages import ingest_stages, update_stages
+    from recloop.stages import bookkeeping, ingest_stages, update_stages
 
-    monkeypatch.setattr(ingest_stages, "arrivals", lambda: ["a", "b"])
-    monkeypatch.setattr(update_stages, "abandoned", lambda: ["b", "c"])
-    assert arrival._look() == ["a", "b", "c"]
+    monkeypatch.setattr(bookkeeping, "current_settings", lambda name: name)
+    monkeypatch.setattr(ingest_stages, "arrivals", {"home": ["a", "b"]}.get)
+    monkeypatch.setattr(update_stages, "abandoned", {"home": ["b"], "product": ["c"]}.get)
+    assert arrival._look(["home", "product"]) == ["a", "b", "c"]
 
 
 def test_can_be_rebuilt_in_the_triggerer() -> None:
     from airflow.sdk.module_loading import import_string
 
-    path, arguments = BehaviorArrival(every=5.0).serialize()
-    assert import_string(path)(**arguments).every == 5.0
+    path, arguments = BehaviorArrival(5.0, ["home"]).serialize()
+    again = import_string(path)(**arguments)
+    assert (again.every, again.recommenders) == (5.0, ["home"])
 
 
 def test_wake_up_calls_are_in_the_order_of_windows_and_unique() -> None:

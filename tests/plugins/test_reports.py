@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink
+from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink, own_pages
 from recloop_airflow.reports import PREFIX, create_app
 
 from recloop import stages
+from recloop.config.recommenders import settings_of
+from recloop.settings import PROJECT, Settings
 
 ROUTES = (
     f"{PREFIX}/gate/1",
@@ -28,21 +31,26 @@ class Stages:
     not judged."""
 
     def __init__(self, home: Path) -> None:
+        self.home = home
         self.uris = {1: str(home / "artifacts/gate/1.html"), 2: "/etc/hostname", 3: ""}
 
-    def current_settings(self) -> None:
-        return None
+    def current_settings(self, recommender: str) -> Settings:
+        return settings_of(Settings.from_environment(), recommender)
 
-    def gate_report_uri(self, update_id: int) -> str:
+    def gate_report_uri(self, update_id: int, settings: Settings) -> str:
+        if settings.recommender == "films":
+            return str(self.home / "recommenders/films/artifacts/gate/1.html")
         return self.uris.get(update_id, "")
 
-    def shadow_report_uri(self, window: str) -> str:
+    def shadow_report_uri(self, window: str, settings: Settings) -> str:
         return self.uris[1].replace("gate", "shadow") if window == "2011-06-06" else ""
 
 
 @pytest.fixture
 def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     monkeypatch.setenv("RECLOOP_HOME", str(tmp_path))
+    shutil.copytree(PROJECT / "config", tmp_path / "config")
+    monkeypatch.setenv("RECLOOP_CONFIG", str(tmp_path / "config"))
     fake = Stages(tmp_path)
     first = type("Overview", (), {"overview": staticmethod(lambda settings: "<h1>first page</h1>")})
     for name, stub in {
@@ -57,6 +65,8 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
         "artifacts/gate/1.html": "<h1>gate of update 1</h1>",
         "artifacts/shadow/1.html": "<h1>shadow rebuild</h1>",
         "data_docs/2011-06-06.html": "<h1>docs</h1>",
+        "recommenders/films/artifacts/gate/1.html": "<h1>gate of films</h1>",
+        "datasets/movielens/data_docs/2001-01-01.html": "<h1>docs of films</h1>",
         "secret.txt": "secret",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -95,12 +105,10 @@ def test_strangers_are_turned_away(anonymous: TestClient, path: str) -> None:
 
 def test_every_route_is_behind_the_check(pages: FastAPI) -> None:
     assert len(pages.router.dependencies) == 1
+    each = {"/gate/{update_id}", "/shadow/{window}", "/data-docs/{window}"}
     assert {route.path for route in pages.routes} == {
-        "/",
-        "/gate/{update_id}",
-        "/shadow/{window}",
-        "/data-docs/{window}",
-    }
+        "/", *each, "/{recommender}/", *("/{recommender}" + path for path in each)
+    }  # fmt: skip
     assert {method for route in pages.routes for method in route.methods} == {"GET"}
 
 
@@ -118,6 +126,21 @@ def test_shadow_report_is_shown(admitted: TestClient) -> None:
 def test_a_windows_data_docs_and_the_first_page_are_shown(admitted: TestClient) -> None:
     assert "docs" in admitted.get(f"{PREFIX}/data-docs/2011-06-06").text
     assert "first page" in admitted.get(f"{PREFIX}/").text
+
+
+def test_each_recommender_has_pages_of_its_own(
+    pages: FastAPI, admitted: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert admitted.get(f"{PREFIX}/films/gate/1").status_code == 404
+    own = tmp_path / "config" / "recommenders" / "films.toml"
+    own.parent.mkdir()
+    own.write_text('dataset = "movielens"')
+    assert "gate of films" in admitted.get(f"{PREFIX}/films/gate/1").text
+    assert "docs of films" in admitted.get(f"{PREFIX}/films/data-docs/2001-01-01").text
+    assert admitted.get(f"{PREFIX}/films/data-docs/2011-06-06").status_code == 404
+    assert admitted.get(f"{PREFIX}/gate/1").status_code == 404, "there is no default any more"
+    monkeypatch.setenv("RECLOOP_RECOMMENDER", "films")
+    assert own_pages() == f"{PREFIX}/films"
 
 
 @pytest.mark.parametrize("path", [*ROUTES, f"{PREFIX}/gate/99", f"{PREFIX}/data-docs/%00"])
@@ -182,7 +205,7 @@ def test_a_ledger_that_is_away_is_told_in_a_sentence(
 ) -> None:
     from recloop.errors import ServiceAway
 
-    def away(self: Stages) -> None:
+    def away(self: Stages, recommender: str) -> None:
         raise ServiceAway("the database cannot be reached")
 
     monkeypatch.setattr(Stages, "current_settings", away)

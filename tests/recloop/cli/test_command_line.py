@@ -135,7 +135,7 @@ def test_an_update_that_was_not_made_says_why_and_by_its_exit_code(
     assert "it waits for the next window" in " ".join(gone.stdout.split())
     with transaction(settings.database_url) as cursor:
         cursor.execute("update ledger.window set state = 'refused'")
-        cursor.execute("update ledger.part set featured = 0, training_set = null")
+        cursor.execute("delete from lineage.training_set")
     refused = updated(settings, monkeypatch, "--window", "2011-05-30", "--json")
     assert (refused.exit_code, json.loads(refused.stdout)["plan"]["because"]) == (3, "refused")
 

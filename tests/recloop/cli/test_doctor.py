@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from recloop.addresses import with_database
 from recloop.cli import doctor
 from recloop.cli.doctor import Finding, examine
 from recloop.database.connection import transaction
-from recloop.database.embedded import with_database
 from recloop.settings import Settings
 from tests.recloop.ledger.builders import feature, promote
 
@@ -96,10 +96,16 @@ def test_a_home_that_is_not_there_yet_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def checks_are(monkeypatch: pytest.MonkeyPatch, *checks: doctor.Check) -> None:
+    monkeypatch.setattr(doctor, "BEFORE", ())
+    monkeypatch.setattr(doctor, "OF_RECOMMENDER", checks)
+    monkeypatch.setattr(doctor, "AFTER", ())
+
+
 def test_a_home_whose_path_is_too_long_for_the_embedded_database_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "CHECKS", (doctor._database,))
+    checks_are(monkeypatch, doctor._database)
     (database,) = findings(monkeypatch, Settings(home=tmp_path / ("x" * 100))).values()
     assert (database.state, database.remedy) == ("failed", "see the message")
     assert "bytes too long" in database.detail
@@ -111,7 +117,7 @@ def test_a_check_that_crashes_is_a_finding_and_the_others_go_on(
     def _strange_thing(settings: Settings) -> Finding:
         raise ZeroDivisionError("of nothing")
 
-    monkeypatch.setattr(doctor, "CHECKS", (_strange_thing, doctor._gpu))
+    checks_are(monkeypatch, _strange_thing, doctor._gpu)
     crashed, gpu = findings(monkeypatch, settings).values()
     assert (crashed.name, crashed.state, crashed.remedy) == (
         "strange thing", "failed", "report this",

@@ -14,6 +14,7 @@ import psutil
 import psycopg2
 import pytest
 
+from recloop.addresses import with_database
 from recloop.cli.session import as_sentence
 from recloop.database import embedded
 from recloop.database.connection import connect, redacted, told_safely, transaction
@@ -81,13 +82,13 @@ def test_a_home_that_cannot_be_written_stops_a_command_with_a_sentence(tmp_path:
 
 
 def test_a_role_with_too_few_rights_is_told_which(server_url: str, tmp_path: Path) -> None:
-    admin = connect(embedded.with_database(server_url, "postgres"))
+    admin = connect(with_database(server_url, "postgres"))
     admin.autocommit = True
     with admin.cursor() as cursor:
         cursor.execute("drop role if exists visitor")
         cursor.execute("create role visitor login")
         cursor.execute(f"create database {(name := f'visited_{os.getpid()}')}")
-    url = embedded.with_database(server_url, name).replace("postgres@", "visitor@")
+    url = with_database(server_url, name).replace("postgres@", "visitor@")
     done = recloop("status", RECLOOP_HOME=str(tmp_path), RECLOOP_DATABASE_URL=url)
     with admin.cursor() as cursor:
         cursor.execute(f"drop database {name} with (force)")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from recloop.addresses import with_database
 from recloop.database import embedded
 from recloop.database.connection import connect, copy_rows, redacted, transaction
 from recloop.database.schema import migrate
@@ -81,7 +82,7 @@ def test_a_kept_connection_that_the_server_ended_is_made_anew(
     with transaction(server_url) as cursor:  # another database: the idle one makes room
         cursor.execute("select count(*) from pg_stat_activity where pid = %s", (first,))
     first = backend(database_url)
-    ended = embedded.with_database(server_url, "postgres")
+    ended = with_database(server_url, "postgres")
     connection = connect(ended)
     with connection, connection.cursor() as cursor:
         cursor.execute("select pg_terminate_backend(%s, 5000)", (first,))

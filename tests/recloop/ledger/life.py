@@ -239,7 +239,7 @@ def _empty(url: str) -> None:
         cursor.execute("set local session_replication_role = replica")  # in any order
         cursor.execute(
             "select format('delete from %I.%I', schemaname, tablename) from pg_tables "
-            "where schemaname in ('behavior', 'ledger')"
+            "where schemaname in ('behavior', 'ledger', 'lineage')"
         )
         cursor.execute("; ".join(statement for (statement,) in cursor.fetchall()))
     connection.close()

@@ -13,6 +13,7 @@ from recloop.database.connection import transaction
 from recloop.database.schema import migrate
 from recloop.errors import BadInput, LedgerConflict, PlanOutdated
 from recloop.ledger import parts, releases, updates, window_states
+from recloop.ledger.window_states import note_signals, signals_before
 from recloop.settings import Settings
 from recloop.stages.status import read_status
 from tests.recloop.ledger.builders import (
@@ -210,6 +211,26 @@ def test_status_tells_of_late_parts(database_url: str, settings: Settings) -> No
     assert late() == [{**told, "state": "trained", "release": version}]
 
 
+BEFORE_RECOMMENDERS = """
+drop view ledger.update, ledger.release, ledger.reign, ledger.shadow, ledger.training_set,
+    ledger.signals;
+alter table ledger.part add column training_set jsonb, add column featured bigint not null default 0;
+update ledger.part p set training_set = t.training_set, featured = t.featured
+    from lineage.training_set t where t.part_key = p.part_key;
+alter table ledger.window add column signals jsonb;
+update ledger.window w set signals = s.signals from lineage.signals s
+    where s.window_key = w.window_key;
+drop table lineage.training_set, lineage.signals;
+drop index lineage.one_live_update, lineage.one_champion;
+alter table lineage.update drop column recommender; alter table lineage.update set schema ledger;
+alter table lineage.release drop column recommender; alter table lineage.release set schema ledger;
+alter table lineage.reign drop column recommender; alter table lineage.reign set schema ledger;
+alter table lineage.shadow drop column recommender; alter table lineage.shadow set schema ledger;
+create unique index one_live_update on ledger.update ((true))
+    where state in ('planned', 'training', 'evaluated');
+create unique index one_champion on ledger.reign ((true)) where ended_at is null;
+drop schema lineage;
+"""
 BEFORE_PARTS = """
 alter table ledger.window add column training_set jsonb;
 update ledger.window w set training_set = p.training_set
@@ -223,19 +244,31 @@ alter table behavior.event drop column part;
 """
 
 
-def test_a_database_from_before_parts_is_carried_over(database_url: str) -> None:
+@pytest.mark.parametrize(
+    "before_parts", ["", BEFORE_PARTS], ids=["before_recommenders", "before_parts"]
+)
+def test_a_database_of_an_earlier_version_is_carried_over(
+    database_url: str, before_parts: str
+) -> None:
     with transaction(database_url) as cursor:
         feature(cursor, 0)
         promote(cursor, 0, "rebuild")
         feature(cursor, 1)
         accept(cursor, 2)
+        note_signals(cursor, FIRST, {"drift": 0.5})
         before = parts.all_parts(cursor)
-        cursor.execute(BEFORE_PARTS)
+    with transaction(
+        database_url
+    ) as cursor:  # one of its own: foreign keys wait for the end of theirs
+        cursor.execute(BEFORE_RECOMMENDERS)
+        if before_parts:
+            cursor.execute(before_parts)
     for _ in range(2):
-        migrate(database_url)
+        migrate(f"{database_url}&options=-c%20recloop.recommender%3Danother")
     with transaction(database_url) as cursor:
         assert parts.all_parts(cursor) == before
         assert releases.pending(cursor) == [SECOND]
+        assert signals_before(cursor, SECOND, 9) == [{"drift": 0.5}]
         assert parts.training_set_of(cursor, FIRST).interactions == 100
         assert accept(cursor, 0, 1) == LATE
         cursor.execute("select part from behavior.event")

@@ -41,7 +41,7 @@ def test_versions_carry_their_lineage_and_aliases_follow_the_ledger(settings: Se
     one, two = register(settings, "/r/1"), register(settings, "/r/2")
     assert register(settings, "/r/2") == two != one
     mlflow = registry.client(settings)
-    tags = mlflow.get_model_version(registry.MODEL, two).tags
+    tags = mlflow.get_model_version("recommender", two).tags
     expected = {
         "window": "2011-06-06",
         "data_hash": "data",
@@ -52,11 +52,11 @@ def test_versions_carry_their_lineage_and_aliases_follow_the_ledger(settings: Se
     }
     assert expected.items() <= tags.items()
     assert tags["code_version"]
-    assert str(mlflow.get_model_version_by_alias(registry.MODEL, "challenger").version) == two
+    assert str(mlflow.get_model_version_by_alias("recommender", "challenger").version) == two
 
     old = Release(version=1, update_id=1, parent_version=None, uri="/r/1")
     new = Release(version=2, update_id=2, parent_version=1, uri="/r/2")
     registry.point_aliases(settings, new, old)
     registry.point_aliases(settings, old, new)
-    assert str(mlflow.get_model_version_by_alias(registry.MODEL, "champion").version) == one
-    assert str(mlflow.get_model_version_by_alias(registry.MODEL, "previous").version) == two
+    assert str(mlflow.get_model_version_by_alias("recommender", "champion").version) == one
+    assert str(mlflow.get_model_version_by_alias("recommender", "previous").version) == two

@@ -227,9 +227,9 @@ def test_the_registry_forgets_versions_and_their_aliases(settings: Settings) -> 
     left = mlflow.search_model_versions("name = 'recommender'")
     assert [str(version.version) for version in left] == [one]
     with pytest.raises(MlflowException):
-        mlflow.get_model_version(registry.MODEL, two)
+        mlflow.get_model_version("recommender", two)
     with pytest.raises(MlflowException):
-        mlflow.get_model_version_by_alias(registry.MODEL, "challenger")
+        mlflow.get_model_version_by_alias("recommender", "challenger")
 
 
 def test_names_of_attempts_only() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, ServiceAway
 from recloop.runtime import airflow_process
@@ -88,7 +87,7 @@ def test_an_airflow_that_this_home_did_not_make_is_left_alone(
     theirs = copy_database(server_url, name="somebodys_airflow")
     with transaction(theirs) as cursor:
         cursor.execute("create table alembic_version (x text)")
-    monkeypatch.setattr(embedded, "with_database", lambda *_: theirs)
+    monkeypatch.setattr(airflow_process, "with_database", lambda *_: theirs)
     monkeypatch.setattr(airflow_process, "AIRFLOW", "somebodys_airflow")
     with pytest.raises(BadInput, match="did not make"):
         airflow_process._refuse_anothers_airflow(settings)

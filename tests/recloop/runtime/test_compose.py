@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from recloop.config.dag_ids import DAG_IDS
 from recloop.errors import BadInput
 from recloop.runtime import environment
 from recloop.settings import VARIABLES, Settings
@@ -312,5 +313,9 @@ def test_passwords_are_copied_to_where_airflow_may_write(
 
 
 def test_a_second_start_leaves_paused_dags_and_resized_pools_alone() -> None:
-    again = [command[3:5] for command in environment.commands(Settings(), first=False)]
+    woken = [*DAG_IDS, "pool gpu"]
+    again = [command[3:5] for command in environment.commands(Settings(), woken)]
     assert again == [["db", "migrate"], ["dags", "reserialize"]]
+    *_, unpause = environment.commands(Settings(), woken[1:])
+    assert re.fullmatch(unpause[-1], woken[0])
+    assert not re.fullmatch(unpause[-1], woken[1])

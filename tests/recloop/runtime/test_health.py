@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from recloop.runtime.environment import PARALLELISM
 from recloop.runtime.health import Evidence, judge
 from recloop.runtime.process_sessions import COMPONENTS, SUPERVISOR
 
@@ -30,7 +31,9 @@ def said(seen: Evidence) -> list[tuple[str, str]]:
 
 def test_a_loop_that_works_has_no_complaints() -> None:
     assert judge(WELL) == []
-    busy = replace(WELL, executors_at_work=4, tasks=5, queued_since=ago(3000))
+    busy = replace(
+        WELL, executors_at_work=PARALLELISM, tasks=PARALLELISM + 1, queued_since=ago(3000)
+    )
     assert judge(busy) == [], "no executor is free"
     assert judge(replace(WELL, tasks=1, queued_since=ago(20))) == [], "not for long"
     slow = replace(WELL, executors_at_work=1, tasks=1, queued_since=ago(60))
@@ -62,10 +65,10 @@ def test_a_component_has_ten_minutes_to_its_first_sign_of_life(age: int, kind: s
 
 def test_a_queued_task_that_no_free_executor_takes_is_noticed() -> None:
     """What a killed idle executor leaves: all heartbeats are young, and no task ever starts."""
-    seen = replace(WELL, executors_at_work=3, tasks=4, queued_since=ago(31))
+    seen = replace(WELL, executors_at_work=PARALLELISM - 1, tasks=PARALLELISM, queued_since=ago(31))
     (complaint,) = judge(seen)
     assert (complaint.component, complaint.kind) == ("scheduler", "stuck")
-    assert "queued for 31 s while 1 of 4 executor processes are free" in str(complaint)
+    assert f"queued for 31 s while 1 of {PARALLELISM} executor processes are free" in str(complaint)
 
 
 def test_a_lost_idle_executor_is_a_complaint_once_no_task_would_be_disturbed() -> None:
