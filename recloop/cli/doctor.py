@@ -50,7 +50,9 @@ def examine() -> list[Finding]:
     except RecloopError as error:
         return [Finding(name="settings", state="failed", detail=str(error), remedy="correct it")]
     findings = [_looked(check, given) for check in BEFORE]
-    findings += [_failed(f"recommender {name}", str(why), "correct it") for name, why in wrong.items()]
+    findings += [
+        _failed(f"recommender {name}", str(why), "correct it") for name, why in wrong.items()
+    ]
     for one in fleet:
         of = "" if len(fleet) == 1 else f"{one.recommender}: "
         for found in [_looked(check, one) for check in OF_RECOMMENDER]:

@@ -168,7 +168,9 @@ def usable(settings: Settings) -> tuple[list[Settings], dict[str, BadInput]]:
             found.append(own)
         except RecloopError as error:
             wrong[name] = BadInput(str(error))
-    folders = {one.dataset_name: one.dataset_file for one in found}
+    folders: dict[str, Path] = {}
+    for one in sorted(found, key=lambda one: not one.on_main_dataset):
+        folders.setdefault(one.dataset_name, one.dataset_file)
     for one in [one for one in found if folders[one.dataset_name] != one.dataset_file]:
         found.remove(one)
         wrong[one.recommender] = BadInput(

@@ -161,8 +161,8 @@ def _check_family(champion: Release | None, family: Family) -> None:
     if reigning.name != family.name:
         raise BadInput(
             f"the champion is of family {reigning.name}, the dataset file names {family.name}: a "
-            "lineage is of one family. Give the other one a home of its own (RECLOOP_HOME), or name "
-            "the champion's."
+            "lineage is of one family. Give the other one a file of its own in config/recommenders/, or "
+            "name the champion's."
         )
 
 

@@ -24,6 +24,7 @@ from recloop.contracts import Strategy, UpdatePlan
 from recloop.database.connection import Lock, transaction
 from recloop.errors import BadData
 from recloop.features.examples import read_examples
+from recloop.features.featuring import catch_up
 from recloop.ledger import parts
 from recloop.settings import Settings
 from recloop.silos import privacy
@@ -76,6 +77,7 @@ def train_silo(
     rounds = _read_rounds(home)
     merged = [one for one in rounds if one["delta"] in offer.merged]
     taught = {key for one in merged for key in one["windows"]}
+    catch_up(settings)
     with transaction(settings.database_url) as cursor:
         windows = tuple(key for key in parts.ready(cursor) if key not in taught)
         sets = [parts.training_set_of(cursor, key) for key in windows]
