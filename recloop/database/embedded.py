@@ -22,7 +22,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from recloop.addresses import database_name, with_database
 from recloop.database import postgres_process
-from recloop.database.connection import RECOVERY_PATIENCE, connect, first, redacted
+from recloop.database.connection import RECOVERY_PATIENCE, asked, connect, first, redacted
 from recloop.database.postgres_process import running_pid
 from recloop.database.schema import migrate
 from recloop.errors import BadInput, ServiceAway
@@ -129,12 +129,23 @@ def resolve(settings: Settings) -> Settings:
     return resolved
 
 
+def exists(settings: Settings) -> bool:
+    """Whether the database of these settings was made; the main one was."""
+    if settings.on_main_dataset:
+        return True
+    there = "select exists (select from pg_database where datname = %s)"
+    return bool(asked(_main(settings), first, there, (database_name(settings.database_url),)))
+
+
+def _main(settings: Settings) -> str:
+    name = database_name(settings.database_url).removesuffix(f"_{settings.dataset_name}")
+    return with_database(settings.database_url, name)
+
+
 def make(settings: Settings) -> None:
-    """Make the database of these settings, unless it is the main one, which somebody has made; and the
-    tables in it."""
-    if not settings.on_main_dataset:
-        url, name = settings.database_url, database_name(settings.database_url)
-        main = with_database(url, name.removesuffix(f"_{settings.dataset_name}"))
+    """Make the database of these settings, unless it was made; and the tables in it."""
+    if not exists(settings):
+        main, name = _main(settings), database_name(settings.database_url)
         try:
             create_database(main, name)
         except psycopg2.errors.InsufficientPrivilege:

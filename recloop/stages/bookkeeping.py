@@ -175,8 +175,8 @@ def current_settings(recommender: str = "") -> Settings:
     """
     settings = Settings.from_environment()
     settings = settings_of(settings, recommender) if recommender else chosen(settings)
-    if settings.database_url and not settings.on_main_dataset:
-        embedded.make(settings)  # its file may have come since the others' were made
+    if settings.database_url and not embedded.exists(settings):
+        embedded.make(settings)  # the recommender's file has come since the others' were made
     return embedded.resolve(settings)
 
 

@@ -41,7 +41,7 @@ def _row(settings: Settings) -> Json:
     row = _nothing(settings.recommender) | {"dataset": settings.dataset_name}
     try:
         row["family"] = load_dataset(settings).model.family
-        if not settings.on_main_dataset:
+        if not embedded.exists(settings):
             embedded.make(settings)
         with transaction(settings.database_url) as cursor:
             champion = releases.champion(cursor)

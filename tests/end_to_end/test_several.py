@@ -20,6 +20,7 @@ from recloop.errors import BadInput
 from recloop.ledger import releases
 from recloop.release.recommend import recommend
 from recloop.runtime import airflow_process
+from recloop.runtime.airflow_client import DIRECT
 from recloop.settings import Settings
 from recloop.stages.fleet_status import read_fleet
 from recloop.stages.status import read_status
@@ -91,6 +92,8 @@ def test_each_learns_its_own_windows_and_nobody_elses(shops: Settings) -> None:
     assert dags == sorted(client.dag_ids())
     for dag_id in dags:
         client.wait_until(partial(_unpaused, client, dag_id), 300, f"the DAG {dag_id}", every=1.0)
+    for dataset in ("films", "books"):
+        client.read_again(f"{dataset}.behavior_arrival")  # its trigger comes with the next parsing
     each = {name: settings_of(shops, name) for name in OWN}
     flow = [one for one in dags if re.search(r"ingest_behavior|incremental_update", one)]
 
@@ -136,10 +139,25 @@ def test_each_learns_its_own_windows_and_nobody_elses(shops: Settings) -> None:
         cursor.execute("select count(*) from features.built_window")
         assert cursor.fetchall() == [(LAST + 1,)]
 
+    pages = partial(_page, client)
+    assert all(f'href="{name}/"' in pages("/recloop/") for name in OWN)
+    run = client.runs("home_page.incremental_update")[0]["dag_run_id"]
+    address = str(client.links("home_page.incremental_update", run, "evaluate")["Gate report"])
+    assert address.startswith("/recloop/home_page/gate/")
+    assert "challenger" in pages(address)
+    docs = client.runs("films.ingest_behavior")[0]
+    link = client.links("films.ingest_behavior", docs["dag_run_id"], "validate")["Data Docs"]
+    assert key(0) in pages(str(link))
+
     run_id = client.trigger("product_page.rollback_release", {"reason": "a walk back"})
     assert client.wait_for_run("product_page.rollback_release", run_id, 120) == "success"
     assert read_status(each["product_page"])["rollbacks"]
     assert not read_status(each["home_page"])["rollbacks"]
+
+
+def _page(client: AskedAirflow, path: str) -> str:
+    with DIRECT.open(client.url + path, timeout=30) as answer:
+        return str(answer.read().decode())
 
 
 def _unpaused(client: AskedAirflow, dag_id: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from recloop.config.dataset import load_dataset
 from recloop.config.recommenders import chosen, recommenders, settings_of, usable
 from recloop.config.rules import load_gate_rules, load_update_rules, read_clock, read_family
 from recloop.errors import BadInput
-from recloop.settings import DEFAULT, PROJECT, Settings
+from recloop.settings import DEFAULT, PROJECT, Settings, process_environment
 from tests.recloop.behavior.datasets import as_toml
 
 URL = "postgresql+psycopg2://me@host/shop?sslmode=require"
@@ -92,7 +91,7 @@ def test_a_child_process_is_of_the_same_recommender(base: Settings) -> None:
         "from recloop.config.recommenders import chosen; from recloop.settings import Settings;"
         "one = chosen(Settings.from_environment()); print(one.database_url, one.artifacts)"
     )
-    environment = {**os.environ, **films.environment(), "PYTHONPATH": str(PROJECT)}
+    environment = process_environment() | films.environment() | {"PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
@@ -140,10 +139,14 @@ def test_a_mistake_is_blamed_on_the_file_that_has_it(
 ) -> None:
     write(base, "one", **content)
     with pytest.raises(BadInput, match=message):
-        one = settings_of(base, "one")
-        load_update_rules(one)
-        load_gate_rules(one)
-        load_dataset(one)
+        read_all(base)
+
+
+def read_all(base: Settings) -> None:
+    one = settings_of(base, "one")
+    load_update_rules(one)
+    load_gate_rules(one)
+    load_dataset(one)
 
 
 def test_a_mistake_in_a_shared_file_is_blamed_on_that(base: Settings) -> None:
@@ -165,7 +168,7 @@ def test_where_there_are_several_one_has_to_be_named(base: Settings) -> None:
     write(base, "a")
     assert chosen(base).recommender == "a"
     write(base, "b")
-    with pytest.raises(BadInput, match="there are several recommenders: a, b. Say which one"):
+    with pytest.raises(BadInput, match="there are several recommenders: a, b"):
         chosen(base)
     assert chosen(base.model_copy(update={"recommender": "b"})).recommender == "b"
 

@@ -214,8 +214,9 @@ def test_in_any_order_each_has_learnt_or_awaits_every_part_once(
             elif what == "update" and (waiting := releases.pending(cursor)):
                 numbers = [n for n in range(3) if window(n).key == whole(waiting[-1])]
                 promote(cursor, numbers[0], "increment" if releases.champion(cursor) else "rebuild")
-            elif what == "back" and (champion := releases.champion(cursor)):
-                if champion.parent_version is not None:
+            elif what == "back":
+                champion = releases.champion(cursor)
+                if champion is not None and champion.parent_version is not None:
                     releases.roll_back(cursor, None, "a test")
     for url in urls:
         with transaction(url) as cursor:
