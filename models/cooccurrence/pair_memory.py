@@ -5,9 +5,11 @@
     n[i]      the same, added once for each query that had an i to follow
     share     C[i, j] / (n[i] + PRIOR): an estimate of P(j is chosen | i), pulled to 0 where n is small
 
-Each row keeps K neighbours: those with the largest C[i, j] / (1 + times that j was chosen). By C[i, j]
-itself the same few popular items would stay in every row, which popularity knows already (on UCI Online
-Retail, weeks 20 to 25, NDCG@20 of new pairs is then .178 in place of .190, and .174 without a memory).
+Each row keeps K neighbours: those with the largest (C[i, j] - DOUBT * sqrt(C[i, j])) / (1 + times that j
+was chosen). By C[i, j] itself the same few popular items would stay in every row, which popularity knows
+already (on UCI Online Retail, weeks 20 to 25, NDCG@20 of new pairs is then .178 in place of .190, and
+.174 without a memory). Half of a count's standard error off it, a pair that was met often stays before
+one that was met once by chance; without, rows fill with those, and new items find no way into lists.
 
 What is older decays by `RATE` a day, and nothing is
 multiplied for it: a count of day t is added as exp(RATE * (t - origin)) and what is read is divided
@@ -38,6 +40,7 @@ item that the user has, counted at each query of the user; those of them that we
 RATE = -float(np.log(0.97)) / 7
 """Per day: what is a week older weighs .97 as much."""
 PRIOR = 5.0
+DOUBT = np.float32(0.5)
 SOME = 4096
 Counted = tuple[int, Int64Array, np.ndarray]
 """A column of `PairMemory.counts`, distinct rows int64 [c], and what is added there, float64 [c]."""
@@ -178,7 +181,8 @@ class PairMemory:
             total = known + pairs.astype(np.float32)
             total.sort_indices()
             popular = longer.counts[total.indices, CHOSEN] + np.float32(self.growth)
-            stays = strongest(total.indptr, total.data / popular, most)
+            sure = total.data - DOUBT * np.sqrt(total.data * np.float32(self.growth))
+            stays = strongest(total.indptr, sure / popular, most)
             row, column = owners(total.indptr)[stays], total.indices[stays]
             lengths = np.bincount(row, minlength=len(sources))
             starts = np.cumsum(lengths) - lengths

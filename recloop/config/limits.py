@@ -47,7 +47,7 @@ class WindowLimits(Section):
 class LearntLimits(Section):
     """`[learnt]`: how limits are learnt from the windows so far."""
 
-    false_alarms: float = Field(default=0.02, gt=0, le=0.5)
+    false_alarms: float = Field(default=0.015, gt=0, le=0.5)
     history_windows: int = Field(default=60, ge=4)
     bootstrap_windows: int = Field(default=8, ge=0)
     confirm_after: int = Field(default=3, ge=0)

@@ -111,8 +111,8 @@ def settings_of(settings: Settings, name: str) -> Settings:
     known = recommenders(base)
     if name not in known:
         raise BadInput(
-            f"there is no recommender {name!r}; the files in {base.config / 'recommenders'} name "
-            f"{', '.join(known)}."
+            f"there is no recommender {name!r}, but {', '.join(known)}. Each is a file in "
+            f"{base.config / 'recommenders'}; without files there is one, {DEFAULT}."
         )
     own = base.model_copy(update={"recommender": name, "given": base})
     dataset = _dataset(own, own_file(own).dataset)
