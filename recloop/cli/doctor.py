@@ -105,20 +105,32 @@ def _bytecode(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> Finding:
     url = _url(settings)
-    if not _runs(settings):
+    if not _answers(settings):
         return _ok("database", f"embedded, in {settings.home / 'postgres'}; not running now")
+    if not _runs(settings):
+        return _warning("database", f"{redacted(url)} is not made yet", "any command makes it")
     version = asked(url, first, "select version()")
     if asked(url, first, "select to_regclass('ledger.window')") is None:
         return _warning("database", f"{redacted(url)} has no tables yet", "any command makes them")
     return _ok("database", version.split(" on ")[0])
 
 
+def _placed(settings: Settings) -> Settings:
+    base = settings.given or settings
+    return settings.at(base.database_url or embedded.address(settings.home))
+
+
 def _url(settings: Settings) -> str:
-    return settings.database_url or settings.at(embedded.address(settings.home)).database_url
+    return _placed(settings).database_url
+
+
+def _answers(settings: Settings) -> bool:
+    return bool(settings.database_url) or embedded.running_pid(settings.home) is not None
 
 
 def _runs(settings: Settings) -> bool:
-    return bool(settings.database_url) or embedded.running_pid(settings.home) is not None
+    """Whether the database can be asked: its server runs, and somebody has made it."""
+    return _answers(settings) and embedded.exists(_placed(settings))
 
 
 def _dataset(settings: Settings) -> Finding:

@@ -21,9 +21,10 @@ def test_of_a_full_row_those_stay_that_are_chosen_oftener_than_their_popularity_
 
 
 def test_what_was_met_once_does_not_push_out_what_was_met_often() -> None:
-    """20 follows 10 four times and is chosen eight times; 40 is chosen once, and that once follows 10."""
+    """20 follows 10 four times and is chosen eight times; 40 is chosen once, and follows 10 then."""
     asked = queries([{10: 0.0}] * 4 + [{}] * 4)
-    memory = learnt(PairMemory.empty(1), ITEMS, asked, chose(*((n, 20) for n in range(8)), (0, 40)))
+    pairs = [*((n, 20) for n in range(8)), (0, 40)]
+    memory = learnt(PairMemory.empty(1), ITEMS, asked, chose(*pairs))
     assert memory.neighbours[1].tolist() == [2]
     assert memory.weights[1].tolist() == [4]
 
