@@ -71,6 +71,15 @@ def shared(fleet: Sequence[Settings]) -> list[Shared]:
     ]
 
 
+def dag_id(settings: Settings, name: str) -> str:
+    """What the DAG `name` of a recommender, or of its dataset, is called."""
+    if name not in OF_DATASET:
+        return prefixed(prefix_of(settings), name)
+    datasets = shared(usable(settings)[0])
+    alike = [one for one in datasets if settings.dataset in {r.dataset for r in one.recommenders}]
+    return prefixed(alike[0].prefix if alike else "", name)
+
+
 def keeper(alike: Sequence[Settings]) -> Settings:
     """Of recommenders on one dataset, the one that ingests for all of them: the first that needs
     features, so that they are written with the window; else the first."""

@@ -13,6 +13,7 @@ from recloop.cli import output
 from recloop.cli.behavior import ingest_with_progress
 from recloop.cli.loop import run_update
 from recloop.cli.output import console, progress_bar, say
+from recloop.config.dag_ids import dag_id
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.rules import read_schedule
 from recloop.database.connection import column, first, transaction
@@ -131,11 +132,12 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
         return
     client = airflow_process.start(settings)
     say(f"    Airflow answers at {client.url}")
-    for dag_id in DAGS:
-        client.pause(dag_id, paused=False)
+    dags = [dag_id(settings, name) for name in DAGS]
+    for one in dags:
+        client.pause(one, paused=False)
     try:
         between = read_schedule(settings).partitions(keys[0], keys[-1])
-        client.backfill("ingest_behavior", *between, reprocess="failed")
+        client.backfill(dags[0], *between, reprocess="failed")
     except BadInput as error:
         if "already a running backfill" not in str(error):
             raise
@@ -155,12 +157,12 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
                         f"Airflow's logs are in {settings.home / 'logs'}; run it again to go on."
                     )
                 undecided = update_stages.undecided
-                if client.backfill_finished("ingest_behavior") and not undecided(settings):
-                    client.wait_until_idle(DAGS, PATIENCE)
+                if client.backfill_finished(dags[0]) and not undecided(settings):
+                    client.wait_until_idle(dags, PATIENCE)
                     if _waiting(settings, keys) == waiting and not undecided(settings):
                         break  # what still waits has failed; the report says which
                 time.sleep(1)
-            client.wait_until_idle(DAGS, PATIENCE)
+            client.wait_until_idle(dags, PATIENCE)
     finally:
         say("    stopping Airflow")
         airflow_process.stop(settings)
@@ -168,8 +170,8 @@ def _run_through_airflow(settings: Settings, following: list[Window]) -> None:
 
 def _waiting(settings: Settings, keys: list[str]) -> list[str]:
     """Windows of `keys` that are neither decided on, refused, nor empty."""
+    undecided = update_stages.undecided(settings)
     with transaction(settings.database_url) as cursor:
-        undecided = set(releases.undecided(cursor))
         ingested = column(
             cursor,
             "select window_key from ledger.window where window_key = any(%s) "

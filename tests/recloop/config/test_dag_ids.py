@@ -52,6 +52,16 @@ def test_each_has_its_own_and_datasets_share_theirs(base: Settings) -> None:
     assert dag_ids.pool_of(settings_of(base, "films")) == "films.gpu"
 
 
+def test_a_recommender_knows_its_own_and_its_datasets(base: Settings) -> None:
+    for name in dag_ids.DAG_IDS:
+        assert dag_ids.dag_id(settings_of(base, "default"), name) == name
+        assert dag_ids.dag_id(base, name) == name
+    write(base, *OWN)
+    films = settings_of(base, "films")
+    assert dag_ids.dag_id(films, "ingest_behavior") == "movielens.ingest_behavior"
+    assert dag_ids.dag_id(films, "full_rebuild") == "films.full_rebuild"
+
+
 @pytest.mark.parametrize(
     ("dag_id", "name"),
     [
