@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Literal
 
 from recloop.behavior.source_files import refuse_another
 from recloop.calendar import counted
-from recloop.config.recommenders import settings_of, usable
+from recloop.config.dag_ids import shared
+from recloop.config.recommenders import recommenders, settings_of, usable
 from recloop.config.rules import load_gate_rules, load_update_rules
 from recloop.contracts import Contract
 from recloop.database import embedded
-from recloop.database.connection import asked, first, redacted, transaction
+from recloop.database.connection import asked, column, first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
 from recloop.settings import DEFAULT, PROJECT, Settings
@@ -211,6 +213,28 @@ def _champion(settings: Settings) -> Finding:
     return _ok("champion", f"release {champion.version}, {counted(len(champion.windows))} learnt")
 
 
+def _lineages(settings: Settings) -> Finding:
+    """Whether the ledgers know recommenders that have no file, as after one was renamed."""
+    known: set[str] = set()
+    for dataset in shared(usable(settings)[0]):
+        with suppress(ServiceAway):  # which the check of the database says
+            if _runs(dataset.keeper):
+                with transaction(_url(dataset.keeper)) as cursor:
+                    if first(cursor, "select to_regclass('lineage.update')"):
+                        known.update(
+                            column(cursor, "select distinct recommender from lineage.update")
+                        )
+    left = ", ".join(sorted(known - set(recommenders(settings))))
+    if left:
+        folder = settings.config / "recommenders"
+        return _warning(
+            "lineages",
+            f"the ledger has what {left} has learnt, and no file in {folder} has that name",
+            "rename the file back, or leave it: the others are not touched by it",
+        )
+    return _ok("lineages", "each has its recommender")
+
+
 def _gpu(settings: Settings) -> Finding:
     used = "present: training uses it, with mixed precision"
     return _ok("gpu", used if Path("/dev/nvidia0").exists() else "none: training runs on the CPU")
@@ -237,7 +261,7 @@ def _family(settings: Settings) -> Finding:
 Check = Callable[[Settings], Finding]
 BEFORE: tuple[Check, ...] = (_python, _packages, _bytecode, _disk)
 OF_RECOMMENDER: tuple[Check, ...] = (_dataset, _rule_files, _database, _family, _champion)
-AFTER: tuple[Check, ...] = (_airflow, _gpu)
+AFTER: tuple[Check, ...] = (_lineages, _airflow, _gpu)
 
 
 def _ok(name: str, detail: str) -> Finding:

@@ -63,10 +63,15 @@ def test_a_command_about_one_has_to_be_told_which(
 
 
 def test_the_doctor_looks_at_each_and_at_what_is_broken(several: Settings) -> None:
+    (several.config / "recommenders" / "home_page.toml").rename(several.config / "aside.toml")
+    lost = {one["name"]: one for one in json.loads(recloop(several, "doctor", "--json").stdout)}
+    assert "what home_page has learnt, and no file" in lost["lineages"]["detail"]
+    (several.config / "aside.toml").rename(several.config / "recommenders" / "home_page.toml")
     (several.config / "recommenders" / "torn.toml").write_text("[gate]\nrules = 3\n[upd")
     (several.config / "recommenders" / "odd.toml").write_text("[gate]\nerrors = 3")
     found = {one["name"]: one for one in json.loads(recloop(several, "doctor", "--json").stdout)}
     assert found["home_page: champion"]["detail"].startswith("release 1")
+    assert found["lineages"]["state"] == "ok"
     assert "sessions" in found["product_page: family"]["detail"]
     assert "is not valid TOML" in found["recommender torn"]["detail"]
     assert found["odd: rule files"]["state"] == "failed"
