@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote
 
 
@@ -23,6 +24,17 @@ def with_setting(url: str, name: str, value: str) -> str:
     >>> with_setting("postgresql://me@host/shop", "search_path", "mlflow")
     'postgresql://me@host/shop?options=-c%20search_path%3Dmlflow'
     """
+    head, kept, options = _taken_apart(url)
+    return _joined(head, kept, f"{options} -c {name}={value}".strip())
+
+
+def without_setting(url: str, name: str) -> str:
+    """The same without what `with_setting` has set."""
+    head, kept, options = _taken_apart(url)
+    return _joined(head, kept, re.sub(rf" ?-c {re.escape(name)}=\S*", "", options).strip())
+
+
+def _taken_apart(url: str) -> tuple[str, list[str], str]:
     head, _, query = url.partition("?")
     kept, options = [], ""
     for parameter in filter(None, query.split("&")):
@@ -30,5 +42,9 @@ def with_setting(url: str, name: str, value: str) -> str:
             options = unquote(parameter.partition("=")[2])
         else:
             kept.append(parameter)
-    options = f"{options} -c {name}={value}".strip()
-    return f"{head}?{'&'.join([*kept, f'options={quote(options)}'])}"
+    return head, kept, options
+
+
+def _joined(head: str, kept: list[str], options: str) -> str:
+    kept = [*kept, *([f"options={quote(options)}"] if options else [])]
+    return f"{head}?{'&'.join(kept)}" if kept else head

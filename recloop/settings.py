@@ -22,6 +22,8 @@ ROLES = ("viewer", "user", "op", "admin")
 """What people may be in Airflow."""
 DEFAULT = "default"
 """The recommender where `config/recommenders/` names none."""
+RECOMMENDER = "recloop.recommender"
+"""The setting that tells a session of PostgreSQL whose lineage it sees (`database/schema.sql`)."""
 MODEL = "recommender"
 """What that one is served and registered as."""
 CLIENT_NAME = "recloop"
@@ -221,7 +223,7 @@ class Settings(BaseModel):
         if not self.on_main_dataset:
             url = with_database(url, f"{database_name(url)}_{self.dataset_name}")
         if self.recommender not in ("", DEFAULT):
-            url = with_setting(url, "recloop.recommender", self.recommender)
+            url = with_setting(url, RECOMMENDER, self.recommender)
         return self.model_copy(update={"database_url": url})
 
     def environment(self) -> dict[str, str]:

@@ -205,9 +205,13 @@ def copy_database(
 
 
 @pytest.fixture
-def database_url(server_url: str) -> str:
+def database_url(server_url: str) -> Iterator[str]:
     """A fresh, migrated database."""
-    return copy_database(server_url)
+    from recloop.features.store import forget_store
+
+    url = copy_database(server_url)
+    yield url
+    forget_store(url)  # whose connections would add up over thousands of tests
 
 
 @pytest.fixture

@@ -24,10 +24,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from recloop.addresses import without_setting
 from recloop.database.connection import Cursor, Lock, redacted, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
-from recloop.settings import PROJECT, Settings
+from recloop.settings import PROJECT, RECOMMENDER, Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +44,9 @@ def feature_store(settings: Settings) -> FeatureStore:
     Raises:
         ServiceAway: the database cannot be reached.
     """
-    url = database_of(settings)
+    url = without_setting(
+        database_of(settings), RECOMMENDER
+    )  # one for all recommenders on the dataset
     key = (os.getpid(), url)
     if key not in _opened:
         with service_errors(url), transaction(url) as cursor:
@@ -70,7 +73,7 @@ def point_in_time_join(settings: Settings, entities: str, service: str) -> pa.Ta
 
 def forget_store(url: str) -> None:
     """Drop this process's store of a database, for instance after its connection broke."""
-    _opened.pop((os.getpid(), url), None)
+    _opened.pop((os.getpid(), without_setting(url, RECOMMENDER)), None)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from recloop import __version__
-from recloop.addresses import with_setting
+from recloop.addresses import with_setting, without_setting
 from recloop.contracts import Candidate, GateReport, Release, TrainingSet, UpdatePlan
-from recloop.settings import MODEL, PROJECT, Settings, switch_telemetry_off
+from recloop.settings import MODEL, PROJECT, RECOMMENDER, Settings, switch_telemetry_off
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +28,7 @@ def client(settings: Settings) -> MlflowClient:
     for name in ("mlflow", "alembic"):  # importing MLflow sets its own loggers to INFO
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    uri = with_setting(settings.database_url, "search_path", "mlflow")
+    uri = with_setting(without_setting(settings.database_url, RECOMMENDER), "search_path", "mlflow")
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

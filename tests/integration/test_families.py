@@ -96,5 +96,5 @@ def test_another_family_in_the_dataset_file_wants_a_rebuild(
     path.write_text(
         path.read_text().replace('"ratings"', '"sessions"').replace("dimension = 8\n", "")
     )
-    with pytest.raises(BadInput, match=r"champion is of family ratings.*a home of its own"):
+    with pytest.raises(BadInput, match=r"champion is of family ratings.*a file of its own"):
         run_update(settings, key(1), "increment", {})

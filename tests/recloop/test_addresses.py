@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recloop.addresses import database_name, with_database, with_setting
+from recloop.addresses import database_name, with_database, with_setting, without_setting
 from recloop.database.connection import asked, first
 
 
@@ -29,6 +29,8 @@ def test_sessions_begin_with_the_settings_of_a_url_and_keep_those_that_it_had(
     url = with_setting(database_url, "work_mem", "7MB")
     url = with_setting(url, "recloop.recommender", "home_page")
     assert url.count("options=") == 1
+    assert "home_page" not in without_setting(url, "recloop.recommender")
+    assert without_setting(without_setting(url, "recloop.recommender"), "work_mem") == database_url
     for _ in range(2):  # the second time by the connection that was kept
         assert asked(url, first, "select ledger.recommender()") == "home_page"
         assert asked(url, first, "show work_mem") == "7MB"

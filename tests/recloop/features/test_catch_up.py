@@ -3,6 +3,7 @@ been there from the first window on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from recloop.config.recommenders import settings_of
 from recloop.database.connection import asked, column, transaction
 from recloop.features import featuring
+from recloop.features.store import forget_store
 from recloop.ledger import parts, releases
 from recloop.settings import Settings
 from recloop.stages import update_stages
@@ -39,13 +41,29 @@ def hashes(settings: Settings) -> dict[str, str]:
         return {part: parts.training_set_of(cursor, part).sha256 for part in parts.ready(cursor)}
 
 
-def test_who_comes_later_has_what_would_have_been_there(server_url: str, tmp_path: Path) -> None:
-    first = shop_of(copy_database(server_url), tmp_path / "first", {})
+@pytest.fixture
+def fresh(server_url: str) -> Iterator[Callable[[], str]]:
+    """Makes databases whose ledger is empty, too: this folder's own is not."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(copy_database(server_url))
+        return made[-1]
+
+    yield make
+    for url in made:
+        forget_store(url)
+
+
+def test_who_comes_later_has_what_would_have_been_there(
+    fresh: Callable[[], str], tmp_path: Path
+) -> None:
+    first = shop_of(fresh(), tmp_path / "first", {})
     (home,) = with_recommenders(first, "home_page")
     deliver(first, 0, 1, 2)
     assert ingest_windows(home)["done"] == WEEKS
 
-    later = shop_of(copy_database(server_url), tmp_path / "later", {})
+    later = shop_of(fresh(), tmp_path / "later", {})
     (product,) = with_recommenders(later, "product_page")
     deliver(later, 0, 1, 2)
     ingest_windows(product)
@@ -77,9 +95,9 @@ def test_who_comes_later_has_what_would_have_been_there(server_url: str, tmp_pat
 
 
 def test_late_events_are_waited_for_before_what_comes_after_them(
-    database_url: str, tmp_path: Path
+    fresh: Callable[[], str], tmp_path: Path
 ) -> None:
-    base = shop_of(database_url, tmp_path / "home", {})
+    base = shop_of(fresh(), tmp_path / "home", {})
     home, product = with_recommenders(base, "home_page", "product_page")
     deliver(base, 0, 1)
     ingest_windows(home)

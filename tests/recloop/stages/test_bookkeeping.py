@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from recloop.config.recommenders import settings_of
 from recloop.contracts import ShardReport
 from recloop.database.connection import transaction
 from recloop.errors import BadInput, LeaseLost, LedgerConflict
@@ -102,7 +103,7 @@ def test_a_named_window_can_have_lines_and_only_what_was_just_put_aside_is_logge
     """The shipped shop's lines are from 2010-12-01 to 2011-12-09 13:00."""
     for variable, value in settings.environment().items():
         monkeypatch.setenv(variable, value)
-    assert bookkeeping.current_settings() == settings
+    assert bookkeeping.current_settings() == settings_of(settings, "default")
     for key in ("2010-11-29", "2011-12-05"):
         found = bookkeeping.named_window(settings, key)
         assert found == bookkeeping.calendar(settings).parse(key)
