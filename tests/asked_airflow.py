@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recloop.errors import ServiceAway
+from recloop.errors import BadInput, ServiceAway
 from recloop.runtime import airflow_process
 from recloop.runtime.airflow_client import AirflowClient
 from recloop.settings import Settings
@@ -33,6 +33,14 @@ class AskedAirflow(AirflowClient):
         if partition_key is not None:
             body["partition_key"] = partition_key
         return str(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def unpaused(self, dag_id: str) -> bool:
+        """Let a DAG run; False while its file has not been parsed."""
+        try:
+            self.pause(dag_id, paused=False)
+        except BadInput:
+            return False
+        return True
 
     def dag(self, dag_id: str) -> dict[str, Any]:
         """`{"is_paused", "next_dagrun_run_after", "timetable_summary", "file_token" …}`."""

@@ -67,9 +67,7 @@ def own_file(settings: Settings) -> OwnFile:
     return to_model(OwnFile, read_toml(path), path) if path.exists() else OwnFile()
 
 
-def checked(
-    model: type[Model], content: dict[str, Any], path: Path, own: dict[str, Any], owner: str
-) -> Model:
+def checked(model: type[Model], content: dict[str, Any], path: Path, own: Any, owner: str) -> Model:
     """A shared file's content with a recommender's own tables over it, as a `model`.
 
     Args:
@@ -85,20 +83,29 @@ def checked(
 
 
 def recommenders(settings: Settings) -> list[str]:
-    """The names of all recommenders, sorted.
+    """The names of all recommenders, sorted; files whose names cannot be one are passed over.
 
     Raises:
-        BadInput: a file has a name that cannot be one.
+        BadInput: there are such files only.
     """
-    found = sorted(path.stem for path in (settings.config / "recommenders").glob(f"*{TOML}"))
-    for name in found:
-        if not NAME.fullmatch(name) or name in RESERVED:
-            raise BadInput(
-                f"{settings.config / 'recommenders' / name}{TOML}: a recommender cannot be called "
-                f"{name!r}. Rename the file: 1 to 40 of a-z, 0-9, _ and -, and none of "
-                f"{', '.join(RESERVED)}."
-            )
-    return found or [DEFAULT]
+    files, misnamed = _named(settings)
+    if misnamed and not files:
+        raise next(iter(misnamed.values()))
+    return files or [DEFAULT]
+
+
+def _named(settings: Settings) -> tuple[list[str], dict[str, BadInput]]:
+    """The names of the files, sorted, and what is wrong with those that cannot be a recommender's."""
+    found, wrong = [], {}
+    for path in sorted((settings.config / "recommenders").glob(f"*{TOML}")):
+        if NAME.fullmatch(path.stem) and path.stem not in RESERVED:
+            found.append(path.stem)
+            continue
+        wrong[path.stem] = BadInput(
+            f"{path}: a recommender cannot be called {path.stem!r}. Rename the file: 1 to 40 of a-z, "
+            f"0-9, _ and -, and none of {', '.join(RESERVED)}."
+        )
+    return found, wrong
 
 
 def settings_of(settings: Settings, name: str) -> Settings:
@@ -108,7 +115,9 @@ def settings_of(settings: Settings, name: str) -> Settings:
         BadInput: there is no such recommender, or its file or the name of its dataset cannot be used.
     """
     base = settings.given or settings
-    known = recommenders(base)
+    known, (_, misnamed) = recommenders(base), _named(base)
+    if name in misnamed:
+        raise misnamed[name]
     if name not in known:
         raise BadInput(
             f"there is no recommender {name!r}, but {', '.join(known)}. Each is a file in "
@@ -160,8 +169,8 @@ def usable(settings: Settings) -> tuple[list[Settings], dict[str, BadInput]]:
 
     One file's mistake does not stop the others.
     """
-    found, wrong = [], {}
-    for name in recommenders(settings):
+    names, (_, wrong), found = recommenders(settings), _named(settings), []
+    for name in names:
         try:
             own = settings_of(settings, name)
             own.dataset_file  # noqa: B018  raises where there is none

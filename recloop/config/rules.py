@@ -283,5 +283,5 @@ def read_clock(settings: Settings) -> ScheduleRules:
     """
     path = settings.config / "update.toml"
     own = own_file(settings).update.get("schedules", {})
-    owner = f"{settings.recommender_file} [update]"
+    owner = f"{settings.recommender_file} [update.schedules]"
     return checked(ScheduleRules, read_toml(path).get("schedules", {}), path, own, owner)

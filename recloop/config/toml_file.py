@@ -40,8 +40,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise BadInput(f"{path} is not valid TOML: {error}. Correct that line.") from error
 
 
-def laid_over(own: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
-    """`content` with `own` over it, table by table; neither is changed."""
+def laid_over(own: Any, content: dict[str, Any]) -> Any:
+    """`content` with `own` over it, table by table; neither is changed. What is no table takes the
+    other's place as it is: whoever checks the result says so."""
+    if not isinstance(own, dict):
+        return own
     merged = dict(content)
     for key, value in own.items():
         below = merged.get(key)

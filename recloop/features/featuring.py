@@ -104,6 +104,10 @@ def catch_up(settings: Settings, progress: Callable[[int, int], None] = lambda *
 
     Args:
         progress: called with windows done, and all to do.
+
+    Raises:
+        BadData: a joined feature knows of the query's day or later.
+        ServiceAway: the database was lost. What is done stays done.
     """
     lacking = asked(settings.database_url, parts.unprepared)
     meaning = meaning_of(settings) if lacking else None

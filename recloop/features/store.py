@@ -44,9 +44,8 @@ def feature_store(settings: Settings) -> FeatureStore:
     Raises:
         ServiceAway: the database cannot be reached.
     """
-    url = without_setting(
-        database_of(settings), RECOMMENDER
-    )  # one for all recommenders on the dataset
+    # One for all recommenders on the dataset.
+    url = without_setting(database_of(settings), RECOMMENDER)
     key = (os.getpid(), url)
     if key not in _opened:
         with service_errors(url), transaction(url) as cursor:

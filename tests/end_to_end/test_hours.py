@@ -17,7 +17,6 @@ from recloop.config.rules import read_schedule
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.embedded import database_of
-from recloop.errors import BadInput
 from recloop.ledger import releases
 from recloop.runtime import airflow_process
 from recloop.settings import Settings
@@ -76,9 +75,7 @@ def test_each_hour_of_the_night_is_one_window(night: Settings) -> None:
     client = AskedAirflow.start(night)
     try:
         for dag_id in ("ingest_behavior", "incremental_update"):
-            client.wait_until(
-                partial(_unpaused, client, dag_id), 300, f"the DAG {dag_id}", every=1.0
-            )
+            client.wait_until(partial(client.unpaused, dag_id), 300, f"the DAG {dag_id}", every=1.0)
         between = read_schedule(night).partitions(HOURS[0], HOURS[-1])
         assert between == (HOURS[0], HOURS[-1])
         client.backfill("ingest_behavior", *between)
@@ -100,15 +97,6 @@ def test_each_hour_of_the_night_is_one_window(night: Settings) -> None:
             "where e.event_timestamp < w.starts or e.event_timestamp >= w.ends"
         )
         assert cursor.fetchall() == [(0,)]
-
-
-def _unpaused(client: AskedAirflow, dag_id: str) -> bool:
-    """Whether the DAG's file has been parsed, so that it may run."""
-    try:
-        client.pause(dag_id, paused=False)
-    except BadInput:
-        return False
-    return True
 
 
 def _champion(settings: Settings) -> bool:

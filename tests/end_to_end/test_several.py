@@ -16,7 +16,6 @@ from recloop.config.dag_ids import expected
 from recloop.config.recommenders import settings_of
 from recloop.database import embedded
 from recloop.database.connection import transaction
-from recloop.errors import BadInput
 from recloop.ledger import releases
 from recloop.release.recommend import recommend
 from recloop.runtime import airflow_process
@@ -91,7 +90,7 @@ def test_each_learns_its_own_windows_and_nobody_elses(shops: Settings) -> None:
     dags = sorted(expected(shops))
     assert dags == sorted(client.dag_ids())
     for dag_id in dags:
-        client.wait_until(partial(_unpaused, client, dag_id), 300, f"the DAG {dag_id}", every=1.0)
+        client.wait_until(partial(client.unpaused, dag_id), 300, f"the DAG {dag_id}", every=1.0)
     client.read_again(
         "films.behavior_arrival"
     )  # both are in one file: triggers come when it is parsed
@@ -159,14 +158,6 @@ def test_each_learns_its_own_windows_and_nobody_elses(shops: Settings) -> None:
 def _page(client: AskedAirflow, path: str) -> str:
     with DIRECT.open(client.url + path, timeout=30) as answer:
         return str(answer.read().decode())
-
-
-def _unpaused(client: AskedAirflow, dag_id: str) -> bool:
-    try:
-        client.pause(dag_id, paused=False)
-    except BadInput:
-        return False
-    return True
 
 
 def _training(client: AskedAirflow, settings: Settings) -> int | bool:

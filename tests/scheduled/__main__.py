@@ -25,7 +25,6 @@ import typer
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.database.embedded import database_of
-from recloop.errors import BadInput
 from recloop.ledger import releases
 from recloop.runtime import airflow_process
 from recloop.settings import PROJECT, Settings, process_environment
@@ -56,15 +55,6 @@ class Walk:
         spent = time.monotonic() - self.began
         text = f"{found}" if fine else f"{found}, wanted {wanted}"
         print(f"{mark}{self.name:18}{spent:6.0f} s  {what}: {text}", flush=True)
-
-    def found(self, dag_id: str) -> bool:
-        """Let the DAG run, if its file has been parsed: that of a family whose module imports TensorFlow
-        takes a while."""
-        try:
-            self.client.pause(dag_id, paused=False)
-        except BadInput:
-            return False
-        return True
 
     def run(self, dag_id: str, conf: Json) -> Json:
         """A run of a form, to its end, and whatever it has started; what its tasks came to."""
@@ -152,7 +142,9 @@ def main(
             one = Walk(name, settings, AskedAirflow.start(settings))
             try:
                 for dag_id in DAGS:
-                    one.client.wait_until(partial(one.found, dag_id), 300, f"the DAG {dag_id}")
+                    one.client.wait_until(
+                        partial(one.client.unpaused, dag_id), 300, f"the DAG {dag_id}"
+                    )
                 walk(one)
             finally:
                 airflow_process.stop(settings)

@@ -144,6 +144,7 @@ def test_a_mistake_is_blamed_on_the_file_that_has_it(
 
 def read_all(base: Settings) -> None:
     one = settings_of(base, "one")
+    read_clock(one)
     load_update_rules(one)
     load_gate_rules(one)
     load_dataset(one)
@@ -162,6 +163,38 @@ def test_a_name_that_cannot_be_one_is_refused(base: Settings, name: str) -> None
     write(base, name)
     with pytest.raises(BadInput, match="a recommender cannot be called"):
         recommenders(base)
+
+
+def test_a_misnamed_file_stops_no_other(base: Settings) -> None:
+    write(base, "good")
+    write(base, "Ugly")
+    assert recommenders(base) == ["good"]
+    found, wrong = usable(base)
+    assert ([one.recommender for one in found], list(wrong)) == (["good"], ["Ugly"])
+    with pytest.raises(BadInput, match="a recommender cannot be called 'Ugly'"):
+        settings_of(base, "Ugly")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"update": {"schedules": "daily"}}, r"one\.toml \[update.schedules\]: .*'daily'"),
+        (
+            {"update": {"policy": "every-window"}},
+            r"one\.toml \[update\]: `policy` = 'every-window'",
+        ),
+        ({"gate": {"errors": [0.1]}}, r"one\.toml \[gate\]: `errors` = \[0.1\]"),
+        ({"update": 3}, r"one\.toml: `update` = 3"),
+        ({"dataset": ["films"]}, r"one\.toml: `dataset` = \['films'\]"),
+        ({"model": "sessions"}, r"one\.toml: `model` = 'sessions'"),
+    ],
+)
+def test_a_value_where_a_table_should_be_is_told(
+    base: Settings, content: dict[str, object], message: str
+) -> None:
+    write(base, "one", **content)
+    with pytest.raises(BadInput, match=message):
+        read_all(base)
 
 
 def test_where_there_are_several_one_has_to_be_named(base: Settings) -> None:
