@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recloop.behavior.roles import Guess, Roles, roles_of
+from recloop.behavior.roles import FEW, Guess, Roles, roles_of
 from recloop.behavior.sampling import Sample, take
 from recloop.behavior.times import parse_times
 from recloop.calendar import Length, WindowCalendar
@@ -65,6 +65,7 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
         *_told("price", roles.price),
         ("window", length, "likely", f"{len(moments):,} lines in {_days(moments):,} days"),
         ("time zone", "UTC", "a guess", "the file does not say; set event.timezone to the shop's"),
+        *_unused(sample.frame, roles),
     ]
     if sample.format == "csv":
         guesses.insert(
@@ -76,6 +77,34 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
 
 def _told(what: str, guess: Guess | None) -> list[tuple[str, str, str, str]]:
     return [(what, guess.column, guess.sure, guess.why)] if guess else []
+
+
+def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, str]]:
+    """The columns that no role was found for, what they hold, and where they would be named."""
+    import pandas as pd
+
+    found = (
+        roles.time,
+        roles.user,
+        roles.item,
+        roles.session,
+        roles.kind,
+        roles.value,
+        roles.price,
+    )
+    used = {*(one.column for one in found if one), *roles.texts, *roles.people}
+    told = []
+    for name in [column for column in frame.columns if column not in used]:
+        counts = frame[name][frame[name] != ""].value_counts()
+        shown = ", ".join(str(value)[:20] for value in counts.index[:3]) or "nothing"
+        numbers = pd.Series(counts.index, dtype=str).str.replace(",", ".", regex=False)
+        hint = ""
+        if len(counts) and pd.to_numeric(numbers, errors="coerce").notna().all():
+            hint = "; if it is an amount or a price, name it as event.value or event.price"
+        elif 2 <= len(counts) <= FEW:
+            hint = "; if it says what happened, name it as event.type_column"
+        told.append(("not used", str(name), "–", f"{len(counts):,} values, as {shown}{hint}"))
+    return told
 
 
 def _days(moments: pandas.Series) -> int:

@@ -68,6 +68,10 @@ class Roles:
     kinds: dict[str, int] = field(default_factory=dict)
 
 
+FEW = 30
+"""Values that a column of kinds of events has at most."""
+
+
 def roles_of(frame: pandas.DataFrame) -> Roles:
     """Guess the roles.
 
@@ -166,7 +170,7 @@ def form_of(column: pandas.Series) -> str | None:
 
 def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
     for name in names:
-        few = 2 <= frame[name][frame[name] != ""].nunique() <= 30
+        few = 2 <= frame[name][frame[name] != ""].nunique() <= FEW
         if few and _says(name, "kind"):
             return Guess(name, "likely", "few values, and its name")
     return None

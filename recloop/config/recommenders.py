@@ -64,7 +64,8 @@ def own_file(settings: Settings) -> OwnFile:
         BadInput: it is not TOML, or has a key that is not known.
     """
     path = settings.recommender_file
-    return to_model(OwnFile, read_toml(path), path) if path.exists() else OwnFile()
+    there = path.exists() or path.is_symlink()  # a link to nothing is no recommender without wishes
+    return to_model(OwnFile, read_toml(path), path) if there else OwnFile()
 
 
 def checked(model: type[Model], content: dict[str, Any], path: Path, own: Any, owner: str) -> Model:

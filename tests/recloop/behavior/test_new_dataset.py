@@ -88,3 +88,22 @@ def test_the_command_writes_once_and_says_what_to_check(
     assert "is there already" in str(again.exception)
     missing = CliRunner().invoke(app, ["new-dataset", "nowhere.csv"])
     assert "is no file" in str(missing.exception)
+
+
+def test_columns_that_no_role_was_found_for_are_told(tmp_path: Path) -> None:
+    """A library's: returns would be learnt as choices, were nobody told of the column."""
+    rows = [
+        f"r{n % 40};b{n % 30};{('out', 'due', 'back')[n % 3]};{n % 90},50;x{n};"
+        f"{1 + n % 28:02}.03.2024 10:00"
+        for n in range(400)
+    ]
+    path = tmp_path / "loans.csv"
+    path.write_text("\n".join(["Leser;Buch;Vorgang;Betrag;Beleg;Zeitpunkt", *rows]) + "\n")
+    told = {
+        column: why for what, column, _, why in describe(path, NOW).guesses if what == "not used"
+    }
+    assert set(told) == {"Vorgang", "Betrag", "Beleg"}
+    assert "out" in told["Vorgang"]
+    assert told["Vorgang"].endswith("name it as event.type_column")
+    assert told["Betrag"].endswith("name it as event.value or event.price")
+    assert told["Beleg"].startswith("400 values, as ")

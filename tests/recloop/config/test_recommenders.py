@@ -212,9 +212,11 @@ def test_one_file_that_cannot_be_used_stops_no_other(base: Settings) -> None:
     (base.config / "recommenders" / "torn.toml").write_text("dataset = ")
     shutil.copy(base.config / "datasets" / "movielens.toml", base.home / "online_retail.toml")
     write(base, "twin", dataset="../../online_retail.toml")
+    (base.config / "recommenders" / "lost.toml").symlink_to("/nowhere")
     found, wrong = usable(base)
     assert [one.recommender for one in found] == ["good"]
-    assert sorted(wrong) == ["gone", "torn", "twin"]
+    assert sorted(wrong) == ["gone", "lost", "torn", "twin"]
+    assert "lost.toml cannot be read" in str(wrong["lost"])
     assert "gone.toml: dataset = 'moviemens': there is no file" in str(wrong["gone"])
     assert "is not valid TOML" in str(wrong["torn"])
     assert "another dataset of that name" in str(wrong["twin"])
