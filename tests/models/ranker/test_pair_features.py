@@ -8,7 +8,7 @@ import pytest
 from models.data.queries import OwnItems
 from models.ranker import ranker_serving
 from models.ranker.pair_features import features_of
-from models.retrieve_and_rank.two_stages import candidate_lists
+from models.retrieve_and_rank.candidates import candidate_lists
 from models.tables.backend import tf
 from tests.models.shop_weeks import week
 

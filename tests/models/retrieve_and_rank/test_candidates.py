@@ -5,7 +5,7 @@ import pytest
 
 from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
 from models.ranker.ranker_config import PAIR_FEATURES, USER_FEATURES, CandidateLists, feature_width
-from models.retrieve_and_rank.two_stages import candidate_lists, most_popular
+from models.retrieve_and_rank.candidates import candidate_lists, most_popular
 
 POOL = np.array([40, 10, 30, 20])
 LN = np.log

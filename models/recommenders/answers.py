@@ -1,0 +1,241 @@
+"""Answers without TensorFlow: an export's arrays, and what NumPy makes of them.
+
+An export has the same model twice: as a graph, for TensorFlow Serving, and as plain arrays in
+`assets.extra/answers/`, one `.npy` file each, which are mapped into memory: several processes share
+them, and a release of any size is opened in milliseconds. What a family's `Answerer` says of them is
+what its graph says; a test holds one against the other, for every family.
+
+An answer is the same to the last bit whoever else is asked for beside it. A row of a matrix product
+depends on the kernel that computes it, which libraries choose by the product's size: see `product`.
+
+Belongs here: what all families' answers share. Neighbours: the families' own, beside their networks;
+`models.recommenders.export` writes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import Queries
+from models.errors import IncompatibleCheckpoint
+from models.recommenders.recommender_files import read_header
+from models.storage import seal
+from models.tables.vocabulary import Vocabulary
+
+FOLDER = Path("assets.extra") / "answers"
+VOCABULARY = Path("assets.extra") / "vocabulary.npz"
+LEAST_ROWS = 16
+"""A matrix product has so many rows at least; fewer are filled up with zeros."""
+SMALL = 4_000_000
+"""Multiplications of so many rows below which a library may have a kernel of its own."""
+GROUPS = 16
+"""The best of a row of scores are looked for among the groups with the largest maxima."""
+BLOCK_SCORES = 4_000_000
+"""How many scores are held at a time: 16 MB of float32."""
+
+
+def write(arrays: Mapping[str, np.ndarray], directory: Path) -> None:
+    """Writes arrays, by names that may hold one `/`, into an export's folder."""
+    folder = directory / FOLDER
+    folder.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name.replace('/', '.')}.npy", np.ascontiguousarray(array))
+
+
+def there(directory: Path) -> bool:
+    """Whether an export has arrays to answer from; before recloop 0.2 none had."""
+    return (directory / FOLDER).is_dir()
+
+
+class Answerer:
+    """The release in `directory`, opened. A family adds `_best`.
+
+    Attributes:
+        shape: what the recommender was made with, JSON's types.
+        arrays: by name, read-only.
+        users, items: the vocabularies.
+
+    Raises:
+        CorruptCheckpoint: a file is missing or not what was written; the message names it.
+        IncompatibleCheckpoint: it is whole, but not of this recloop.
+    """
+
+    block_width: ClassVar[int] = 1
+    """How many numbers of float32 are held for each query and item at a time."""
+
+    def __init__(self, directory: str | Path) -> None:
+        folder = Path(directory)
+        seal.check(folder)
+        if not there(folder):
+            raise IncompatibleCheckpoint(f"the export in {folder} has no answers of this recloop")
+        try:
+            _, self.shape = read_header(folder)
+            self.arrays = _Arrays(folder / FOLDER)
+            with np.load(folder / VOCABULARY) as keys:
+                self.users = Vocabulary(keys["user_keys"])
+                self.items = Vocabulary(keys["item_keys"])
+            self._open()
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise IncompatibleCheckpoint(
+                f"the answers of the export in {folder} are not of this recloop: {error}"
+            ) from error
+
+    def _open(self) -> None:
+        """Takes from `shape` and `arrays` what answers need."""
+
+    def top_k(
+        self, queries: Queries, k: int, exclude: Int64Array, shown: np.ndarray | None = None
+    ) -> tuple[Int64Array, Float32Array]:
+        """The k best items of each query: keys int64 [B, k'] and scores float32 [B, k'], k' = min(k,
+        items); 0 and -inf where fewer are left. Ties go to the item that is known longer.
+
+        Args:
+            exclude: int64 [B, E] item keys not to return, 0-padded.
+            shown: bool [items], in the order of `items.keys`: which may be returned at all; None: all.
+        """
+        k = max(0, min(k, len(self.items)))
+        keys = np.zeros((len(queries), k), np.int64)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        banned = self.items.rows(exclude)
+        size = max(1, BLOCK_SCORES // max(1, self.block_width * len(self.items)))
+        for low in range(0, len(queries) if k else 0, size):
+            block = slice(low, min(low + size, len(queries)))
+            self._best(queries.take(block), banned[block], shown, keys[block], scores[block])
+        return keys, scores
+
+    def _best(
+        self,
+        queries: Queries,
+        banned: Int64Array,
+        shown: np.ndarray | None,
+        keys: Int64Array,
+        scores: Float32Array,
+    ) -> None:
+        """Fills `keys` and `scores` of one block, int64 and float32 [B, k].
+
+        Args:
+            banned: int64 [B, E], item rows not to return; 0 is none.
+        """
+        found = self.all_scores(queries)
+        if shown is not None:
+            found[:, ~shown] = -np.inf
+        owner, place = np.nonzero(banned)
+        found[owner, banned[owner, place] - 1] = -np.inf
+        self.fill(*best(found, keys.shape[1]), keys, scores)
+
+    def all_scores(self, queries: Queries) -> Float32Array:
+        """Of every item, in row order: float32 [B, items], the caller's to change."""
+        raise NotImplementedError
+
+    def fill(
+        self,
+        owner: Int64Array,
+        column: Int64Array,
+        values: Float32Array,
+        keys: Int64Array,
+        scores: Float32Array,
+    ) -> None:
+        """Puts the best of each query, as `best` gives them, into `keys` and `scores` [B, k]."""
+        place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        keys[owner, place] = self.items.keys[column]
+        scores[owner, place] = values
+
+
+class _Arrays(Mapping[str, np.ndarray]):
+    """The arrays of a folder, mapped into memory when they are first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = {path.stem.replace(".", "/"): path for path in sorted(folder.glob("*.npy"))}
+        self._open: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._open:
+            mapped = np.load(self._files[name], mmap_mode="r", allow_pickle=False)
+            self._open[name] = mapped.view(np.ndarray)
+        return self._open[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def product(left: Float32Array, right: Float32Array) -> Float32Array:
+    """left @ right.T: float32 [B, M] from [B, d] and [M, d]; the same bits for each row, whatever the
+    others are.
+
+    One row alone, and a small product, are the work of other kernels than a large one, with sums in
+    another order. So there are always `LEAST_ROWS` rows, and small products have just so many, one
+    product after the other.
+    """
+    missing = -len(left) % LEAST_ROWS
+    filled = left
+    if missing:
+        filled = np.zeros((len(left) + missing, left.shape[1]), np.float32)
+        filled[: len(left)] = left
+    if LEAST_ROWS * right.size < SMALL:
+        filled = filled.reshape(-1, LEAST_ROWS, left.shape[1])
+    return np.asarray(filled @ right.T).reshape(-1, len(right))[: len(left)]
+
+
+def unit(vectors: Float32Array, epsilon: float) -> Float32Array:
+    """Rows of [..., d] divided by their length, the root of the squares' sum and `epsilon`."""
+    squared = np.square(vectors).sum(axis=-1, keepdims=True) + np.float32(epsilon)
+    return np.asarray(vectors / np.sqrt(squared))
+
+
+def mean_of_rows(table: Float32Array, rows: Int64Array) -> Float32Array:
+    """Mean over each bag of the table's rows that are there: float32 [B, d] from int64 [B, n], where 0
+    is none; zeros of an empty bag."""
+    # Added in order: a bag's sum does not depend on the others.
+    total = np.where((rows > 0)[:, :, None], table[rows], np.float32(0.0)).sum(axis=1)
+    count = np.count_nonzero(rows, axis=1).astype(np.float32)
+    return total / np.maximum(count, 1.0)[:, None]
+
+
+def best(scores: Float32Array, k: int) -> tuple[Int64Array, Int64Array, Float32Array]:
+    """The k best of each row that are above -inf, in order, ties by the earlier column: owner int64
+    [n], ascending, column int64 [n], score float32 [n].
+
+    Args:
+        scores: float32 [B, M].
+    """
+    least = _at_most_kth(scores, k)
+    width = scores.shape[1]
+    owner, column = np.divmod(
+        np.flatnonzero((scores >= least[:, None]) & (scores > -np.inf)), width
+    )
+    values = scores[owner, column]
+    order = np.lexsort((-values, owner))
+    rank = np.arange(len(order)) - np.searchsorted(owner, owner)
+    order = order[rank < k]
+    return owner[order], column[order], values[order]
+
+
+def kth_best(scores: Float32Array, k: int) -> Float32Array:
+    """The k-th largest score of each row, which has at least k: float32 [B]."""
+    owner, _, values = best(scores, k)
+    edge = np.full(len(scores), -np.inf, np.float32)
+    edge[owner] = values  # the last of each row
+    full = np.bincount(owner, minlength=len(scores)) >= k
+    return np.where(full, edge, -np.inf).astype(np.float32)
+
+
+def _at_most_kth(scores: Float32Array, k: int) -> Float32Array:
+    """A number that at least k of each row reach, and few more: float32 [B].
+
+    Scores are met in groups of neighbours `M // GROUPS` apart; k groups have a maximum that reaches the
+    k-th largest maximum. One pass of vector instructions, and a partition of a sixteenth.
+    """
+    groups = scores.shape[1] // GROUPS
+    if groups < 2 * k:
+        if k >= scores.shape[1]:
+            return np.full(len(scores), -np.inf, np.float32)
+        return np.asarray(np.partition(scores, -k, axis=1)[:, -k])
+    grouped = scores[:, : groups * GROUPS].reshape(len(scores), GROUPS, groups)
+    maxima = np.maximum.reduce(grouped, axis=1)
+    return np.asarray(np.partition(maxima, -k, axis=1)[:, -k])

@@ -1,0 +1,95 @@
+"""Both stages without TensorFlow: what a release answers with.
+
+Candidates and their features are found by the lines that training finds them by
+(`models.retrieve_and_rank.candidates`); the towers' logits and the ranker's scores are those of their
+arrays.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.cooccurrence.pair_memory import PairMemory
+from models.cooccurrence.pair_scores import Together
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import OwnItems, Queries
+from models.ranker import ranker_answers
+from models.ranker.ranker_answers import RankerAnswers
+from models.recommenders.answers import Answerer
+from models.retrieve_and_rank.candidates import best_of_lists, candidate_lists
+from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from models.two_tower import tower_answers
+from models.two_tower.tower_answers import TowerAnswers
+
+if TYPE_CHECKING:
+    from models.tables.state import ModelState
+
+STATISTICS = "item_statistics"
+
+
+def arrays_of(
+    towers: "ModelState",
+    ranker: "ModelState",
+    memory: PairMemory | None,
+    item_vectors: np.ndarray,
+    statistics: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """What `TwoStageAnswers` reads, by name.
+
+    Args:
+        item_vectors, statistics: float32 [items + 1, …], of every item's row.
+    """
+    return {
+        **tower_answers.arrays_of(towers, item_vectors),
+        **ranker_answers.arrays_of(ranker),
+        **({} if memory is None else memory.longer(len(towers.items) + 1).to_arrays()),
+        STATISTICS: statistics,
+    }
+
+
+class TwoStageAnswers(Answerer):
+    """See `models.recommenders.answers.Answerer`."""
+
+    def _open(self) -> None:
+        self._config = RetrieveAndRankConfig.of(self.shape)
+        self._towers = TowerAnswers(self._config.retrieval, self.arrays)
+        self._ranker = RankerAnswers(self._config.ranker, self.arrays)
+        self._memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        self._statistics = self.arrays[STATISTICS][1:]
+
+    def _best(
+        self,
+        queries: Queries,
+        banned: Int64Array,
+        shown: np.ndarray | None,
+        keys: Int64Array,
+        scores: Float32Array,
+    ) -> None:
+        config, k = self._config, keys.shape[1]
+        allowed = np.ones((len(queries), len(self.items)), bool)
+        if shown is not None:
+            allowed[:] = shown
+        owner, place = np.nonzero(banned)
+        allowed[owner, banned[owner, place] - 1] = False
+        lists = candidate_lists(
+            queries,
+            self.items.keys,
+            self._towers.logits(queries, self.users, self.items),
+            allowed,
+            max(k, config.retrieved),
+            config.popular,
+            config.popularity_column,
+            config.item_statistics,
+            self._together(queries),
+            self._statistics[None],
+        )
+        ranked = lists.features[:, 0]
+        if self._ranker.ranks:
+            ranked = self._ranker.score(lists.features)
+        keys[:], scores[:] = best_of_lists(lists, ranked, k)
+
+    def _together(self, queries: Queries) -> Together | None:
+        if self._memory is None:
+            return None
+        own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+        return Together.of(self._memory, own, self.items.rows(own.item_keys), self._config.together)

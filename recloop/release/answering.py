@@ -1,0 +1,148 @@
+"""A release that answers: its export opened, and what it is asked with.
+
+One way for all who ask: `recommend`, the tables of all users (`recloop/outlets/`) and the HTTP server
+put their queries together here and get the same items and scores, to the last bit. Families that come
+with recloop answer without TensorFlow; one of somebody's own, and an export from before recloop 0.2,
+answer by TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.data.queries import Queries
+from models.data.sessions import queries_of
+from recloop.config.learnable import Meaning
+from recloop.contracts import Release
+from recloop.database.connection import Cursor
+from recloop.errors import ReleaseDamaged, ReleaseMissing
+from recloop.features.current_queries import chosen_by, known_queries, latest_session, with_session
+from recloop.ledger import releases
+from recloop.ledger.deletions import require_files
+from recloop.release.promotion import SAVED_MODEL
+
+if TYPE_CHECKING:
+    from models.recommenders.family import Family
+
+Keys = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenRelease:
+    """A release and what answers from it.
+
+    Attributes:
+        answerer: a `models.recommenders.answers.Answerer`, or a family's own `Answers`.
+        light: whether it is the former: without TensorFlow, with filters.
+    """
+
+    release: Release
+    family: Family
+    answerer: Any
+    light: bool
+
+    def top_k(
+        self, queries: Queries, k: int, exclude: Keys, shown: np.ndarray | None = None
+    ) -> tuple[Keys, npt.NDArray[np.float32]]:
+        """See `models.recommenders.answers.Answerer.top_k`; `shown` needs a light one."""
+        if self.light:
+            return self.answerer.top_k(queries, k, exclude, shown)  # type: ignore[no-any-return]
+        assert shown is None
+        return self.answerer.top_k(queries, k, exclude)  # type: ignore[no-any-return]
+
+
+def champion_or(cursor: Cursor, version: int | None) -> Release:
+    """The champion, or the release of this number.
+
+    Raises:
+        ReleaseMissing: no champion yet, no such release, or its files were thinned.
+    """
+    if version is not None:
+        release = releases.release_of(cursor, version)
+        require_files(cursor, version)
+        return release
+    champion = releases.champion(cursor)
+    if champion is None:
+        raise ReleaseMissing(
+            "there is no champion yet; run `recloop update` (or `make demo`) first."
+        )
+    return champion
+
+
+def opened(release: Release) -> OpenRelease:
+    """The release, its files checked against their digests; the latest two stay open.
+
+    Raises:
+        ReleaseDamaged: its export is not what was written.
+    """
+    with _told_as_damaged(release):
+        family, answerer, light = _open(str(Path(release.uri) / SAVED_MODEL))
+    return OpenRelease(release, family, answerer, light)
+
+
+@lru_cache(maxsize=2)
+def _open(directory: str) -> tuple[Family, Any, bool]:
+    from models.recommenders import answers
+    from models.recommenders.offered import named
+    from models.recommenders.recommender_files import family_in
+
+    family = family_in(Path(directory))
+    if family.answers and answers.there(Path(directory)):
+        return family, named(family.answers)(directory), True
+    return family, family.load().served(directory), False
+
+
+@contextmanager
+def _told_as_damaged(release: Release) -> Iterator[None]:
+    from models.errors import RestoreError
+
+    try:
+        yield
+    except RestoreError as error:
+        raise ReleaseDamaged(
+            f"the export of release {release.version} is damaged: {error}. `recloop publish --release "
+            f"{release.version}` writes it anew from its checkpoint; `recloop rollback` goes back to "
+            "an earlier release."
+        ) from error
+
+
+def queries_for(
+    cursor: Cursor, family: Family, user_keys: Sequence[int], meaning: Meaning
+) -> Queries:
+    """What a family is asked with for these users, as of now."""
+    if family.needs_features:
+        return known_queries(cursor, user_keys, meaning)
+    parts = [latest_session(cursor, key, meaning) for key in user_keys]
+    return Queries(
+        np.asarray(user_keys, np.int64),
+        np.concatenate([part.history for part in parts]),
+        np.zeros((len(parts), 0), np.float32),
+    )
+
+
+def after_session(
+    cursor: Cursor, family: Family, user_key: int, session: Sequence[int], meaning: Meaning
+) -> Queries:
+    """One query after these items, keys, oldest first; by nobody, where the user is 0."""
+    if family.needs_features:
+        return with_session(known_queries(cursor, [user_key], meaning), session)
+    return queries_of(np.array([session[::-1]], np.int64))
+
+
+def already_chosen(
+    cursor: Cursor, family: Family, user_key: int, session: Sequence[int], meaning: Meaning
+) -> Keys:
+    """What is not recommended again, unless it is asked for: int64 [1, E]. A family that expects repeats
+    (`Family.repeats`) leaves out nothing."""
+    if family.repeats:
+        return np.zeros((1, 0), np.int64)
+    known = chosen_by(cursor, user_key, meaning) if user_key else np.zeros(0, np.int64)
+    return np.union1d(known, np.array(session, np.int64)).reshape(1, -1)

@@ -1,0 +1,187 @@
+"""What an export's arrays answer is what its graph answers; of every registered family."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.data.queries import Queries
+from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
+from models.recommenders import answers
+from models.recommenders.answers import Answerer, best, kth_best, mean_of_rows
+from models.recommenders.family import Family, family_named
+from models.recommenders.offered import FAMILIES, named
+from tests.models.recommenders.test_family import champion, week
+
+ROOMS = {
+    "retrieve_and_rank": "models.retrieve_and_rank.two_stage_answers:TwoStageAnswers",
+    "click_through": "models.click_through.click_answers:ClickAnswers",
+    "ratings": "models.factors.rating_answers:RatingAnswers",
+    "sessions": "models.sessions.session_answers:SessionAnswers",
+}
+NOTHING = np.zeros((48, 0), np.int64)
+
+
+def asked(family: Family) -> Queries:
+    queries = week(2).queries()
+    if family.needs("sessions"):
+        return dataclasses.replace(queries, history=week(2).item_keys.reshape(-1, 4))
+    return queries
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A family, its trained model, and the folder of its export."""
+    family = family_named(request.param)
+    model, folder = champion(family), tmp_path_factory.mktemp(request.param) / "export"
+    model.export(folder, asked(family) if family.needs_features else None)
+    return family, model, folder
+
+
+def test_every_family_that_comes_with_recloop_has_them() -> None:
+    assert {name: family_named(name).answers for name in FAMILIES} == ROOMS
+
+
+def opened(family: Family, folder: Path) -> Answerer:
+    return named(family.answers)(folder)
+
+
+@pytest.mark.slow
+def test_they_are_those_of_the_graph(exported) -> None:
+    family, model, folder = exported
+    answerer, queries = opened(family, folder), asked(family)
+    graph = model.served(folder)
+    keys, scores = answerer.top_k(queries, 7, NOTHING)
+    expected, expected_scores = graph.top_k(queries, 7, NOTHING)
+    assert scores == pytest.approx(expected_scores, rel=2e-4, abs=2e-5)
+    assert (keys == expected).mean() > 0.98  # sums in another order may swap a tie
+    # Excluded by key, a query each; the padding excludes nothing.
+    banned = np.stack([expected[:, 0], np.zeros(48, np.int64)], axis=1)
+    keys, scores = answerer.top_k(queries, 7, banned)
+    assert not (keys == banned[:, :1]).any()
+    assert scores == pytest.approx(graph.top_k(queries, 7, banned)[1], rel=2e-4, abs=2e-5)
+
+
+@pytest.mark.slow
+def test_an_answer_does_not_depend_on_who_else_asks(exported) -> None:
+    family, _, folder = exported
+    answerer, queries = opened(family, folder), asked(family)
+    keys, scores = answerer.top_k(queries, 7, NOTHING)
+    for place in (0, 5, 47):
+        alone = queries.take(slice(place, place + 1))
+        one, its_scores = answerer.top_k(alone, 7, NOTHING[:1])
+        assert np.array_equal(one[0], keys[place])
+        assert np.array_equal(its_scores[0], scores[place])
+    shuffled = np.random.default_rng(3).permutation(48)[:29]
+    some, their_scores = answerer.top_k(queries.take(shuffled), 7, NOTHING[:29])
+    assert np.array_equal(some, keys[shuffled])
+    assert np.array_equal(their_scores, scores[shuffled])
+
+
+@pytest.mark.slow
+def test_what_may_not_be_shown_is_not(exported) -> None:
+    family, _, folder = exported
+    answerer, queries = opened(family, folder), asked(family)
+    three = np.sort(answerer.items.keys)[[2, 5, 9]]
+    keys, scores = answerer.top_k(queries, 7, NOTHING, np.isin(answerer.items.keys, three))
+    assert all(set(row) == {0, *three} for row in keys.tolist())
+    assert np.isneginf(scores[:, 3:]).all()
+    assert np.isfinite(scores[:, :3]).all()
+    none, _ = answerer.top_k(queries, 7, NOTHING, np.zeros(len(answerer.items), bool))
+    assert not none.any()
+
+
+@pytest.mark.slow
+def test_a_stranger_is_answered_and_k_is_cut_to_the_catalogue(exported) -> None:
+    family, model, folder = exported
+    answerer, items = opened(family, folder), len(model.item_keys)
+    stranger = Queries(
+        np.array([987654321]), np.zeros((1, 3), np.int64), asked(family).statistics[:1] * 0
+    )
+    keys, scores = answerer.top_k(stranger, items + 5, NOTHING[:1])
+    assert set(keys[0].tolist()) == set(model.item_keys.tolist())
+    assert np.isfinite(scores).all()
+    assert answerer.top_k(stranger, 0, NOTHING[:1])[0].shape == (1, 0)
+
+
+@pytest.mark.slow
+def test_a_packed_model_answers_as_its_packed_graph(exported, tmp_path: Path) -> None:
+    family, _, _ = exported
+    for kind in ("int8", "prune"):
+        model = champion(family).maintained(kind, asked(family))
+        folder = tmp_path / kind
+        model.export(folder, asked(family) if family.needs_features else None)
+        _, scores = opened(family, folder).top_k(asked(family), 7, NOTHING)
+        _, expected = model.served(folder).top_k(asked(family), 7, NOTHING)
+        assert scores == pytest.approx(expected, rel=2e-4, abs=2e-5)
+
+
+@pytest.mark.slow
+def test_damage_is_told_by_the_files_name(exported, tmp_path: Path) -> None:
+    import shutil
+
+    family, _, folder = exported
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    file = sorted((copy / answers.FOLDER).glob("*.npy"))[0]
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    with pytest.raises(CorruptCheckpoint, match=file.name):
+        opened(family, copy)
+    from models.storage import seal
+
+    shutil.rmtree(copy / answers.FOLDER)
+    seal.close(copy)  # an export of before there were answers
+    assert not answers.there(copy)
+    with pytest.raises(IncompatibleCheckpoint, match="no answers of this recloop"):
+        opened(family, copy)
+
+
+@pytest.mark.slow
+def test_neither_tensorflow_nor_feast_is_imported(exported) -> None:
+    family, _, folder = exported
+    code = f"""
+import sys
+import numpy as np
+from models.data.queries import Queries
+from models.recommenders.family import family_named
+from models.recommenders.offered import named
+answerer = named(family_named({family.name!r}).answers)({str(folder)!r})
+queries = Queries(np.ones(1, np.int64), np.ones((1, 3), np.int64), np.zeros((1, {asked(family).statistics.shape[1]}), np.float32))
+assert answerer.top_k(queries, 3, np.zeros((1, 0), np.int64))[0].all()
+print([name for name in ("tensorflow", "tf_keras", "feast", "pandas") if name in sys.modules])
+"""  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_best_of_each_row_ties_by_the_earlier_column() -> None:
+    inf = np.inf
+    scores = np.array([[1, 3, 3, 2], [-inf, -inf, 5, -inf], [0, 0, 0, 0]], np.float32)
+    owner, column, values = best(scores, 3)
+    assert owner.tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert column.tolist() == [1, 2, 3, 2, 0, 1, 2]
+    assert values.tolist() == [3, 3, 2, 5, 0, 0, 0]
+    assert kth_best(scores, 3).tolist() == [2, -inf, 0]
+
+
+@pytest.mark.parametrize("width", [7, 64, 321, 1000])
+def test_the_best_by_groups_are_those_of_a_sort(width: int) -> None:
+    rng = np.random.default_rng(width)
+    scores = rng.integers(0, 50, (9, width)).astype(np.float32)  # with many ties
+    scores[rng.random((9, width)) < 0.1] = -np.inf
+    for k in (1, 5, 6):
+        owner, column, _ = best(scores, k)
+        for row in range(9):
+            order = np.argsort(-scores[row], kind="stable")[:k]
+            order = order[scores[row, order] > -np.inf]
+            assert column[owner == row].tolist() == order.tolist()
+
+
+def test_an_empty_bag_has_a_mean_of_zero() -> None:
+    table = np.array([[9, 9], [1, 2], [3, 6]], np.float32)
+    found = mean_of_rows(table, np.array([[1, 0, 2], [0, 0, 0], [2, 0, 0]]))
+    assert found.tolist() == [[2, 4], [0, 0], [3, 6]]
