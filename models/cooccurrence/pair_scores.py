@@ -115,9 +115,9 @@ class Together:
 def least_votes(memory: PairMemory, rows: int) -> Float32Array:
     """float32 [rows]: what votes count at least. Of an item that nobody has chosen yet that nothing goes
     with it says nothing: it has as many as what goes with an item usually has."""
-    chosen = memory.longer(rows).counts[:rows, CHOSEN] > 0
-    usual = max(LEAST_VOTES, memory.usual_share)
-    return np.where(chosen, LEAST_VOTES, usual).astype(np.float32)
+    least = np.full(rows, max(LEAST_VOTES, memory.usual_share), np.float32)
+    least[:rows][np.flatnonzero(memory.counts[:rows, CHOSEN] > 0)] = LEAST_VOTES
+    return least
 
 
 def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
@@ -149,8 +149,7 @@ def gaps(own: OwnItems) -> Float32Array:
 
 def log_rebuy(memory: PairMemory, item: Int64Array) -> Float32Array:
     """float32, of rows that may lie beyond the memory's, as items without counts."""
-    total = memory.counts[:, [OWNED, AGAIN]].sum(axis=0, dtype=np.float64)
-    mean = (total[1] + 1e-9) / (total[0] + 1e-6)
+    mean = memory.usual_rebuy
     counts = memory.counts[np.where(item < len(memory), item, 0)]
     prior = AGAIN_PRIOR * memory.growth
     return np.log((counts[:, AGAIN] + prior * mean) / (counts[:, OWNED] + prior)).astype(np.float32)

@@ -65,7 +65,7 @@ class RankerAnswers:
         score, repeat = self._heads(blocks)
         found = score.reshape(-1)[: len(features)]
         if repeat is not None:
-            found = found + known * repeat.reshape(-1)[: len(features)]
+            found = np.where(known, found + repeat.reshape(-1)[: len(features)], found)
         return np.asarray(found, np.float32)
 
     def _heads(self, start: Float32Array) -> tuple[Float32Array, Float32Array | None]:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from models.data.best_of_rows import best
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
 from models.errors import IncompatibleCheckpoint
@@ -31,10 +32,8 @@ LEAST_ROWS = 16
 """A matrix product has so many rows at least; fewer are filled up with zeros."""
 SMALL = 4_000_000
 """Multiplications of so many rows below which a library may have a kernel of its own."""
-GROUPS = 16
-"""The best of a row of scores are looked for among the groups with the largest maxima."""
-BLOCK_SCORES = 4_000_000
-"""How many scores are held at a time: 16 MB of float32."""
+BLOCK_SCORES = 1_000_000
+"""How many scores are held at a time: 4 MB of float32, which a core's caches hold."""
 
 
 def write(arrays: Mapping[str, np.ndarray], directory: Path) -> None:
@@ -195,47 +194,3 @@ def mean_of_rows(table: Float32Array, rows: Int64Array) -> Float32Array:
     total = np.where((rows > 0)[:, :, None], table[rows], np.float32(0.0)).sum(axis=1)
     count = np.count_nonzero(rows, axis=1).astype(np.float32)
     return total / np.maximum(count, 1.0)[:, None]
-
-
-def best(scores: Float32Array, k: int) -> tuple[Int64Array, Int64Array, Float32Array]:
-    """The k best of each row that are above -inf, in order, ties by the earlier column: owner int64
-    [n], ascending, column int64 [n], score float32 [n].
-
-    Args:
-        scores: float32 [B, M].
-    """
-    least = _at_most_kth(scores, k)
-    width = scores.shape[1]
-    owner, column = np.divmod(
-        np.flatnonzero((scores >= least[:, None]) & (scores > -np.inf)), width
-    )
-    values = scores[owner, column]
-    order = np.lexsort((-values, owner))
-    rank = np.arange(len(order)) - np.searchsorted(owner, owner)
-    order = order[rank < k]
-    return owner[order], column[order], values[order]
-
-
-def kth_best(scores: Float32Array, k: int) -> Float32Array:
-    """The k-th largest score of each row, which has at least k: float32 [B]."""
-    owner, _, values = best(scores, k)
-    edge = np.full(len(scores), -np.inf, np.float32)
-    edge[owner] = values  # the last of each row
-    full = np.bincount(owner, minlength=len(scores)) >= k
-    return np.where(full, edge, -np.inf).astype(np.float32)
-
-
-def _at_most_kth(scores: Float32Array, k: int) -> Float32Array:
-    """A number that at least k of each row reach, and few more: float32 [B].
-
-    Scores are met in groups of neighbours `M // GROUPS` apart; k groups have a maximum that reaches the
-    k-th largest maximum. One pass of vector instructions, and a partition of a sixteenth.
-    """
-    groups = scores.shape[1] // GROUPS
-    if groups < 2 * k:
-        if k >= scores.shape[1]:
-            return np.full(len(scores), -np.inf, np.float32)
-        return np.asarray(np.partition(scores, -k, axis=1)[:, -k])
-    grouped = scores[:, : groups * GROUPS].reshape(len(scores), GROUPS, groups)
-    maxima = np.maximum.reduce(grouped, axis=1)
-    return np.asarray(np.partition(maxima, -k, axis=1)[:, -k])

@@ -5,95 +5,141 @@ late, and those that go with the user's own. Training, the gate and what is serv
 (`models.retrieve_and_rank.two_stage_answers`) find them by the same lines.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from models.cooccurrence.pair_scores import Together
+from models.data.best_of_rows import kth_best
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OwnItems, Queries
-from models.ranker.pair_features import pair_features, statistics_of_pool, user_features
+from models.ranker.pair_features import pair_features, user_features
 from models.ranker.ranker_config import CandidateLists
 from models.tables.vocabulary import Vocabulary
 
 
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What candidates are taken from: M items.
+
+    Attributes:
+        rows: of their keys, in the pool's order, from 1 on.
+        statistics: float32 [T, M, S], at T moments.
+        popular: bool [T, M], which of them are candidates of everybody.
+    """
+
+    rows: Vocabulary
+    statistics: Float32Array
+    popular: np.ndarray
+
+    @classmethod
+    def of(
+        cls, rows: Vocabulary, statistics: Float32Array, popular: int, popularity_column: int
+    ) -> "Pool":
+        """Of these items.
+
+        Args:
+            popular: how many of the most popular are candidates.
+            popularity_column: the statistic that says so; -1: none does.
+        """
+        best = np.zeros(statistics.shape[:2], bool)
+        if popular and 0 <= popularity_column < statistics.shape[2]:
+            best = most_popular(statistics[:, :, popularity_column], popular)
+        return cls(rows, statistics, best)
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What may not be shown.
+
+    Attributes:
+        row, column: int64 [e], of queries and columns of the pool.
+        shown: bool [M], what of the pool may be shown to anybody; None: all.
+    """
+
+    row: Int64Array
+    column: Int64Array
+    shown: np.ndarray | None = None
+
+
+NOTHING = Hidden(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def candidate_lists(
     queries: Queries,
-    pool: Int64Array,
+    pool: Pool,
+    moments: np.ndarray,
     scores: Float32Array,
-    shown: np.ndarray,
+    hidden: Hidden,
     retrieved: int,
-    popular: int,
-    popularity_column: int,
-    item_statistics: int,
     together: Together | None = None,
-    statistics: Float32Array | None = None,
 ) -> CandidateLists:
     """The candidates of each query, in the pool's order, with their features.
 
     Args:
-        queries: B of them. Without `own` their users are taken to be new; without `items` the
-            items' statistics are 0.
-        pool: int64 [M], unique item keys.
+        queries: B of them. Without `own` their users are taken to be new.
+        moments: int [B], which of the pool's moments each query sees.
         scores: float32 [B, M], retrieval logits of the pool; overwritten.
-        shown: bool [B, M], which of the pool may be shown at all.
         retrieved: how many of the best by retrieval are candidates. At least as many as will be
-            shown, so that whatever is excluded, enough are left.
-        popular: how many of the most popular are candidates.
-        popularity_column: the statistic of items that says so; -1: none does.
-        item_statistics: how many statistics of items the ranker takes.
+            shown, so that whatever is hidden, enough are left.
         together: what a memory of pairs says; None: there is none.
-        statistics: of the pool at one moment, float32 [1, M, S]; None: those of `queries.items`.
-
-    Raises:
-        ValueError: `queries.items` has another number of statistics.
     """
     own = queries.own if queries.own is not None else OwnItems.none(len(queries))
-    moments = np.zeros(len(queries), np.int32)
-    if statistics is None:
-        statistics, moments = statistics_of_pool(queries, pool, item_statistics)
-    place = Vocabulary(pool).rows(own.item_keys) - 1
-    owner = own.owners()
-    in_pool = place >= 0
-    # Where each pair stands among the user's own items; -1: the user never chose the item.
-    position = np.full(scores.shape, -1, np.int32)
-    position[owner[in_pool], place[in_pool]] = np.flatnonzero(in_pool)
+    place = pool.rows.rows(own.item_keys) - 1
+    mine = np.flatnonzero(place >= 0)
+    owner, place = own.owners()[mine], place[mine]
 
     largest = scores.max(axis=1, keepdims=True)
-    normaliser = np.log(np.exp(scores - largest).sum(axis=1, keepdims=True)) + largest
-    scores -= normaliser
+    powers = np.subtract(scores, largest)
+    np.exp(powers, out=powers)
+    scores -= np.log(powers.sum(axis=1, keepdims=True)) + largest
+    scores[hidden.row, hidden.column] = -np.inf
+    if hidden.shown is not None:
+        scores[:, ~hidden.shown] = -np.inf
 
-    chosen = position >= 0
-    _mark_best(chosen, np.where(shown, scores, -np.inf), retrieved)
-    if popular and 0 <= popularity_column < item_statistics:
-        chosen |= most_popular(statistics[:, :, popularity_column], popular)[moments]
+    chosen = np.zeros(scores.shape, bool)
+    chosen[owner, place] = True
     if together is not None:
         at = together.row, together.item - 1
-        best = together.best(shown[at] & (position[at] < 0))
+        best = together.best((scores[at] > -np.inf) & ~chosen[at])
         chosen[at[0][best], at[1][best]] = True
-    row, column = np.nonzero(chosen & shown)
-    pair = pair_features(own, scores[row, column], position[row, column], row)
-    user = user_features(own)
-    parts = [pair, user[row], queries.statistics[row], statistics[moments[row], column]]
+    chosen |= pool.popular[moments]
+    chosen |= scores >= kth_best(scores, retrieved)[:, None]  # of ties at the edge all
+    width = max(scores.shape[1], 1)
+    flat = np.flatnonzero(chosen)
+    flat = flat[scores.reshape(-1)[flat] > -np.inf]
+    row, column = np.divmod(flat, width)
+    user = np.concatenate([user_features(own), queries.statistics], axis=1)
+    position = _positions(flat, owner * width + place, mine)
+    pair = pair_features(own, scores.reshape(-1)[flat], position, row)
+    parts = [pair, user[row], pool.statistics[moments[row], column]]
     if together is not None:
-        parts.append(together.features(own, row, column + 1, position[row, column]))
-    features = np.concatenate(parts, axis=1)
+        parts.append(together.features(own, row, column + 1, position))
+    features = np.concatenate(parts, axis=1, dtype=np.float32)
     offsets = np.searchsorted(row, np.arange(len(queries) + 1))
-    return CandidateLists(offsets, pool[column], features.astype(np.float32, copy=False))
+    return CandidateLists(offsets, pool.rows.keys[column], features)
+
+
+def _positions(pairs: Int64Array, mine: Int64Array, index: Int64Array) -> Int64Array:
+    """Where each pair stands among the users' own items: int64 [N]; -1: the user never chose the item.
+
+    Args:
+        pairs: int64 [N], ascending.
+        mine, index: int64 [n], the own pairs, and where each stands.
+    """
+    position = np.full(len(pairs), -1, np.int64)
+    if len(pairs):
+        at = np.minimum(np.searchsorted(pairs, mine), len(pairs) - 1)
+        there = pairs[at] == mine
+        position[at[there]] = index[there]
+    return position
 
 
 def most_popular(popularity: Float32Array, count: int) -> np.ndarray:
-    """Which items are among the `count` most popular, and popular at all: bool, of shape [T, M]."""
-    best = np.zeros(popularity.shape, bool)
-    _mark_best(best, np.where(popularity > 0, popularity, -np.inf), count)
-    return best
-
-
-def _mark_best(marks: np.ndarray, scores: np.ndarray, count: int) -> None:
-    """Sets the marks of each row's `count` best scores above -inf; ties at the edge are all in."""
-    if count < scores.shape[1]:
-        edge = np.partition(scores, scores.shape[1] - count, axis=1)[:, scores.shape[1] - count]
-        marks |= (scores >= edge[:, None]) & (scores > -np.inf)
-    else:
-        marks |= scores > -np.inf
+    """Which items are among the `count` most popular, and popular at all, ties at the edge too: bool, of
+    shape [T, M]."""
+    some = np.where(popularity > 0, popularity, np.float32(-np.inf))
+    return (some >= kth_best(some, count)[:, None]) & (some > -np.inf)
 
 
 def best_of_lists(

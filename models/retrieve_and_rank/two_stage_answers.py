@@ -16,7 +16,7 @@ from models.data.queries import OwnItems, Queries
 from models.ranker import ranker_answers
 from models.ranker.ranker_answers import RankerAnswers
 from models.recommenders.answers import Answerer
-from models.retrieve_and_rank.candidates import best_of_lists, candidate_lists
+from models.retrieve_and_rank.candidates import Hidden, Pool, best_of_lists, candidate_lists
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.two_tower import tower_answers
 from models.two_tower.tower_answers import TowerAnswers
@@ -55,7 +55,12 @@ class TwoStageAnswers(Answerer):
         self._towers = TowerAnswers(self._config.retrieval, self.arrays)
         self._ranker = RankerAnswers(self._config.ranker, self.arrays)
         self._memory = PairMemory.of(self.arrays) if self._config.neighbours else None
-        self._statistics = self.arrays[STATISTICS][1:]
+        self._pool = Pool.of(
+            self.items,
+            self.arrays[STATISTICS][None, 1:],
+            self._config.popular,
+            self._config.popularity_column,
+        )
 
     def _best(
         self,
@@ -66,22 +71,15 @@ class TwoStageAnswers(Answerer):
         scores: Float32Array,
     ) -> None:
         config, k = self._config, keys.shape[1]
-        allowed = np.ones((len(queries), len(self.items)), bool)
-        if shown is not None:
-            allowed[:] = shown
         owner, place = np.nonzero(banned)
-        allowed[owner, banned[owner, place] - 1] = False
         lists = candidate_lists(
             queries,
-            self.items.keys,
+            self._pool,
+            np.zeros(len(queries), np.int32),
             self._towers.logits(queries, self.users, self.items),
-            allowed,
+            Hidden(owner, banned[owner, place] - 1, shown),
             max(k, config.retrieved),
-            config.popular,
-            config.popularity_column,
-            config.item_statistics,
             self._together(queries),
-            self._statistics[None],
         )
         ranked = lists.features[:, 0]
         if self._ranker.ranks:

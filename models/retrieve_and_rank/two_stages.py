@@ -18,11 +18,12 @@ from models.data.checks import Float32Array
 from models.data.queries import Interactions, OwnItems, Queries
 from models.learning.graphs import compiled
 from models.ranker.list_batches import labels_of
+from models.ranker.pair_features import statistics_of_pool
 from models.ranker.ranker_config import CandidateLists
 from models.ranker.ranking_recommender import pair_scores
 from models.recommenders.retriever import translate
 from models.recommenders.top_k import blocks
-from models.retrieve_and_rank.candidates import candidate_lists
+from models.retrieve_and_rank.candidates import NOTHING, Hidden, Pool, candidate_lists
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.tables.backend import tf
 from models.tables.packing import as_exported, packing_of
@@ -66,19 +67,18 @@ def candidates_of(
     config: RetrieveAndRankConfig,
     towers: ModelState,
     queries: Queries,
-    shown: np.ndarray,
+    hidden: Hidden,
     retrieved: int,
 ) -> CandidateLists:
-    """Candidates of one block of queries; shown bool [B, items], in row order."""
+    """Candidates of one block of queries, of all items in row order."""
+    statistics, moments = statistics_of_pool(queries, towers.items.keys, config.item_statistics)
     return candidate_lists(
         queries,
-        towers.items.keys,
+        Pool.of(towers.items, statistics, config.popular, config.popularity_column),
+        moments,
         retrieval_logits(towers, queries),
-        shown,
+        hidden,
         retrieved,
-        config.popular,
-        config.popularity_column,
-        config.item_statistics,
         found_together(config, towers, queries),
     )
 
@@ -111,7 +111,7 @@ def tested(
             config,
             towers,
             queries.take(block),
-            np.broadcast_to(np.True_, (block.stop - block.start, items)),
+            NOTHING,
             config.retrieved,
         )
         for block in blocks(len(queries), items)

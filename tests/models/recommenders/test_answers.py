@@ -13,7 +13,7 @@ import pytest
 from models.data.queries import Queries
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
 from models.recommenders import answers
-from models.recommenders.answers import Answerer, best, kth_best, mean_of_rows
+from models.recommenders.answers import Answerer, mean_of_rows
 from models.recommenders.family import Family, family_named
 from models.recommenders.offered import FAMILIES, named
 from tests.models.recommenders.test_family import champion, week
@@ -156,29 +156,6 @@ print([name for name in ("tensorflow", "tf_keras", "feast", "pandas") if name in
 """  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_the_best_of_each_row_ties_by_the_earlier_column() -> None:
-    inf = np.inf
-    scores = np.array([[1, 3, 3, 2], [-inf, -inf, 5, -inf], [0, 0, 0, 0]], np.float32)
-    owner, column, values = best(scores, 3)
-    assert owner.tolist() == [0, 0, 0, 1, 2, 2, 2]
-    assert column.tolist() == [1, 2, 3, 2, 0, 1, 2]
-    assert values.tolist() == [3, 3, 2, 5, 0, 0, 0]
-    assert kth_best(scores, 3).tolist() == [2, -inf, 0]
-
-
-@pytest.mark.parametrize("width", [7, 64, 321, 1000])
-def test_the_best_by_groups_are_those_of_a_sort(width: int) -> None:
-    rng = np.random.default_rng(width)
-    scores = rng.integers(0, 50, (9, width)).astype(np.float32)  # with many ties
-    scores[rng.random((9, width)) < 0.1] = -np.inf
-    for k in (1, 5, 6):
-        owner, column, _ = best(scores, k)
-        for row in range(9):
-            order = np.argsort(-scores[row], kind="stable")[:k]
-            order = order[scores[row, order] > -np.inf]
-            assert column[owner == row].tolist() == order.tolist()
 
 
 def test_an_empty_bag_has_a_mean_of_zero() -> None:
