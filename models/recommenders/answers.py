@@ -14,7 +14,7 @@ Belongs here: what all families' answers share. Neighbours: the families' own, b
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -65,14 +65,20 @@ class Answerer:
     block_width: ClassVar[int] = 1
     """How many numbers of float32 are held for each query and item at a time."""
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, mapped: bool = True) -> None:
+        """Opens it.
+
+        Args:
+            mapped: into memory that processes share; else a copy of this process's own, which does
+                not change if somebody writes into the files later.
+        """
         folder = Path(directory)
         seal.check(folder)
         if not there(folder):
             raise IncompatibleCheckpoint(f"the export in {folder} has no answers of this recloop")
         try:
             _, self.shape = read_header(folder)
-            self.arrays = _Arrays(folder / FOLDER)
+            self.arrays = _Arrays(folder / FOLDER, "r" if mapped else None)
             with np.load(folder / VOCABULARY) as keys:
                 self.users = Vocabulary(keys["user_keys"])
                 self.items = Vocabulary(keys["item_keys"])
@@ -144,16 +150,20 @@ class Answerer:
 
 
 class _Arrays(Mapping[str, np.ndarray]):
-    """The arrays of a folder, mapped into memory when they are first asked for."""
+    """The arrays of a folder: mapped when they are first asked for, or read at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: Literal["r"] | None) -> None:
         self._files = {path.stem.replace(".", "/"): path for path in sorted(folder.glob("*.npy"))}
         self._open: dict[str, np.ndarray] = {}
+        self._mode: Literal["r"] | None = mode
+        if mode is None:
+            for name in self._files:
+                self[name]
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._open:
-            mapped = np.load(self._files[name], mmap_mode="r", allow_pickle=False)
-            self._open[name] = mapped.view(np.ndarray)
+            array = np.load(self._files[name], mmap_mode=self._mode, allow_pickle=False)
+            self._open[name] = array.view(np.ndarray)
         return self._open[name]
 
     def __iter__(self) -> Any:

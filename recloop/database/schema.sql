@@ -394,6 +394,38 @@ create table if not exists lineage.shadow (
     primary key (window_key, version)
 );
 
+-- Which HTTP server answered with which release since when, and what it refused.
+create table if not exists lineage.served (
+    recommender text not null default ledger.recommender(),
+    server      text not null,                 -- host:process
+    version     bigint not null references lineage.release,
+    state       text not null check (state in ('served', 'refused')),
+    reason      text not null default '',      -- of a refusal
+    at          timestamptz not null default now()
+);
+create index if not exists served_at on lineage.served (recommender, at);
+
+-- What HTTP servers showed, with the features as served; and what came of it.
+create table if not exists lineage.impression (
+    request_id  uuid primary key,
+    recommender text not null default ledger.recommender(),
+    version     bigint not null,
+    at          timestamptz not null,
+    user_id     text not null,                 -- empty: nobody said who
+    items       bigint[] not null,             -- keys, the best first
+    moment      timestamptz,                   -- what was known of the user: up to this midnight
+    features    jsonb not null                 -- what the model was asked with
+);
+create index if not exists impression_at on lineage.impression (recommender, at);
+create table if not exists lineage.feedback (
+    request_id  uuid not null,
+    recommender text not null default ledger.recommender(),
+    item_id     text not null,
+    kind        text not null,
+    at          timestamptz not null,
+    unique (request_id, item_id, kind)
+);
+
 -- Columns that tables of earlier versions lack. Asked first: `add column` locks out all readers.
 do $$ begin
     if not exists (select from information_schema.columns

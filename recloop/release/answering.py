@@ -88,15 +88,31 @@ def opened(release: Release) -> OpenRelease:
     return OpenRelease(release, family, answerer, light)
 
 
+def held(release: Release) -> OpenRelease:
+    """The same, checked anew and copied into memory, for who answers for long: what happens to the files
+    later does not change it.
+
+    Raises:
+        ReleaseDamaged: its export is not what was written.
+    """
+    with _told_as_damaged(release):
+        family, answerer, light = _opened(str(Path(release.uri) / SAVED_MODEL), mapped=False)
+    return OpenRelease(release, family, answerer, light)
+
+
 @lru_cache(maxsize=2)
 def _open(directory: str) -> tuple[Family, Any, bool]:
+    return _opened(directory, mapped=True)
+
+
+def _opened(directory: str, mapped: bool) -> tuple[Family, Any, bool]:
     from models.recommenders import answers
     from models.recommenders.offered import named
     from models.recommenders.recommender_files import family_in
 
     family = family_in(Path(directory))
     if family.answers and answers.there(Path(directory)):
-        return family, named(family.answers)(directory), True
+        return family, named(family.answers)(directory, mapped), True
     return family, family.load().served(directory), False
 
 
@@ -128,21 +144,19 @@ def queries_for(
     )
 
 
-def after_session(
-    cursor: Cursor, family: Family, user_key: int, session: Sequence[int], meaning: Meaning
-) -> Queries:
-    """One query after these items, keys, oldest first; by nobody, where the user is 0."""
-    if family.needs_features:
-        return with_session(known_queries(cursor, [user_key], meaning), session)
-    return queries_of(np.array([session[::-1]], np.int64))
+def after_session(family: Family, queries: Queries, session: Sequence[int]) -> Queries:
+    """One query as it is after its user chose these items just now, keys, oldest first. To a family that
+    learns sessions, they are the session."""
+    if not session:
+        return queries
+    if family.needs("sessions"):
+        return queries_of(np.array([session[::-1]], np.int64))
+    return with_session(queries, session)
 
 
-def already_chosen(
-    cursor: Cursor, family: Family, user_key: int, session: Sequence[int], meaning: Meaning
-) -> Keys:
-    """What is not recommended again, unless it is asked for: int64 [1, E]. A family that expects repeats
+def already_chosen(cursor: Cursor, family: Family, user_key: int, meaning: Meaning) -> Keys:
+    """What is not recommended again, unless it is asked for: int64 [E]. A family that expects repeats
     (`Family.repeats`) leaves out nothing."""
-    if family.repeats:
-        return np.zeros((1, 0), np.int64)
-    known = chosen_by(cursor, user_key, meaning) if user_key else np.zeros(0, np.int64)
-    return np.union1d(known, np.array(session, np.int64)).reshape(1, -1)
+    if family.repeats or not user_key:
+        return np.zeros(0, np.int64)
+    return chosen_by(cursor, user_key, meaning)

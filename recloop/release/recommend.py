@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from recloop.behavior.records import storable
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
@@ -85,12 +87,12 @@ def recommend(
         asked = opened(release)
         user_key = asked_user(cursor, user_id) if user_id else 0
         items = _keys(cursor, [storable(rules.normal(item)) for item in session])
-        if items:
-            queries = after_session(cursor, asked.family, user_key, items, meaning)
-        else:
-            queries = queries_for(cursor, asked.family, [user_key], meaning)
-        known = already_chosen(cursor, asked.family, user_key, items, meaning)
-    keys, scores = asked.top_k(queries, k, known[:, :0] if include_known else known)
+        known = queries_for(cursor, asked.family, [user_key], meaning)
+        queries = after_session(asked.family, known, items)
+        chosen = already_chosen(cursor, asked.family, user_key, meaning)
+    again = include_known or asked.family.repeats
+    banned = np.zeros(0, np.int64) if again else np.union1d(chosen, np.array(items, np.int64))
+    keys, scores = asked.top_k(queries, k, banned.reshape(1, -1))
     shown = [(int(key), float(score)) for key, score in zip(keys[0], scores[0], strict=True) if key]
     names = database.asked(settings.database_url, _names, [key for key, _ in shown])
     return Recommendations(
