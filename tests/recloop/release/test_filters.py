@@ -64,7 +64,7 @@ def test_what_cannot_be_used_is_named_with_its_value_and_the_remedy(given: Any, 
 
 def test_an_attribute_that_no_item_has_is_told_with_those_that_there_are() -> None:
     with pytest.raises(
-        BadInput, match="`filter.color` is no attribute .* item_id, kind, name, price"
+        BadInput, match=r"`filter.color` is no attribute .* item_id, kind, name, price"
     ):
         ITEMS.shown(filters_of({"color": {"equals": "red"}}), KEYS)
 
