@@ -31,3 +31,7 @@ class RatingAnswers(Answerer):
         bias = self.arrays["user_bias"][rows] * known + self.arrays["bias"]
         vectors = np.concatenate([factors, np.ones_like(bias), bias], axis=1)
         return product(vectors, self.arrays[ITEM_VECTORS][1:])
+
+    def item_vectors(self) -> Float32Array:
+        """The factors."""
+        return self.arrays[ITEM_VECTORS][1:, :-2]

@@ -13,15 +13,17 @@ Belongs here: what all families' answers share. Neighbours: the families' own, b
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from models.data.best_of_rows import best
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
-from models.errors import IncompatibleCheckpoint
+from models.errors import IncompatibleCheckpoint, NoItemVectors
 from models.recommenders.recommender_files import read_header
 from models.storage import seal
 from models.tables.vocabulary import Vocabulary
@@ -32,6 +34,10 @@ LEAST_ROWS = 16
 """A matrix product has so many rows at least; fewer are filled up with zeros."""
 SMALL = 4_000_000
 """Multiplications of so many rows below which a library may have a kernel of its own."""
+SOURCES = ("", "own", "together", "popular", "retrieval")
+"""What `Answerer.sources` says by number, how an item came into an answer: nothing is there; the user
+chose it before; it goes with what the user chose; it is popular; it fits. The first that holds."""
+NONE, OWN, TOGETHER, POPULAR, RETRIEVAL = range(len(SOURCES))
 BLOCK_SCORES = 1_000_000
 """How many scores are held at a time: 4 MB of float32, which a core's caches hold."""
 
@@ -134,6 +140,72 @@ class Answerer:
     def all_scores(self, queries: Queries) -> Float32Array:
         """Of every item, in row order: float32 [B, items], the caller's to change."""
         raise NotImplementedError
+
+    def sources(
+        self,
+        queries: Queries,  # noqa: ARG002
+        keys: Int64Array,
+        shown: np.ndarray | None = None,  # noqa: ARG002
+    ) -> npt.NDArray[np.uint8]:
+        """How each answered item came into its answer: places in `SOURCES`, uint8 [B, k]. A family that
+        finds items in one way only says so.
+
+        Args:
+            queries: B that were asked.
+            keys: int64 [B, k], what `top_k` answered; 0 is none.
+            shown: what `top_k` was given.
+        """
+        return np.where(keys > 0, RETRIEVAL, NONE).astype(np.uint8)
+
+    def similar(
+        self, item_keys: Int64Array, k: int, shown: np.ndarray | None = None
+    ) -> tuple[Int64Array, Float32Array]:
+        """The k items nearest to each of these, itself left out: keys int64 [B, k'] and cosines of their
+        vectors float32 [B, k'], k' = min(k, items); 0 and -inf where fewer are left, and of an item that
+        the release does not know. Ties go to the item that is known longer.
+
+        Args:
+            shown: bool [items], in the order of `items.keys`: which may be returned at all; None: all.
+
+        Raises:
+            NoItemVectors: the family has none.
+        """
+        vectors = self._directions
+        rows = self.items.rows(item_keys)
+        k = max(0, min(k, len(self.items)))
+        keys = np.zeros((len(rows), k), np.int64)
+        scores = np.full((len(rows), k), -np.inf, np.float32)
+        size = max(1, BLOCK_SCORES // max(1, len(self.items)))
+        for low in range(0, len(rows) if k else 0, size):
+            block = rows[low : low + size]
+            known = np.flatnonzero(block)
+            found = product(vectors[block[known] - 1], vectors)
+            if shown is not None:
+                found[:, ~shown] = -np.inf
+            found[np.arange(len(known)), block[known] - 1] = -np.inf
+            some_keys = np.zeros((len(known), k), np.int64)
+            some_scores = np.full((len(known), k), -np.inf, np.float32)
+            self.fill(*best(found, k), some_keys, some_scores)
+            keys[low + known], scores[low + known] = some_keys, some_scores
+        return keys, scores
+
+    def item_vectors(self) -> Float32Array:
+        """Of every item, in row order: float32 [items, d], without a bias.
+
+        Raises:
+            NoItemVectors: the family has none.
+        """
+        raise NoItemVectors(
+            f"{type(self).__name__} scores pairs of a user and an item and has no vectors of items, so "
+            "it cannot say which items are similar; retrieve_and_rank, sessions and ratings can."
+        )
+
+    @cached_property
+    def _directions(self) -> Float32Array:
+        """Items' vectors of length 1, or 0 where they are zero."""
+        vectors = np.asarray(self.item_vectors(), np.float32)
+        lengths = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
+        return np.ascontiguousarray(vectors / np.maximum(lengths, np.float32(1e-12)))
 
     def fill(
         self,

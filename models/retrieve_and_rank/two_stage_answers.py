@@ -8,14 +8,16 @@ arrays.
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from models.cooccurrence.pair_memory import PairMemory
 from models.cooccurrence.pair_scores import Together
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OwnItems, Queries
+from models.data.ragged import look_up
 from models.ranker import ranker_answers
 from models.ranker.ranker_answers import RankerAnswers
-from models.recommenders.answers import Answerer
+from models.recommenders.answers import OWN, POPULAR, TOGETHER, Answerer
 from models.retrieve_and_rank.candidates import Hidden, Pool, best_of_lists, candidate_lists
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.two_tower import tower_answers
@@ -86,8 +88,39 @@ class TwoStageAnswers(Answerer):
             ranked = self._ranker.score(lists.features)
         keys[:], scores[:] = best_of_lists(lists, ranked, k)
 
+    def sources(
+        self, queries: Queries, keys: Int64Array, shown: np.ndarray | None = None
+    ) -> npt.NDArray[np.uint8]:
+        """See `models.recommenders.answers.Answerer`."""
+        said = super().sources(queries, keys, shown)
+        width = len(self.items) + 1
+        own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+        rows = self.items.rows(keys)
+        pairs = np.arange(len(queries))[:, None] * width + rows
+        said[(rows > 0) & self._pool.popular[0][rows - 1]] = POPULAR
+        mine = np.unique(own.owners() * width + self.items.rows(own.item_keys))
+        together = self._together(queries)
+        if together is not None:
+            beside = together.row * width + together.item
+            allowed = ~_among(mine, beside)
+            if shown is not None:
+                allowed &= shown[together.item - 1]
+            best = together.best(allowed)
+            said[(rows > 0) & _among(np.sort(beside[best]), pairs)] = TOGETHER
+        said[(rows > 0) & _among(mine, pairs)] = OWN
+        return said
+
+    def item_vectors(self) -> Float32Array:
+        """See `models.recommenders.answers.Answerer`."""
+        return self._towers.unbiased_items()
+
     def _together(self, queries: Queries) -> Together | None:
         if self._memory is None:
             return None
         own = queries.own if queries.own is not None else OwnItems.none(len(queries))
         return Together.of(self._memory, own, self.items.rows(own.item_keys), self._config.together)
+
+
+def _among(ordered: Int64Array, wanted: Int64Array) -> np.ndarray:
+    """Which of the wanted numbers are among the others, which ascend."""
+    return look_up(ordered, wanted)[0]

@@ -54,6 +54,10 @@ class SessionAnswers(Answerer):
             scores[owner[at > 0], at[at > 0] - 1] += bonus[at > 0].astype(np.float32)
         return scores
 
+    def item_vectors(self) -> Float32Array:
+        """See `Answerer`."""
+        return self.arrays[ITEM_VECTORS][1:]
+
     def _next(self, sessions: Int64Array) -> Float32Array:
         """What comes after the last item of each session, int64 [S, H] rows, oldest first: float32 [S,
         d]; zero where nothing is known."""

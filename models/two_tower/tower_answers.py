@@ -43,6 +43,10 @@ class TowerAnswers:
             self._history = arrays["history" if "history" in arrays else "item"]
         self._statistics = arrays["statistics"] if config.statistics_width else None
 
+    def unbiased_items(self) -> Float32Array:
+        """float32 [items, d], without a bias."""
+        return self.item_vectors[1:, :-1] if self._config.item_bias else self.item_vectors[1:]
+
     def query_vectors(self, queries: Queries, users: Vocabulary, items: Vocabulary) -> Float32Array:
         """float32 [B, d], or [B, d + 1] with a bias."""
         rows = users.rows(queries.user_keys)

@@ -23,7 +23,7 @@ from models.data.sessions import queries_of
 from recloop.config.learnable import Meaning
 from recloop.contracts import Release
 from recloop.database.connection import Cursor
-from recloop.errors import ReleaseDamaged, ReleaseMissing
+from recloop.errors import BadInput, ReleaseDamaged, ReleaseMissing
 from recloop.features.current_queries import chosen_by, known_queries, latest_session, with_session
 from recloop.ledger import releases
 from recloop.ledger.deletions import require_files
@@ -57,6 +57,33 @@ class OpenRelease:
             return self.answerer.top_k(queries, k, exclude, shown)  # type: ignore[no-any-return]
         assert shown is None
         return self.answerer.top_k(queries, k, exclude)  # type: ignore[no-any-return]
+
+    def sources(self, queries: Queries, keys: Keys, shown: np.ndarray | None = None) -> np.ndarray:
+        """How each item came into its answer: see `models.recommenders.answers.Answerer.sources`."""
+        from models.recommenders.answers import NONE, RETRIEVAL
+
+        if self.light:
+            return self.answerer.sources(queries, keys, shown)  # type: ignore[no-any-return]
+        return np.where(keys > 0, RETRIEVAL, NONE).astype(np.uint8)
+
+    def similar(
+        self, item_keys: Keys, k: int, shown: np.ndarray | None = None
+    ) -> tuple[Keys, npt.NDArray[np.float32]]:
+        """Items nearest to each: see `models.recommenders.answers.Answerer.similar`.
+
+        Raises:
+            BadInput: the family has no vectors of items.
+        """
+        from models.errors import NoItemVectors
+
+        if not self.light:
+            raise BadInput(
+                f"family {self.family.name!r} answers by TensorFlow, and tells no similar items."
+            )
+        try:
+            return self.answerer.similar(item_keys, k, shown)  # type: ignore[no-any-return]
+        except NoItemVectors as error:
+            raise BadInput(str(error)) from error
 
 
 def champion_or(cursor: Cursor, version: int | None) -> Release:

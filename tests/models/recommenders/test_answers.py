@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.data.queries import Queries
-from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
+from models.errors import CorruptCheckpoint, IncompatibleCheckpoint, NoItemVectors
 from models.recommenders import answers
 from models.recommenders.answers import Answerer, mean_of_rows
 from models.recommenders.family import Family, family_named
@@ -107,6 +107,51 @@ def test_a_stranger_is_answered_and_k_is_cut_to_the_catalogue(exported) -> None:
     assert set(keys[0].tolist()) == set(model.item_keys.tolist())
     assert np.isfinite(scores).all()
     assert answerer.top_k(stranger, 0, NOTHING[:1])[0].shape == (1, 0)
+
+
+@pytest.mark.slow
+def test_the_nearest_items_are_those_of_the_cosines(exported) -> None:
+    family, _, folder = exported
+    answerer = opened(family, folder)
+    if family.name == "click_through":
+        with pytest.raises(NoItemVectors, match="scores pairs"):
+            answerer.similar(answerer.items.keys[:1], 3)
+        return
+    vectors = np.load(folder / answers.FOLDER / "item_vectors.npy")[1:].astype(np.float64)
+    # Of factors the last two columns are a bias and its 1, of the towers the last is a bias.
+    beside = {"ratings": 2, "retrieve_and_rank": 1, "sessions": 0}[family.name]
+    vectors = vectors[:, : vectors.shape[1] - beside]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    every = answerer.items.keys
+    asked_for = np.append(every[[4, 0, 7]], 987654321)
+    keys, scores = answerer.similar(asked_for, 5)
+    for place, row in enumerate((4, 0, 7)):
+        cosines = vectors @ vectors[row]
+        cosines[row] = -np.inf
+        assert scores[place] == pytest.approx(np.sort(cosines)[::-1][:5], abs=1e-5)
+        assert every[row] not in keys[place]
+        assert scores[place] == pytest.approx(
+            cosines[answerer.items.rows(keys[place]) - 1], abs=1e-5
+        )
+    assert not keys[3].any()
+    alone, its_scores = answerer.similar(asked_for[1:2], 5)
+    assert np.array_equal(alone[0], keys[1])
+    assert np.array_equal(its_scores[0], scores[1])
+    three = np.isin(every, every[[1, 2, 4]])
+    assert set(answerer.similar(asked_for[:1], 5, three)[0][0].tolist()) == {0, *every[[1, 2]]}
+    assert answerer.similar(asked_for, len(every) + 9)[0].shape == (4, len(every))
+
+
+@pytest.mark.slow
+def test_what_has_one_way_to_find_items_says_retrieval(exported) -> None:
+    family, _, folder = exported
+    answerer = opened(family, folder)
+    keys = np.zeros((48, 3), np.int64)
+    keys[:, 0] = answerer.items.keys[0]
+    said = answerer.sources(asked(family), keys)
+    assert not said[:, 1:].any()
+    if family.name != "retrieve_and_rank":
+        assert {answers.SOURCES[number] for number in said[:, 0]} == {"retrieval"}
 
 
 @pytest.mark.slow
