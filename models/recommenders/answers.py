@@ -157,6 +157,16 @@ class Answerer:
         """
         return np.where(keys > 0, RETRIEVAL, NONE).astype(np.uint8)
 
+    def features(self, queries: Queries, keys: Int64Array) -> Float32Array:  # noqa: ARG002
+        """What of one query and each item went into its score: float32 [n, F], in the order of
+        `models.ranker.ranker_config.CandidateLists`; F = 0 in a family without a ranker.
+
+        Args:
+            queries: one.
+            keys: int64 [n], some of what `top_k` answered.
+        """
+        return np.zeros((len(keys), 0), np.float32)
+
     def similar(
         self, item_keys: Int64Array, k: int, shown: np.ndarray | None = None
     ) -> tuple[Int64Array, Float32Array]:

@@ -17,6 +17,7 @@ from models.data.queries import OwnItems, Queries
 from models.data.ragged import look_up
 from models.ranker import ranker_answers
 from models.ranker.ranker_answers import RankerAnswers
+from models.ranker.ranker_config import CandidateLists
 from models.recommenders.answers import OWN, POPULAR, TOGETHER, Answerer
 from models.retrieve_and_rank.candidates import Hidden, Pool, best_of_lists, candidate_lists
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
@@ -72,21 +73,33 @@ class TwoStageAnswers(Answerer):
         keys: Int64Array,
         scores: Float32Array,
     ) -> None:
-        config, k = self._config, keys.shape[1]
         owner, place = np.nonzero(banned)
-        lists = candidate_lists(
+        hidden = Hidden(owner, banned[owner, place] - 1, shown)
+        lists = self._lists(queries, hidden, max(keys.shape[1], self._config.retrieved))
+        ranked = lists.features[:, 0]
+        if self._ranker.ranks:
+            ranked = self._ranker.score(lists.features)
+        keys[:], scores[:] = best_of_lists(lists, ranked, keys.shape[1])
+
+    def _lists(self, queries: Queries, hidden: Hidden, retrieved: int) -> CandidateLists:
+        """The candidates of one block of queries."""
+        return candidate_lists(
             queries,
             self._pool,
             np.zeros(len(queries), np.int32),
             self._towers.logits(queries, self.users, self.items),
-            Hidden(owner, banned[owner, place] - 1, shown),
-            max(k, config.retrieved),
+            hidden,
+            retrieved,
             self._together(queries),
         )
-        ranked = lists.features[:, 0]
-        if self._ranker.ranks:
-            ranked = self._ranker.score(lists.features)
-        keys[:], scores[:] = best_of_lists(lists, ranked, k)
+
+    def features(self, queries: Queries, keys: Int64Array) -> Float32Array:
+        """See `models.recommenders.answers.Answerer`."""
+        nowhere = np.zeros(0, np.int64)
+        only = Hidden(nowhere, nowhere, np.isin(self.items.keys, keys))
+        lists = self._lists(queries, only, len(keys))
+        order = np.argsort(lists.item_keys)
+        return lists.features[order[np.searchsorted(lists.item_keys[order], keys)]]
 
     def sources(
         self, queries: Queries, keys: Int64Array, shown: np.ndarray | None = None

@@ -58,6 +58,10 @@ class Follower:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
+    def settings_of(self, name: str) -> Settings:
+        """Of a recommender."""
+        return self._own[name]
+
     def start(self) -> None:
         """Looks once, and then goes on beside the caller."""
         self.look()

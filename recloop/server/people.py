@@ -6,9 +6,11 @@ They are kept by user until the log or the features change (`version_of`), for t
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from models.data.queries import Queries
@@ -30,6 +32,21 @@ class Person:
     key: int
     queries: Queries
     chosen: Keys
+
+    @cached_property
+    def features(self) -> str:
+        """What the model is asked with, as JSON: `history` item keys, `statistics`, and of what the user
+        chose `items`, keys, with their `values` and `totals`; empty where the family takes none."""
+        queries, own = self.queries, self.queries.own
+        history = queries.history[0]
+        told = {
+            "history": history[history > 0].tolist(),
+            "statistics": queries.statistics[0].tolist(),
+            "items": [] if own is None else own.item_keys.tolist(),
+            "values": [] if own is None else own.values.tolist(),
+            "totals": [] if own is None else own.totals[0].tolist(),
+        }
+        return json.dumps(told)
 
 
 def version_of(cursor: Cursor) -> tuple[Any, ...]:

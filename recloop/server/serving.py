@@ -17,7 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.data.queries import Queries
+from models.ranker.ranker_config import PAIR_FEATURES, USER_FEATURES
+from models.recommenders.answers import SOURCES
 from recloop.behavior.records import storable
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import Meaning, meaning_of
@@ -25,6 +28,7 @@ from recloop.contracts import Release
 from recloop.database.connection import Cursor
 from recloop.errors import BadInput, ReleaseDamaged
 from recloop.features.current_queries import known_moment
+from recloop.features.ranker_inputs import ITEM_STATISTICS, STATISTICS
 from recloop.release.answering import OpenRelease, after_session, held
 from recloop.release.filters import Catalogue, filters_of
 from recloop.server.people import People, Person, version_of
@@ -223,16 +227,24 @@ class Serving:
         self, queries: Queries, keys: np.ndarray, scores: np.ndarray, explain: bool
     ) -> list[Json]:
         answerer = self.opened.answerer
-        stages = answerer.sources(queries, keys.reshape(1, -1))[0]
+        stages = answerer.sources(queries, keys.reshape(1, -1))[0].tolist()
         rows = []
         for key, score, stage in zip(keys.tolist(), scores.tolist(), stages, strict=False):
             row = self._named(key, score)
-            row["stage"], row["reason"] = stage, REASONS[stage]
+            row["stage"], row["reason"] = SOURCES[stage], REASONS[SOURCES[stage]]
             rows.append(row)
         if explain:
-            for row, why in zip(rows, answerer.explained(queries, keys), strict=True):
-                row["explanation"] = why
+            features = answerer.features(queries, keys)
+            names = self._feature_names(features.shape[1])
+            for row, values in zip(rows, features.tolist(), strict=True):
+                row["features"] = dict(zip(names, [round(one, 6) for one in values], strict=True))
         return rows
+
+    def _feature_names(self, width: int) -> list[str]:
+        """Of the ranker's features, in their order."""
+        names = [*PAIR_FEATURES, *USER_FEATURES, *(f"user_{name}" for name in STATISTICS)]
+        names += [*(f"item_{name}" for name in ITEM_STATISTICS), *PAIR_MEMORY_FEATURES]
+        return names[:width]
 
     def _named(self, key: int, score: float) -> Json:
         place = int(self.catalogue.places(np.array([key]))[0])
