@@ -15,6 +15,7 @@ from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OwnItems, Queries
 from models.ranker.pair_features import pair_features, user_features
 from models.ranker.ranker_config import CandidateLists
+from models.retrieve_and_rank.retrieval_scores import Hidden, Scores
 from models.tables.vocabulary import Vocabulary
 
 
@@ -48,28 +49,11 @@ class Pool:
         return cls(rows, statistics, best)
 
 
-@dataclass(frozen=True, eq=False)
-class Hidden:
-    """What may not be shown.
-
-    Attributes:
-        row, column: int64 [e], of queries and columns of the pool.
-        shown: bool [M], what of the pool may be shown to anybody; None: all.
-    """
-
-    row: Int64Array
-    column: Int64Array
-    shown: np.ndarray | None = None
-
-
-NOTHING = Hidden(np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-
 def candidate_lists(
     queries: Queries,
     pool: Pool,
     moments: np.ndarray,
-    scores: Float32Array,
+    scores: Scores,
     hidden: Hidden,
     retrieved: int,
     together: Together | None = None,
@@ -79,7 +63,7 @@ def candidate_lists(
     Args:
         queries: B of them. Without `own` their users are taken to be new.
         moments: int [B], which of the pool's moments each query sees.
-        scores: float32 [B, M], retrieval logits of the pool; overwritten.
+        scores: retrieval's, of the pool.
         retrieved: how many of the best by retrieval are candidates. At least as many as will be
             shown, so that whatever is hidden, enough are left.
         together: what a memory of pairs says; None: there is none.
@@ -88,30 +72,22 @@ def candidate_lists(
     place = pool.rows.rows(own.item_keys) - 1
     mine = np.flatnonzero(place >= 0)
     owner, place = own.owners()[mine], place[mine]
+    width = max(len(pool.rows), 1)
 
-    largest = scores.max(axis=1, keepdims=True)
-    powers = np.subtract(scores, largest)
-    np.exp(powers, out=powers)
-    scores -= np.log(powers.sum(axis=1, keepdims=True)) + largest
-    scores[hidden.row, hidden.column] = -np.inf
-    if hidden.shown is not None:
-        scores[:, ~hidden.shown] = -np.inf
-
-    chosen = np.zeros(scores.shape, bool)
+    chosen = np.zeros((len(queries), len(pool.rows)), bool)
     chosen[owner, place] = True
     if together is not None:
         at = together.row, together.item - 1
-        best = together.best((scores[at] > -np.inf) & ~chosen[at])
+        best = together.best(hidden.permits(at[0] * width + at[1], width) & ~chosen[at])
         chosen[at[0][best], at[1][best]] = True
     chosen |= pool.popular[moments]
-    chosen |= scores >= kth_best(scores, retrieved)[:, None]  # of ties at the edge all
-    width = max(scores.shape[1], 1)
+    chosen.reshape(-1)[scores.best(hidden, retrieved)] = True
     flat = np.flatnonzero(chosen)
-    flat = flat[scores.reshape(-1)[flat] > -np.inf]
+    flat = flat[hidden.permits(flat, width)]
     row, column = np.divmod(flat, width)
     user = np.concatenate([user_features(own), queries.statistics], axis=1)
     position = _positions(flat, owner * width + place, mine)
-    pair = pair_features(own, scores.reshape(-1)[flat], position, row)
+    pair = pair_features(own, scores.of(flat), position, row)
     parts = [pair, user[row], pool.statistics[moments[row], column]]
     if together is not None:
         parts.append(together.features(own, row, column + 1, position))

@@ -33,7 +33,8 @@ from models.recommenders.facade import KnowsIds
 from models.recommenders.top_k import TopKRequest, blocks
 from models.retrieve_and_rank import two_stage_files
 from models.retrieve_and_rank import two_stages as stages
-from models.retrieve_and_rank.candidates import Hidden, best_of_lists
+from models.retrieve_and_rank.candidates import best_of_lists
+from models.retrieve_and_rank.retrieval_scores import Hidden
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.storage import checkpoint
 from models.tables.backend import prepare_devices

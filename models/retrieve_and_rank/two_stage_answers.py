@@ -19,7 +19,9 @@ from models.ranker import ranker_answers
 from models.ranker.ranker_answers import RankerAnswers
 from models.ranker.ranker_config import CandidateLists
 from models.recommenders.answers import OWN, POPULAR, TOGETHER, Answerer
-from models.retrieve_and_rank.candidates import Hidden, Pool, best_of_lists, candidate_lists
+from models.recommenders.nearest import Nearest
+from models.retrieve_and_rank.candidates import Pool, best_of_lists, candidate_lists
+from models.retrieve_and_rank.retrieval_scores import Hidden, Scores, ScoresOfMany, ScoreTable
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.two_tower import tower_answers
 from models.two_tower.tower_answers import TowerAnswers
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from models.tables.state import ModelState
 
 STATISTICS = "item_statistics"
+MANY = 100_000
+"""Items of a catalogue from which on retrieval scores are not held as a table."""
 
 
 def arrays_of(
@@ -58,6 +62,10 @@ class TwoStageAnswers(Answerer):
         self._towers = TowerAnswers(self._config.retrieval, self.arrays)
         self._ranker = RankerAnswers(self._config.ranker, self.arrays)
         self._memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        self._nearest = None
+        if len(self.items) >= MANY:
+            vectors = np.ascontiguousarray(self._towers.unbiased_items())
+            self._nearest = Nearest(vectors, self._towers.item_offsets())
         self._pool = Pool.of(
             self.items,
             self.arrays[STATISTICS][None, 1:],
@@ -87,11 +95,19 @@ class TwoStageAnswers(Answerer):
             queries,
             self._pool,
             np.zeros(len(queries), np.int32),
-            self._towers.logits(queries, self.users, self.items),
+            self._scores(queries),
             hidden,
             retrieved,
             self._together(queries),
         )
+
+    def _scores(self, queries: Queries) -> Scores:
+        vectors = self._towers.query_vectors(queries, self.users, self.items)
+        if self._nearest is None:
+            return ScoreTable(self._towers.logits(vectors))
+        if self._config.retrieval.item_bias:
+            vectors = vectors[:, :-1]
+        return ScoresOfMany(self._nearest, vectors, self._config.retrieval.temperature)
 
     def features(self, queries: Queries, keys: Int64Array) -> Float32Array:
         """See `models.recommenders.answers.Answerer`."""

@@ -23,7 +23,8 @@ from models.ranker.ranker_config import CandidateLists
 from models.ranker.ranking_recommender import pair_scores
 from models.recommenders.retriever import translate
 from models.recommenders.top_k import blocks
-from models.retrieve_and_rank.candidates import NOTHING, Hidden, Pool, candidate_lists
+from models.retrieve_and_rank.candidates import Pool, candidate_lists
+from models.retrieve_and_rank.retrieval_scores import NOTHING, Hidden, ScoreTable
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.tables.backend import tf
 from models.tables.packing import as_exported, packing_of
@@ -76,7 +77,7 @@ def candidates_of(
         queries,
         Pool.of(towers.items, statistics, config.popular, config.popularity_column),
         moments,
-        retrieval_logits(towers, queries),
+        ScoreTable(retrieval_logits(towers, queries)),
         hidden,
         retrieved,
         found_together(config, towers, queries),

@@ -66,9 +66,14 @@ class TowerAnswers:
         scaled = statistics * np.float32(self._config.statistics_scale)
         return product(scaled, np.ascontiguousarray(self._statistics.T))
 
-    def logits(self, queries: Queries, users: Vocabulary, items: Vocabulary) -> Float32Array:
-        """Of every item known, in row order: float32 [B, items]."""
-        vectors = self.query_vectors(queries, users, items)
+    def item_offsets(self) -> Float32Array:
+        """What each item's bias adds to its product: float32 [items]."""
+        if self._config.item_bias:
+            return np.ascontiguousarray(self.item_vectors[1:, -1])
+        return np.zeros(len(self.item_vectors) - 1, np.float32)
+
+    def logits(self, vectors: Float32Array) -> Float32Array:
+        """Of every item known, in row order: float32 [B, items], from `query_vectors`."""
         found = product(vectors, self.item_vectors[1:])
         found /= np.float32(self._config.temperature)
         return found

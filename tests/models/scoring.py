@@ -10,7 +10,7 @@ from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
 from models.recommenders.top_k import blocks
 from models.retrieve_and_rank import two_stages as stages
-from models.retrieve_and_rank.candidates import Hidden
+from models.retrieve_and_rank.retrieval_scores import Hidden
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
 

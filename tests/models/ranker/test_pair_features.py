@@ -8,7 +8,8 @@ import pytest
 from models.data.queries import OwnItems
 from models.ranker import ranker_serving
 from models.ranker.pair_features import features_of, statistics_of_pool
-from models.retrieve_and_rank.candidates import NOTHING, Pool, candidate_lists
+from models.retrieve_and_rank.candidates import Pool, candidate_lists
+from models.retrieve_and_rank.retrieval_scores import NOTHING, ScoreTable
 from models.tables.backend import tf
 from models.tables.vocabulary import Vocabulary
 from tests.models.shop_weeks import week
@@ -22,7 +23,7 @@ def test_features_of_pairs_are_those_of_candidates() -> None:
         queries,
         Pool.of(Vocabulary(pool), statistics, 0, 1),
         moments,
-        np.zeros(shape, np.float32),
+        ScoreTable(np.zeros(shape, np.float32)),
         NOTHING,
         30,
     )

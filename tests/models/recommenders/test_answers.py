@@ -16,6 +16,7 @@ from models.recommenders import answers
 from models.recommenders.answers import Answerer, mean_of_rows
 from models.recommenders.family import Family, family_named
 from models.recommenders.offered import FAMILIES, named
+from models.retrieve_and_rank import two_stage_answers
 from tests.models.recommenders.test_family import champion, week
 
 ROOMS = {
@@ -81,6 +82,20 @@ def test_an_answer_does_not_depend_on_who_else_asks(exported) -> None:
     some, their_scores = answerer.top_k(queries.take(shuffled), 7, NOTHING[:29])
     assert np.array_equal(some, keys[shuffled])
     assert np.array_equal(their_scores, scores[shuffled])
+
+
+@pytest.mark.slow
+def test_a_large_catalogue_is_answered_for_as_a_small_one(exported, monkeypatch) -> None:
+    family, _, folder = exported
+    if family.name != "retrieve_and_rank":
+        return  # others hold their scores as a table
+    small = opened(family, folder)
+    monkeypatch.setattr(two_stage_answers, "MANY", 1)
+    large = opened(family, folder)
+    keys, scores = large.top_k(asked(family), 7, NOTHING)
+    expected, its_scores = small.top_k(asked(family), 7, NOTHING)
+    assert (keys == expected).mean() > 0.98  # the normaliser is nearly exact
+    assert scores == pytest.approx(its_scores, abs=0.02)
 
 
 @pytest.mark.slow

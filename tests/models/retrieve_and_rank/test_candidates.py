@@ -6,7 +6,8 @@ import pytest
 from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
 from models.ranker.pair_features import statistics_of_pool
 from models.ranker.ranker_config import PAIR_FEATURES, USER_FEATURES, CandidateLists, feature_width
-from models.retrieve_and_rank.candidates import Hidden, Pool, candidate_lists, most_popular
+from models.retrieve_and_rank.candidates import Pool, candidate_lists, most_popular
+from models.retrieve_and_rank.retrieval_scores import Hidden, ScoreTable
 from models.tables.vocabulary import Vocabulary
 
 POOL = np.array([40, 10, 30, 20])
@@ -49,7 +50,9 @@ def lists_of(queries: Queries, scores, shown=None, retrieved=1, popular=0) -> Ca
     shown = np.ones(scores.shape, bool) if shown is None else shown
     statistics, moments = statistics_of_pool(queries, POOL, 2)
     pool = Pool.of(Vocabulary(POOL), statistics, popular, 1)
-    return candidate_lists(queries, pool, moments, scores, Hidden(*np.nonzero(~shown)), retrieved)
+    return candidate_lists(
+        queries, pool, moments, ScoreTable(scores), Hidden(*np.nonzero(~shown)), retrieved
+    )
 
 
 def keys_of(lists: CandidateLists) -> list[list[int]]:

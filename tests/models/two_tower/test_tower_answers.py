@@ -40,5 +40,5 @@ def test_their_logits_are_those_of_the_network(form: dict[str, object]) -> None:
     asked = (tf.constant(array) for array in translate(state, queries))
     assert vectors == pytest.approx(state.network.query_vectors(*asked).numpy(), abs=1e-5)
     expected = vectors @ exported_vectors(state)[1:].T / config.temperature
-    found = answers.logits(queries, state.users, state.items)
+    found = answers.logits(vectors)
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
