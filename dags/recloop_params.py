@@ -114,6 +114,11 @@ def holder() -> str:
     return f"{run.dag_id} {run.run_id}"
 
 
+def starter() -> str:
+    """The name of the person who started this run."""
+    return get_current_context()["dag_run"].triggering_user_name or "somebody in Airflow"
+
+
 def window_of_run(schedule: Schedule) -> str:
     """The window of a run: typed into the form, else the one that ends with the partition of the
     schedule or backfill.

@@ -12,7 +12,7 @@ from recloop.config.dataset import load_dataset
 from recloop.contracts import GateReport, Metrics
 from recloop.database.connection import transaction
 from recloop.errors import CheckCrashed
-from recloop.ledger import parts, releases, updates, verdicts, window_states
+from recloop.ledger import parts, pins, releases, updates, verdicts, window_states
 from recloop.page import template
 from recloop.settings import Settings
 from recloop.validation.judging import page_of
@@ -33,6 +33,7 @@ def read_status(settings: Settings) -> Json:
         every_part = parts.all_parts(cursor)
         versions = releases.all_releases(cursor)
         rolled_back = releases.rollbacks(cursor)
+        pinned = pins.open_pin(cursor)
     late = [part for part in every_part if part["number"]]
     by_version = {update["version"]: update for update in made if update["version"]}
     learnt = {part["part_key"]: by_version.get(part["version"]) for part in every_part}
@@ -50,6 +51,7 @@ def read_status(settings: Settings) -> Json:
             own[update["target"]] = update
     return {
         "champion": champion.to_json() if champion else None,
+        "pinned": {**pinned, "at": _time(pinned["at"])} if pinned else None,
         "pending": sorted(waiting),
         "releases": [{**row, "champion_from": _time(row["champion_from"])} for row in versions],
         "rollbacks": [{**row, "at": _time(row["at"])} for row in rolled_back],
