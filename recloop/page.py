@@ -5,14 +5,16 @@ put into a template is escaped, and a page needs nothing but itself: no script, 
 address of another host. `plugins/recloop_airflow/reports.py` serves them under a policy that forbids
 the rest.
 
-Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
-room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `stages/status.html`).
+The frame says how forms, cards, the calendar and the lines of `chart.py` look, too, so that every page
+looks alike. Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
+room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `dashboard/`).
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from jinja2 import DictLoader, Environment, Template
@@ -31,8 +33,22 @@ def readable(value: float | str | None) -> str:
     return f"{value:,.4f}" if abs(value) >= 0.001 else f"{value:.2g}"
 
 
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago in one unit, rounded down: `3 days`, `1 hour`; `under a minute`."""
+    if moment is None:
+        return "–"
+    seconds = max((now - moment).total_seconds(), 0.0)
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if count := int(seconds // length):
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "under a minute"
+
+
 _ENVIRONMENT = Environment(autoescape=True, loader=DictLoader({"frame": FRAME}), trim_blocks=True)
 _ENVIRONMENT.filters["readable"] = readable
+
+
+_ENVIRONMENT.filters["ago"] = ago
 
 
 def template(path: Path) -> Template:
