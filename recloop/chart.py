@@ -5,8 +5,8 @@ are served under a policy that forbids scripts, and the frame's own style (`page
 dark. Lines differ by their dashes as well as by their colour; each point says its value when it is
 pointed at; what a chart shows stands in a table beside it, too.
 
-Rejected: altair, which needs a script of 800 kB that compiles code in the browser, or a JavaScript engine in the
-server to draw without it.
+Rejected: altair, which needs a script of 800 kB that compiles code in the browser, or a JavaScript
+engine in the server to draw without it.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ address of another host. `plugins/recloop_airflow/reports.py` serves them under 
 the rest.
 
 The frame says how forms, cards, the calendar and the lines of `chart.py` look, too, so that every page
-looks alike. Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
-room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `dashboard/`).
+looks alike. Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which
+is in the room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `dashboard/`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import DictLoader, Environment, Template
+from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, Template
 
 FRAME = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
@@ -44,11 +44,14 @@ def ago(moment: datetime | None, now: datetime) -> str:
     return "under a minute"
 
 
-_ENVIRONMENT = Environment(autoescape=True, loader=DictLoader({"frame": FRAME}), trim_blocks=True)
-_ENVIRONMENT.filters["readable"] = readable
+_LOADER = ChoiceLoader([DictLoader({"frame": FRAME}), FileSystemLoader(Path(__file__).parent)])
+"""Pieces of pages go by their place in this package: `{% include "dashboard/quality.html" %}`."""
+_ENVIRONMENT = Environment(autoescape=True, loader=_LOADER, trim_blocks=True)
 
 
-_ENVIRONMENT.filters["ago"] = ago
+FILTERS = _ENVIRONMENT.filters
+"""What a page may ask for by `|`; a room may add its own."""
+FILTERS |= {"readable": readable, "ago": ago}
 
 
 def template(path: Path) -> Template:

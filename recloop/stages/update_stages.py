@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from recloop.config.rules import load_gate_rules, load_update_rules
-from recloop.database.connection import asked, transaction
+from recloop.database.connection import asked, first, transaction
 from recloop.errors import (
     BadInput,
     ChampionPinned,
@@ -256,6 +256,12 @@ def publish(version: int | None = None, settings: Settings | None = None) -> Jso
 
     release, mended = promotion.publish(settings or current_settings(), version)
     return {**release.to_json(), "mended": mended}
+
+
+def holder_of(update_id: int, settings: Settings) -> str:
+    """Who works on an update, or waits for an answer to it; empty: nobody any more."""
+    sql = "select holder from ledger.update where update_id = %s and state = 'evaluated'"
+    return asked(settings.database_url, first, sql, (update_id,)) or ""
 
 
 def gate_report_uri(update_id: int, settings: Settings | None = None) -> str:
