@@ -12,8 +12,11 @@ engine in the server to draw without it.
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
 from markupsafe import Markup
@@ -23,6 +26,10 @@ STEPS = 5
 """Lines of the scale, about so many."""
 MARKED = 6
 """Labels below the chart, at most."""
+
+
+FEW = 24
+"""Windows whose points are drawn large; more would hide the lines' dashes."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +84,25 @@ def scale(lines: Sequence[Line]) -> list[float]:
     return [round(n * step, 10) for n in range(first, max(last, first + 1) + 1)]
 
 
-def _drawn(labels: Sequence[str], lines: Sequence[Line]) -> Element:
+def _pygal() -> tuple[Any, Any]:
+    """pygal and its `Style`, without the finder for plugins that pygal puts into `sys.meta_path`: Python
+    asks that one at every later import, and warns that it is of an age before 3.4."""
     import pygal
     from pygal.style import Style
 
+    sys.meta_path[:] = [one for one in sys.meta_path if type(one).__module__ != pygal.__name__]
+    return pygal, Style
+
+
+def _drawn(labels: Sequence[str], lines: Sequence[Line]) -> Element:
+    pygal, style = _pygal()
     marks = scale(lines)
     every = max(1, math.ceil(len(labels) / MARKED))
     chart = pygal.Line(
         classes=("chart",), explicit_size=False, width=WIDTH, height=HEIGHT, margin=6, margin_right=40,
-        show_legend=False, range=(marks[0], marks[-1]), dots_size=3, allow_interruptions=True,
-        show_minor_x_labels=False, truncate_label=-1,
-        style=Style(label_font_size=13, major_label_font_size=13),
+        show_legend=False, range=(marks[0], marks[-1]), dots_size=3 if len(labels) <= FEW else 1.5,
+        allow_interruptions=True, show_minor_x_labels=False, truncate_label=-1,
+        style=style(label_font_size=13, major_label_font_size=13),
         formatter=lambda value: "" if value is None else f"{value:.4f}",
     )  # fmt: skip
     chart.x_labels = list(labels)
@@ -109,6 +124,7 @@ def _drawn(labels: Sequence[str], lines: Sequence[Line]) -> Element:
         if child.tag != "g":
             drawn.remove(child)
     _say_values(drawn, [line.name for line in lines])
+    _without_caps(drawn)
     return drawn
 
 
@@ -128,6 +144,16 @@ def _say_values(drawn: Element, names: Sequence[str]) -> None:
                 if said:
                     at = said.get("x_label", "")
                     SubElement(dots, "title").text = f"{name}, {at}: {said.get('value', '')}"
+
+
+def _without_caps(drawn: Element) -> None:
+    """Intervals as plain strokes: pygal's caps are so wide that those of near windows become one."""
+    for group in drawn.iter("g"):
+        if group.get("class") == "ci":
+            path = group[0]
+            ends = re.findall(r"[ML]([\d.-]+) ([\d.-]+)", path.get("d", ""))
+            (x, top), (_, bottom) = ends[0], ends[5]
+            path.set("d", f"M{x} {top} L{x} {bottom}")
 
 
 def _text(drawn: Element) -> str:

@@ -14,7 +14,7 @@ from recloop.database.connection import column, records
 from recloop.settings import Settings
 
 Json = dict[str, Any]
-SHOWN = 60
+SHOWN = 40
 """Windows of a chart."""
 SYSTEMS = {
     "champion": "champion",

@@ -50,7 +50,7 @@ def test_points_stand_at_their_values() -> None:
 def test_an_interval_reaches_from_its_low_to_its_high_end() -> None:
     lines = [Line("one", [0.15, 0.15], [(0.1, 0.2), None]), Line("two", [0.1, 0.2])]
     drawn = line_chart("recall", ["a", "b"], lines)
-    bars = re.findall(r'<g class="ci"><path d="M[\d.]+ ([\d.]+) .* L[\d.]+ ([\d.]+)" ', drawn)
+    bars = re.findall(r'<g class="ci"><path d="M[\d.]+ ([\d.]+) L[\d.]+ ([\d.]+)" ', drawn)
     assert len(bars) == 1
     assert sorted(map(float, bars[0])) == pytest.approx(sorted(heights(drawn, 1)))
 
