@@ -160,6 +160,7 @@ def _text(drawn: Element) -> str:
     from xml.etree.ElementTree import Comment, tostring
 
     for parent in list(drawn.iter()):
+        parent.attrib.pop("style", None)
         for child in list(parent):
             if child.tag is Comment:
                 parent.remove(child)

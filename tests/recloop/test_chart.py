@@ -67,6 +67,7 @@ def test_it_holds_no_script_no_style_and_no_address_and_escapes_names() -> None:
     drawn = line_chart(evil, [evil, "b"], [Line(evil, [0.1, 0.2]), Line("x", [0.3, 0.1])])
     assert "<script" not in drawn
     assert "<style" not in drawn
+    assert "style=" not in drawn
     assert set(re.findall(r"https?://[^\"]+", drawn)) == {"http://www.w3.org/2000/svg"}
     assert "&lt;script&gt;alert(1)&lt;/script&gt;, b: 0.2000</title>" in drawn
 
