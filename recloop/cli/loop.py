@@ -1,10 +1,12 @@
-"""Commands of the loop: update, recommend, rollback, publish, status; `behavior.py` has those before."""
+"""Commands of the loop: update, recommend, rollback, pin, unpin, publish, status, report; `behavior.py`
+has those before."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -295,6 +297,20 @@ def status(
             say(f"{row['window']}: {row['reason']}")
 
 
+def report(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A file ending in .html or .md; default: report.html in var/."),
+    ] = None,
+) -> None:
+    """Write the page of a recommender as one file, HTML or Markdown."""
+    from recloop.dashboard.report import write_report
+
+    with session() as settings:
+        path = write_report(settings, datetime.now(UTC), out or settings.own_folder / "report.html")
+    console.print(f"report: {path}", highlight=False)
+
+
 def _all_at_a_glance(json: bool) -> None:
     from recloop.stages.fleet_status import read_fleet
 
@@ -312,4 +328,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (update, recommend, rollback, pin, unpin, publish, status)
+COMMANDS = (update, recommend, rollback, pin, unpin, publish, status, report)

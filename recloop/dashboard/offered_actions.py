@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from recloop.config.dag_ids import OF_RECOMMENDER
+from recloop.config.dag_ids import DAG_IDS
 from recloop.dashboard.freshness import asked_of_a_person
 
 Json = dict[str, Any]
@@ -92,7 +92,7 @@ def offered_forms(fresh: Json, releases: list[Json]) -> list[Form]:
 
 
 def run_of(holder: str) -> tuple[str, str] | None:
-    """The DAG's id and the run's of a holder of an update; None: no run of Airflow holds it."""
+    """The DAG's id and the run's, of `<dag> <run>`: the holder of an update; None: it is no run."""
     dag_id, _, run_id = holder.partition(" ")
-    known = dag_id.rpartition(".")[2] in OF_RECOMMENDER
+    known = dag_id.rpartition(".")[2] in DAG_IDS
     return (dag_id, run_id) if known and run_id else None

@@ -17,13 +17,9 @@ def serve(port: int) -> None:
     from airflow.configuration import conf
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    from airflow.models import import_all_models
-    from airflow.models.base import Base
-    from airflow.utils.session import create_session
+    from airflow.utils.db import initdb
 
-    import_all_models()
-    with create_session() as session:
-        Base.metadata.create_all(session.get_bind())
+    initdb()
     DagBundlesManager().sync_bundles_to_db()
     bag = DagBag(dag_folder=conf.get("core", "dags_folder"), bundle_name="dags-folder")
     assert not bag.import_errors, bag.import_errors
