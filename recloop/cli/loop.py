@@ -1,10 +1,12 @@
-"""Commands of the loop: update, recommend, rollback, publish, status; `behavior.py` has those before."""
+"""Commands of the loop: update, recommend, rollback, pin, unpin, publish, status, report; `behavior.py`
+has those before."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -214,6 +216,26 @@ def rollback(
         console.print(f"release {release['version']} is champion again")
 
 
+def pin(
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    by: Annotated[str, typer.Option(help="Whose word it is; default: who is logged in.")] = "",
+) -> None:
+    """Keep the champion as it is: nothing is promoted until it is unpinned."""
+    with session() as settings:
+        version = update_stages.pin(by or person(), reason, settings)
+    console.print(f"release {version} is pinned: nothing is promoted until `recloop unpin`")
+
+
+def unpin(
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    by: Annotated[str, typer.Option(help="Whose word it is; default: who is logged in.")] = "",
+) -> None:
+    """Let challengers be promoted again; the next update learns what has waited."""
+    with session() as settings:
+        update_stages.unpin(by or person(), reason, settings)
+    console.print("the champion is not pinned any more: `recloop update` learns what has waited")
+
+
 def publish(release: Another = None, json: AsJson = False) -> None:
     """Make what is served agree with the ledger; a damaged export is written anew."""
     with session() as settings:
@@ -261,6 +283,9 @@ def status(
     champion = found["champion"]
     reigns = f"champion: release {champion['version']}" if champion else ""
     console.print(reigns or "no champion yet: `recloop update`")
+    if pinned := found["pinned"]:
+        since = f"pinned by {pinned['by']} since {pinned['at']}: {pinned['reason']}"
+        console.print(f"{since}; nothing is promoted until `recloop unpin`", highlight=False)
     pending = ", ".join(found["pending"]) or "none"
     console.print(f"windows not yet learnt from: {pending}")
     for line in output.late_lines(found["windows"]):
@@ -270,6 +295,20 @@ def status(
     for row in shown:
         if row["decision"] == "refused" or row.get("outcome") in ("rejected", "deferred"):
             say(f"{row['window']}: {row['reason']}")
+
+
+def report(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A file ending in .html or .md; default: report.html in var/."),
+    ] = None,
+) -> None:
+    """Write the page of a recommender as one file, HTML or Markdown."""
+    from recloop.dashboard.report import write_report
+
+    with session() as settings:
+        path = write_report(settings, datetime.now(UTC), out or settings.own_folder / "report.html")
+    console.print(f"report: {path}", highlight=False)
 
 
 def _all_at_a_glance(json: bool) -> None:
@@ -289,4 +328,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (update, recommend, rollback, publish, status)
+COMMANDS = (update, recommend, rollback, pin, unpin, publish, status, report)

@@ -384,6 +384,20 @@ create table if not exists lineage.reign (
 );
 create unique index if not exists one_champion on lineage.reign (recommender) where ended_at is null;
 
+-- A person's word that the champion stays: while a row is open, nothing is promoted (ledger/pins.py).
+create table if not exists lineage.pin (
+    pin_id       bigint generated always as identity primary key,
+    recommender  text not null default ledger.recommender(),
+    version      bigint not null references lineage.release,  -- champion when it was pinned
+    pinned_by    text not null,
+    reason       text not null,
+    pinned_at    timestamptz not null default now(),
+    unpinned_by  text,
+    unpinned_why text,
+    unpinned_at  timestamptz
+);
+create unique index if not exists one_pin on lineage.pin (recommender) where unpinned_at is null;
+
 -- What full retrainings would have given: measured now and then, never promoted.
 create table if not exists lineage.shadow (
     recommender text not null default ledger.recommender(),

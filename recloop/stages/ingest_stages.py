@@ -105,6 +105,20 @@ def validate(window: str, settings: Settings | None = None, word: Acceptance | N
     return report.to_json()
 
 
+def accept(window: str, reason: str, by: str, settings: Settings | None = None) -> Json:
+    """Take a refused window on a person's word (ValidationReport); later ones that were refused are
+    judged anew, for what is usual has moved. One that is not refused any more is validated as ever, so
+    that a retry changes nothing.
+    """
+    settings = settings or current_settings()
+    if asked(settings.database_url, window_states.state_of, window) != "refused":
+        return validate(window, settings)
+    accept_windows(settings, [window], None, reason, by)
+    report = asked(settings.database_url, window_states.validation_of, window)
+    assert report is not None
+    return report.to_json()
+
+
 def featurize(window: str, settings: Settings | None = None) -> Json:
     """Write the window's feature rows, materialise them online, build the training sets of its parts;
     the newest part's is returned (TrainingSet).
