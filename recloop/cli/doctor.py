@@ -25,6 +25,7 @@ from recloop.database import embedded
 from recloop.database.connection import asked, column, first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
+from recloop.project.laying_out import in_checkout
 from recloop.settings import DEFAULT, PROJECT, Settings
 
 FREE_BYTES = 2 * 1024**3
@@ -82,7 +83,10 @@ def _python(settings: Settings) -> Finding:
 
 def _packages(settings: Settings) -> Finding:
     wrong = []
-    for line in (PROJECT / "requirements.txt").read_text().splitlines():
+    remedy = "make install" if in_checkout() else "pip install --force-reinstall recloop"
+    pins = PROJECT / "requirements.txt"
+    given = pins.read_text().splitlines() if pins.exists() else metadata.requires("recloop") or []
+    for line in given:
         name, separator, pinned = line.split(";")[0].strip().partition("==")
         if not separator or line.startswith((" ", "#")):
             continue
@@ -93,8 +97,8 @@ def _packages(settings: Settings) -> Finding:
         if found != pinned:
             wrong.append(f"{name} {found}, pinned {pinned}")
     if wrong:
-        return _failed("packages", "; ".join(wrong[:5]), "make install")
-    return _ok("packages", "as pinned in requirements.txt")
+        return _failed("packages", "; ".join(wrong[:5]), remedy)
+    return _ok("packages", "as pinned")
 
 
 def _bytecode(settings: Settings) -> Finding:
