@@ -36,7 +36,8 @@ def init(folder: Folder = Path()) -> None:
     if laid.removed:
         console.print(f"removed by somebody, and left so: {', '.join(laid.removed)}")
     for name in laid.kept:
-        console.print(f"edited, and left so: {name}; this version's: {source_of(name)}")
+        told = f"edited, and left so: {name}; this version's: {source_of(name)}"
+        console.print(told, soft_wrap=True)
     if laid.written and not (laid.kept or laid.renewed):
         where = "" if folder.resolve() == Path.cwd() else f"cd {folder}, then "
         console.print(f"next: {where}recloop try events.csv (a file of your own)")
