@@ -102,7 +102,7 @@ def plan_page() -> str:
     return f"""# Plan file
 What `recloop update --plan plan.toml` takes, and the form of `incremental_update` (*Everything else*) as JSON.
 
-```toml
+```toml title="plan.toml"
 {inspect.cleandoc(example)}
 ```
 
@@ -275,4 +275,4 @@ def _text(name: str) -> str:
 
 
 def _file(name: str) -> str:
-    return f"```toml\n{_text(name).strip()}\n```"
+    return f'```toml title="{name}"\n{_text(name).strip()}\n```'
