@@ -161,7 +161,7 @@ def tables_page() -> str:
 
 
 def _columns(body: str) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for line in body.splitlines():
         code, _, comment = line.strip().partition("--")
         code = code.strip().rstrip(",")
