@@ -89,7 +89,10 @@ def gather(folder: Path) -> None:
     reference.write(folder / "reference")
     for name in ("CONTRIBUTING", "CHANGELOG"):
         text = (PROJECT / f"{name}.md").read_text(encoding="utf-8")
-        (folder / f"{name.lower()}.md").write_text(text.replace("](docs/", "]("), encoding="utf-8")
+        (folder / f"{name.lower()}.md").write_text(
+            text.replace("](docs/adr/)", "](adr/index.md)").replace("](docs/", "]("),
+            encoding="utf-8",
+        )
     (folder / "adr" / "index.md").write_text(_decisions(), encoding="utf-8")
 
 

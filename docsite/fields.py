@@ -10,13 +10,16 @@ import dataclasses
 import inspect
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+LINE = re.compile(r"""\s*(\w+) = (?:"[^"]*"|'[^']*'|[^#"'])*(?:#\s*(.*))?$""")
+"""Of a TOML file: a key, its value, the comment behind it."""
+NOTHING: Mapping[str, str] = {}
 LONGEST = 60
 """Characters of a default; longer ones are shown as their beginning."""
 
@@ -48,8 +51,35 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def sections(model: type[BaseModel], name: str, array: bool = False) -> Iterator[tuple[str, str]]:
-    """Tables of a TOML file: (name of the table, Markdown), the model's own first."""
+def comments(text: str) -> dict[str, str]:
+    """What the comments behind the lines of a TOML file say, by `table.key`. A line of comment alone goes
+    on with the one above."""
+    found: dict[str, str] = {}
+    table, key = "", ""
+    for line in text.splitlines():
+        begins = re.match(r"\s*\[([\w.]+)\]", line)
+        sets = LINE.match(line)
+        more = re.match(r"\s+# (.*)$", line)
+        if begins:
+            table, key = f"{begins[1]}.", ""
+        elif sets:
+            key = f"{table}{sets[1]}"
+            found[key] = one_line(sets[2] or "")
+        elif more and key:
+            found[key] = f"{found[key]} {one_line(more[1])}"
+        else:
+            key = ""
+    return found
+
+
+def sections(
+    model: type[BaseModel], name: str, array: bool = False, said: Mapping[str, str] = NOTHING
+) -> Iterator[tuple[str, str]]:
+    """Tables of a TOML file: (name of the table, Markdown), the model's own first.
+
+    Args:
+        said: meanings by `table.key`, where fields have no docstring.
+    """
     rows, deeper = [], []
     told = meanings(model)
     for field, info in model.model_fields.items():
@@ -58,13 +88,15 @@ def sections(model: type[BaseModel], name: str, array: bool = False) -> Iterator
         if inner is not None:
             deeper.append((inner, key, "tuple" in str(info.annotation)))
         else:
-            rows.append((f"`{field}`", _form(info), _default(info), told.get(field, "")))
+            rows.append(
+                (f"`{field}`", _form(info), _default(info), told.get(field) or said.get(key, ""))
+            )
     if rows:
         header = ("key", "form", "default", "meaning")
         title = f"[[{name}]]" if array else f"[{name}]" if name else "above all tables"
         yield title, table(header, rows)
     for inner, key, several in deeper:
-        yield from sections(inner, key, several)
+        yield from sections(inner, key, several, said)
 
 
 def of_dataclass(cls: type) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from docsite.fields import meanings, of_dataclass, one_line, sections, table
+from docsite.fields import comments, meanings, of_dataclass, one_line, sections, table
 from recloop import errors
 from recloop.config import strategy
 from recloop.config.dataset import DatasetSpec
@@ -21,6 +21,7 @@ from recloop.config.limits import Limits
 from recloop.config.recommenders import OwnFile
 from recloop.config.rules import GateRules, UpdateRules
 from recloop.settings import PREFIX, PROJECT, VARIABLES, Settings
+from recloop.validation.learnt import TABLE
 
 MADE = "<!-- made from the code by docsite/; edits are overwritten -->\n"
 
@@ -75,6 +76,9 @@ def recommender_page() -> str:
 """
 
 
+FIXED = {f"fixed.{rule.name}": one_line(rule.meaning) for rule in TABLE}
+
+
 def rule_files_page() -> str:
     """The three files of rules, as they are shipped, and their fields."""
     parts = []
@@ -83,7 +87,9 @@ def rule_files_page() -> str:
         ("Gate", GateRules, "config/gate.toml"),
         ("Validation", Limits, "config/validation.toml"),
     ):
-        fields = "\n\n".join(f"**`{name}`**\n\n{text}" for name, text in sections(model, ""))
+        said = comments(_text(path)) | FIXED
+        tables = sections(model, "", said=said)
+        fields = "\n\n".join(f"**`{name}`**\n\n{text}" for name, text in tables)
         parts.append(f"## {title}\n`{path}`, as it is shipped:\n\n{_file(path)}\n\n{fields}")
     return "# Rule files\n" + "\n\n".join(parts) + "\n"
 
@@ -93,12 +99,13 @@ def plan_page() -> str:
     from models.ids.starts import NewIds
     from models.learning.recipes import OPTIMIZERS, REPLAYS, SCHEDULES, SCOPES, SHUFFLES, Recipe
 
-    (_, top) = next(sections(strategy.Top, ""))
     listed = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "scope": SCOPES,
               "replay": REPLAYS, "shuffle": SHUFFLES}  # fmt: skip
     values = [(f"`{name}`", ", ".join(f"`{one}`" for one in all_)) for name, all_ in listed.items()]
     doc = inspect.getdoc(strategy) or ""
     example = doc.partition("\n\n")[2].partition("\n\nWhat the dataset")[0]
+    said = comments(example) | {"silos": "what `recloop silo merge` has accepted"}
+    (_, top) = next(sections(strategy.Top, "", said=said))
     return f"""# Plan file
 What `recloop update --plan plan.toml` takes, and the form of `incremental_update` (*Everything else*) as JSON.
 

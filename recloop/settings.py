@@ -78,7 +78,9 @@ class Settings(BaseModel):
     users: str = ""
     """`vera:op,ole:viewer`: people by whose names the ledger keeps approvals; empty: no login."""
     gpu_queue: str = "gpu"
+    """Workers that train listen to it (`airflow celery worker --queues`)."""
     gpu_pool: str = "gpu"
+    """Its slots are the trainings at a time; of one of several recommenders, its own pool."""
 
     @field_validator("project", "home", "data", "config")
     @classmethod

@@ -13,6 +13,7 @@ import pytest
 
 from docsite import reference
 from docsite.build import DOCS, NAV, build, title_of
+from docsite.fields import comments
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +143,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("page", "word"), list(words()))
 def test_the_reference_names_it(made: Path, page: str, word: str) -> None:
     assert word in (made / f"{page}.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "page", ["settings", "dataset_file", "recommender_file", "rule_files", "plan_file"]
+)
+def test_every_field_has_a_meaning(made: Path, page: str) -> None:
+    rows = [line for line in (made / f"{page}.md").read_text().splitlines() if line[:3] == "| `"]
+    assert rows
+    assert not [row for row in rows if row.split(" | ")[-1].strip(" |") == ""]
+
+
+def test_a_comment_behind_a_line_is_the_meaning_of_its_key() -> None:
+    text = "[a.b]\nc = 1  # one\n       # and more\n# of the file\nd = 2\n[e]\nc = '#' # x | y\n"
+    assert comments(text) == {"a.b.c": "one and more", "a.b.d": "", "e.c": ""}
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
