@@ -69,7 +69,7 @@ def try_(
     from recloop.release.recommend import recommend
 
     _there(file)
-    project = _project_for(file) if home is None else None
+    project = project_for(file) if home is None else None
     where = home or project or Path(f"{file.name.split('.')[0]}-recloop")
     described = where / "dataset.toml"
     if project:
@@ -78,7 +78,7 @@ def try_(
         described.parent.mkdir(parents=True, exist_ok=True)
         _write(file, described)
     if project:
-        _remember(project, described, file)
+        settle(project, described, file)
         given = Settings.from_environment()
     else:
         given = Settings(home=where / "home", dataset=str(described.resolve()), data=file.resolve())
@@ -105,7 +105,7 @@ def try_(
     console.print(f"It all lies in {where}. To go on with it: export {' '.join(exported)}")
 
 
-def _project_for(file: Path) -> Path | None:
+def project_for(file: Path) -> Path | None:
     """The project that is to keep this file's recommender: the one around the working directory, if its
     `recloop.toml` names no other dataset or file."""
     from recloop.behavior.new_dataset import named
@@ -118,10 +118,13 @@ def _project_for(file: Path) -> Path | None:
     return None
 
 
-def _remember(project: Path, described: Path, file: Path) -> None:
+def settle(project: Path, described: Path, file: Path) -> None:
+    """Note a dataset and its data in the project's `recloop.toml`, unless they stand there."""
     wanted: dict[str, str | Path] = {"dataset": described.stem, "data": file.resolve()}
     settled = read_settings(project)
-    remember(project, {name: value for name, value in wanted.items() if name not in settled})
+    missing = {name: value for name, value in wanted.items() if name not in settled}
+    if missing:
+        remember(project, missing)
 
 
 BUSIEST = """

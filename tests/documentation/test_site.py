@@ -156,7 +156,7 @@ def test_every_field_has_a_meaning(made: Path, page: str) -> None:
 
 def test_a_comment_behind_a_line_is_the_meaning_of_its_key() -> None:
     text = "[a.b]\nc = 1  # one\n       # and more\n# of the file\nd = 2\n[e]\nc = '#' # x | y\n"
-    assert comments(text) == {"a.b.c": "one and more", "a.b.d": "", "e.c": ""}
+    assert comments(text) == {"a.b.c": "one and more", "a.b.d": "", "e.c": r"x \| y"}
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
