@@ -87,6 +87,8 @@ def gather(folder: Path) -> None:
     """Every page of the site, as Markdown."""
     shutil.copytree(DOCS, folder, dirs_exist_ok=True)
     reference.write(folder / "reference")
+    index = folder / "index.md"
+    index.write_text(index.read_text(encoding="utf-8").replace("](adr/)", "](adr/index.md)"))
     for name in ("CONTRIBUTING", "CHANGELOG"):
         text = (PROJECT / f"{name}.md").read_text(encoding="utf-8")
         (folder / f"{name.lower()}.md").write_text(

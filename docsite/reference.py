@@ -139,6 +139,7 @@ def families_page() -> str:
     for name in FAMILIES:
         family = family_named(name)
         rows = [
+            ("judged by", f"`{family.judged_by}`"),
             ("inputs", ", ".join(f"`{one}`" for one in family.inputs)),
             ("scopes of an increment", ", ".join(f"`{one}`" for one in family.scopes)),
             ("maintenance", ", ".join(f"`{one}`" for one in family.maintenance)),

@@ -48,6 +48,8 @@ VARIABLES: dict[str, str] = {
     "GPU_QUEUE": "Airflow queue of training tasks; default: gpu",
     "GPU_POOL": "Airflow pool of training tasks; default: gpu",
 }
+IN_FILE = tuple(name.lower() for name in VARIABLES if name not in ("PROJECT", "DATABASE_URL"))
+"""Settings that `recloop.toml` may have: it goes into git, and a URL may hold a password."""
 
 
 class Settings(BaseModel):
@@ -215,7 +217,9 @@ class Settings(BaseModel):
                 f"known are {', '.join(PREFIX + name for name in VARIABLES)}. Unset or rename it."
             )
         values: dict[str, object] = {k.lower(): v for k, v in given.items() if v != ""}
-        written = _written(found_project())
+        written = project_file.read_settings(found_project(), IN_FILE)
+        if values.get("dataset", written.get("dataset")) != written.get("dataset"):
+            written.pop("data", None)  # of the file's own dataset
         try:
             return cls.model_validate(written | values)
         except ValidationError as error:
@@ -279,24 +283,6 @@ def _home(known: dict[str, Any]) -> Path:
             "one by RECLOOP_PROJECT, or a folder to write to by RECLOOP_HOME."
         )
     return project / "var"
-
-
-def _written(project: Path) -> dict[str, str]:
-    """The settings of the project's file.
-
-    Raises:
-        BadInput: one is unknown, or does not belong into a file that goes into git.
-    """
-    found = project_file.read_settings(project)
-    known = [name.lower() for name in VARIABLES if name not in ("PROJECT", "DATABASE_URL")]
-    for name in found:
-        if name not in known:
-            raise BadInput(
-                f"{project / project_file.FILE}: there is no setting {name!r}; known are "
-                f"{', '.join(known)}. What holds a password (RECLOOP_DATABASE_URL) is for the "
-                "environment."
-            )
-    return found
 
 
 def _absolute(path: Path) -> Path:

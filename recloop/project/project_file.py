@@ -6,7 +6,7 @@ Belongs here: the file's form. Keep out: the checks of values (see `recloop/sett
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from recloop.errors import BadInput
@@ -31,11 +31,14 @@ def nearest(start: Path) -> Path | None:
     return next((at for at in (start, *start.parents) if (at / FILE).is_file()), None)
 
 
-def read_settings(project: Path) -> dict[str, str]:
+def read_settings(project: Path, known: Collection[str] = ()) -> dict[str, str]:
     """`[settings]` of the project's file, as the environment would say them; nothing without a file.
 
+    Args:
+        known: the names that it may have; empty: any.
+
     Raises:
-        BadInput: it is not TOML, or its values are no texts, numbers or truths.
+        BadInput: it is not TOML, has another name, or a value that is no text, number or truth.
     """
     path = project / FILE
     if not path.is_file():
@@ -48,6 +51,12 @@ def read_settings(project: Path) -> dict[str, str]:
     if content or not isinstance(given, dict):
         strange = ", ".join(content) or "settings"
         raise BadInput(f"{path}: {strange}: the file has one table, [settings]. Correct it.")
+    for name in given:
+        if known and name not in known:
+            raise BadInput(
+                f"{path}: there is no setting {name!r}; known are {', '.join(known)}. What may hold a "
+                "password (RECLOOP_DATABASE_URL) is for the environment."
+            )
     return {name: _as_text(path, name, value) for name, value in given.items()}
 
 

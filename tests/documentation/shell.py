@@ -24,7 +24,7 @@ def build_wheel(out: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in IN_WHEEL:
         shutil.copytree(PROJECT / name, copy / name, ignore=ignored)
-    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "requirements.txt"):
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "requirements.txt", "README.md"):
         shutil.copy(PROJECT / name, copy)
     command = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run(

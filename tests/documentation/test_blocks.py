@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from docsite.build import DOCS
 from docsite.reference import PAGES as REFERENCE
@@ -21,9 +23,10 @@ from recloop.config.recommenders import settings_of
 from recloop.config.rules import GateRules, UpdateRules, load_gate_rules, load_update_rules
 from recloop.config.strategy import read_plan_file
 from recloop.config.toml_file import laid_over, read_toml, to_model
+from recloop.main import app
 from recloop.project.project_file import read_settings
 from recloop.settings import PROJECT, Settings, process_environment
-from tests.documentation.blocks import Block, Command, blocks_of, commands_of, missing
+from tests.documentation.blocks import FENCE, Block, Command, blocks_of, commands_of, missing
 
 EXCEPTIONS = 3
 """Blocks that may stay unrun, in all of the documentation."""
@@ -140,6 +143,49 @@ def test_files_of_the_reference_pass_too(tmp_path: Path, config: Path) -> None:
         assert found
         for block in found:
             check(block, tmp_path, config)
+
+
+def inline(path: Path, begin: str) -> list[str]:
+    """The commands in the text of a page, such as `recloop status --last 50`."""
+    text = FENCE.sub("", path.read_text(encoding="utf-8"))
+    return re.findall(rf"`({begin} [^`]+)`", text)
+
+
+def complaint(command: str) -> str:
+    """What is wrong with a command of recloop's in a text; empty: nothing."""
+    group: Any = typer.main.get_command(app)
+    words = [word for word in command.split()[1:] if word != "…"]
+    if words and words[0] == "--recommender":
+        words = words[2:]
+    while words and hasattr(group, "commands"):
+        if words[0] in ("--help", "--version"):
+            return ""
+        if words[0] not in group.commands:
+            return f"there is no command {words[0]!r}" if words[0].isalpha() else ""
+        group = group.commands[words.pop(0)]
+    known = {one for each in group.params for one in (*each.opts, *each.secondary_opts)}
+    wrong = [word for word in words if word.startswith("-") and word not in known | {"--help"}]
+    return f"no option {wrong[0]}" if wrong else ""
+
+
+def test_commands_in_the_text_are_commands() -> None:
+    found = [(path, one) for path in PAGES for one in inline(path, "recloop")]
+    assert len(found) > 50
+    assert not [(named(path), one, complaint(one)) for path, one in found if complaint(one)]
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    assert not [
+        (named(path), one)
+        for path in PAGES
+        for one in inline(path, "make")
+        if one.split()[1] not in targets and "=" not in one.split()[1]
+    ]
+
+
+def test_a_command_that_is_none_is_found() -> None:
+    assert complaint("recloop updaet") == "there is no command 'updaet'"
+    assert complaint("recloop silo merge --force a/") == "no option --force"
+    assert not complaint("recloop --recommender x silo merge a/ b/")
+    assert not complaint("recloop update --plan plan.toml")
 
 
 def test_a_wrong_key_and_an_output_that_did_not_come_are_found(

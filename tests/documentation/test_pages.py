@@ -63,6 +63,9 @@ def seconds(shell: Shell) -> dict[str, float]:
         begun = time.monotonic()
         type_and_compare(shell, command)
         took[command.typed] = time.monotonic() - begun
+    said = [f"$ {command}\n{printed}" for command, printed, _ in shell.transcript]
+    (PROJECT / "var").mkdir(exist_ok=True)
+    (PROJECT / "var" / "tutorial.txt").write_text("".join(said))
     return took
 
 

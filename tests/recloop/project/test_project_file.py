@@ -81,6 +81,20 @@ def test_settings_of_the_file_are_below_those_of_the_environment(
     assert Settings.from_environment().seed == 4
 
 
+def test_the_files_data_are_of_the_files_dataset(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shop)
+    remember(shop, {"dataset": "events", "data": shop / "events.csv"})
+    assert Settings.from_environment().data == shop / "events.csv"
+    monkeypatch.setattr("os.environ", {"RECLOOP_DATASET": "online_retail"})
+    other = Settings.from_environment()
+    assert (other.dataset, other.data) == ("online_retail", None)
+    # A child process reads the same again.
+    monkeypatch.setattr("os.environ", other.environment())
+    assert Settings.from_environment() == other
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
