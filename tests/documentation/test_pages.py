@@ -82,26 +82,44 @@ def type_and_compare(shell: Shell, command: Command) -> None:
 
 
 def test_the_tutorial_takes_six_commands_and_five_minutes(
-    seconds: dict[str, float], shell: Shell
+    seconds: dict[str, float], shop: Path
 ) -> None:
     typed = [command for command in seconds if command != INSTALLATION]
     assert 1 < len(typed) <= MOST_COMMANDS
     assert sum(seconds[command] for command in typed) <= MOST_SECONDS
-    assert (shell.state.parent / "work" / "shop" / "config" / "datasets" / "events.toml").is_file()
+    assert (shop / "config" / "datasets" / "events.toml").is_file()
 
 
-def test_what_is_typed_is_the_wheels(seconds: dict[str, float], shell: Shell) -> None:
-    shop = shell.state.parent / "work" / "shop"
-    shell.folder = shop
+def test_what_is_typed_is_the_wheels(shell: Shell, shop: Path) -> None:
     printed, code = shell.type("python -c 'import recloop; print(recloop.__file__)'")
     assert code == 0
     assert Path(printed.strip()).is_relative_to(shell.venv)
     assert (shop / "var" / "serving").is_dir()
 
 
+@pytest.fixture
+def shop(seconds: dict[str, float], shell: Shell) -> Iterator[Path]:
+    """The project of the tutorial, with the recommenders that it had before the test."""
+    project = shell.state.parent / "work" / "shop"
+    shell.folder = project
+    yield project
+    shutil.rmtree(project / "config" / "recommenders", ignore_errors=True)
+
+
+def write_files(path: Path, project: Path) -> None:
+    """Put the files that a page shows whole into the project: modules and recommenders."""
+    for block in blocks_of(path):
+        if block.kind == "python" or block.title.startswith("config/recommenders/"):
+            file = project / block.title
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(block.text)
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_does_what_it_shows(page: str, seconds: dict[str, float], shell: Shell) -> None:
-    shell.folder = shell.state.parent / "work" / "shop"
+def test_a_page_does_what_it_shows(
+    page: str, seconds: dict[str, float], shell: Shell, shop: Path
+) -> None:
+    write_files(PAGES[page], shop)
     typed = {command: (printed, code) for command, printed, code in shell.transcript}
     for command in consoles(PAGES[page]):
         if command.typed in seconds:  # of the tutorial: it is not repeated, only compared
