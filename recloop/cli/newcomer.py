@@ -35,6 +35,8 @@ def init(folder: Folder = Path()) -> None:
         console.print(f"of this version now: {', '.join(laid.renewed)}")
     if laid.removed:
         console.print(f"removed by somebody, and left so: {', '.join(laid.removed)}")
+    if laid.dropped:
+        console.print(f"not of this version; yours to keep or remove: {', '.join(laid.dropped)}")
     for name in laid.kept:
         told = f"edited, and left so: {name}; this version's: {source_of(name)}"
         console.print(told, soft_wrap=True)

@@ -43,6 +43,8 @@ class Laid:
     """Edited: this version's text is another."""
     removed: list[str] = field(default_factory=list)
     """Laid out once, then deleted by somebody: left so."""
+    dropped: list[str] = field(default_factory=list)
+    """Laid out once, and no file of this version: left where they are."""
 
 
 def lay_out(folder: Path) -> Laid:
@@ -57,12 +59,16 @@ def lay_out(folder: Path) -> Laid:
         raise BadInput(
             f"{folder} is recloop's own checkout, a project itself; name another folder."
         )
-    if folder.is_dir() and not known and any(at.name != ".git" for at in folder.iterdir()):
+    begun = (folder / FILE).is_file()  # also by a command that was killed before it noted anything
+    if folder.is_dir() and not begun and any(at.name != ".git" for at in folder.iterdir()):
         raise BadInput(
             f"{folder} holds files, and no recloop project. Name a new or an empty folder."
         )
     laid, hashes = Laid(), {}
     try:
+        if not begun:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FILE).write_text(TEXT, encoding="utf-8")
         for name, source in _files():
             path, new = folder / name, source.read_bytes()
             hashes[name] = hashlib.sha256(new).hexdigest()
@@ -81,8 +87,7 @@ def lay_out(folder: Path) -> Laid:
                 laid.written.append(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(new)
-        if not (folder / FILE).exists():
-            (folder / FILE).write_text(TEXT, encoding="utf-8")
+        laid.dropped += [name for name in known if name not in hashes and (folder / name).exists()]
         note.parent.mkdir(exist_ok=True)
         note.write_text(json.dumps(hashes, indent=1), encoding="utf-8")
     except OSError as error:

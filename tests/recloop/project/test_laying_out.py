@@ -52,6 +52,23 @@ def test_what_nobody_edited_becomes_the_new_versions(tmp_path: Path) -> None:
     ).read_bytes()
 
 
+def test_what_a_version_no_longer_has_is_told_and_left(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    hashes = json.loads((tmp_path / NOTE).read_text())
+    (tmp_path / NOTE).write_text(json.dumps({**hashes, "dags/old.py": "x", "dags/gone.py": "x"}))
+    (tmp_path / "dags" / "old.py").write_text("# of an earlier version\n")
+    assert lay_out(tmp_path) == Laid(dropped=["dags/old.py"])
+    assert (tmp_path / "dags" / "old.py").exists()
+    assert lay_out(tmp_path) == Laid()
+
+
+def test_a_command_that_was_killed_is_repeated(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    (tmp_path / NOTE).unlink()
+    (tmp_path / FLOW).unlink()
+    assert lay_out(tmp_path) == Laid(written=[FLOW])
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(BadInput, match="holds files, and no recloop project"):
