@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from recloop.calendar import counted
 from recloop.cli import behavior, loop, output
 from recloop.cli.output import console, say
 from recloop.cli.session import session
@@ -86,7 +87,7 @@ def try_(
         given = Settings(home=where / "home", dataset=str(described.resolve()), data=file.resolve())
     with session(given=given) as settings:
         report = behavior.ingest_with_progress(settings, None, None)
-        console.print(f"{report['events']:,} events; {len(report['refused'])} windows refused")
+        console.print(f"{report['events']:,} events; {counted(len(report['refused']))} refused")
         for problem in report["refused"]:
             told = [one for one in problem["message"].splitlines() if one.startswith("- ")]
             say("\n".join([f"window {problem['window']} is refused:", *told]))
