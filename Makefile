@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
+.PHONY: docs wheel help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -124,6 +124,12 @@ requirements: ## compile requirements*.txt from requirements*.in
 	$(BIN)/uv pip compile --python-version 3.11 requirements.in -o requirements.txt --custom-compile-command "make requirements"
 	$(BIN)/uv pip compile --python-version 3.11 requirements-dev.in -o requirements-dev.txt --custom-compile-command "make requirements"
 	$(BIN)/uv pip compile --python-version 3.11 requirements-bench.in -o requirements-bench.txt --custom-compile-command "make requirements"
+
+docs: install-dev ## the documentation, into var/site: seconds, and no network
+	@$(BIN)/python -m docsite
+
+wheel: install ## a wheel that carries the project's folders, into dist
+	@rm -rf build && $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist . && rm -rf build && ls dist/*.whl
 
 clean: ## remove what recloop wrote to var, the data included
 	@[ ! -x $(BIN)/recloop ] || RECLOOP_HOME=$(CURDIR)/var $(BIN)/recloop down

@@ -12,7 +12,8 @@ from the top; nothing imports upward (`pyproject.toml` has the contract):
     features, behavior                 what is known at a moment; from lines to events
     ledger                             each window's passage, each update, each release
     config, database                   what a person edits; PostgreSQL
-    settings, calendar, home, contracts, errors, page
+    settings, calendar, home, project  the environment; time; the folders that it all lies in
+    contracts, errors, page, addresses
 """
 
 __version__ = "0.1.0"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from recloop.cli.output import LOG_FORMAT, console, fail, guard, print_json, say
 from recloop.cli.session import as_sentence, end_by_signal, session
 from recloop.errors import RecloopError
 from recloop.home import keep_private
-from recloop.settings import Settings, choose_recommender
+from recloop.settings import Settings, choose_recommender, found_project
 
 app = typer.Typer(
     name="recloop",
@@ -171,6 +172,8 @@ def main() -> None:
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.ERROR)
     try:
+        with suppress(errors.BadInput):  # which the command says, if it needs a project
+            sys.path.append(str(found_project()))  # a family of one's own may lie there
         app()
     except RecloopError as error:
         fail(error)

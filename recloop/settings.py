@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from recloop.addresses import database_name, with_database, with_setting
 from recloop.errors import BadInput
+from recloop.project import laying_out, project_file
 
 PROJECT = Path(__file__).resolve().parent.parent
+"""Where this code lies: of a checkout its root, which is a project itself (see `found_project`)."""
 PREFIX = "RECLOOP_"
 TOML = ".toml"
 ROLES = ("viewer", "user", "op", "admin")
@@ -30,6 +33,8 @@ CLIENT_NAME = "recloop"
 """Under which recloop itself logs in, where people have to."""
 
 VARIABLES: dict[str, str] = {
+    "PROJECT": "folder that `recloop init` made; default: the nearest one upward from the working "
+    "directory, or the checkout that recloop runs from",
     "HOME": "folder for everything recloop writes; default: var/ in the project",
     "DATABASE_URL": "postgresql:// URL of your server; unset: the embedded PostgreSQL",
     "DATASET": "name of a file in config/datasets/, or a path ending in .toml; default: online_retail",
@@ -43,6 +48,8 @@ VARIABLES: dict[str, str] = {
     "GPU_QUEUE": "Airflow queue of training tasks; default: gpu",
     "GPU_POOL": "Airflow pool of training tasks; default: gpu",
 }
+IN_FILE = tuple(name.lower() for name in VARIABLES if name not in ("PROJECT", "DATABASE_URL"))
+"""Settings that `recloop.toml` may have: it goes into git, and a URL may hold a password."""
 
 
 class Settings(BaseModel):
@@ -50,7 +57,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    home: Path = PROJECT / "var"
+    project: Path = Field(default_factory=lambda: found_project())
+    """Holds `dags/`, `plugins/`, `feature_repo/` and `config/`."""
+    home: Path = Field(default_factory=lambda known: _home(known))
     """Everything recloop writes lies under this folder."""
     database_url: str = ""
     """`postgresql+psycopg2://…` of the user's server; empty: the embedded one under `home`."""
@@ -62,7 +71,7 @@ class Settings(BaseModel):
     """What the settings of a recommender were made from (see `config/recommenders.py`)."""
     data: Path | None = None
     """The user's own copy of the data; None: the source that the dataset file names."""
-    config: Path = PROJECT / "config"
+    config: Path = Field(default_factory=lambda known: known["project"] / "config")
     """Folder of `validation.toml`, `gate.toml`, `update.toml` and `datasets/`."""
     seed: int = Field(default=7, ge=0)
     """Seeds everything random."""
@@ -71,9 +80,11 @@ class Settings(BaseModel):
     users: str = ""
     """`vera:op,ole:viewer`: people by whose names the ledger keeps approvals; empty: no login."""
     gpu_queue: str = "gpu"
+    """Workers that train listen to it (`airflow celery worker --queues`)."""
     gpu_pool: str = "gpu"
+    """Its slots are the trainings at a time; of one of several recommenders, its own pool."""
 
-    @field_validator("home", "data", "config")
+    @field_validator("project", "home", "data", "config")
     @classmethod
     def _absolute_path(cls, path: Path | None) -> Path | None:
         return path and _absolute(path)
@@ -192,10 +203,10 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read `RECLOOP_*` variables.
+        """Read `RECLOOP_*` variables, and below them what the project's `recloop.toml` says.
 
         Raises:
-            BadInput: a variable is unknown or its value cannot be used.
+            BadInput: a variable or setting is unknown, or its value cannot be used.
         """
         given = {k.removeprefix(PREFIX): v for k, v in os.environ.items() if k.startswith(PREFIX)}
         unknown = sorted(set(given) - set(VARIABLES))
@@ -206,15 +217,20 @@ class Settings(BaseModel):
                 f"known are {', '.join(PREFIX + name for name in VARIABLES)}. Unset or rename it."
             )
         values: dict[str, object] = {k.lower(): v for k, v in given.items() if v != ""}
+        written = project_file.read_settings(found_project(), IN_FILE)
+        if values.get("dataset", written.get("dataset")) != written.get("dataset"):
+            written.pop("data", None)  # of the file's own dataset
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(written | values)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False)[0]
-            name = PREFIX + "_".join(map(str, wrong["loc"])).upper()
-            shown = "" if "DATABASE_URL" in name else f" = {wrong['input']!r}"
+            key = "_".join(map(str, wrong["loc"]))
+            name = f"the environment variable {PREFIX}{key.upper()}"
+            if key in written and key not in values:
+                name = f"{found_project() / project_file.FILE}: {key}"
+            shown = "" if key == "database_url" else f" = {wrong['input']!r}"
             raise BadInput(
-                f"the environment variable {name}{shown} cannot be used: "
-                f"{wrong['msg'].removeprefix('Value error, ')}."
+                f"{name}{shown} cannot be used: {wrong['msg'].removeprefix('Value error, ')}."
             ) from None
 
     def at(self, url: str) -> Settings:
@@ -233,6 +249,40 @@ class Settings(BaseModel):
         values |= {"DATA": base.data or "", "PRELOAD": int(base.preload)}
         values |= {"RECOMMENDER": self.recommender}
         return {PREFIX + name: str(value) for name, value in values.items()}
+
+
+def found_project() -> Path:
+    """The project: what `RECLOOP_PROJECT` names; else the nearest folder upward from the working
+    directory that `recloop init` made; else the checkout, or what the wheel would lay out.
+
+    Raises:
+        BadInput: `RECLOOP_PROJECT` names a folder that is no project.
+    """
+    given = os.environ.get(f"{PREFIX}PROJECT")
+    if not given:
+        return project_file.nearest(Path.cwd()) or laying_out.shipped()
+    folder = _absolute(Path(given))
+    if not all((folder / name).is_dir() for name in project_file.FOLDERS):
+        raise BadInput(
+            f"RECLOOP_PROJECT = {given!r} is no project: it has no "
+            f"{', '.join(project_file.FOLDERS)}. Lay one out: recloop init {given}"
+        )
+    return folder
+
+
+def _home(known: dict[str, Any]) -> Path:
+    """Where a project writes.
+
+    Raises:
+        BadInput: there is no project, and no folder was named.
+    """
+    project: Path = known["project"]
+    if project == laying_out.PACKED:
+        raise BadInput(
+            "there is no recloop project here. Make one: `recloop init shop`, then `cd shop`; or name "
+            "one by RECLOOP_PROJECT, or a folder to write to by RECLOOP_HOME."
+        )
+    return project / "var"
 
 
 def _absolute(path: Path) -> Path:

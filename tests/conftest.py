@@ -33,7 +33,7 @@ gc.set_threshold(100_000, 50, 100)
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-DEAREST = ("integration", "end_to_end", "validation", "silos")
+DEAREST = ("integration", "end_to_end", "validation", "silos", "documentation")
 """Folders whose files are given out first: what takes long should not begin last."""
 SLOW = ("benchmarks", "integration", "fuzz", "silos")
 """Folders that `make check` leaves out."""

@@ -19,7 +19,7 @@ from recloop.settings import PROJECT
 pytestmark = pytest.mark.slow
 
 PRODUCT = ("models", "recloop")
-CODE = (*PRODUCT, "dags", "plugins", "benchmarks", "feature_repo")
+CODE = (*PRODUCT, "dags", "plugins", "benchmarks", "docsite", "feature_repo")
 COMMON = {"__init__", "errors"}
 """File names that both packages may have."""
 
@@ -66,7 +66,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def test_a_planted_arrow_breaks_the_contract(
     tmp_path: Path, file: str, arrow: str, contract: str, for_types: bool
 ) -> None:
-    for top in (*PRODUCT, "benchmarks"):
+    for top in (*PRODUCT, "benchmarks", "docsite"):
         shutil.copytree(
             PROJECT / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__", "*.sql")
         )
@@ -88,7 +88,7 @@ def test_no_two_modules_have_one_name() -> None:
 
 def test_a_file_that_a_text_names_is_there() -> None:
     files = {str(path.relative_to(PROJECT)) for path in modules(*CODE, "tests").values()}
-    texts = [*modules(*CODE, "tests").values(), PROJECT / "README.md"]
+    texts = [*modules(*CODE, "tests").values(), *PROJECT.glob("*.md")]
     texts += [*(PROJECT / "docs").rglob("*.md"), *(PROJECT / "config").rglob("*.toml")]
     gone = [
         f"{path.relative_to(PROJECT)}: {name}"

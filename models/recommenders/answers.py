@@ -51,7 +51,7 @@ def write(arrays: Mapping[str, np.ndarray], directory: Path) -> None:
 
 
 def there(directory: Path) -> bool:
-    """Whether an export has arrays to answer from; before recloop 0.2 none had."""
+    """Whether an export has arrays to answer from; older ones have none."""
     return (directory / FOLDER).is_dir()
 
 

@@ -51,7 +51,7 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
     roles = roles_of(sample.frame)
     moments = parse_times(list(sample.frame[roles.time.column]), roles.form, "UTC").dropna()
     length = _length(moments, sample.frame[roles.user.column][moments.index])
-    name = re.sub(r"\W+", "_", path.name.split(".")[0].lower()).strip("_") or "shop"
+    name = named(path)
     live = moments.max() > (now or datetime.now(UTC)) - HISTORY or not sample.whole
     guesses = [
         ("format", sample.format, "sure", "what the file begins with"),
@@ -73,6 +73,11 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
         )
     text = _text(name, sample, roles, moments, length, live)
     return NewDataset(name, text, guesses)
+
+
+def named(path: Path) -> str:
+    """What a file's dataset is called."""
+    return re.sub(r"\W+", "_", path.name.split(".")[0].lower()).strip("_") or "shop"
 
 
 def _told(what: str, guess: Guess | None) -> list[tuple[str, str, str, str]]:

@@ -100,7 +100,7 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     if user is None or item is None or user.column == item.column:
         raise BadInput(
             f"no two of the columns {', '.join(map(repr, frame.columns))} could name users and items: "
-            "values that come again. Write the dataset file by hand; README, Your data, says how."
+            "values that come again. Write the dataset file by hand; docs/howto/your_data.md says how."
         )
     roles = Roles(time, form, user, item, session, kind, value, price)
     if kind:

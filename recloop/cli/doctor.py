@@ -25,6 +25,7 @@ from recloop.database import embedded
 from recloop.database.connection import asked, column, first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases
+from recloop.project import laying_out
 from recloop.settings import DEFAULT, PROJECT, Settings
 
 FREE_BYTES = 2 * 1024**3
@@ -72,6 +73,13 @@ def _looked(check: Check, settings: Settings) -> Finding:
         return _failed(name, f"the check crashed: {error!r}", "report this")
 
 
+def _project(settings: Settings) -> Finding:
+    if settings.project == laying_out.PACKED:
+        said = "none here, so DAGs and rules are those of the package"
+        return _warning("project", said, "recloop init shop, then cd shop; or set RECLOOP_PROJECT")
+    return _ok("project", str(settings.project))
+
+
 def _python(settings: Settings) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
@@ -82,7 +90,10 @@ def _python(settings: Settings) -> Finding:
 
 def _packages(settings: Settings) -> Finding:
     wrong = []
-    for line in (PROJECT / "requirements.txt").read_text().splitlines():
+    remedy = "make install" if laying_out.in_checkout() else "pip install --force-reinstall recloop"
+    pins = PROJECT / "requirements.txt"
+    given = pins.read_text().splitlines() if pins.exists() else metadata.requires("recloop") or []
+    for line in given:
         name, separator, pinned = line.split(";")[0].strip().partition("==")
         if not separator or line.startswith((" ", "#")):
             continue
@@ -93,8 +104,8 @@ def _packages(settings: Settings) -> Finding:
         if found != pinned:
             wrong.append(f"{name} {found}, pinned {pinned}")
     if wrong:
-        return _failed("packages", "; ".join(wrong[:5]), "make install")
-    return _ok("packages", "as pinned in requirements.txt")
+        return _failed("packages", "; ".join(wrong[:5]), remedy)
+    return _ok("packages", "as pinned")
 
 
 def _bytecode(settings: Settings) -> Finding:
@@ -259,7 +270,7 @@ def _family(settings: Settings) -> Finding:
 
 
 Check = Callable[[Settings], Finding]
-BEFORE: tuple[Check, ...] = (_python, _packages, _bytecode, _disk)
+BEFORE: tuple[Check, ...] = (_project, _python, _packages, _bytecode, _disk)
 OF_RECOMMENDER: tuple[Check, ...] = (_dataset, _rule_files, _database, _family, _champion)
 AFTER: tuple[Check, ...] = (_lineages, _airflow, _gpu)
 

@@ -43,8 +43,12 @@ def update(
     policy: Annotated[
         str, typer.Option(help="With auto: every-window, every-n-windows, volume, never, adaptive.")
     ] = "",
-    epochs: Annotated[int | None, typer.Option(min=1, max=100)] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=1e-6, max=10)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Passes; default: as the recipe says.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=1e-6, max=10, help="Default: as the recipe says.")
+    ] = None,
     approve: Approve = False,
     dry_run: Annotated[bool, typer.Option(help="Show the plan, change nothing.")] = False,
     json: AsJson = False,

@@ -38,6 +38,7 @@ SMALLEST, LARGEST = 1e-9, 1e12
 
 class WindowSection(Section):
     length: Length = "week"
+    """The unit of windows."""
     every: int = Field(default=1, ge=1)
     """How many hours, days, weeks or months a window has."""
     zone: str | None = None
@@ -66,10 +67,13 @@ class Period(Section):
     """Lines outside `[start, end)` are quarantined. No `end`: the dataset is live."""
 
     start: datetime | None = None
+    """The first moment."""
     end: datetime | None = None
+    """The moment after the last. Data with an end are history: no DAG waits for more."""
     closed_weekdays: tuple[Weekday, ...] = ()
     """These, and `closed_days`, are days in `event.timezone`."""
     closed_days: tuple[date, ...] = ()
+    """Single days without trade."""
 
     @model_validator(mode="after")
     def _aware_and_ordered(self) -> Period:
@@ -101,9 +105,11 @@ class Period(Section):
 
 class ItemAttributes(Section):
     name: str | None = None
+    """Column of what people call the item."""
     text: tuple[str, ...] = ()
     """Columns whose words are the item's content."""
     columns: tuple[str, ...] = ()
+    """Other columns that are kept of an item."""
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -114,18 +120,24 @@ class ItemAttributes(Section):
 
 class UserAttributes(Section):
     columns: tuple[str, ...] = ()
+    """Columns that are kept of a user."""
 
 
 class Rules(Section):
     """Row rules of this dataset, beside those of every dataset (`validation/row_rules.py`)."""
 
     item_pattern: str | None = None
+    """A regular expression that ids of items match; other lines are quarantined."""
     user_pattern: str | None = None
+    """The same for ids of users."""
     text_pattern: str | None = None
     """Every text must match; others were read in a wrong encoding."""
     positive_price: bool = False
+    """Whether a price has to be above zero."""
     positive_value_for: tuple[str, ...] = ()
+    """Types of events whose value has to be above zero."""
     value_between: tuple[float, float] = (-1e9, 1e9)
+    """[lowest, highest] value of a line."""
     price_between: tuple[float, float] = (0.0, 1e9)
     """Of prices above zero; a price below (where `positive_price` allows one) by its distance from 0."""
 
@@ -201,10 +213,12 @@ class DatasetSpec(Section):
     """One dataset file."""
 
     name: str
+    """Of the dataset, in reports and in the database."""
     source: Source
     window: WindowSection = WindowSection()
     period: Period = Period()
     columns: dict[str, ColumnType]
+    """Every column of the source and its type: text, number, time, or ignore."""
     event: Event
     item_attributes: ItemAttributes = ItemAttributes()
     user_attributes: UserAttributes = UserAttributes()

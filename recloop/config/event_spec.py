@@ -40,8 +40,11 @@ class TypeWhen(Section):
     """Lines whose `column` matches the pattern are events of another `type`."""
 
     column: str
+    """Whose text is looked at."""
     matches: str
+    """A regular expression of Python, found anywhere in the text."""
     type: str
+    """Of the event, where it is found."""
 
     _pattern = field_validator("matches")(usable_expression)
 
@@ -130,8 +133,11 @@ class Event(Section):
     id: tuple[str, ...] = ("*",)
     """Columns that identify a line; `*`: all columns but ignored ones."""
     user_id: str
+    """Column that says who."""
     item_id: str
+    """Column that says what."""
     timestamp: str
+    """Column that says when."""
     timestamp_format: str = "iso"
     """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
     timezone: str = "UTC"
@@ -140,8 +146,11 @@ class Event(Section):
     ordered: bool = False
     """Whether a file's lines come in the order of time; then one that jumps ahead is quarantined."""
     value: str | None = None
+    """Column of a number: how many, how much, or a rating."""
     price: str | None = None
+    """Column of the price of one."""
     type: str = "event"
+    """The kind of events, unless `type_column` or `[[event.type_when]]` says another."""
     type_column: str | None = None
     """Column that holds the event's type; `type` where it is empty."""
     type_when: tuple[TypeWhen, ...] = ()

@@ -31,6 +31,7 @@ RESERVED = ("recommender", "recloop", "airflow")
 
 class OwnEvents(Section):
     goal: dict[str, Any] = Field(default_factory=dict)
+    """What this recommender is judged by, as in a dataset file."""
 
 
 class OwnFile(Section):

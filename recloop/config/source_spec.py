@@ -164,6 +164,7 @@ class Wheel(Section):
     requirement: str
     """Exact, as pip takes it: `name==version`."""
     sha256: str
+    """Of the wheel, in hexadecimal."""
     member: str
     """Path of the file inside the wheel."""
 
@@ -172,10 +173,12 @@ class Source(Section):
     """Where lines come from."""
 
     kind: Literal["file", "folder", "table"]
+    """One file, a folder in which files keep arriving, or a table of another PostgreSQL."""
     format: Literal["csv", "jsonl", "parquet"] = "csv"
     """`csv` takes JSON lines, too, and both may be packed by gzip or zstd: each file says what it is.
     With `jsonl` even the first line may be broken."""
     encoding: str = "utf-8"
+    """Of text files, by Python's name for it."""
     delimiter: str = Field(default=",", min_length=1)
     """One character (quotes are honoured), or several as in `::` (no quoting)."""
     header: bool = True
@@ -186,6 +189,7 @@ class Source(Section):
     """Files of a folder, as a glob, e.g. `**/*.csv` for sub-folders; default: `*.parquet`, or else
     `*.csv`, `*.jsonl` and `*.ndjson`, also with `.gz` or `.zst`."""
     sha256: str | None = None
+    """Of the file, in hexadecimal: another file is refused."""
     wheel: Wheel | None = None
     url: str | None = None
     """`postgresql://user@host/db` of a table; its password comes from PGPASSWORD or ~/.pgpass."""

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.metadata import version
+from pathlib import Path
 from string import Template
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,12 @@ from recloop.addresses import without_setting
 from recloop.database.connection import Cursor, Lock, redacted, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
-from recloop.settings import PROJECT, RECOMMENDER, Settings
+from recloop.settings import RECOMMENDER, Settings, found_project
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from feast import FeatureStore
 
-REPOSITORY = PROJECT / "feature_repo"
 _opened: dict[tuple[int, str], FeatureStore] = {}
 
 
@@ -120,10 +120,15 @@ def variables(url: str) -> dict[str, str]:
     }
 
 
+def repository() -> Path:
+    """The project's `feature_repo/`."""
+    return found_project() / "feature_repo"
+
+
 def definitions() -> ModuleType:
     """`feature_repo/definitions.py` as a module. Executed at each call: Feast's objects change."""
     import_feast()
-    path = REPOSITORY / "definitions.py"
+    path = repository() / "definitions.py"
     spec = importlib.util.spec_from_file_location("feature_definitions", path)
     assert spec is not None
     assert spec.loader is not None
@@ -139,8 +144,10 @@ def _open(url: str) -> FeatureStore:
     from feast import FeatureStore, RepoConfig
 
     logging.getLogger("feast").setLevel(logging.WARNING)
-    config = yaml.safe_load((REPOSITORY / "feature_store.yaml").read_text())
-    return FeatureStore(config=RepoConfig(**_filled(config, variables(url)), repo_path=REPOSITORY))
+    config = yaml.safe_load((repository() / "feature_store.yaml").read_text())
+    return FeatureStore(
+        config=RepoConfig(**_filled(config, variables(url)), repo_path=repository())
+    )
 
 
 def _filled(config: Any, values: dict[str, str]) -> Any:
@@ -179,7 +186,7 @@ def feast_objects(module: ModuleType) -> list[Any]:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(version("feast").encode())
-    for path in (REPOSITORY / "definitions.py", REPOSITORY / "feature_store.yaml"):
+    for path in (repository() / "definitions.py", repository() / "feature_store.yaml"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -2,7 +2,7 @@
 
 One way for all who ask: `recommend`, the tables of all users (`recloop/outlets/`) and the HTTP server
 put their queries together here and get the same items and scores, to the last bit. Families that come
-with recloop answer without TensorFlow; one of somebody's own, and an export from before recloop 0.2,
+with recloop answer without TensorFlow; one of somebody's own, and an older export,
 answer by TensorFlow.
 """
 

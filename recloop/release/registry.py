@@ -110,6 +110,8 @@ def forget(settings: Settings, folders: Collection[str]) -> int:
 
 def code_version() -> str:
     """recloop's version, with the commit when it runs from a checkout."""
+    if not (PROJECT / ".git").exists():  # installed, perhaps inside of somebody else's repository
+        return __version__
     try:
         commit = subprocess.run(
             ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"],

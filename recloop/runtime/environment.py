@@ -24,10 +24,9 @@ from recloop.config.recommenders import usable
 from recloop.database.embedded import create_database, end_idle_transactions, make, resolve
 from recloop.database.schema import migrate
 from recloop.errors import BadInput
+from recloop.project.laying_out import in_checkout
 from recloop.settings import CLIENT_NAME, PROJECT, TELEMETRY_OFF, Settings, process_environment
 
-DAGS = PROJECT / "dags"
-PLUGINS = PROJECT / "plugins"
 HOST = "127.0.0.1"
 PARALLELISM = 8
 """Tasks at a time, of all recommenders; each trains in a pool of its own, of one slot."""
@@ -57,8 +56,8 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
     text = LOCAL_SETTINGS.format(enabled=settings.preload)
     (folder / "airflow_local_settings.py").write_text(text, encoding="utf-8")
     airflow = {
-        "CORE__DAGS_FOLDER": str(DAGS),
-        "CORE__PLUGINS_FOLDER": str(PLUGINS),
+        "CORE__DAGS_FOLDER": str(settings.project / "dags"),
+        "CORE__PLUGINS_FOLDER": str(settings.project / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": str(PARALLELISM),
@@ -91,7 +90,8 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         **_secrets(settings),
     }
     environment = process_environment()
-    paths = [str(PROJECT), *environment.get("PYTHONPATH", "").split(os.pathsep)]
+    checkout = [str(PROJECT)] * in_checkout()
+    paths = [str(settings.project), *checkout, *environment.get("PYTHONPATH", "").split(os.pathsep)]
     return {
         **environment,
         **settings.environment(),

@@ -93,8 +93,8 @@ class Serving:
         self.opened: OpenRelease = held(release)
         if not self.opened.light:
             raise ReleaseDamaged(
-                f"release {release.version} answers by TensorFlow alone: its export is from before "
-                f"recloop 0.2, or its family declares no `answers`. `recloop publish --release "
+                f"release {release.version} answers by TensorFlow alone: its export is of an "
+                f"older recloop, or its family declares no `answers`. `recloop publish --release "
                 f"{release.version}` writes the export anew."
             )
         self.items = self.opened.answerer.items.keys

@@ -1,4 +1,4 @@
-"""What each role may do, as README's table says it, asked of Airflow's own app route by route."""
+"""What each role may do, as the table of docs/howto/airflow.md says it, asked of Airflow's own app."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ ROUTES: dict[str, list[tuple[str, str, Any]]] = {
 
 
 def documented() -> dict[str, tuple[bool, ...]]:
-    """README's table: what may be done, by whom."""
-    lines = (ROOT / "README.md").read_text().splitlines()
+    """The page's table: what may be done, by whom."""
+    lines = (ROOT / "docs" / "howto" / "airflow.md").read_text().splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("| may |"))
     found = {}
     for line in lines[start + 2 :]:
@@ -133,12 +133,12 @@ def sent(app: TestClient, path: str, form: dict[str, str], headers: dict[str, st
     return app.post(path, data=form, headers=headers, follow_redirects=False).status_code
 
 
-def test_readme_says_it_of_everything_that_is_asked_here() -> None:
+def test_the_page_says_it_of_everything_that_is_asked_here() -> None:
     assert list(documented()) == list(ROUTES)
 
 
 @pytest.mark.parametrize("what", ROUTES)
-def test_a_role_may_do_what_readme_says_and_nothing_else(app: TestClient, what: str) -> None:
+def test_a_role_may_do_what_the_page_says_and_nothing_else(app: TestClient, what: str) -> None:
     for method, path, body in ROUTES[what]:
         for who, allowed in zip(WHO, documented()[what], strict=True):
             status = asked(app, who, method, path, body)

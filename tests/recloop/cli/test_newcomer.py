@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from recloop.cli import newcomer
 from recloop.database.connection import asked, first
 from recloop.main import app
+from recloop.project.project_file import read_settings
 from recloop.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -55,3 +56,33 @@ def test_try_goes_from_a_file_to_recommendations_and_goes_on_where_it_was(
     assert again.exit_code == 0, (again.output, again.exception)
     releases = asked(settings.database_url, first, "select count(*) from ledger.release")
     assert releases == 1
+
+
+def test_try_in_a_project_keeps_its_recommender_there_and_another_file_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "shop")])
+    assert done.exit_code == 0, done.output
+    assert "is a recloop project" in done.output
+    assert "then recloop try events.csv" in done.output
+    shop = tmp_path / "shop"
+    monkeypatch.chdir(shop)
+    data = sales(tmp_path / "verkauf.csv", days=2)
+    assert newcomer.project_for(data) == shop
+    newcomer.settle(shop, shop / "config" / "datasets" / "verkauf.toml", data)
+    assert read_settings(shop) == {"dataset": "verkauf", "data": str(data)}
+    assert newcomer.project_for(data) == shop  # again, and it goes on there
+    before = (shop / "recloop.toml").read_text()
+    newcomer.settle(shop, shop / "config" / "datasets" / "verkauf.toml", data)
+    assert (shop / "recloop.toml").read_text() == before
+    assert newcomer.project_for(sales(tmp_path / "other.csv", days=2)) is None
+    monkeypatch.chdir(tmp_path)
+    assert newcomer.project_for(data) is None
+
+
+def test_init_names_what_was_edited(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["init", str(tmp_path)]).exit_code == 0
+    (tmp_path / "config" / "gate.toml").write_text("# mine\n")
+    again = CliRunner().invoke(app, ["init", str(tmp_path)])
+    assert again.exit_code == 0
+    assert "edited, and left so: config/gate.toml; this version's: " in again.output

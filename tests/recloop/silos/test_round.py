@@ -222,8 +222,8 @@ def test_the_command_line_does_the_same(
     assert (out / "towers" / "manifest.json").exists()
     written = recloop("coordinator", "offer", "--out", str(tmp_path / "offer"))
     assert f"{len(offer.items)} items" in written
-    readme = (PROJECT / "README.md").read_text()
-    assert all(f"recloop silo {command}" in readme for command in ("offer", "train", "merge"))
+    page = (PROJECT / "docs" / "howto" / "silos.md").read_text()
+    assert all(f"recloop silo {command}" in page for command in ("offer", "train", "merge"))
 
 
 def test_a_delta_with_users_is_refused(deltas, shops: Shops, offer: Offer, tmp_path: Path) -> None:

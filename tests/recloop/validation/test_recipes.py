@@ -1,4 +1,4 @@
-"""README's recipe "Add an expectation", followed in a copy of the package, does what it says."""
+"""The recipe "Add an expectation", followed in a copy of the package, does what it says."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ print(json.dumps({"refused": refused, **validate_window(settings, week).quaranti
 def test_an_expectation_added_by_the_recipe_quarantines_and_refuses(
     settings: Settings, tmp_path: Path
 ) -> None:
-    recipe = (PROJECT / "README.md").read_text().partition("**Add an expectation.**")[2]
-    recipe = recipe.partition("**Add a gate rule.**")[0]
+    recipe = (PROJECT / "docs" / "howto" / "changing_it.md").read_text()
+    recipe = recipe.partition("## Add an expectation")[2].partition("## Add a gate rule")[0]
     lines = shop_week(WEEKS[0])
     gone = lines[0]["StockCode"]
     copy = tmp_path / "copy"
