@@ -29,7 +29,7 @@ def rows_of(settings: Settings, statement: str = ROWS, table: str = "published.r
 def by_user(rows: list[tuple[Any, ...]]) -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     for user, item, score, _, rank, *_ in rows:
-        found.setdefault(user, []).append((item, round(float(score), 4)))
+        found.setdefault(user, []).append((item, round(float(np.float32(score)), 4)))
         assert rank == len(found[user])
     return found
 
@@ -46,7 +46,11 @@ def test_every_list_is_that_of_recommend_and_strangers_have_one(prepared: Settin
     for user in [*sorted(lists)[1:60:3], ""]:
         answer = recommend(prepared, user or "nobody ever saw me", 10)
         assert lists[user] == [(item.item_id, item.score) for item in answer.items]
-    assert {row[3] for row in rows} == {"together", "popular", "retrieval"}  # own is not shown again
+    assert {row[3] for row in rows} == {
+        "together",
+        "popular",
+        "retrieval",
+    }  # own is not shown again
     again = publish_recommendations(prepared, Wanted(k=10, include_known=True))
     assert again.why == "moved since: include_known"
     assert "own" in {row[3] for row in rows_of(prepared)}
