@@ -54,12 +54,12 @@ class Table:
     @property
     def place(self) -> str:
         """As SQL names it."""
-        return f'{self.schema}."{self.name}"'
+        return f'"{self.schema}"."{self.name}"'
 
     @property
     def fresh(self) -> str:
         """Where new rows are collected: seen by nobody before the transaction ends."""
-        return f'{self.schema}."{self.name}_new"'
+        return f'"{self.schema}"."{self.name}_new"'
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Tables:
         """Make new, empty tables."""
         for one in self.both:
             if not one.parent:
-                cursor.execute(f"create schema if not exists {one.schema}")
+                cursor.execute(f'create schema if not exists "{one.schema}"')
             cursor.execute(f"drop table if exists {one.fresh}")
             cursor.execute(f"create table {one.fresh} (like {PUBLISHED}.{one.kind})")
             # So that neither is sent with each row.
