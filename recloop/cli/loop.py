@@ -1,5 +1,5 @@
-"""Commands of the loop: update, recommend, rollback, pin, unpin, publish, status, report; `behavior.py`
-has those before."""
+"""Commands of the loop: update, rollback, pin, unpin, publish, status, report; `behavior.py` has those
+before, `recommending.py` what a champion recommends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from recloop.cli.behavior import AsJson, person
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
 from recloop.config.recommenders import chosen, recommenders
-from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.stages import approval_stages, update_stages
 
@@ -173,39 +172,6 @@ def tell(result: Json, json: bool = False) -> None:
         console.print(f"release {release['version']} is champion")
 
 
-def recommend(
-    user: Annotated[str, typer.Option(help="The user's id, as in your data.")] = "",
-    session_: Annotated[
-        str, typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first.")
-    ] = "",
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
-    release: Another = None,
-    include_known: Annotated[
-        bool, typer.Option(help="Show items that the user chose before, too.")
-    ] = False,
-    json: AsJson = False,
-) -> None:
-    """What the champion recommends to a user, or after a session."""
-    from recloop.release.recommend import recommend as answer
-
-    items = [item.strip() for item in session_.split(",") if item.strip()]
-    if bool(user.strip()) == bool(items):
-        raise BadInput(
-            "`--user` should be a user's id, as in your data, or `--session` ids of items with commas "
-            f"between, and not both. Received: --user {user!r} --session {session_!r}."
-        )
-    with session() as settings:
-        result = answer(settings, user, k, release, include_known, items).to_json()
-    if json:
-        print_json(result)
-        return
-    if not result["known_user"]:
-        say(f"user {user!r} was never seen; this is what fits an empty history")
-    if items:
-        result["title"] = f"after {', '.join(items)}, release {result['release']}"
-    console.print(output.recommendations_table([result]))
-
-
 def rollback(
     to: Annotated[int | None, typer.Option(help="Release number; default: the one before.")] = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "by hand",
@@ -332,4 +298,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (update, recommend, rollback, pin, unpin, publish, status, report)
+COMMANDS = (update, rollback, pin, unpin, publish, status, report)

@@ -75,6 +75,7 @@ class ScheduleRules(Section):
     full_rebuild: str = "0 3 1 * *"
     shadow_rebuild: str = "0 5 15 * *"
     maintain_models: str = "30 5 1 * *"
+    publish_recommendations: str = "30 6 * * *"
 
 
 class UpdateRules(Section):

@@ -6,6 +6,7 @@ create schema if not exists features;
 create schema if not exists feast_online;
 create schema if not exists feast_registry;
 create schema if not exists mlflow;
+create schema if not exists published;
 
 -- ── behavior: what was read, and what became of each line ────────────────────────────────────────
 create table if not exists behavior.source_file (
@@ -439,6 +440,32 @@ create table if not exists lineage.feedback (
     at          timestamptz not null,
     unique (request_id, item_id, kind)
 );
+-- What a recommender's outlets were given: one row for each time that recommendations of all users were
+-- computed for a target. One of a target is published, and its basis says what that depended on.
+create table if not exists lineage.publication (
+    id          bigint generated always as identity primary key,
+    recommender text not null default ledger.recommender(),
+    target      text not null,                 -- 'published', schema.table, or a file's address
+    release     bigint not null references lineage.release,
+    moment      timestamptz,                   -- as of which features are; null: of a family without
+    k           int not null,
+    filters     jsonb not null default '[]',
+    basis       jsonb not null,                -- all that a list depends on beside its user's events
+    users       bigint,                        -- that have a list
+    computed    bigint,                        -- of them, those whose list was computed anew
+    rows        bigint,
+    similar_rows bigint,                       -- rows of similar items
+    sha256      text,                          -- of all lists: recloop/outlets/digests.py
+    why         text,                          -- all lists were computed anew; '': only some were
+    parts       jsonb,                         -- part: [accepted, in the features]; kept of what is published
+    newest_user bigint,
+    started_at  timestamptz not null default now(),
+    finished_at timestamptz,
+    state       text not null check (state in ('started', 'published', 'replaced', 'abandoned')),
+    check ((state in ('published', 'replaced')) = (finished_at is not null))
+);
+create unique index if not exists one_publication on lineage.publication (recommender, target)
+    where state = 'published';
 
 -- Columns that tables of earlier versions lack. Asked first: `add column` locks out all readers.
 do $$ begin
@@ -561,3 +588,24 @@ create table if not exists features.applied (
     only_row    boolean primary key default true check (only_row),
     fingerprint text not null
 );
+
+-- ── published: recommendations for whoever reads tables ──────────────────────────────────────────
+-- A recommender's rows are a partition of their own, and all of one release: recloop/outlets/tables.py.
+create table if not exists published.recommendation (
+    recommender text not null,
+    release     bigint not null,
+    user_id     text collate "C" not null,     -- '': whoever is not known
+    rank        smallint not null,             -- from 1 on
+    item_id     text not null,
+    score       real not null,
+    reason      text not null                  -- own, together, popular or retrieval
+) partition by list (recommender);
+
+create table if not exists published.similar_item (
+    recommender     text not null,
+    release         bigint not null,
+    item_id         text collate "C" not null,
+    rank            smallint not null,
+    similar_item_id text not null,
+    score           real not null              -- cosine
+) partition by list (recommender);

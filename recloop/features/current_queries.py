@@ -35,8 +35,7 @@ _COLUMNS = (
     *(f"own.{name}" for name in (*OWN_LISTS, *OWN_TOTALS)),
 )
 # One look into each primary key for each user: `distinct on` would read every row ever written.
-_KNOWN = f"""
-    select {", ".join(_COLUMNS)}
+KNOWN = """
     from unnest(%(users)s::bigint[]) with ordinality as asked (user_key, place)
     left join features.user_statistics as counted
         on counted.event_timestamp = %(moment)s and counted.user_key = asked.user_key
@@ -52,6 +51,7 @@ _KNOWN = f"""
     ) as own on true
     order by place
 """
+"""SQL: the newest rows of the users `%(users)s` as of `%(moment)s`, in their order."""
 
 
 def known_moment(cursor: Cursor, meaning: Meaning) -> datetime | None:
@@ -65,8 +65,11 @@ def known_queries(cursor: Cursor, user_keys: Sequence[int], meaning: Meaning) ->
     Items' statistics are not among them: a release carries its own."""
     moment = known_moment(cursor, meaning)
     if moment is None:
-        return _nothing(user_keys)
-    cursor.execute(_KNOWN, {"users": [int(key) for key in user_keys], "moment": moment})
+        return nothing_known(user_keys)
+    cursor.execute(
+        f"select {', '.join(_COLUMNS)} {KNOWN}",
+        {"users": [int(key) for key in user_keys], "moment": moment},
+    )
     rows = cursor.fetchall()
     columns = dict(
         zip((name.split(".")[-1] for name in _COLUMNS), zip(*rows, strict=True), strict=True)
@@ -98,7 +101,8 @@ def _own(columns: dict[str, tuple], day: int, users: int) -> OwnItems:
     return aged_own_items(lengths, np.full(users, day), lists, totals)
 
 
-def _nothing(user_keys: Sequence[int]) -> Queries:
+def nothing_known(user_keys: Sequence[int] | npt.NDArray[np.int64]) -> Queries:
+    """The inputs for users of whom nothing is known."""
     count = len(user_keys)
     return Queries(
         np.asarray(user_keys, np.int64),

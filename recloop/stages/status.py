@@ -11,8 +11,9 @@ from recloop.config.dataset import load_dataset
 from recloop.contracts import GateReport, Metrics
 from recloop.database.connection import transaction
 from recloop.errors import CheckCrashed
-from recloop.ledger import parts, pins, releases, updates, verdicts, window_states
+from recloop.ledger import parts, pins, publications, releases, updates, verdicts, window_states
 from recloop.settings import Settings
+from recloop.stages.outlet_stages import told
 
 Json = dict[str, Any]
 
@@ -31,6 +32,7 @@ def read_status(settings: Settings) -> Json:
         versions = releases.all_releases(cursor)
         rolled_back = releases.rollbacks(cursor)
         pinned = pins.open_pin(cursor)
+        given = publications.all_published(cursor)
     late = [part for part in every_part if part["number"]]
     by_version = {update["version"]: update for update in made if update["version"]}
     learnt = {part["part_key"]: by_version.get(part["version"]) for part in every_part}
@@ -54,6 +56,7 @@ def read_status(settings: Settings) -> Json:
         "rollbacks": [{**row, "at": _time(row["at"])} for row in rolled_back],
         "refused_rebuilds": [_beside(row) for row in refused],
         "maintained": [_beside(row) for row in made if row["plan"]["decision"] == "maintain"],
+        "published": [(_time(one.finished_at), told(one.to_json())) for one in given],
         "shadows": [report.to_json() for report in compared],
         "windows": [
             _window(row, own.get(row["window_key"]), learnt.get(row["window_key"]), waiting)
