@@ -417,6 +417,7 @@ create table if not exists lineage.impression (
     features    jsonb not null                 -- what the model was asked with
 );
 create index if not exists impression_at on lineage.impression (recommender, at);
+create index if not exists impression_moment on lineage.impression (recommender, moment);
 create table if not exists lineage.feedback (
     request_id  uuid not null,
     recommender text not null default ledger.recommender(),

@@ -120,7 +120,7 @@ def create_app(settings: Settings, serve: Serve) -> FastAPI:
                     datetime.now(UTC),
                     asked.user or "",
                     tuple(answer.keys.tolist()),
-                    serving.moment,
+                    None if degraded else person.moment,
                     person.features,
                 )
             )
