@@ -107,6 +107,8 @@ class GateLimits(Section):
     catalogue_share: float = Field(ge=0)
     coverage_ratio: float = Field(ge=0)
     minimum_slice_users: int = Field(ge=1)
+    largest_skew: float = Field(default=0.01, ge=0, le=1)
+    minimum_served: int = Field(default=20, ge=1)
 
 
 class ApprovalRules(Section):

@@ -432,6 +432,7 @@ create table if not exists lineage.impression (
     features    jsonb not null                 -- what the model was asked with
 );
 create index if not exists impression_at on lineage.impression (recommender, at);
+create index if not exists impression_moment on lineage.impression (recommender, moment);
 create table if not exists lineage.feedback (
     request_id  uuid not null,
     recommender text not null default ledger.recommender(),
@@ -466,6 +467,17 @@ create table if not exists lineage.publication (
 );
 create unique index if not exists one_publication on lineage.publication (recommender, target)
     where state = 'published';
+
+create index if not exists feedback_at on lineage.feedback (at);
+-- Both as lines of behavior, of all recommenders on the data, where a user is known.
+create or replace view lineage.feedback_line as
+    select request_id::text, user_id, item_id, kind, 1 as value, feedback.at
+    from lineage.feedback join lineage.impression using (request_id) where user_id <> '';
+create or replace view lineage.shown_line as
+    select request_id::text, user_id, item_id, 'shown' as kind, 1 as value, at
+    from lineage.impression cross join unnest(items) as shown (item_key)
+        join behavior.item using (item_key)
+    where user_id <> '';
 
 -- Columns that tables of earlier versions lack. Asked first: `add column` locks out all readers.
 do $$ begin

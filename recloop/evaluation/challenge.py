@@ -26,6 +26,7 @@ from recloop.evaluation.asking import why_ask
 from recloop.evaluation.differences import paired_difference
 from recloop.evaluation.gate import Soundness, measure, results_of, verdict
 from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
+from recloop.evaluation.serving_rule import serving_rule
 from recloop.features.damping import damping
 from recloop.features.examples import read_examples
 from recloop.features.heldout import Past
@@ -100,6 +101,7 @@ def challenge(
     measured = measure(judge, heldout, ours, theirs)
     shown, earlier = (ours.shown, theirs.shown), against.earlier
     results = results_of(judge, measured, shown, soundness, gate, opponent, earlier)
+    results += serving_rule(plan.signals, gate.rules)
     answer, reason = verdict(results)
     passed = answer == "promote"
     report = GateReport(

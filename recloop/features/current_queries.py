@@ -56,14 +56,22 @@ KNOWN = """
 
 def known_moment(cursor: Cursor, meaning: Meaning) -> datetime | None:
     """The midnight after the newest computed day, the data's clock; None before any was computed."""
+    return known_until(cursor, meaning)[0]
+
+
+def known_until(cursor: Cursor, meaning: Meaning) -> tuple[datetime | None, bool]:
+    """The same, and whether all of that day is known: windows of hours compute it piece by piece."""
     end = first(cursor, "select max(ends) from features.built_window")
-    return meaning.calendar.whole_days(end, end)[1] if end else None
+    moment = meaning.calendar.whole_days(end, end)[1] if end else None
+    return moment, moment == end
 
 
-def known_queries(cursor: Cursor, user_keys: Sequence[int], meaning: Meaning) -> Queries:
-    """The model's inputs for these users at the end of the newest computed day; zeros for unknown ones.
-    Items' statistics are not among them: a release carries its own."""
-    moment = known_moment(cursor, meaning)
+def known_queries(
+    cursor: Cursor, user_keys: Sequence[int], meaning: Meaning, moment: datetime | None = None
+) -> Queries:
+    """The model's inputs for these users at a midnight, by default the end of the newest computed day;
+    zeros for unknown ones. Items' statistics are not among them: a release carries its own."""
+    moment = moment or known_moment(cursor, meaning)
     if moment is None:
         return nothing_known(user_keys)
     cursor.execute(

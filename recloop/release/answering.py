@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,11 +159,16 @@ def _told_as_damaged(release: Release) -> Iterator[None]:
 
 
 def queries_for(
-    cursor: Cursor, family: Family, user_keys: Sequence[int], meaning: Meaning
+    cursor: Cursor,
+    family: Family,
+    user_keys: Sequence[int],
+    meaning: Meaning,
+    moment: datetime | None = None,
 ) -> Queries:
-    """What a family is asked with for these users, as of now."""
+    """What a family is asked with for these users: with features as of a midnight (None: the newest
+    computed day's end), or their latest sessions as of now."""
     if family.needs_features:
-        return known_queries(cursor, user_keys, meaning)
+        return known_queries(cursor, user_keys, meaning, moment)
     parts = [latest_session(cursor, key, meaning) for key in user_keys]
     return Queries(
         np.asarray(user_keys, np.int64),

@@ -120,7 +120,7 @@ def create_app(settings: Settings, serve: Serve) -> FastAPI:
                     datetime.now(UTC),
                     asked.user or "",
                     tuple(answer.keys.tolist()),
-                    serving.moment,
+                    None if degraded else person.moment,
                     person.features,
                 )
             )
@@ -135,6 +135,9 @@ def create_app(settings: Settings, serve: Serve) -> FastAPI:
 
     def feedback(told: bodies.Told) -> Json:
         serving = _serving(follower, told.recommender)
+        if serving.kinds and told.kind not in serving.kinds:
+            known = ", ".join(serving.kinds)
+            raise Refused(422, "kind", told.kind, f"should be one of {known}, those of [feedback]")
         url, now = serving.settings.database_url, datetime.now(UTC)
         recorder.note(Feedback(url, told.request_id, told.item, told.kind, now))
         return {"request_id": told.request_id, "kept": True}

@@ -15,7 +15,6 @@ from datetime import datetime
 
 from psycopg2.extras import execute_values
 
-from recloop.database.connection import copy_rows
 from recloop.errors import RecloopError
 from recloop.server.connections import reading
 
@@ -147,7 +146,12 @@ def _write(url: str, records: list[Impression | Feedback]) -> None:
     ]
     with reading(url) as cursor:
         if shown:
-            copy_rows(cursor, "ledger.impression", COLUMNS, shown)
+            execute_values(  # not COPY, which cannot write through a view
+                cursor,
+                f"insert into ledger.impression ({', '.join(COLUMNS)}) values %s "
+                "on conflict do nothing",
+                shown,
+            )
         if told:
             execute_values(
                 cursor,

@@ -10,13 +10,15 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from models.data.queries import Queries
 from recloop.config.learnable import Meaning
 from recloop.database.connection import Cursor
-from recloop.features.current_queries import asked_user
+from recloop.features.current_queries import asked_user, known_until
+from recloop.features.skew import features_of
 from recloop.release.answering import Keys, already_chosen, queries_for
 
 if TYPE_CHECKING:
@@ -27,26 +29,21 @@ MOST = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One who asks: key (0: never seen), what the model is asked with, what was chosen already."""
+    """One who asks: key (0: never seen), what the model is asked with, what was chosen already.
+
+    Attributes:
+        moment: the midnight up to which features were known; None: not all of the day before was.
+    """
 
     key: int
     queries: Queries
     chosen: Keys
+    moment: datetime | None = None
 
     @cached_property
     def features(self) -> str:
-        """What the model is asked with, as JSON: `history` item keys, `statistics`, and of what the user
-        chose `items`, keys, with their `values` and `totals`; empty where the family takes none."""
-        queries, own = self.queries, self.queries.own
-        history = queries.history[0]
-        told = {
-            "history": history[history > 0].tolist(),
-            "statistics": queries.statistics[0].tolist(),
-            "items": [] if own is None else own.item_keys.tolist(),
-            "values": [] if own is None else own.values.tolist(),
-            "totals": [] if own is None else own.totals[0].tolist(),
-        }
-        return json.dumps(told)
+        """What the model is asked with, as JSON: see `features_of`."""
+        return json.dumps(features_of(self.queries))
 
 
 def version_of(cursor: Cursor) -> tuple[Any, ...]:
@@ -74,9 +71,10 @@ class People:
                 self._kept.move_to_end(user_id)
                 return person
         key = asked_user(cursor, user_id) if user_id else 0
-        queries = queries_for(cursor, self._family, [key], self._meaning)
+        moment, whole = known_until(cursor, self._meaning)
+        queries = queries_for(cursor, self._family, [key], self._meaning, moment)
         chosen = already_chosen(cursor, self._family, key, self._meaning)
-        person = Person(key, queries, chosen)
+        person = Person(key, queries, chosen, moment if whole else None)
         with self._lock:
             self._kept[user_id] = person
             while len(self._kept) > MOST:

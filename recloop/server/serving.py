@@ -78,6 +78,7 @@ class Serving:
         items: int64 [M], keys of the release's items.
         catalogue: names and attributes of all items that the log knows.
         moment: what of the users is known: the midnight after the newest computed day, or None.
+        kinds: of feedback that becomes behavior; empty: none does, whatever is told is kept.
     """
 
     def __init__(self, settings: Settings, release: Release, cursor: Cursor) -> None:
@@ -89,7 +90,9 @@ class Serving:
         """
         self.settings, self.release = settings, release
         self.meaning: Meaning = meaning_of(settings)
-        self._ids = load_dataset(settings).ids
+        spec = load_dataset(settings)
+        self._ids = spec.ids
+        self.kinds = tuple(spec.feedback.kinds) if spec.feedback else ()
         self.opened: OpenRelease = held(release)
         if not self.opened.light:
             raise ReleaseDamaged(

@@ -50,12 +50,18 @@ def read(
 ) -> tuple[LandingReport, Again]:
     """Read what is new in the source, and judge again what today's settings judge otherwise."""
     from recloop.behavior.landing import land as read_source
+    from recloop.behavior.shown import joined, land_told
     from recloop.config.dataset import load_dataset
 
-    if load_dataset(settings).source.kind == "table":  # it forgets, and the source is read again
+    spec = load_dataset(settings)
+    if spec.source.kind == "table":  # it forgets, and the source is read again
         again = judge_again(settings)
-        return read_source(settings, window, progress), again
-    return read_source(settings, window, progress), judge_again(settings)
+        landed = read_source(settings, window, progress)
+    else:
+        landed = read_source(settings, window, progress)
+        again = judge_again(settings)
+    told = land_told(settings, spec, window, datetime.now(UTC))
+    return joined([landed, told]), again
 
 
 def judge_again(settings: Settings | None = None) -> Again:
