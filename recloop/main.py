@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from recloop import __version__, errors
-from recloop.cli import behavior, loop, newcomer, silo
+from recloop.cli import behavior, loop, newcomer, pinning, silo
 from recloop.cli.output import LOG_FORMAT, console, fail, guard, print_json, say
 from recloop.cli.session import as_sentence, end_by_signal, session
 from recloop.errors import RecloopError
@@ -138,7 +138,9 @@ def demo(
         print_json(report)
 
 
-for command in (*newcomer.COMMANDS, *behavior.COMMANDS, *loop.COMMANDS, up, down, doctor, demo):
+for command in (
+    *newcomer.COMMANDS, *behavior.COMMANDS, *loop.COMMANDS, *pinning.COMMANDS, up, down, doctor, demo,
+):  # fmt: skip
     app.command(command.__name__.removesuffix("_").replace("_", "-"))(command)
 app.add_typer(silo.app)
 

@@ -16,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from recloop import main
-from recloop.cli import behavior, loop
+from recloop.cli import behavior, loop, pinning
 from recloop.cli.output import fail, say
 from recloop.database.connection import transaction
 from recloop.ledger import updates
@@ -44,7 +44,15 @@ def recloop(settings: Settings | None, *arguments: str, **variables: str):
 
 def test_every_command_is_in_the_readme_and_has_a_help_text() -> None:
     readme = (PROJECT / "README.md").read_text()
-    for command in (*behavior.COMMANDS, *loop.COMMANDS, main.up, main.down, main.doctor, main.demo):
+    for command in (
+        *behavior.COMMANDS,
+        *loop.COMMANDS,
+        *pinning.COMMANDS,
+        main.up,
+        main.down,
+        main.doctor,
+        main.demo,
+    ):
         assert f"`{command.__name__}" in readme or f"recloop {command.__name__}" in readme
         assert command.__doc__
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from recloop.cli import loop, output
+from recloop.cli import loop, output, pinning
 from recloop.cli.output import recommendations_table, windows_table
 from recloop.database.connection import transaction
 from recloop.ledger import releases, updates
@@ -38,7 +38,8 @@ def lived(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     def here(keep: bool = False) -> Iterator[Settings]:
         yield settings
 
-    monkeypatch.setattr(loop, "session", here)
+    for module in (loop, pinning):
+        monkeypatch.setattr(module, "session", here)
     return settings
 
 
