@@ -168,11 +168,12 @@ def _pages() -> APIRouter:
         return _page(windows_page(_settings(recommender), _plain(before) if before else None))
 
     @router.get("/releases")
-    def releases(recommender: str, before: int = LARGEST) -> HTMLResponse:
+    def releases(recommender: str, before: int | None = None) -> HTMLResponse:
         """All releases, newest first."""
         from recloop.dashboard.pages import releases_page
 
-        return _page(releases_page(_settings(recommender), min(before, LARGEST)))
+        known = None if before is None else max(0, min(before, LARGEST))
+        return _page(releases_page(_settings(recommender), known))
 
     @router.get("/releases/{version}")
     def lineage(recommender: str, version: int) -> HTMLResponse:

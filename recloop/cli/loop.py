@@ -1,5 +1,5 @@
-"""Commands of the loop: update, rollback, pin, unpin, publish, status, report; `behavior.py` has those
-before, `recommending.py` what a champion recommends."""
+"""Commands of the loop: update, rollback, publish, status, report; `behavior.py` has those before,
+`pinning.py` those that hold it, `recommending.py` what a champion recommends."""
 
 from __future__ import annotations
 
@@ -186,26 +186,6 @@ def rollback(
         console.print(f"release {release['version']} is champion again")
 
 
-def pin(
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
-    by: Annotated[str, typer.Option(help="Whose word it is; default: who is logged in.")] = "",
-) -> None:
-    """Keep the champion as it is: nothing is promoted until it is unpinned."""
-    with session() as settings:
-        version = update_stages.pin(by or person(), reason, settings)
-    console.print(f"release {version} is pinned: nothing is promoted until `recloop unpin`")
-
-
-def unpin(
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
-    by: Annotated[str, typer.Option(help="Whose word it is; default: who is logged in.")] = "",
-) -> None:
-    """Let challengers be promoted again; the next update learns what has waited."""
-    with session() as settings:
-        update_stages.unpin(by or person(), reason, settings)
-    console.print("the champion is not pinned any more: `recloop update` learns what has waited")
-
-
 def publish(release: Another = None, json: AsJson = False) -> None:
     """Make what is served agree with the ledger; a damaged export is written anew."""
     with session() as settings:
@@ -298,4 +278,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (update, rollback, pin, unpin, publish, status, report)
+COMMANDS = (update, rollback, publish, status, report)

@@ -48,7 +48,9 @@ def run(bag: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         task = bag.dags[dag_id].get_task(task_id)
         context = {
             "params": params.validate(),
-            "dag_run": SimpleNamespace(dag_id=dag_id, run_id="r", partition_key=partition_key),
+            "dag_run": SimpleNamespace(
+                dag_id=dag_id, run_id="r", partition_key=partition_key, triggering_user_name="vera"
+            ),
             "task": SimpleNamespace(downstream_task_ids=set()),
             "ti": SimpleNamespace(xcom_push=lambda key, value: start.said.append((key, value))),
         }
@@ -144,6 +146,19 @@ def test_a_window_comes_from_the_form_or_the_partition(
         assert told["land"] == (window,)
     with pytest.raises(BadInput, match="about no window"):
         run("ingest_behavior", "land", {})
+
+
+@pytest.mark.parametrize("reason", [None, *REASONS])
+def test_a_refused_window_is_accepted_in_the_name_of_who_started_the_run(
+    run: Any, monkeypatch: pytest.MonkeyPatch, reason: str | None
+) -> None:
+    from recloop.stages import ingest_stages
+
+    report, asked = {"window": "2011-06-06", "accepted": 1, "lines": 1}, []
+    monkeypatch.setattr(ingest_stages, "validate", lambda *given: asked.append(given) or report)
+    monkeypatch.setattr(ingest_stages, "accept", lambda *given: asked.append(given) or report)
+    run("ingest_behavior", "validate", {"window": "2011-06-06", "accept": reason})
+    assert asked == [("2011-06-06", reason, "vera") if reason else ("2011-06-06",)]
 
 
 @pytest.mark.parametrize("dag_id", ["incremental_update", "full_rebuild"])

@@ -15,9 +15,15 @@ POLICY = StagePolicy(first_delay=timedelta(seconds=10))
 
 @pytest.mark.parametrize(
     "error",
-    [errors.WindowRefused, errors.SourceRefused, errors.BadInput, errors.LeaseLost],
+    [
+        errors.WindowRefused,
+        errors.SourceRefused,
+        errors.BadInput,
+        errors.ChampionPinned,
+        errors.LeaseLost,
+    ],
 )
-def test_bad_data_and_lost_leases_fail_at_once(error: type[Exception]) -> None:
+def test_bad_data_pins_and_lost_leases_fail_at_once(error: type[Exception]) -> None:
     assert POLICY.evaluate(error("no"), 1, 4).action is RetryAction.FAIL
 
 

@@ -16,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from recloop import main
-from recloop.cli import behavior, loop
+from recloop.cli import behavior, loop, pinning, recommending, serve
 from recloop.cli.output import fail, say
 from recloop.database.connection import transaction
 from recloop.ledger import updates
@@ -45,7 +45,10 @@ def recloop(settings: Settings | None, *arguments: str, **variables: str):
 def test_every_command_is_in_a_howto_and_has_a_help_text() -> None:
     pages = (PROJECT / "docs" / "howto").glob("*.md")
     told = "".join(path.read_text() for path in [*pages, PROJECT / "CONTRIBUTING.md"])
-    for command in (*behavior.COMMANDS, *loop.COMMANDS, main.up, main.down, main.doctor, main.demo):
+    for command in (
+        *(*behavior.COMMANDS, *loop.COMMANDS, *pinning.COMMANDS, *recommending.COMMANDS),
+        *(serve.serve, main.up, main.down, main.doctor, main.demo),
+    ):
         named = (f"`{command.__name__}", f"recloop {command.__name__}", f"make {command.__name__}")
         assert any(name in told for name in named), command.__name__
         assert command.__doc__

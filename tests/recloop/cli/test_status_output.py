@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from recloop.cli import loop, output
+from recloop.cli import loop, output, pinning
 from recloop.cli.output import recommendations_table, windows_table
 from recloop.database.connection import transaction
 from recloop.ledger import releases, updates
@@ -37,12 +38,17 @@ def lived(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     def here(keep: bool = False) -> Iterator[Settings]:
         yield settings
 
-    monkeypatch.setattr(loop, "session", here)
+    for module in (loop, pinning):
+        monkeypatch.setattr(module, "session", here)
     return settings
 
 
 def told(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["status", *arguments], catch_exceptions=False)
+    return said("status", *arguments)
+
+
+def said(*arguments: str) -> str:
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
     return " ".join(done.stdout.split())
 
@@ -126,3 +132,25 @@ def test_an_item_without_a_name_is_shown_once() -> None:
 def test_nobody_is_recommended_nothing(user: str) -> None:
     done = CliRunner().invoke(app, ["recommend", "--user", user])
     assert "should be a user's id" in str(done.exception)
+
+
+def test_a_pinned_champion_is_told_until_it_is_unpinned(lived: Settings) -> None:
+    assert "pinned" not in told()
+    assert said("pin", "--reason", "sale week", "--by", "vera").startswith("release 2 is pinned")
+    shown = told()
+    assert "pinned by vera since " in shown
+    assert "sale week; nothing is promoted until `recloop unpin`" in shown
+    assert read_status(lived)["pinned"]["reason"] == "sale week"
+    assert "not pinned any more" in said("unpin", "--reason", "it is over", "--by", "ole")
+    assert "pinned by" not in told()
+    with transaction(lived.database_url) as cursor:
+        cursor.execute("select pinned_by, reason, unpinned_by, unpinned_why from ledger.pin")
+        assert cursor.fetchall() == [("vera", "sale week", "ole", "it is over")]
+
+
+def test_a_report_is_written_where_one_says(lived: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "report.md"
+    assert str(out) in said("report", "--out", str(out)).replace(" ", "")
+    assert "## How fresh" in out.read_text()
+    assert "report.html" in said("report")
+    assert "How fresh" in (lived.own_folder / "report.html").read_text()

@@ -71,6 +71,17 @@ def test_text_of_others_is_escaped_everywhere(shop: Settings) -> None:
     assert all("&lt;script&gt;" in page for page in shown)
 
 
+def test_mlflow_is_linked_to_where_it_has_an_address(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = '<a href="https://mlflow.shop.example/"'
+    assert link not in pages.recommender_page(shop, NOW)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.shop.example/")
+    assert link in pages.recommender_page(shop, NOW)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "javascript:alert(1)")
+    assert "javascript:" not in pages.recommender_page(shop, NOW)
+
+
 def test_a_run_is_told_of_what_it_did(shop: Settings) -> None:
     page = pages.recommender_page(shop, NOW, run=RUN)
     section = page[page.index("This run") : page.index("How fresh")]

@@ -213,7 +213,8 @@ def test_status_tells_of_late_parts(database_url: str, settings: Settings) -> No
 
 BEFORE_RECOMMENDERS = """
 drop view ledger.update, ledger.release, ledger.reign, ledger.shadow, ledger.training_set,
-    ledger.signals;
+    ledger.signals, ledger.pin;
+drop table lineage.pin;
 alter table ledger.part add column training_set jsonb, add column featured bigint not null default 0;
 update ledger.part p set training_set = t.training_set, featured = t.featured
     from lineage.training_set t where t.part_key = p.part_key;

@@ -103,3 +103,19 @@ def test_a_home_is_of_one_dataset_cut_in_one_way(
     for work in (ingest_windows, arrivals):
         with pytest.raises(BadInput, match=says):
             work(other)
+
+
+def test_a_refused_window_is_accepted_once_and_a_retry_changes_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    few = shop_week(WEEKS[0])[:9]
+    source = settings.model_copy(update={"data": write(tmp_path / "a.csv", few)})
+    assert [one["window"] for one in ingest_windows(source)["refused"]] == [WEEKS[0]]
+    report = ingest_stages.accept(WEEKS[0], "a holiday", "vera", source)
+    assert (report["passed"], report["acceptance"]["by"]) == (True, "vera")
+    assert report["acceptance"]["reason"] == "a holiday"
+    again = ingest_stages.accept(WEEKS[0], "another reason", "ole", source)
+    assert again == report
+    with transaction(source.database_url) as cursor:
+        cursor.execute("select acceptance->>'by', accepted > 0, state from ledger.window")
+        assert cursor.fetchall() == [("vera", True, "featured")]
