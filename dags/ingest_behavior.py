@@ -8,19 +8,19 @@ quarantines rows or refuses the window (Great Expectations; see *Data Docs* on t
 
 Runs when a window has ended; for history use a backfill, which replays the windows in order:
 `airflow backfill create --dag-id ingest_behavior --from-date 2011-05-30 --to-date 2011-07-18
---max-active-runs 1`. Started by hand, it takes the window from the form. Repeating a window changes
-nothing.
+--max-active-runs 1`. Started by hand, it takes the window from the form, and a person's word that a
+refused window is right. Repeating a window changes nothing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, CronPartitionTimetable, task
+from airflow.sdk import DAG, CronPartitionTimetable, Param, task
 from recloop_airflow.links import DataDocsLink, linked
 from recloop_airflow.notes import note, noted
 from recloop_fleet import DATASETS, DEFAULT_ARGS, Dataset
-from recloop_params import window, window_of_run
+from recloop_params import asked, starter, window, window_of_run
 
 
 def add(dataset: Dataset) -> None:
@@ -43,7 +43,16 @@ def add(dataset: Dataset) -> None:
         params={
             "window": window(
                 dataset.schedule, "Where the window begins. Empty: the partition of this run."
-            )
+            ),
+            "accept": Param(
+                None,
+                type=["null", "string"],
+                minLength=3,
+                maxLength=1000,
+                title="Accept it all the same",
+                description_md="Of a window that validation refused: why it is right as it is. Kept in "
+                "the ledger, with your name.",
+            ),
         },
     ):
 
@@ -60,7 +69,11 @@ def add(dataset: Dataset) -> None:
         def validate() -> dict[str, Any]:
             from recloop.stages import ingest_stages
 
-            report = ingest_stages.validate(window_of_run(dataset.schedule))
+            key, why = window_of_run(dataset.schedule), asked()["accept"]
+            if why:
+                report = ingest_stages.accept(key, why, starter())
+            else:
+                report = ingest_stages.validate(key)
             kept = f"{report['accepted']:,} of {report['lines']:,} lines accepted"
             note(f"window {report['window']}: {kept}")
             return report

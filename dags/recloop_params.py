@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow.sdk import Param, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
+from recloop_airflow.links import served
 
 from recloop.config.rules import Schedule
 from recloop.errors import BadInput
@@ -36,7 +37,7 @@ MAINTENANCE = {
 }
 """How a model is made smaller, likewise."""
 HOUR = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{4}Z$"
-WAITING = "[The overview](/recloop/) lists the windows that wait."
+WAITING = f"[Recommenders]({served('/')}) lists the windows that wait."
 
 
 def window(schedule: Schedule, description: str) -> Param:
@@ -112,6 +113,11 @@ def holder() -> str:
     """Who works on an update: two DAGs may have runs of one id, both started by the clock."""
     run = get_current_context()["dag_run"]
     return f"{run.dag_id} {run.run_id}"
+
+
+def starter() -> str:
+    """The name of the person who started this run."""
+    return get_current_context()["dag_run"].triggering_user_name or "somebody in Airflow"
 
 
 def window_of_run(schedule: Schedule) -> str:

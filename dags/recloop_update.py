@@ -13,7 +13,7 @@ from airflow.sdk import TriggerRule, chain, get_current_context, task
 from recloop_airflow.approval import OptionalApproval
 from recloop_airflow.links import GateReportLink, linked
 from recloop_airflow.notes import note, noted
-from recloop_airflow.waking import WakeUpdate, leave_out
+from recloop_airflow.waking import WakePublication, WakeUpdate, leave_out
 from recloop_fleet import Recommender
 from recloop_params import asked, holder
 
@@ -139,8 +139,18 @@ def planned(made: Any) -> Any:
     return made
 
 
+def publication(one: Recommender) -> WakePublication:
+    """The task that lets a new champion's recommendations be published."""
+    return WakePublication(
+        task_id="publish",
+        recommender=one.settings.recommender,
+        trigger_dag_id=one.dag_id("publish_recommendations"),
+    )
+
+
 def carry_out(one: Recommender, made: Any, *afterwards: Any, shards: bool = False) -> None:
-    """Adds what follows a plan: train, evaluate, approve, promote, `afterwards` and the next window.
+    """Adds what follows a plan: train, evaluate, approve, promote, publish, `afterwards` and the next
+    window.
 
     What comes after the promotion runs also when nothing was promoted (`none_failed`). With `shards`,
     a plan that has some is trained by mapped tasks and merged instead.
@@ -157,7 +167,9 @@ def carry_out(one: Recommender, made: Any, *afterwards: Any, shards: bool = Fals
         trigger_rule=TriggerRule.NONE_FAILED,
     )
 
-    chain(made, trained, report, approve, promote(made), *afterwards, carry_on)
+    promoted = promote(made)
+    chain(made, trained, report, approve, promoted, *afterwards, carry_on)
+    chain(promoted, publication(one))
     if shards:
         pieces = split(made)
         train_shard.override(**one.gpu).expand(work=pieces)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, Param, task
+from airflow.sdk import DAG, Param, chain, task
 from recloop_airflow.notes import note, noted
 from recloop_fleet import DEFAULT_ARGS, RECOMMENDERS, Recommender
 from recloop_params import asked
+from recloop_update import publication
 
 
 def add(one: Recommender) -> None:
@@ -50,7 +51,7 @@ def add(one: Recommender) -> None:
             note(f"release {release['version']} is champion again: {form['reason']}")
             return release
 
-        roll_back()
+        chain(roll_back(), publication(one))
 
 
 for each in RECOMMENDERS:

@@ -4,6 +4,7 @@
     ├── BadTrainingData       the arrays given can't be learned from (empty, unknown keys, NaN)
     ├── NonFiniteWeights      training diverged: a loss or a weight is NaN or infinite
     ├── UnusableBase          a delta can't be made from this base
+    ├── NoItemVectors         a family was asked for similar items and has no vectors of them
     └── RestoreError          a saved model can't be used
         ├── CorruptCheckpoint     a file or array is missing, truncated, altered or not finite
         └── IncompatibleCheckpoint    sound, but of another format version or another configuration
@@ -27,6 +28,10 @@ class NonFiniteWeights(ModelError):
 
 class UnusableBase(ModelError):
     """A delta can't be made from this base. Nothing was written; a full save is always possible."""
+
+
+class NoItemVectors(ModelError):
+    """The family scores pairs only. Nothing is wrong with the release; it just cannot say this."""
 
 
 class RestoreError(ModelError):

@@ -7,18 +7,32 @@ children would inherit it half-started).
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink
+from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink, served
 from recloop_airflow.notes import RunNotes
 from recloop_airflow.reports import PREFIX, create_app
 from recloop_airflow.runs_as import RunsAs
 
 
 class RecloopPlugin(AirflowPlugin):
-    """Report pages under /recloop, an entry in the navigation, links to them from tasks, and
+    """Pages under /recloop, in the navigation and as a tab of DAGs and runs; links to them from tasks;
     a note for each run."""
 
     name = "recloop"
     fastapi_apps = [{"app": create_app(), "url_prefix": PREFIX, "name": "recloop reports"}]
-    external_views = [{"name": "recloop", "href": f"{PREFIX}/", "destination": "nav"}]
+    external_views = [
+        {"name": "Recommenders", "href": served("/"), "destination": "nav", "url_route": "recloop"},
+        {
+            "name": "Recommender",
+            "href": served("/?dag={DAG_ID}"),
+            "destination": "dag",
+            "url_route": "recommender",
+        },
+        {
+            "name": "Recommender",
+            "href": served("/?dag={DAG_ID}&run={RUN_ID}"),
+            "destination": "dag_run",
+            "url_route": "recommender_run",
+        },
+    ]
     listeners = [RunNotes(), RunsAs()]
     operator_extra_links = [GateReportLink(), ShadowReportLink(), DataDocsLink()]

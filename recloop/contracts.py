@@ -288,3 +288,27 @@ class Thinning(Contract):
     folders: int
     bytes: int
     registry_versions: int
+
+
+class Publication(Contract):
+    """What an outlet was given: every user's list of one release, whole."""
+
+    id: int
+    target: str
+    """`published`, a table's name, or a file's address."""
+    release: int
+    moment: datetime | None
+    """As of which features are; None: of a family without."""
+    k: int
+    filters: list[dict[str, Any]]
+    users: int
+    """That have a list, strangers' not counted."""
+    computed: int
+    """Of them, those whose list was computed anew."""
+    rows: int
+    similar_rows: int
+    """Rows of similar items."""
+    sha256: str
+    finished_at: datetime
+    why: str = ""
+    """Why all were computed anew; empty: only those whose list could have changed."""

@@ -57,6 +57,10 @@ class PlanOutdated(LedgerConflict):
     """Late events came, or the champion moved, between making a plan and beginning its update."""
 
 
+class ChampionPinned(LedgerConflict):
+    """A person has pinned the champion; nothing is promoted until it is unpinned."""
+
+
 class LeaseLost(LedgerConflict):
     """The fencing token is stale: another attempt took over, so this attempt's work is discarded."""
 

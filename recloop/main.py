@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from recloop import __version__, errors
-from recloop.cli import behavior, loop, newcomer, silo
+from recloop.cli import behavior, loop, newcomer, recommending, serve, silo
 from recloop.cli.output import LOG_FORMAT, console, fail, guard, print_json, say
 from recloop.cli.session import as_sentence, end_by_signal, session
 from recloop.errors import RecloopError
@@ -139,9 +139,13 @@ def demo(
         print_json(report)
 
 
-for command in (*newcomer.COMMANDS, *behavior.COMMANDS, *loop.COMMANDS, up, down, doctor, demo):
+for command in (
+    *(*newcomer.COMMANDS, *behavior.COMMANDS, *loop.COMMANDS, *recommending.COMMANDS),
+    *(serve.serve, up, down, doctor, demo),
+):
     app.command(command.__name__.removesuffix("_").replace("_", "-"))(command)
 app.add_typer(silo.app)
+app.add_typer(serve.keys_app)
 
 
 def exit_code(error: Exception) -> int:

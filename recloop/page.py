@@ -5,17 +5,19 @@ put into a template is escaped, and a page needs nothing but itself: no script, 
 address of another host. `plugins/recloop_airflow/reports.py` serves them under a policy that forbids
 the rest.
 
-Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which is in the
-room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `stages/status.html`).
+The frame says how forms, cards, the calendar and the lines of `chart.py` look, too, so that every page
+looks alike. Belongs here: the frame and how a page gets onto the disk. Keep out: what a page says, which
+is in the room of what it tells (`evaluation/gate_page.html`, `validation/judging.html`, `dashboard/`).
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
-from jinja2 import DictLoader, Environment, Template
+from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, Template
 
 FRAME = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
 
@@ -31,8 +33,25 @@ def readable(value: float | str | None) -> str:
     return f"{value:,.4f}" if abs(value) >= 0.001 else f"{value:.2g}"
 
 
-_ENVIRONMENT = Environment(autoescape=True, loader=DictLoader({"frame": FRAME}), trim_blocks=True)
-_ENVIRONMENT.filters["readable"] = readable
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long ago in one unit, rounded down: `3 days`, `1 hour`; `under a minute`."""
+    if moment is None:
+        return "–"
+    seconds = max((now - moment).total_seconds(), 0.0)
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if count := int(seconds // length):
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "under a minute"
+
+
+_LOADER = ChoiceLoader([DictLoader({"frame": FRAME}), FileSystemLoader(Path(__file__).parent)])
+"""Pieces of pages go by their place in this package: `{% include "dashboard/quality.html" %}`."""
+_ENVIRONMENT = Environment(autoescape=True, loader=_LOADER, trim_blocks=True)
+
+
+FILTERS = _ENVIRONMENT.filters
+"""What a page may ask for by `|`; a room may add its own."""
+FILTERS |= {"readable": readable, "ago": ago}
 
 
 def template(path: Path) -> Template:

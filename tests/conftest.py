@@ -58,6 +58,8 @@ BY_TURNS = {
     "end_to_end/test_supervision.py": 2,
     "integration/test_whole_updates.py": 2,
     "integration/test_upkeep.py": 2,
+    "end_to_end/test_words.py": 2,
+    "plugins/test_recommenders_page.py": 1,
     "integration/test_rebuilds.py": 2,
     "silos/test_round.py": 2,
     "tables/test_distribution.py": 2,

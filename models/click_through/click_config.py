@@ -30,6 +30,7 @@ FAMILY = Family(
     **said_of("click_through"),
     summary="the probability that what is shown is clicked, and what it is worth: feeds, ads, mails",
     recommender="models.click_through.click_learner:ClickLearner",
+    answers="models.click_through.click_answers:ClickAnswers",
     shape="models.click_through.click_config:ClickShape",
     judged_by="clicks",
     idle=("dropout", "user_dropout"),

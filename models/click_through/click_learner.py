@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from models.click_through import click_answers
 from models.click_through.click_config import FAMILY, ClickShape
 from models.click_through.click_serving import ClickServing
 from models.click_through.negatives import labelled
@@ -18,7 +19,7 @@ from models.metrics.ranking import Relevant
 from models.ranker.list_batches import RankingExamples, fix_value_scale
 from models.ranker.pair_features import features_of
 from models.ranker.ranker_config import RankerConfig, feature_width
-from models.ranker.ranker_serving import ServedRanker
+from models.ranker.ranker_serving import ServedRanker, statistics_of_rows
 from models.ranker.ranking_recommender import RankingRecommender, pair_logits
 from models.recommenders import export
 from models.recommenders.family import Widths
@@ -103,8 +104,15 @@ class ClickLearner(NetworkLearner, RankingRecommender):
         return asked.keys, asked.scores
 
     def export(self, directory: str | Path, known: Queries | None = None) -> None:
-        module = ClickServing(self._state, known)
-        export.export(self._state, Path(directory), FAMILY.name, module=module)
+        state = self._state
+        statistics = statistics_of_rows(state, known, self.config.item_statistics)
+        export.export(
+            state,
+            Path(directory),
+            FAMILY.name,
+            module=ClickServing(state, known),
+            arrays=click_answers.arrays_of(state, statistics),
+        )
 
     @classmethod
     def served(cls, directory: str | Path) -> ServedRanker:

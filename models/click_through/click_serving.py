@@ -10,7 +10,7 @@ serving_default = top_k
 import numpy as np
 
 from models.data.queries import Queries
-from models.ranker.list_batches import VALUE_SCALE
+from models.ranker.ranker_config import VALUE_SCALE
 from models.ranker.ranker_serving import PairServing, features_of, fixed, placed
 from models.recommenders.export import asked_k, best_rows, without
 from models.tables.backend import tf

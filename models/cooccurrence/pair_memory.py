@@ -141,6 +141,12 @@ class PairMemory:
         there = self.weights[some] > 0
         return float(self.shares(some)[there].mean()) if there.any() else 0.0
 
+    @cached_property
+    def usual_rebuy(self) -> float:
+        """The share of pairs that were chosen again, of all items."""
+        total = self.counts[:, [OWNED, AGAIN]].sum(axis=0, dtype=np.float64)
+        return float((total[1] + 1e-9) / (total[0] + 1e-6))
+
     def kept(self, rows: Int64Array) -> "PairMemory":
         """With these rows only (ascending, 0 first), which are numbered anew."""
         rows = rows[rows < len(self)]

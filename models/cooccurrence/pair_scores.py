@@ -25,7 +25,7 @@ from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, PairMemory
 from models.cooccurrence.window_pairs import AGE_DAYS, LAST_AGE
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OWN_COLUMNS, OwnItems
-from models.data.ragged import owners
+from models.data.ragged import look_up, owners
 
 LEAST_VOTES = 1e-4
 AGAIN_PRIOR = 20.0
@@ -102,22 +102,29 @@ class Together:
             position: int [p], where the pair stands in `own`; -1: nowhere.
         """
         width = max(int(item.max(initial=0)), int(self.item.max(initial=0))) + 1
-        dense, least = np.zeros((len(own), width), np.float32), least_votes(self.memory, width)
+        codes = self.row * width + self.item
+        order = np.argsort(codes)
+        there, at = look_up(codes[order], row * width + item)
+        entry, least = order[at[there]], least_votes(self.memory, item)
         found = np.empty((len(row), len(PAIR_MEMORY_FEATURES)), np.float32)
         for column, scores in enumerate((self.votes, self.lifted)):
-            dense[self.row, self.item] = scores
-            found[:, column] = np.log(np.maximum(dense[row, item], least[item]))
+            votes = np.zeros(len(row), np.float32)
+            votes[there] = scores[entry]
+            found[:, column] = np.log(np.maximum(votes, least))
         found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
         found[:, 3] = log_rebuy(self.memory, item)
         return found
 
 
-def least_votes(memory: PairMemory, rows: int) -> Float32Array:
-    """float32 [rows]: what votes count at least. Of an item that nobody has chosen yet that nothing goes
-    with it says nothing: it has as many as what goes with an item usually has."""
-    chosen = memory.longer(rows).counts[:rows, CHOSEN] > 0
-    usual = max(LEAST_VOTES, memory.usual_share)
-    return np.where(chosen, LEAST_VOTES, usual).astype(np.float32)
+def least_votes(memory: PairMemory, item: Int64Array) -> Float32Array:
+    """What votes count at least, of rows that may lie beyond the memory's: float32. That nothing goes
+    with an item which nobody has chosen yet says nothing: it has as many as what goes with an item
+    usually has."""
+    chosen = (item < len(memory)) & (
+        memory.counts[np.where(item < len(memory), item, 0), CHOSEN] > 0
+    )
+    usual = np.float32(max(LEAST_VOTES, memory.usual_share))
+    return np.where(chosen, np.float32(LEAST_VOTES), usual)
 
 
 def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
@@ -149,8 +156,7 @@ def gaps(own: OwnItems) -> Float32Array:
 
 def log_rebuy(memory: PairMemory, item: Int64Array) -> Float32Array:
     """float32, of rows that may lie beyond the memory's, as items without counts."""
-    total = memory.counts[:, [OWNED, AGAIN]].sum(axis=0, dtype=np.float64)
-    mean = (total[1] + 1e-9) / (total[0] + 1e-6)
+    mean = memory.usual_rebuy
     counts = memory.counts[np.where(item < len(memory), item, 0)]
     prior = AGAIN_PRIOR * memory.growth
     return np.log((counts[:, AGAIN] + prior * mean) / (counts[:, OWNED] + prior)).astype(np.float32)

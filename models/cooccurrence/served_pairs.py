@@ -30,7 +30,7 @@ class ServedPairs(tf.Module):
         self.neighbours = tf.Variable(memory.neighbours, trainable=False)
         self.shares = tf.Variable(memory.shares(every), trainable=False)
         self.root = tf.Variable(popularity_root(memory, every), trainable=False)
-        self.least = tf.Variable(least_votes(memory, rows), trainable=False)
+        self.least = tf.Variable(least_votes(memory, every), trainable=False)
         self.rebuy = tf.Variable(log_rebuy(memory, every), trainable=False)
         self._count = count
 

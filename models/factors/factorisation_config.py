@@ -60,6 +60,7 @@ FAMILY = Family(
     **said_of("ratings"),
     summary="matrix factorisation expects the rating that a user would give: films, books, courses",
     recommender="models.factors.rating_recommender:RatingLearner",
+    answers="models.factors.rating_answers:RatingAnswers",
     shape="models.factors.factorisation_config:FactorisationConfig",
     judged_by="ratings",
     idle=("dropout",),

@@ -12,12 +12,14 @@ import numpy as np
 
 from models.data.checks import Float32Array, Int64Array, check_all, check_amounts, check_arrays
 from models.data.events import Events
+from models.factors import rating_answers
 from models.factors.factorisation_config import FAMILY, FactorisationConfig
 from models.ids.admission import trainable
 from models.learning import rehearsal
 from models.learning.batch_source import check_weights, event_order, known_rows
 from models.learning.memory import Examples
 from models.learning.recipes import ProgressCallback, Recipe, Training, TrainingReport
+from models.recommenders.export import exported_vectors
 from models.recommenders.family import Widths
 from models.recommenders.learner import NetworkLearner
 from models.recommenders.retriever import RetrievalFacade
@@ -242,6 +244,9 @@ class RatingLearner(NetworkLearner, RatingRecommender):
         """The root mean squared error, negative."""
         errors = self.expected(held_out) - ratings_of(held_out).values
         return -float(np.sqrt(np.square(errors, dtype=np.float64).mean()))
+
+    def answer_arrays(self) -> dict[str, np.ndarray]:
+        return rating_answers.arrays_of(self._state, exported_vectors(self._state))
 
     def expected(self, events: Events) -> Float32Array:
         return self.predict(events.user_keys[events.query], events.item_keys)

@@ -18,17 +18,17 @@ from models.errors import BadTrainingData
 from models.learning.batch_source import Shuffled, check_weights, owners_of
 from models.learning.memory import Examples
 from models.learning.recipes import Recipe
-from models.ranker.ranker import KNOWN_FEATURE
-from models.ranker.ranker_config import CandidateLists
+from models.ranker.ranker_config import (
+    KNOWN_FEATURE,
+    LARGEST,
+    MEAN,
+    SCALE,
+    VALUE_SCALE,
+    CandidateLists,
+)
 from models.tables.backend import tf
 from models.tables.state import ModelState
 
-MEAN, SCALE = "feature_mean", "feature_scale"
-VALUE_SCALE = "value_scale"
-"""Mean and deviation of the values that the head "value" learned first: float32 [2]."""
-LARGEST = 5.0
-"""Standardised features are cut to this many deviations: a count that no training set had before
-must not carry the cross network, which multiplies, away."""
 ROWS_AT_ONCE = 65_536
 
 Tensors = dict[str, tf.Tensor]

@@ -32,8 +32,6 @@ from models.tables.backend import tf
 from models.tables.network import Network, initial
 from models.tables.packing import rows_of
 
-KNOWN_FEATURE = 1
-"""The feature that says whether the pair is known (`models.ranker.ranker_config.PAIR_FEATURES`)."""
 NOWHERE = -1e9
 """Logit of a place that no candidate takes."""
 

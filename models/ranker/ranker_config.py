@@ -9,6 +9,14 @@ from models.data.ragged import owners
 
 LOSSES = ("listwise", "pointwise")
 SECOND_HEADS = ("repeat", "value", "none")
+MEAN, SCALE = "feature_mean", "feature_scale"
+VALUE_SCALE = "value_scale"
+"""Mean and deviation of the values that the head "value" learned first: float32 [2]."""
+LARGEST = 5.0
+"""Standardised features are cut to this many deviations: a count that no training set had before
+must not carry the cross network, which multiplies, away."""
+KNOWN_FEATURE = 1
+"""The feature that says whether the pair is known (`PAIR_FEATURES`)."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ The arithmetic is that of `models.ranker.pair_features`, line by line.
 import numpy as np
 
 from models.data.queries import OWN_COLUMNS, TOTAL_COLUMNS, OwnItems, Queries
-from models.ranker.list_batches import LARGEST, MEAN, SCALE
-from models.ranker.ranker import KNOWN_FEATURE
+from models.ranker.ranker_config import KNOWN_FEATURE, LARGEST, MEAN, SCALE
 from models.recommenders.export import Served, endpoint, endpoints_of, pairs_of, top_k_signature
 from models.tables.backend import tf
 from models.tables.packing import PACKINGS, PackedTable, packable, packing_of

@@ -4,6 +4,7 @@
     ├── saved_model.pb, variables/
     └── assets.extra/
         ├── vocabulary.npz      user_keys, item_keys (int64, row 1 first), for translating
+    ├── answers/            the same model as arrays, without TensorFlow (`models.recommenders.answers`)
         ├── tf_serving_warmup_requests      what a server asks before it answers
         └── sha256.json         digests of all files (`models.storage.seal`)
 
@@ -32,16 +33,15 @@ import numpy as np
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
 from models.errors import IncompatibleCheckpoint
-from models.recommenders import recommender_files
+from models.recommenders import answers, recommender_files
+from models.recommenders.answers import VOCABULARY
 from models.storage import seal
 from models.storage.archive import whole_directory
 from models.tables.backend import tf
 from models.tables.network import Config, Network
-from models.tables.packing import PACKINGS, PackedTable, packable, packing_of, rows_of
+from models.tables.packing import PACKINGS, PackedTable, as_exported, packable, packing_of, rows_of
 from models.tables.state import ModelState
 from models.tables.vocabulary import Vocabulary
-
-VOCABULARY = Path("assets.extra") / "vocabulary.npz"
 
 
 def query_signature(config: Config) -> list[tf.TensorSpec]:
@@ -157,6 +157,13 @@ class Serving(tf.Module):
         return logits
 
 
+def exported_vectors(state: ModelState) -> np.ndarray:
+    """Vectors of all item rows, as an export answers with: float32 [items + 1, d]."""
+    rows = tf.range(len(state.items) + 1, dtype=tf.int64)
+    vectors: np.ndarray = as_exported(state, state.network.item_vectors(rows)).numpy()
+    return vectors
+
+
 def asked_k(k: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
     """How many items each query asks for: int32 [B], from a scalar or [B], in [0, items]; of scores
     [B, items + 1]."""
@@ -193,6 +200,7 @@ def export(
     family: str = "",
     shape: Mapping[str, Any] | None = None,
     module: Any = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes the SavedModel to `directory`, whole or not at all, replacing one that is there.
 
@@ -201,6 +209,7 @@ def export(
         family: of the recommender, for `recommender_files.family_in`; empty: it is none.
         shape: of the recommender; None: the state's configuration.
         module: what answers, with `endpoints`, a function for each signature; None: a `Serving`.
+        arrays: what the family's `Answerer` reads; None: it has none.
     """
     module = Serving(state) if module is None else module
     with whole_directory(directory) as staging:
@@ -208,6 +217,8 @@ def export(
         (staging / VOCABULARY).parent.mkdir(exist_ok=True)
         np.savez(staging / VOCABULARY, user_keys=state.users.keys, item_keys=state.items.keys)
         seal.write_requests(staging, module.endpoints)
+        if arrays is not None:
+            answers.write(arrays, staging)
         if family:
             shape = state.config.to_json() if shape is None else shape
             recommender_files.write_header(family, shape, staging)

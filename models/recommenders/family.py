@@ -46,6 +46,8 @@ class Family:
         name: in dataset files, checkpoints and reports.
         summary: one sentence for people who choose.
         recommender: `module:Class`, a `Recommender`.
+        answers: `module:Class`, a `models.recommenders.answers.Answerer` of its exports; empty: only
+            TensorFlow answers from them.
         shape: `module:Class`, the frozen dataclass of what a dataset file may set under [model.shape].
         inputs: of `INPUTS`.
         judged_by: the evaluation that judges it, by its name (`recloop.evaluation`).
@@ -68,6 +70,7 @@ class Family:
     judged_by: str
     increment: Recipe
     rebuild: Recipe
+    answers: str = ""
     ranker: Recipe | None = None
     ranker_rebuild: Recipe | None = None
     scopes: tuple[str, ...] = SCOPES_OF_NETWORKS

@@ -177,7 +177,11 @@ class NetworkLearner(WindowLearner):
 
     def export(self, directory: str | Path, known: Queries | None = None) -> None:
         del known
-        export.export(self._state, Path(directory), self.family_name)
+        export.export(self._state, Path(directory), self.family_name, arrays=self.answer_arrays())
+
+    def answer_arrays(self) -> dict[str, np.ndarray] | None:
+        """What its family's `Answerer` reads of an export; None: only TensorFlow answers from it."""
+        return None
 
     def maintained(self, kind: str, queries: Queries) -> Self:
         del queries

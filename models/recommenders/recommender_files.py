@@ -1,4 +1,5 @@
-"""A recommender on disk: of which family it is, its shape, and its states.
+"""A recommender on disk: of which family it is, its shape, and its states. Reading the first two
+imports no TensorFlow.
 
 directory/
 ├── model.json   family, and the shape that it was made with
@@ -8,14 +9,15 @@ directory/
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import IncompatibleCheckpoint, RestoreError
 from models.recommenders.family import Family, family_named
 from models.recommenders.offered import FAMILIES
-from models.storage import checkpoint
 from models.storage.archive import whole_directory
-from models.tables.state import ModelState
+
+if TYPE_CHECKING:
+    from models.tables.state import ModelState
 
 HEADER = "model.json"
 OLDER = {"cascade.json": "retrieve_and_rank"}
@@ -25,7 +27,7 @@ OLDER = {"cascade.json": "retrieve_and_rank"}
 def save(
     family: str,
     shape: Mapping[str, Any],
-    states: Mapping[str, ModelState],
+    states: "Mapping[str, ModelState]",
     directory: Path,
     base: Path | None = None,
 ) -> str:
@@ -39,6 +41,8 @@ def save(
     Returns:
         "delta" if a state was written as what changed, else "whole".
     """
+    from models.storage import checkpoint
+
     with whole_directory(directory) as staging:
         write_header(family, shape, staging)
         kinds = [

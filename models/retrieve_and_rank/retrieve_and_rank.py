@@ -33,6 +33,8 @@ from models.recommenders.facade import KnowsIds
 from models.recommenders.top_k import TopKRequest, blocks
 from models.retrieve_and_rank import two_stage_files
 from models.retrieve_and_rank import two_stages as stages
+from models.retrieve_and_rank.candidates import best_of_lists
+from models.retrieve_and_rank.retrieval_scores import Hidden
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.storage import checkpoint
 from models.tables.backend import prepare_devices
@@ -234,13 +236,12 @@ class RetrieveAndRank(KnowsIds):
         pool[asked.rows - 1] = True
         for block in blocks(len(queries), len(pool)) if pool.any() else ():
             part = queries.take(block)
-            shown = np.tile(pool, (len(part), 1))
             owner, rows = asked.excluded(block)
-            shown[owner, rows - 1] = False
+            hidden = Hidden(owner, rows - 1, None if pool.all() else pool)
             retrieved = max(k, self._config.retrieved)
-            lists = stages.candidates_of(self._config, self.towers, part, shown, retrieved)
+            lists = stages.candidates_of(self._config, self.towers, part, hidden, retrieved)
             scores = stages.ranked_scores(self._ranker, lists)
-            asked.keys[block], asked.scores[block] = stages.best_of_lists(lists, scores, k)
+            asked.keys[block], asked.scores[block] = best_of_lists(lists, scores, k)
         return asked.keys, asked.scores
 
     def expire(self, before_day: int) -> tuple[int, int]:

@@ -79,6 +79,7 @@ FAMILY = Family(
     **said_of("retrieve_and_rank"),
     summary="two towers find candidates, a ranker over the feature store's answers orders them: shops",
     recommender="models.retrieve_and_rank.two_stage_learner:TwoStageLearner",
+    answers="models.retrieve_and_rank.two_stage_answers:TwoStageAnswers",
     shape="models.retrieve_and_rank.two_stage_config:RetrieveAndRankConfig",
     judged_by="ranking",
     increment=INCREMENT,

@@ -15,10 +15,13 @@ from pathlib import Path
 from models.cooccurrence.pair_memory import PairMemory
 from models.data.queries import Queries
 from models.errors import CorruptCheckpoint, IncompatibleCheckpoint
+from models.ranker.ranker_serving import statistics_of_rows
 from models.recommenders import export as towers_export
 from models.recommenders import recommender_files
+from models.retrieve_and_rank import two_stage_answers
 from models.retrieve_and_rank.two_stage_config import FAMILY, RetrieveAndRankConfig
 from models.retrieve_and_rank.two_stage_serving import TwoStageServing
+from models.retrieve_and_rank.two_stages import memory_of
 from models.storage import checkpoint
 from models.tables.state import ModelState
 
@@ -94,4 +97,11 @@ def export(
         known: what the release knows of users (`own`) and of items (`items`, one moment).
     """
     module = TwoStageServing(config, towers, ranker, known)
-    towers_export.export(towers, directory, FAMILY.name, config.to_json(), module)
+    arrays = two_stage_answers.arrays_of(
+        towers,
+        ranker,
+        memory_of(config, towers),
+        towers_export.exported_vectors(towers),
+        statistics_of_rows(towers, known, config.item_statistics),
+    )
+    towers_export.export(towers, directory, FAMILY.name, config.to_json(), module, arrays)

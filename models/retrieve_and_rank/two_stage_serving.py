@@ -24,8 +24,9 @@ from models.data.queries import Queries
 from models.ranker.ranker_config import LEAST_RETRIEVAL
 from models.ranker.ranker_serving import PairServing, features_of, fixed, placed
 from models.recommenders.export import Serving, asked_k, best_rows, without
+from models.retrieve_and_rank.candidates import most_popular
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-from models.retrieve_and_rank.two_stages import memory_of, most_popular
+from models.retrieve_and_rank.two_stages import memory_of
 from models.tables.backend import tf
 from models.tables.state import ModelState
 

@@ -14,20 +14,21 @@ import numpy as np
 
 from models.cooccurrence.pair_memory import PairMemory
 from models.cooccurrence.pair_scores import Together
-from models.data.checks import Float32Array, Int64Array
+from models.data.checks import Float32Array
 from models.data.queries import Interactions, OwnItems, Queries
 from models.learning.graphs import compiled
 from models.ranker.list_batches import labels_of
-from models.ranker.pair_features import pair_features, statistics_of_pool, user_features
+from models.ranker.pair_features import statistics_of_pool
 from models.ranker.ranker_config import CandidateLists
 from models.ranker.ranking_recommender import pair_scores
 from models.recommenders.retriever import translate
 from models.recommenders.top_k import blocks
+from models.retrieve_and_rank.candidates import Pool, candidate_lists
+from models.retrieve_and_rank.retrieval_scores import NOTHING, Hidden, ScoreTable
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.tables.backend import tf
 from models.tables.packing import as_exported, packing_of
 from models.tables.state import ModelState
-from models.tables.vocabulary import Vocabulary
 
 Tested = tuple[CandidateLists, Float32Array]
 """Candidates as the towers saw them before they learned, and the weight with which each was
@@ -67,19 +68,18 @@ def candidates_of(
     config: RetrieveAndRankConfig,
     towers: ModelState,
     queries: Queries,
-    shown: np.ndarray,
+    hidden: Hidden,
     retrieved: int,
 ) -> CandidateLists:
-    """Candidates of one block of queries; shown bool [B, items], in row order."""
+    """Candidates of one block of queries, of all items in row order."""
+    statistics, moments = statistics_of_pool(queries, towers.items.keys, config.item_statistics)
     return candidate_lists(
         queries,
-        towers.items.keys,
-        retrieval_logits(towers, queries),
-        shown,
+        Pool.of(towers.items, statistics, config.popular, config.popularity_column),
+        moments,
+        ScoreTable(retrieval_logits(towers, queries)),
+        hidden,
         retrieved,
-        config.popular,
-        config.popularity_column,
-        config.item_statistics,
         found_together(config, towers, queries),
     )
 
@@ -112,7 +112,7 @@ def tested(
             config,
             towers,
             queries.take(block),
-            np.broadcast_to(np.True_, (block.stop - block.start, items)),
+            NOTHING,
             config.retrieved,
         )
         for block in blocks(len(queries), items)
@@ -159,22 +159,6 @@ def ranked_scores(ranker: ModelState, lists: CandidateLists) -> Float32Array:
     return pair_scores(ranker, lists.features)
 
 
-def best_of_lists(
-    lists: CandidateLists, scores: Float32Array, k: int
-) -> tuple[Int64Array, Float32Array]:
-    """The k best of each list: keys int64 [B, k] and scores float32 [B, k], 0 and -inf after its
-    end. Ties go to the earlier candidate."""
-    owners = lists.owners()
-    order = np.lexsort((-scores, owners))
-    rank = np.arange(len(order)) - lists.offsets[owners]
-    kept, place = order[rank < k], rank[rank < k]
-    keys = np.zeros((len(lists), k), np.int64)
-    best = np.full((len(lists), k), -np.inf, np.float32)
-    keys[owners[kept], place] = lists.item_keys[kept]
-    best[owners[kept], place] = scores[kept]
-    return keys, best
-
-
 def joined(parts: list[CandidateLists]) -> CandidateLists:
     """The lists of all parts, in order; at least one part.
 
@@ -190,80 +174,3 @@ def joined(parts: list[CandidateLists]) -> CandidateLists:
         part = parts.pop(0)
         keys[low:high], features[low:high] = part.item_keys, part.features
     return CandidateLists(np.concatenate([*offsets, starts[-1:]]), keys, features)
-
-
-def candidate_lists(
-    queries: Queries,
-    pool: Int64Array,
-    scores: Float32Array,
-    shown: np.ndarray,
-    retrieved: int,
-    popular: int,
-    popularity_column: int,
-    item_statistics: int,
-    together: Together | None = None,
-) -> CandidateLists:
-    """The candidates of each query, in the pool's order, with their features.
-
-    Args:
-        queries: B of them. Without `own` their users are taken to be new; without `items` the
-            items' statistics are 0.
-        pool: int64 [M], unique item keys.
-        scores: float32 [B, M], retrieval logits of the pool; overwritten.
-        shown: bool [B, M], which of the pool may be shown at all.
-        retrieved: how many of the best by retrieval are candidates. At least as many as will be
-            shown, so that whatever is excluded, enough are left.
-        popular: how many of the most popular are candidates.
-        popularity_column: the statistic of items that says so; -1: none does.
-        item_statistics: how many statistics of items the ranker takes.
-        together: what a memory of pairs says; None: there is none.
-
-    Raises:
-        ValueError: `queries.items` has another number of statistics.
-    """
-    own = queries.own if queries.own is not None else OwnItems.none(len(queries))
-    statistics, moments = statistics_of_pool(queries, pool, item_statistics)
-    place = Vocabulary(pool).rows(own.item_keys) - 1
-    owner = own.owners()
-    in_pool = place >= 0
-    # Where each pair stands among the user's own items; -1: the user never chose the item.
-    position = np.full(scores.shape, -1, np.int32)
-    position[owner[in_pool], place[in_pool]] = np.flatnonzero(in_pool)
-
-    largest = scores.max(axis=1, keepdims=True)
-    normaliser = np.log(np.exp(scores - largest).sum(axis=1, keepdims=True)) + largest
-    scores -= normaliser
-
-    chosen = position >= 0
-    _mark_best(chosen, np.where(shown, scores, -np.inf), retrieved)
-    if popular and 0 <= popularity_column < item_statistics:
-        chosen |= most_popular(statistics[:, :, popularity_column], popular)[moments]
-    if together is not None:
-        at = together.row, together.item - 1
-        best = together.best(shown[at] & (position[at] < 0))
-        chosen[at[0][best], at[1][best]] = True
-    row, column = np.nonzero(chosen & shown)
-    pair = pair_features(own, scores[row, column], position[row, column], row)
-    user = user_features(own)
-    parts = [pair, user[row], queries.statistics[row], statistics[moments[row], column]]
-    if together is not None:
-        parts.append(together.features(own, row, column + 1, position[row, column]))
-    features = np.concatenate(parts, axis=1)
-    offsets = np.searchsorted(row, np.arange(len(queries) + 1))
-    return CandidateLists(offsets, pool[column], features.astype(np.float32, copy=False))
-
-
-def most_popular(popularity: Float32Array, count: int) -> np.ndarray:
-    """Which items are among the `count` most popular, and popular at all: bool, of shape [T, M]."""
-    best = np.zeros(popularity.shape, bool)
-    _mark_best(best, np.where(popularity > 0, popularity, -np.inf), count)
-    return best
-
-
-def _mark_best(marks: np.ndarray, scores: np.ndarray, count: int) -> None:
-    """Sets the marks of each row's `count` best scores above -inf; ties at the edge are all in."""
-    if count < scores.shape[1]:
-        edge = np.partition(scores, scores.shape[1] - count, axis=1)[:, scores.shape[1] - count]
-        marks |= (scores >= edge[:, None]) & (scores > -np.inf)
-    else:
-        marks |= scores > -np.inf

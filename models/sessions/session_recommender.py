@@ -22,10 +22,11 @@ from models.learning.graphs import compiled
 from models.learning.recipes import ProgressCallback, Recipe, TrainingReport
 from models.learning.rehearsal import past_of, remember
 from models.learning.training import fit
+from models.recommenders.export import exported_vectors
 from models.recommenders.family import Widths
 from models.recommenders.learner import K, NetworkLearner, days_of
 from models.recommenders.retriever import RetrievalFacade
-from models.sessions import session_batches
+from models.sessions import session_answers, session_batches
 from models.sessions.cooccurrence import Cooccurrence, follow, start_rows
 from models.sessions.transformer_config import FAMILY, WEEK, TransformerConfig
 from models.tables.backend import tf
@@ -220,6 +221,9 @@ class SessionLearner(NetworkLearner, SessionRecommender):
         counted = events.where(events.weights > 0)  # as in the sessions
         days = days_of(counted)[np.argsort(counted.query, kind="stable")]
         self.remember(sessions, recipe, days[follows])
+
+    def answer_arrays(self) -> dict[str, np.ndarray]:
+        return session_answers.arrays_of(self._state, exported_vectors(self._state))
 
     def can_watch(self, held_out: Events) -> bool:
         return len(np.unique(held_out.query)) < len(held_out.query)

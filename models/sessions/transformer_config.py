@@ -112,6 +112,7 @@ FAMILY = Family(
     **said_of("sessions"),
     summary="a causal Transformer and what co-occurs predict a session's next item: news, video",
     recommender="models.sessions.session_recommender:SessionLearner",
+    answers="models.sessions.session_answers:SessionAnswers",
     shape="models.sessions.transformer_config:TransformerConfig",
     judged_by="next_item",
     idle=("user_dropout",),

@@ -7,10 +7,19 @@ returned; the api-server only shows it.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
+from airflow.configuration import conf
 from airflow.sdk import BaseOperatorLink
 
 PREFIX = "/recloop"
+"""Under which the plugin's app is mounted."""
+
+
+def served(path: str) -> str:
+    """The address of a path of ours on Airflow's server, which may be served under a path of its own
+    (`[api] base_url`)."""
+    return f"{urlsplit(conf.get('api', 'base_url', fallback='')).path.rstrip('/')}{PREFIX}{path}"
 
 
 def own_pages() -> str:
@@ -19,7 +28,7 @@ def own_pages() -> str:
     from recloop.settings import Settings
 
     name = prefix_of(Settings.from_environment())
-    return f"{PREFIX}/{name}" if name else PREFIX
+    return served(f"/{name}" if name else "")
 
 
 class GateReportLink(BaseOperatorLink):

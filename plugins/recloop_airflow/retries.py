@@ -15,7 +15,9 @@ from airflow.sdk.definitions.retry_policy import RetryDecision
 RETRIES = 4
 """Upper bound over all causes; a killed task or a lost worker counts as well."""
 
-FINAL = ("BadData", "BadInput", "LeaseLost", "ReleaseMissing", "ReleaseDamaged")
+FINAL = (
+    "BadData", "BadInput", "ChampionPinned", "LeaseLost", "ReleaseMissing", "ReleaseDamaged",
+)  # fmt: skip
 
 
 class StagePolicy(ExceptionRetryPolicy):

@@ -52,6 +52,32 @@ class WakeUpdate(TriggerDagRunOperator):
         return super().execute(context)
 
 
+class WakePublication(TriggerDagRunOperator):
+    """Starts a run of `trigger_dag_id`, a `publish_recommendations`, after the champion has changed,
+    unless one is queued, or windows wait: the next release would replace this one at once.
+
+    Rejected: an asset. Airflow wakes no DAG without partitions for an event of a run that has one, as
+    those of `incremental_update` do.
+
+    :param recommender: its name
+    """
+
+    def __init__(self, *, recommender: str, **kwargs: Any) -> None:
+        super().__init__(logical_date=None, **kwargs)
+        self.recommender = recommender
+
+    def execute(self, context: Any) -> Any:
+        """Ask the ledger, then start the run or skip."""
+        from recloop.stages import bookkeeping, update_stages
+
+        windows = update_stages.undecided(bookkeeping.current_settings(self.recommender))
+        if windows:
+            raise AirflowSkipException(f"window {windows[0]} waits: the next release is published")
+        if context["ti"].get_dr_count(dag_id=self.trigger_dag_id, states=["queued"]):
+            raise AirflowSkipException("a run is queued already")
+        return super().execute(context)
+
+
 def wake_up_calls(windows: list[str], now: datetime | None = None) -> list[dict[str, Any]]:
     """Arguments of one `TriggerDagRunOperator` per window; runs start in the windows' order. The next
     look takes those that Airflow, which maps over 1,024 at most, has no room for.

@@ -73,6 +73,11 @@ def windows_with_new_lines(settings: Settings, as_of: datetime | None = None) ->
         # what an unread version of a known window adds shows after landing, as late lines
         unread = _unread(settings, spec, as_of, max(states, default=None))
         unread = {key for key in unread if states.get(key) not in ("validated", "featured")}
+    if spec.feedback is not None and states:
+        from recloop.behavior.shown import waiting as told_in
+
+        back = timedelta(days=spec.source.late_days)
+        unread |= set(told_in(settings, spec, spec.calendar.parse(max(states)).start - back))
     newest = max([*states, *unread], default="")
     if spec.live and newest:
         unread |= _silent(spec, newest, as_of)

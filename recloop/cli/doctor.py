@@ -269,9 +269,39 @@ def _family(settings: Settings) -> Finding:
     return _warning("family", found.detail, found.remedy)
 
 
+def _online_store(settings: Settings) -> Finding:
+    """Whether servers that read Feast's online store are told what the tables say."""
+    from recloop.config.learnable import meaning_of
+
+    none, meaning = _ok("online store", "nothing is in it"), meaning_of(settings)
+    if not meaning.features or not _runs(settings):
+        return none
+    with transaction(_url(settings)) as cursor:
+        there = first(cursor, "select to_regclass('features.applied')")
+        if not there or not first(cursor, "select exists (select from features.applied)"):
+            return none
+    from recloop.features.online_skew import online_skew
+
+    found = online_skew(_placed(settings), meaning)
+    if not found.users:
+        return none
+    if found.differ:
+        wrong = f"{found.differ} of the {found.users} users looked at differ from the tables: "
+        remedy = "start the DAG `ingest_behavior` with the newest window: it is filled again"
+        return _warning("online store", wrong + found.example, remedy)
+    return _ok("online store", f"the latest {found.users} users are as in the tables")
+
+
 Check = Callable[[Settings], Finding]
 BEFORE: tuple[Check, ...] = (_project, _python, _packages, _bytecode, _disk)
-OF_RECOMMENDER: tuple[Check, ...] = (_dataset, _rule_files, _database, _family, _champion)
+OF_RECOMMENDER: tuple[Check, ...] = (
+    _dataset,
+    _rule_files,
+    _database,
+    _family,
+    _champion,
+    _online_store,
+)
 AFTER: tuple[Check, ...] = (_lineages, _airflow, _gpu)
 
 

@@ -1,10 +1,12 @@
-"""Commands of the loop: update, recommend, rollback, publish, status; `behavior.py` has those before."""
+"""Commands of the loop: update, rollback, pin, unpin, publish, status, report; `behavior.py` has those
+before, `recommending.py` what a champion recommends."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +18,6 @@ from recloop.cli.behavior import AsJson, person
 from recloop.cli.output import console, print_json, progress_bar, say
 from recloop.cli.session import session
 from recloop.config.recommenders import chosen, recommenders
-from recloop.errors import BadInput
 from recloop.settings import Settings
 from recloop.stages import approval_stages, update_stages
 
@@ -171,39 +172,6 @@ def tell(result: Json, json: bool = False) -> None:
         console.print(f"release {release['version']} is champion")
 
 
-def recommend(
-    user: Annotated[str, typer.Option(help="The user's id, as in your data.")] = "",
-    session_: Annotated[
-        str, typer.Option("--session", help="ITEM,ITEM: a session instead of a user, oldest first.")
-    ] = "",
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")] = 10,
-    release: Another = None,
-    include_known: Annotated[
-        bool, typer.Option(help="Show items that the user chose before, too.")
-    ] = False,
-    json: AsJson = False,
-) -> None:
-    """What the champion recommends to a user, or after a session."""
-    from recloop.release.recommend import recommend as answer
-
-    items = [item.strip() for item in session_.split(",") if item.strip()]
-    if bool(user.strip()) == bool(items):
-        raise BadInput(
-            "`--user` should be a user's id, as in your data, or `--session` ids of items with commas "
-            f"between, and not both. Received: --user {user!r} --session {session_!r}."
-        )
-    with session() as settings:
-        result = answer(settings, user, k, release, include_known, items).to_json()
-    if json:
-        print_json(result)
-        return
-    if not result["known_user"]:
-        say(f"user {user!r} was never seen; this is what fits an empty history")
-    if items:
-        result["title"] = f"after {', '.join(items)}, release {result['release']}"
-    console.print(output.recommendations_table([result]))
-
-
 def rollback(
     to: Annotated[int | None, typer.Option(help="Release number; default: the one before.")] = None,
     reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "by hand",
@@ -216,6 +184,26 @@ def rollback(
         print_json(release)
     else:
         console.print(f"release {release['version']} is champion again")
+
+
+def pin(
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    by: Annotated[str, typer.Option(help="Whose word it is; default: who is logged in.")] = "",
+) -> None:
+    """Keep the champion as it is: nothing is promoted until it is unpinned."""
+    with session() as settings:
+        version = update_stages.pin(by or person(), reason, settings)
+    console.print(f"release {version} is pinned: nothing is promoted until `recloop unpin`")
+
+
+def unpin(
+    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")],
+    by: Annotated[str, typer.Option(help="Whose word it is; default: who is logged in.")] = "",
+) -> None:
+    """Let challengers be promoted again; the next update learns what has waited."""
+    with session() as settings:
+        update_stages.unpin(by or person(), reason, settings)
+    console.print("the champion is not pinned any more: `recloop update` learns what has waited")
 
 
 def publish(release: Another = None, json: AsJson = False) -> None:
@@ -265,6 +253,9 @@ def status(
     champion = found["champion"]
     reigns = f"champion: release {champion['version']}" if champion else ""
     console.print(reigns or "no champion yet: `recloop update`")
+    if pinned := found["pinned"]:
+        since = f"pinned by {pinned['by']} since {pinned['at']}: {pinned['reason']}"
+        console.print(f"{since}; nothing is promoted until `recloop unpin`", highlight=False)
     pending = ", ".join(found["pending"]) or "none"
     console.print(f"windows not yet learnt from: {pending}")
     for line in output.late_lines(found["windows"]):
@@ -274,6 +265,20 @@ def status(
     for row in shown:
         if row["decision"] == "refused" or row.get("outcome") in ("rejected", "deferred"):
             say(f"{row['window']}: {row['reason']}")
+
+
+def report(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A file ending in .html or .md; default: report.html in var/."),
+    ] = None,
+) -> None:
+    """Write the page of a recommender as one file, HTML or Markdown."""
+    from recloop.dashboard.report import write_report
+
+    with session() as settings:
+        path = write_report(settings, datetime.now(UTC), out or settings.own_folder / "report.html")
+    console.print(f"report: {path}", highlight=False)
 
 
 def _all_at_a_glance(json: bool) -> None:
@@ -293,4 +298,4 @@ def screenful() -> int:
     return max(console.height - LINES_BELOW, 5) if console.is_terminal else WITHOUT_TERMINAL
 
 
-COMMANDS = (update, recommend, rollback, publish, status)
+COMMANDS = (update, rollback, pin, unpin, publish, status, report)

@@ -204,8 +204,8 @@ def late_lines(windows: list[Json]) -> list[str]:
 
 
 def upkeep_lines(status: Json) -> list[str]:
-    """One sentence per maintenance, rebuild in vain and rollback, who accepted or approved what, and the
-    latest shadow rebuild."""
+    """One sentence per maintenance, rebuild in vain and rollback, who accepted or approved what, the
+    latest shadow rebuild and publication."""
     rebuilds = status.get("refused_rebuilds", [])
     lines = [f"maintenance, {row['state']}: {row['reason']}" for row in status["maintained"]]
     lines += [f"rebuild, {row['state']}: {row['reason']}" for row in rebuilds]
@@ -226,7 +226,7 @@ def upkeep_lines(status: Json) -> list[str]:
             why = f": {said['why']}" if said.get("why") else ""
             lines.append(f"{what}: {said['answer']} by {said['by']}{why}")
     lines += [f"shadow rebuild: {shadow['summary']}" for shadow in status["shadows"][-1:]]
-    return lines
+    return lines + [f"at {at[:16]} {told}" for at, told in status.get("published", ())][-1:]
 
 
 def lines_table(lines: Json) -> Table:

@@ -19,8 +19,8 @@ from recloop.settings import DEFAULT, Settings
 
 OF_DATASET = ("behavior_arrival", "ingest_behavior")
 OF_RECOMMENDER = (
-    "full_rebuild", "incremental_update", "maintain_models", "periodic_update", "rollback_release",
-    "shadow_rebuild",
+    "full_rebuild", "incremental_update", "maintain_models", "periodic_update",
+    "publish_recommendations", "rollback_release", "shadow_rebuild",
 )  # fmt: skip
 DAG_IDS = tuple(sorted((*OF_DATASET, *OF_RECOMMENDER)))
 """The DAGs of `dags/`, one file each, named alike."""

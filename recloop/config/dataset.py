@@ -19,6 +19,7 @@ from pydantic import Field, field_validator, model_validator
 from models.recommenders.offered import DEFAULT, Offered, offered_by
 from recloop.calendar import FIRST_DAY, LAST_DAY, Length, WindowCalendar
 from recloop.config.event_spec import Event, known_zone
+from recloop.config.feedback_spec import Feedback, check_feedback
 from recloop.config.id_rules import Ids
 from recloop.config.recommenders import own_file
 from recloop.config.source_spec import Source, portable_expression
@@ -225,6 +226,8 @@ class DatasetSpec(Section):
     ids: Ids = Ids()
     rules: Rules = Rules()
     model: ModelSection = Field(default_factory=ModelSection)
+    feedback: Feedback | None = None
+    """What becomes of feedback to answers over HTTP; None: it stays where servers wrote it."""
     limits: dict[str, Any] = Field(default_factory=dict)
     """Overrides of `validation.toml`'s [rows] and [window] for this dataset."""
 
@@ -281,6 +284,14 @@ class DatasetSpec(Section):
                 f"`event.goal` = {list(self.event.goal.types)} does not suit family "
                 f"{self.model.family}, which is judged by what it is told of each event; leave it out."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _feedback_can_be_events(self) -> DatasetSpec:
+        if self.feedback is not None:
+            low, high = self.rules.value_between
+            told = low <= 1 <= high and "values" not in self.model.offered.inputs
+            check_feedback(self.feedback, self.event, told, self.rules.positive_price)
         return self
 
     @property

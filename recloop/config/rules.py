@@ -75,6 +75,7 @@ class ScheduleRules(Section):
     full_rebuild: str = "0 3 1 * *"
     shadow_rebuild: str = "0 5 15 * *"
     maintain_models: str = "30 5 1 * *"
+    publish_recommendations: str = "30 6 * * *"
 
 
 class UpdateRules(Section):
@@ -106,6 +107,8 @@ class GateLimits(Section):
     catalogue_share: float = Field(ge=0)
     coverage_ratio: float = Field(ge=0)
     minimum_slice_users: int = Field(ge=1)
+    largest_skew: float = Field(default=0.01, ge=0, le=1)
+    minimum_served: int = Field(default=20, ge=1)
 
 
 class ApprovalRules(Section):

@@ -263,5 +263,7 @@ class Lock(IntEnum):
     """Giving keys to new users and items, one window at a time."""
     SILO = 7_266_574
     """Noting a silo's round."""
+    OUTLET = 7_266_575
+    """Publishing a recommender's recommendations; with the hash of its name as a second number."""
     PUBLISH = 7_266_573
     """Making the serving folder and the registry agree with the ledger."""

@@ -6,6 +6,7 @@ create schema if not exists features;
 create schema if not exists feast_online;
 create schema if not exists feast_registry;
 create schema if not exists mlflow;
+create schema if not exists published;
 
 -- ── behavior: what was read, and what became of each line ────────────────────────────────────────
 create table if not exists behavior.source_file (
@@ -384,6 +385,20 @@ create table if not exists lineage.reign (
 );
 create unique index if not exists one_champion on lineage.reign (recommender) where ended_at is null;
 
+-- A person's word that the champion stays: while a row is open, nothing is promoted (ledger/pins.py).
+create table if not exists lineage.pin (
+    pin_id       bigint generated always as identity primary key,
+    recommender  text not null default ledger.recommender(),
+    version      bigint not null references lineage.release,  -- champion when it was pinned
+    pinned_by    text not null,
+    reason       text not null,
+    pinned_at    timestamptz not null default now(),
+    unpinned_by  text,
+    unpinned_why text,
+    unpinned_at  timestamptz
+);
+create unique index if not exists one_pin on lineage.pin (recommender) where unpinned_at is null;
+
 -- What full retrainings would have given: measured now and then, never promoted.
 create table if not exists lineage.shadow (
     recommender text not null default ledger.recommender(),
@@ -393,6 +408,76 @@ create table if not exists lineage.shadow (
     made_at    timestamptz not null default now(),
     primary key (window_key, version)
 );
+
+-- Which HTTP server answered with which release since when, and what it refused.
+create table if not exists lineage.served (
+    recommender text not null default ledger.recommender(),
+    server      text not null,                 -- host:process
+    version     bigint not null references lineage.release,
+    state       text not null check (state in ('served', 'refused')),
+    reason      text not null default '',      -- of a refusal
+    at          timestamptz not null default now()
+);
+create index if not exists served_at on lineage.served (recommender, at);
+
+-- What HTTP servers showed, with the features as served; and what came of it.
+create table if not exists lineage.impression (
+    request_id  uuid primary key,
+    recommender text not null default ledger.recommender(),
+    version     bigint not null,
+    at          timestamptz not null,
+    user_id     text not null,                 -- empty: nobody said who
+    items       bigint[] not null,             -- keys, the best first
+    moment      timestamptz,                   -- what was known of the user: up to this midnight
+    features    jsonb not null                 -- what the model was asked with
+);
+create index if not exists impression_at on lineage.impression (recommender, at);
+create index if not exists impression_moment on lineage.impression (recommender, moment);
+create table if not exists lineage.feedback (
+    request_id  uuid not null,
+    recommender text not null default ledger.recommender(),
+    item_id     text not null,
+    kind        text not null,
+    at          timestamptz not null,
+    unique (request_id, item_id, kind)
+);
+-- What a recommender's outlets were given: one row for each time that recommendations of all users were
+-- computed for a target. One of a target is published, and its basis says what that depended on.
+create table if not exists lineage.publication (
+    id          bigint generated always as identity primary key,
+    recommender text not null default ledger.recommender(),
+    target      text not null,                 -- 'published', schema.table, or a file's address
+    release     bigint not null references lineage.release,
+    moment      timestamptz,                   -- as of which features are; null: of a family without
+    k           int not null,
+    filters     jsonb not null default '[]',
+    basis       jsonb not null,                -- all that a list depends on beside its user's events
+    users       bigint,                        -- that have a list
+    computed    bigint,                        -- of them, those whose list was computed anew
+    rows        bigint,
+    similar_rows bigint,                       -- rows of similar items
+    sha256      text,                          -- of all lists: recloop/outlets/digests.py
+    why         text,                          -- all lists were computed anew; '': only some were
+    parts       jsonb,                         -- part: [accepted, in the features]; kept of what is published
+    newest_user bigint,
+    started_at  timestamptz not null default now(),
+    finished_at timestamptz,
+    state       text not null check (state in ('started', 'published', 'replaced', 'abandoned')),
+    check ((state in ('published', 'replaced')) = (finished_at is not null))
+);
+create unique index if not exists one_publication on lineage.publication (recommender, target)
+    where state = 'published';
+
+create index if not exists feedback_at on lineage.feedback (at);
+-- Both as lines of behavior, of all recommenders on the data, where a user is known.
+create or replace view lineage.feedback_line as
+    select request_id::text, user_id, item_id, kind, 1 as value, feedback.at
+    from lineage.feedback join lineage.impression using (request_id) where user_id <> '';
+create or replace view lineage.shown_line as
+    select request_id::text, user_id, item_id, 'shown' as kind, 1 as value, at
+    from lineage.impression cross join unnest(items) as shown (item_key)
+        join behavior.item using (item_key)
+    where user_id <> '';
 
 -- Columns that tables of earlier versions lack. Asked first: `add column` locks out all readers.
 do $$ begin
@@ -515,3 +600,24 @@ create table if not exists features.applied (
     only_row    boolean primary key default true check (only_row),
     fingerprint text not null
 );
+
+-- ── published: recommendations for whoever reads tables ──────────────────────────────────────────
+-- A recommender's rows are a partition of their own, and all of one release: recloop/outlets/tables.py.
+create table if not exists published.recommendation (
+    recommender text not null,
+    release     bigint not null,
+    user_id     text collate "C" not null,     -- '': whoever is not known
+    rank        smallint not null,             -- from 1 on
+    item_id     text not null,
+    score       real not null,
+    reason      text not null                  -- own, together, popular or retrieval
+) partition by list (recommender);
+
+create table if not exists published.similar_item (
+    recommender     text not null,
+    release         bigint not null,
+    item_id         text collate "C" not null,
+    rank            smallint not null,
+    similar_item_id text not null,
+    score           real not null              -- cosine
+) partition by list (recommender);

@@ -17,7 +17,7 @@ from recloop.config.dag_ids import dag_id
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.rules import read_schedule
 from recloop.database.connection import column, first, transaction
-from recloop.demo.chart import write_chart
+from recloop.demo.demo_page import write_demo_page
 from recloop.demo.demo_report import make_report
 from recloop.errors import BadInput, RecloopError
 from recloop.ledger import releases, updates
@@ -60,7 +60,7 @@ def run_demo(settings: Settings, weeks: int) -> Json:
     report["wall_seconds"] = round(time.monotonic() - began, 1)
     path = folder / "report.json"
     path.write_text(json.dumps(report, indent=2))
-    chart = write_chart(report, folder / "report.html")
+    chart = write_demo_page(report, folder / "report.html")
     _show(report, before)
     console.print(f"report: {path}\nchart:  {chart}\nopen the UI with: make up", highlight=False)
     return report

@@ -23,8 +23,10 @@ from recloop.config.rules import GateRules, UpdateRules
 from recloop.contracts import Candidate, GateReport, Release, Served, TrainingSet, UpdatePlan
 from recloop.database.connection import transaction
 from recloop.evaluation.asking import why_ask
+from recloop.evaluation.differences import paired_difference
 from recloop.evaluation.gate import Soundness, measure, results_of, verdict
 from recloop.evaluation.scoring import HeldOutEvents, Judge, Scores, judge_named
+from recloop.evaluation.serving_rule import serving_rule
 from recloop.features.damping import damping
 from recloop.features.examples import read_examples
 from recloop.features.heldout import Past
@@ -99,6 +101,7 @@ def challenge(
     measured = measure(judge, heldout, ours, theirs)
     shown, earlier = (ours.shown, theirs.shown), against.earlier
     results = results_of(judge, measured, shown, soundness, gate, opponent, earlier)
+    results += serving_rule(plan.signals, gate.rules)
     answer, reason = verdict(results)
     passed = answer == "promote"
     report = GateReport(
@@ -181,11 +184,26 @@ def evaluate_prequentially(
     for name, scores in systems.items():
         arrays |= {f"{name}/{metric}": scores.values[metric] for metric in judge.metrics}
         signals |= {f"{name}_{metric}": said for metric, said in scores.said(judge.metrics).items()}
+        signals |= {
+            f"{name}_{one}": error for one, error in _errors(judge, scores, heldout).items()
+        }
     signals |= judge.counts(heldout)
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)  # type: ignore[arg-type]
     temporary.replace(path)
     return signals, np.array(reigning.item_keys)
+
+
+def _errors(judge: Judge, scores: Scores, heldout: HeldOutEvents) -> dict[str, float]:
+    """Standard errors of the means that the gate decides by, over users, as `<metric>_error`; none of a
+    root of a mean or a total, nor where fewer than two users say anything."""
+    found = {}
+    for name in (set(judge.quality) & set(scores.values)) - set(scores.roots):
+        values = scores.values[name]
+        error = paired_difference(values, np.zeros_like(values), judge.owners(heldout)).error
+        if np.isfinite(error):
+            found[f"{name}_error"] = round(error, 6)
+    return found
 
 
 def _served(model: Recommender, heldout: HeldOutEvents) -> Served:

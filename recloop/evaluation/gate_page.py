@@ -29,6 +29,11 @@ SIGNALS = {
     "new_items": "share of events on items never seen before",
     "unscorable": "share of events on items that the champion cannot score",
     "repeated": "share of the user-item pairs that the window before had, too",
+    "serving_compared": "impressions that can be compared with the training set",
+    "serving_users": "of so many users",
+    "serving_skew": "share of them that were answered with other features than are learnt from",
+    "serving_late": "further ones that differ because of events that came after the answer",
+    "serving_example": "the feature that differs most often",
 }
 
 

@@ -1,23 +1,21 @@
 """Features for serving: filling Feast's online store by window, and looking features up.
 
-Belongs here: materialization and online look-ups; who asks, told from events alone, for families that
-no feature store is asked for. Keep out: computing features (see `daily.py`), ranking (see `models/`).
+Belongs here: materialization and online look-ups. Keep out: computing features (see `daily.py`), what
+recloop's own answers know of who asks (`current_queries.py`), ranking (see `models/`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from psycopg2.extensions import cursor as Cursor
 
 from models.data.queries import OwnItems, Queries
 from recloop.calendar import Window, WindowCalendar
-from recloop.config.learnable import LEARNABLE, Meaning, meaning_of
+from recloop.config.learnable import Meaning, meaning_of
 from recloop.database.connection import first, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
@@ -180,39 +178,3 @@ def release_snapshot(settings: Settings, moment: datetime) -> Queries:
         _own_items(settings, lengths, flat, totals.reshape(-1, len(OWN_TOTALS))),
         item_snapshot(settings, moment, meaning_of(settings).calendar),
     )
-
-
-def asked_user(cursor: Cursor, user_id: str) -> int:
-    """The key of a user's id; 0 for one never seen."""
-    found = first(cursor, "select user_key from behavior.account where user_id = %s", (user_id,))
-    return int(found or 0)
-
-
-def chosen_by(cursor: Cursor, user_key: int, meaning: Meaning) -> npt.NDArray[np.int64]:
-    """int64, the items of a user's learnable events, ascending."""
-    cursor.execute(
-        f"select distinct item_key from behavior.event where user_key = %(user)s and {LEARNABLE} "
-        "order by 1",
-        {"user": user_key} | meaning.parameters(),
-    )
-    return np.array([key for (key,) in cursor.fetchall()], np.int64)
-
-
-def latest_session(cursor: Cursor, user_key: int, meaning: Meaning) -> Queries:
-    """The user with the items of its latest session, most recent first; of all its latest events, where
-    queries are no sessions."""
-    cursor.execute(
-        "select item_key, extract(epoch from event_timestamp) from behavior.event "
-        f"where user_key = %(user)s and {LEARNABLE} "
-        "order by event_timestamp desc, event_id desc limit %(most)s",
-        {"user": user_key, "most": HISTORY_LENGTH} | meaning.parameters(),
-    )
-    rows = cursor.fetchall()
-    history = np.zeros((1, HISTORY_LENGTH), np.int64)
-    length = len(rows)
-    for place, (later, earlier) in enumerate(pairwise(float(when) for _, when in rows), start=1):
-        if meaning.session_gap is not None and later - earlier > meaning.session_gap:
-            length = place
-            break
-    history[0, :length] = [key for key, _ in rows[:length]]
-    return Queries(np.array([user_key], np.int64), history, np.zeros((1, 0), np.float32))

@@ -15,7 +15,7 @@ from recloop.calendar import part_number
 from recloop.contracts import Lease, Release
 from recloop.database.connection import column, first, records
 from recloop.errors import LeaseLost, LedgerConflict, ReleaseMissing
-from recloop.ledger import parts
+from recloop.ledger import parts, pins
 from recloop.ledger.deletions import require_files
 from recloop.ledger.updates import REBUILD_IN_VAIN as IN_VAIN
 from recloop.ledger.updates import _check_fence, plan_of
@@ -184,11 +184,13 @@ def promote(cursor: Cursor, lease: Lease, uri: str) -> Release:
 
     Raises:
         LeaseLost: the fencing token is stale.
+        ChampionPinned: a person has pinned the champion meanwhile.
         LedgerConflict: the champion moved since the update was planned, or a part of a window
             would be trained twice in the lineage.
     """
     plan = plan_of(cursor, lease.update_id)
     cursor.execute("lock table ledger.reign in exclusive mode")
+    pins.refuse_pinned(cursor)
     reigning = champion(cursor)
     now = reigning.version if reigning else None
     if plan.parent_release != now:

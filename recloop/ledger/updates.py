@@ -15,7 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 from recloop.contracts import Candidate, GateReport, Lease, UpdatePlan
 from recloop.database.connection import Lock, column, first, records
 from recloop.errors import BadInput, LeaseLost, LedgerConflict, PlanOutdated, UpdateInProgress
-from recloop.ledger import parts
+from recloop.ledger import parts, pins
 
 LEASE_SECONDS = 60
 APPROVAL_SECONDS = 7 * 24 * 3600
@@ -36,6 +36,7 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
     Raises:
         UpdateInProgress: another run holds a live lease.
         PlanOutdated: late events came, or the champion moved, since the plan was made.
+        ChampionPinned: a person wants no promotion, and the plan could lead to one.
     """
     cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.PLAN,))
     cursor.execute(
@@ -55,6 +56,8 @@ def begin_update(cursor: Cursor, plan: UpdatePlan, holder: str) -> Lease:
                 f"{LEASE_SECONDS} s after it ceased to work, and now at {until:%Y-%m-%d %H:%M:%S} UTC."
             )
         _abandon(cursor, update_id, f"its holder {owner!r} stopped renewing the lease")
+    if plan.decision != "skip":
+        pins.refuse_pinned(cursor)
     _check_current(cursor, plan)
     cursor.execute(
         "insert into ledger.update (target, parent_release, state, holder, token, lease_until, plan, "

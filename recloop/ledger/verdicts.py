@@ -64,6 +64,12 @@ def all_shadows(cursor: Cursor) -> list[ShadowReport]:
     return [ShadowReport.model_validate(report) for report in found]
 
 
+def newest_shadows(cursor: Cursor, count: int) -> list[ShadowReport]:
+    """The last so many comparisons, newest first."""
+    sql = "select report from ledger.shadow order by made_at desc limit %s"
+    return [ShadowReport.model_validate(report) for report in column(cursor, sql, (count,))]
+
+
 def scored_windows(cursor: Cursor, champion: int) -> list[tuple[str, int, float | None]]:
     """Windows of a release's lineage that were the target of an update, newest first: (key, the release
     that was champion until then, CPU seconds of the training that had made that release).

@@ -9,14 +9,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from models.data.events import Events
 from models.learning.recipes import INCREMENT, Recipe
 from recloop.calendar import Window, WindowCalendar, whole
+from recloop.config.dataset import load_dataset
 from recloop.config.learnable import Meaning
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Gap, GateReport, Release, ShadowReport, TrainingSet, UpdatePlan
+from recloop.database.connection import transaction
 from recloop.evaluation.challenge import evaluate_prequentially, judge_of
 from recloop.evaluation.gate import USERS
+from recloop.evaluation.serving_rule import refused_for_serving
 from recloop.features.examples import read_examples
+from recloop.features.skew import serving_skew
 from recloop.planning.decisions import effort_of
 from recloop.planning.outcomes import Outcome
 from recloop.planning.signals import Observed, Signals, measure_signals
@@ -37,7 +42,8 @@ def measured(
     meaning: Meaning,
     rules: UpdateRules,
 ) -> tuple[Signals, Scores]:
-    """The signals of a window, and what it was scored with (`challenge.evaluate_prequentially`).
+    """The signals of a window, and what it was scored with (`challenge.evaluate_prequentially`); where
+    answers were served, how their features compare with the window's (`features.skew`).
 
     Args:
         base: the release from scratch that the champion's lineage began with.
@@ -52,8 +58,12 @@ def measured(
     everything, new = (
         sign * float(value) if isinstance(value, int | float) else None for value, sign in quality
     )
-    earlier = [_observed(training_set) for training_set in before]
-    return measure_signals(_observed(target), earlier, known_items, (everything, new)), scores
+    examples = read_examples([target])
+    with transaction(settings.database_url) as cursor:
+        ids = load_dataset(settings).ids
+        scores |= serving_skew(cursor, examples, window, meaning, ids).to_json()
+    earlier = [_observed(read_examples([training_set])) for training_set in before]
+    return measure_signals(_observed(examples), earlier, known_items, (everything, new)), scores
 
 
 def recent_keys(ready: Sequence[str], window: Window, calendar: WindowCalendar) -> list[str]:
@@ -77,7 +87,8 @@ def outcomes_of(
     were promoted, and those that the gate refused or deferred.
 
     What a person asked for and was refused says nothing of it, if it was a rebuild or had a recipe of
-    its own; nor does what passed the gate and was rejected by a person.
+    its own; nor does what passed the gate and was rejected by a person, or what was refused because
+    servers answered with other features.
 
     Args:
         rows: of `ledger.updates.all_updates`.
@@ -96,7 +107,8 @@ def outcomes_of(
         promoted = row["state"] == "promoted"
         persons = plan.decided_by == "person" and plan.decision == "rebuild"
         persons = persons or effort_of(plan.strategy.recipe, base) == "custom"
-        if not promoted and (persons or not report or report.passed):
+        silent = not report or report.passed or refused_for_serving(report.rules)
+        if not promoted and (persons or silent):
             continue
         signals = Signals.of_json(plan.signals)
         gains, noise = _gains(report.differences if report else (), signals, quality)
@@ -179,6 +191,5 @@ def _gains(
     return tuple(gain for gain, _ in found), tuple(error for _, error in found)
 
 
-def _observed(training_set: TrainingSet) -> Observed:
-    examples = read_examples([training_set])
+def _observed(examples: Events) -> Observed:
     return Observed(examples.user_keys[examples.query], examples.item_keys, examples.statistics)

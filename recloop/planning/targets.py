@@ -29,9 +29,10 @@ from recloop.training.recommender import CHECKPOINT
 
 Doubt = Callable[[str], str]
 """Why a window cannot judge an update; empty when it can."""
-Because = Literal["nothing to do", "not ready", "refused", "busy"]
+Because = Literal["nothing to do", "not ready", "refused", "busy", "pinned"]
 """Of an update that was not made: whether all is as it should be; or something must come first; or
-validation refused the window; or another run is at work. The command line has an exit code for each."""
+validation refused the window; or another run is at work; or a person has pinned the champion. The
+command line has an exit code for each; a pin is as it should be."""
 
 
 @dataclass(frozen=True)

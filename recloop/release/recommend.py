@@ -1,4 +1,4 @@
-"""Answering from the champion: its SavedModel, over what is known of who asks.
+"""Answering one person from the champion, over what is known of who asks.
 
 The champion is read from the ledger at each call, so a promotion is seen at once and a half-made one
 never.
@@ -6,32 +6,27 @@ never.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from models.data.queries import Queries
-from models.data.sessions import queries_of
-from models.recommenders.family import Family
 from recloop.behavior.records import storable
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import meaning_of
-from recloop.contracts import Contract, Release
-from recloop.database.connection import asked, transaction
-from recloop.errors import BadInput, ReleaseDamaged, ReleaseMissing
-from recloop.features.online import asked_user, chosen_by, latest_session, online_queries
-from recloop.ledger import releases
-from recloop.ledger.deletions import require_files
-from recloop.release.promotion import SAVED_MODEL
+from recloop.contracts import Contract
+from recloop.database import connection as database
+from recloop.database.connection import transaction
+from recloop.errors import BadInput
+from recloop.features.current_queries import asked_user
+from recloop.release.answering import (
+    after_session,
+    already_chosen,
+    champion_or,
+    opened,
+    queries_for,
+)
 from recloop.settings import Settings
-from recloop.training.recommender import family_of_release
-
-if TYPE_CHECKING:
-    from models.recommenders.family import Answers
 
 
 class Recommended(Contract):
@@ -68,7 +63,7 @@ def recommend(
         version: a release other than the champion.
         include_known: whether items that the user chose before may be shown again; a family that expects
             them again (`Family.repeats`) always shows them.
-        session: item ids, oldest first, instead of a user; for a family that learns sessions.
+        session: item ids, oldest first, instead of a user.
 
     Raises:
         BadInput: `k` is not positive, neither or both of user and session are given, or one cannot be
@@ -86,26 +81,20 @@ def recommend(
             "`user` should be the id of a user, as in your data, or `session` the ids of items, and not "
             f"both. Received: {received}."
         )
+    meaning = meaning_of(settings)
     with transaction(settings.database_url) as cursor:
-        release = _release(cursor, version)
-        family = _family(release)
-        if session:
-            user_key, bought = 0, np.zeros(0, np.int64)
-            ids = [storable(rules.normal(item)) for item in session]
-            queries = _of_session(cursor, family, ids)
-        else:
-            user_key = asked_user(cursor, user_id)
-            meaning = meaning_of(settings)
-            bought = chosen_by(cursor, user_key, meaning)
-            queries = latest_session(cursor, user_key, meaning)
-    if user_id and family.needs_features:
-        queries = online_queries(settings, [user_key])
-    with _told_as_damaged(release):
-        served = _served(str(Path(release.uri) / SAVED_MODEL))
-    known = bought[:0] if include_known or family.repeats else bought
-    keys, scores = served.top_k(queries, k, known.reshape(1, -1))
+        release = champion_or(cursor, version)
+        asked = opened(release)
+        user_key = asked_user(cursor, user_id) if user_id else 0
+        items = _keys(cursor, [storable(rules.normal(item)) for item in session])
+        known = queries_for(cursor, asked.family, [user_key], meaning)
+        queries = after_session(asked.family, known, items)
+        chosen = already_chosen(cursor, asked.family, user_key, meaning)
+    again = include_known or asked.family.repeats
+    banned = np.zeros(0, np.int64) if again else np.union1d(chosen, np.array(items, np.int64))
+    keys, scores = asked.top_k(queries, k, banned.reshape(1, -1))
     shown = [(int(key), float(score)) for key, score in zip(keys[0], scores[0], strict=True) if key]
-    names = asked(settings.database_url, _names, [key for key, _ in shown])
+    names = database.asked(settings.database_url, _names, [key for key, _ in shown])
     return Recommendations(
         user_id=user_id,
         release=release.version,
@@ -117,12 +106,10 @@ def recommend(
     )
 
 
-def _of_session(cursor: Any, family: Family, ids: Sequence[str]) -> Queries:
-    """A query with these items as its history."""
-    if not family.needs("sessions"):
-        raise BadInput(
-            f"the release is of family {family.name}, which is asked for users; give `user`."
-        )
+def _keys(cursor: Any, ids: Sequence[str]) -> list[int]:
+    """Keys of items, in the order of their ids."""
+    if not ids:
+        return []
     wanted = "select item_id, item_key from behavior.item where item_id = any(%s)"
     cursor.execute(wanted, (list(ids),))
     keys = dict(cursor.fetchall())
@@ -131,7 +118,7 @@ def _of_session(cursor: Any, family: Family, ids: Sequence[str]) -> Queries:
         raise BadInput(
             f"`session` should name items of your data. Received: {strange[0]!r}, which no event had."
         )
-    return queries_of(np.array([[keys[item] for item in reversed(ids)]], np.int64))
+    return [keys[item] for item in ids]
 
 
 def _names(cursor: Any, keys: Sequence[int]) -> dict[int, tuple[str, str]]:
@@ -142,42 +129,3 @@ def _names(cursor: Any, keys: Sequence[int]) -> dict[int, tuple[str, str]]:
         (list(keys),),
     )
     return {key: (item_id, name) for key, item_id, name in cursor.fetchall()}
-
-
-def _family(release: Release) -> Family:
-    with _told_as_damaged(release):
-        return family_of_release(release)
-
-
-@lru_cache(maxsize=2)
-def _served(directory: str) -> Answers:
-    from models.recommenders.recommender_files import family_in
-
-    return family_in(Path(directory)).load().served(directory)
-
-
-@contextmanager
-def _told_as_damaged(release: Release) -> Iterator[None]:
-    from models.errors import RestoreError
-
-    try:
-        yield
-    except RestoreError as error:
-        raise ReleaseDamaged(
-            f"the export of release {release.version} is damaged: {error}. `recloop publish --release "
-            f"{release.version}` writes it anew from its checkpoint; `recloop rollback` goes back to "
-            "an earlier release."
-        ) from error
-
-
-def _release(cursor: Any, version: int | None) -> Release:
-    if version is not None:
-        release = releases.release_of(cursor, version)
-        require_files(cursor, version)
-        return release
-    champion = releases.champion(cursor)
-    if champion is None:
-        raise ReleaseMissing(
-            "there is no champion yet; run `recloop update` (or `make demo`) first."
-        )
-    return champion

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from recloop.config.dataset import load_dataset
 from recloop.config.recommenders import usable
 from recloop.database import embedded
 from recloop.database.connection import transaction
 from recloop.errors import RecloopError
 from recloop.ledger import releases, window_states
-from recloop.page import template
 from recloop.settings import Settings
 from recloop.stages import update_stages
 from recloop.stages.bookkeeping import Json
-
-PAGE = template(Path(__file__).with_suffix(".html"))
 
 
 def read_fleet(settings: Settings) -> list[Json]:
@@ -52,8 +47,3 @@ def _row(settings: Settings) -> Json:
     if champion is not None:
         row |= {"champion": champion.version, "learnt": len(champion.windows)}
     return row
-
-
-def fleet_page(settings: Settings) -> str:
-    """The same as a page, HTML, with links to each one's overview, relative to the plugin's folder."""
-    return PAGE.render(rows=read_fleet(settings))

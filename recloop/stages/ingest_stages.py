@@ -50,12 +50,18 @@ def read(
 ) -> tuple[LandingReport, Again]:
     """Read what is new in the source, and judge again what today's settings judge otherwise."""
     from recloop.behavior.landing import land as read_source
+    from recloop.behavior.shown import joined, land_told
     from recloop.config.dataset import load_dataset
 
-    if load_dataset(settings).source.kind == "table":  # it forgets, and the source is read again
+    spec = load_dataset(settings)
+    if spec.source.kind == "table":  # it forgets, and the source is read again
         again = judge_again(settings)
-        return read_source(settings, window, progress), again
-    return read_source(settings, window, progress), judge_again(settings)
+        landed = read_source(settings, window, progress)
+    else:
+        landed = read_source(settings, window, progress)
+        again = judge_again(settings)
+    told = land_told(settings, spec, window, datetime.now(UTC))
+    return joined([landed, told]), again
 
 
 def judge_again(settings: Settings | None = None) -> Again:
@@ -102,6 +108,20 @@ def validate(window: str, settings: Settings | None = None, word: Acceptance | N
                 featurize(key, settings)
             report = validate_window(settings, window, word)
     bookkeeping.log_quarantined(settings, time.monotonic() - began)
+    return report.to_json()
+
+
+def accept(window: str, reason: str, by: str, settings: Settings | None = None) -> Json:
+    """Take a refused window on a person's word (ValidationReport); later ones that were refused are
+    judged anew, for what is usual has moved. One that is not refused any more is validated as ever, so
+    that a retry changes nothing.
+    """
+    settings = settings or current_settings()
+    if asked(settings.database_url, window_states.state_of, window) != "refused":
+        return validate(window, settings)
+    accept_windows(settings, [window], None, reason, by)
+    report = asked(settings.database_url, window_states.validation_of, window)
+    assert report is not None
     return report.to_json()
 
 

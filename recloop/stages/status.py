@@ -1,10 +1,9 @@
-"""What happened so far, read from the ledger: rows of windows and releases, counts of lines, and the
-first page under /recloop. Read at each view, so that nothing is out of date."""
+"""What happened so far, read from the ledger: rows of windows and releases, and counts of lines. What a
+page shows of it is in `dashboard/`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from recloop.behavior.source_files import refuse_another
@@ -12,10 +11,9 @@ from recloop.config.dataset import load_dataset
 from recloop.contracts import GateReport, Metrics
 from recloop.database.connection import transaction
 from recloop.errors import CheckCrashed
-from recloop.ledger import parts, releases, updates, verdicts, window_states
-from recloop.page import template
+from recloop.ledger import parts, pins, publications, releases, updates, verdicts, window_states
 from recloop.settings import Settings
-from recloop.validation.judging import page_of
+from recloop.stages.outlet_stages import told
 
 Json = dict[str, Any]
 
@@ -33,6 +31,8 @@ def read_status(settings: Settings) -> Json:
         every_part = parts.all_parts(cursor)
         versions = releases.all_releases(cursor)
         rolled_back = releases.rollbacks(cursor)
+        pinned = pins.open_pin(cursor)
+        given = publications.all_published(cursor)
     late = [part for part in every_part if part["number"]]
     by_version = {update["version"]: update for update in made if update["version"]}
     learnt = {part["part_key"]: by_version.get(part["version"]) for part in every_part}
@@ -50,11 +50,13 @@ def read_status(settings: Settings) -> Json:
             own[update["target"]] = update
     return {
         "champion": champion.to_json() if champion else None,
+        "pinned": {**pinned, "at": _time(pinned["at"])} if pinned else None,
         "pending": sorted(waiting),
         "releases": [{**row, "champion_from": _time(row["champion_from"])} for row in versions],
         "rollbacks": [{**row, "at": _time(row["at"])} for row in rolled_back],
         "refused_rebuilds": [_beside(row) for row in refused],
         "maintained": [_beside(row) for row in made if row["plan"]["decision"] == "maintain"],
+        "published": [(_time(one.finished_at), told(one.to_json())) for one in given],
         "shadows": [report.to_json() for report in compared],
         "windows": [
             _window(row, own.get(row["window_key"]), learnt.get(row["window_key"]), waiting)
@@ -190,31 +192,3 @@ def count_lines(settings: Settings) -> dict[str, Any]:
             "Somebody changed tables of schema `behavior` or `ledger` by hand, or this is a bug."
         )
     return counts
-
-
-NEWEST = 60
-"""Rows of each table."""
-
-PAGE = template(Path(__file__).with_suffix(".html"))
-
-
-def overview(settings: Settings) -> str:
-    """The page, HTML. Its links are relative to the folder of the plugin's pages."""
-    with transaction(settings.database_url) as cursor:
-        rows = window_states.all_windows(cursor)
-        made = updates.all_updates(cursor)
-        compared = verdicts.all_shadows(cursor)
-        champion = releases.champion(cursor)
-        undecided, pending = releases.undecided(cursor), releases.pending(cursor)
-    newest = rows[: -NEWEST - 1 : -1]
-    for row in newest:
-        row["page"] = page_of(settings, row["window_key"]).exists()
-    return PAGE.render(
-        champion=champion,
-        undecided=undecided,
-        pending=[key for key in pending if key not in undecided],
-        refused=[row["window_key"] for row in rows if row["state"] == "refused"],
-        windows=newest,
-        updates=made[: -NEWEST - 1 : -1],
-        shadows=compared[: -NEWEST - 1 : -1],
-    )

@@ -13,9 +13,15 @@ import time
 from collections.abc import Callable
 
 from recloop.config.rules import load_gate_rules, load_update_rules
-from recloop.database.connection import asked, transaction
-from recloop.errors import BadInput, LedgerConflict, PlanOutdated, UpdateInProgress
-from recloop.ledger import parts, releases, updates
+from recloop.database.connection import asked, first, transaction
+from recloop.errors import (
+    BadInput,
+    ChampionPinned,
+    LedgerConflict,
+    PlanOutdated,
+    UpdateInProgress,
+)
+from recloop.ledger import parts, pins, releases, updates
 from recloop.settings import Settings
 from recloop.stages import bookkeeping
 from recloop.stages.bookkeeping import HERE, Json, Progress, both, current_settings, leased
@@ -74,6 +80,9 @@ def plan(
                 if made.decision == "skip":
                     updates.conclude(cursor, lease, "skipped", made.reason)
                 updates.note_seconds(cursor, lease.update_id, "plan", time.monotonic() - began)
+        except ChampionPinned as error:
+            log.info("%s", error)
+            return answer | {"decision": "none", "reason": str(error), "because": "pinned"}
         except (UpdateInProgress, PlanOutdated) as error:
             log.info("%s", error)
             answer |= {"decision": "none", "reason": str(error), "because": "busy"}
@@ -182,6 +191,7 @@ def promote(
         )
     with leased(settings, update_id, holder, "promote") as (lease, check):
         with transaction(settings.database_url) as cursor:
+            pins.refuse_pinned(cursor)  # before the work; the ledger asks again when it promotes
             made = updates.plan_of(cursor, update_id)
             candidate = updates.candidate_of(cursor, update_id)
             target = parts.target_sets(cursor, made)
@@ -226,6 +236,16 @@ def roll_back(version: int | None, reason: str, settings: Settings | None = None
     return promotion.roll_back(settings or current_settings(), version, reason).to_json()
 
 
+def pin(by: str, reason: str, settings: Settings | None = None) -> int:
+    """Keep the champion as it is until `unpin`; returns its version."""
+    return asked((settings or current_settings()).database_url, pins.pin, by, reason)
+
+
+def unpin(by: str, reason: str, settings: Settings | None = None) -> None:
+    """Let challengers be promoted again. What has waited is learnt by the next update."""
+    asked((settings or current_settings()).database_url, pins.unpin, by, reason)
+
+
 def publish(version: int | None = None, settings: Settings | None = None) -> Json:
     """Make what is served agree with the ledger; writes a damaged export anew (Release, mended).
 
@@ -236,6 +256,12 @@ def publish(version: int | None = None, settings: Settings | None = None) -> Jso
 
     release, mended = promotion.publish(settings or current_settings(), version)
     return {**release.to_json(), "mended": mended}
+
+
+def holder_of(update_id: int, settings: Settings) -> str:
+    """Who works on an update, or waits for an answer to it; empty: nobody any more."""
+    sql = "select holder from ledger.update where update_id = %s and state = 'evaluated'"
+    return asked(settings.database_url, first, sql, (update_id,)) or ""
 
 
 def gate_report_uri(update_id: int, settings: Settings | None = None) -> str:

@@ -14,7 +14,7 @@ import logging
 from recloop.calendar import counted
 from recloop.config.rules import load_update_rules
 from recloop.database.connection import asked
-from recloop.errors import BadInput, PlanOutdated, UpdateInProgress
+from recloop.errors import BadInput, ChampionPinned, PlanOutdated, UpdateInProgress
 from recloop.ledger import releases, updates, verdicts
 from recloop.settings import Settings
 from recloop.stages import update_stages
@@ -70,9 +70,10 @@ def plan_maintenance(
         return answer
     try:
         lease = asked(settings.database_url, updates.begin_update, made, holder)
-    except (UpdateInProgress, PlanOutdated) as error:
+    except (UpdateInProgress, PlanOutdated, ChampionPinned) as error:
         log.info("%s", error)
-        return answer | {"decision": "none", "reason": str(error), "because": "busy"}
+        because = "pinned" if isinstance(error, ChampionPinned) else "busy"
+        return answer | {"decision": "none", "reason": str(error), "because": because}
     return answer | {"update_id": lease.update_id}
 
 

@@ -29,6 +29,7 @@ from recloop.behavior.download import file_sha256, locate
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed
 from recloop.behavior.loading import copy_parsed, open_windows, parse_chunks
 from recloop.behavior.records import Chunk
+from recloop.behavior.shown import is_told
 from recloop.behavior.sources import files_of, read_file
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.limits import Limits, load_limits
@@ -148,7 +149,7 @@ def judge_again(settings: Settings, as_of: datetime) -> Again:
         try:
             with transaction(settings.database_url) as cursor:
                 cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.LAND,))
-                if spec.source.kind == "table":
+                if spec.source.kind == "table" or is_told(file.path):
                     lines += _forget(cursor, spec, file)
                 else:
                     count, sentence = _read_again(cursor, settings, spec, file, as_of)

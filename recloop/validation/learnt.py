@@ -142,8 +142,13 @@ def natural(rule: LearntRule, value: float) -> float:
         return math.exp(min(value, 700.0))
     if rule.scale == "number":
         return value
-    inside = 1 / (1 + math.exp(-value))
+    inside = _share_of(value)
     return round(min(1.0, max(0.0, inside * (1 + 2 * RARE) - RARE)), 12)
+
+
+def _share_of(odds: float) -> float:
+    """The share whose logarithm of the odds this is."""
+    return 1 / (1 + math.exp(min(-odds, 700.0)))
 
 
 def noise_of(rule: LearntRule) -> Callable[[float, float], float]:
@@ -151,7 +156,7 @@ def noise_of(rule: LearntRule) -> Callable[[float, float], float]:
 
     def of_share(value: float, units: float) -> float:
         count = max(units, 1.0)
-        inside = (count / (1 + math.exp(-value)) + 0.5) / (count + 1)  # none of a few says little
+        inside = (count * _share_of(value) + 0.5) / (count + 1)  # none of a few says little
         return 1 / math.sqrt(count * inside * (1 - inside))
 
     if rule.scale == "share":

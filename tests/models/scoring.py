@@ -10,6 +10,7 @@ from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Queries
 from models.recommenders.top_k import blocks
 from models.retrieve_and_rank import two_stages as stages
+from models.retrieve_and_rank.retrieval_scores import Hidden
 from models.retrieve_and_rank.retrieve_and_rank import RetrieveAndRank
 
 
@@ -42,8 +43,9 @@ def _of_both(model: RetrieveAndRank, queries: Queries, item_keys: Int64Array) ->
     wide = int(asked.sum()) * model._ranker.config.feature_width
     for block in blocks(len(queries), wide + len(asked)) if asked.any() else ():
         part = queries.take(block)
-        shown = np.broadcast_to(asked, (len(part), len(asked)))
-        lists = stages.candidates_of(model.config, model.towers, part, shown, len(asked))
+        none = np.zeros(0, np.int64)
+        hidden = Hidden(none, none, asked)
+        lists = stages.candidates_of(model.config, model.towers, part, hidden, len(asked))
         by_row = np.full((len(part), len(asked) + 1), -np.inf, np.float32)
         places = model.towers.items.rows(lists.item_keys)
         by_row[lists.owners(), places] = stages.ranked_scores(model._ranker, lists)

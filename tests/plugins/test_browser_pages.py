@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
+from airflow.api_fastapi.core_api.security import get_user
 from fastapi import FastAPI, Request
-from recloop_airflow import reports
+from recloop_airflow import access, reports
 from recloop_airflow.reports import PREFIX, create_app
 
 from recloop.behavior.landing import land
@@ -41,7 +43,7 @@ SCRIPTS = (
     f"<iframe src={EVIL}></iframe><meta http-equiv=refresh content='0;url={EVIL}'>",
     f"<form action={EVIL}><button autofocus onfocus=alert(1)>",
 )
-PAGES = ("", f"data-docs/{FIRST}", "gate/1", f"shadow/{FIRST}")
+PAGES = ("", "default/", f"data-docs/{FIRST}", "gate/1", f"shadow/{FIRST}")
 
 
 @dataclass
@@ -113,6 +115,8 @@ def address(
     pages = create_app()
     for dependency in pages.router.dependencies:
         pages.dependency_overrides[dependency.dependency] = lambda: None
+    pages.dependency_overrides[get_user] = lambda: SimpleNamespace(get_id=lambda: "vera")
+    monkeypatch.setattr(access, "may", lambda *_: True)
     whole = FastAPI()
     whole.mount(PREFIX, pages)
 
@@ -188,7 +192,7 @@ def test_a_hostile_feed_runs_nothing_and_fetches_nothing_on_any_page(
                 page.close()
         assert set(seen.requests) == {address + path}
         assert (seen.dialogs, seen.complaints) == ([], []), path
-    page = opened(browser, address, Seen())
+    page = opened(browser, f"{address}default/", Seen())
     page.get_by_role("link", name=FIRST).first.click()
     page.get_by_role("heading", name=f"Validation of window {FIRST}").wait_for()
 

@@ -6,23 +6,33 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink, own_pages
+from recloop_airflow import access
+from recloop_airflow.links import DataDocsLink, GateReportLink, ShadowReportLink, own_pages, served
 from recloop_airflow.reports import PREFIX, create_app
 
 from recloop import stages
 from recloop.config.recommenders import settings_of
+from recloop.database import embedded
 from recloop.settings import PROJECT, Settings
 
 ROUTES = (
     f"{PREFIX}/gate/1",
     f"{PREFIX}/shadow/2011-06-06",
     f"{PREFIX}/data-docs/2011-06-06",
+)
+PAGES = (
     f"{PREFIX}/",
+    f"{PREFIX}/default/",
+    f"{PREFIX}/default/windows",
+    f"{PREFIX}/default/releases",
+    f"{PREFIX}/default/releases/1",
+    f"{PREFIX}/default/recommended?user=1",
 )
 
 
@@ -52,12 +62,16 @@ def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     shutil.copytree(PROJECT / "config", tmp_path / "config")
     monkeypatch.setenv("RECLOOP_CONFIG", str(tmp_path / "config"))
     fake = Stages(tmp_path)
-    first = type("Overview", (), {"overview": staticmethod(lambda settings: "<h1>first page</h1>")})
+    shown = SimpleNamespace(
+        index_page=lambda settings, now, strange: f"<h1>all of them{strange}</h1>",
+        recommender_page=lambda settings, *_, **__: f"<h1>page of {settings.recommender}</h1>",
+    )
+    monkeypatch.setattr(embedded, "resolve", lambda settings: settings)
+    monkeypatch.setitem(sys.modules, "recloop.dashboard.pages", shown)
     for name, stub in {
         "bookkeeping": fake,
         "update_stages": fake,
         "upkeep_stages": fake,
-        "status": first,
     }.items():
         monkeypatch.setitem(sys.modules, f"recloop.stages.{name}", stub)
         monkeypatch.setattr(stages, name, stub, raising=False)
@@ -88,8 +102,12 @@ def anonymous(pages: FastAPI) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def admitted(pages: FastAPI) -> Iterator[TestClient]:
-    """A user whom Airflow lets see plugins."""
+def admitted(pages: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A user whom Airflow lets see plugins, and do nothing."""
+    from airflow.api_fastapi.core_api.security import get_user
+
+    monkeypatch.setattr(access, "may", lambda *_: False)
+    pages.dependency_overrides[get_user] = lambda: SimpleNamespace(get_id=lambda: "vera")
     for dependency in pages.router.dependencies:
         pages.dependency_overrides[dependency.dependency] = lambda: None
     whole = FastAPI()
@@ -98,18 +116,21 @@ def admitted(pages: FastAPI) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("path", [*ROUTES, *PAGES])
 def test_strangers_are_turned_away(anonymous: TestClient, path: str) -> None:
     assert anonymous.get(path).status_code == 401
+    assert anonymous.post(f"{PREFIX}/default/actions/pin").status_code == 401
 
 
 def test_every_route_is_behind_the_check(pages: FastAPI) -> None:
     assert len(pages.router.dependencies) == 1
     each = {"/gate/{update_id}", "/shadow/{window}", "/data-docs/{window}"}
-    assert {route.path for route in pages.routes} == {
-        "/", *each, "/{recommender}/", *("/{recommender}" + path for path in each)
-    }  # fmt: skip
-    assert {method for route in pages.routes for method in route.methods} == {"GET"}
+    own = {*each, "/", "/windows", "/releases", "/releases/{version}", "/recommended"}
+    reading = {"/", *each, *("/{recommender}" + path for path in own)}
+    writing = {"/{recommender}/actions/{action}"}
+    assert {route.path for route in pages.routes} == reading | writing
+    for route in pages.routes:
+        assert route.methods == ({"POST"} if route.path in writing else {"GET"})
 
 
 def test_gate_report_is_shown(admitted: TestClient) -> None:
@@ -123,9 +144,43 @@ def test_shadow_report_is_shown(admitted: TestClient) -> None:
     assert "shadow rebuild" in admitted.get(f"{PREFIX}/shadow/2011-06-06").text
 
 
-def test_a_windows_data_docs_and_the_first_page_are_shown(admitted: TestClient) -> None:
+def test_a_windows_data_docs_and_the_pages_are_shown(admitted: TestClient) -> None:
     assert "docs" in admitted.get(f"{PREFIX}/data-docs/2011-06-06").text
-    assert "first page" in admitted.get(f"{PREFIX}/").text
+    assert "all of them<" in admitted.get(f"{PREFIX}/").text
+    assert "page of default" in admitted.get(f"{PREFIX}/default/").text
+    assert admitted.get(f"{PREFIX}/films/").status_code == 404
+
+
+def test_from_a_dag_or_a_run_one_comes_to_the_page_of_its_recommender(admitted: TestClient) -> None:
+    def led(query: str) -> str:
+        answer = admitted.get(f"{PREFIX}/?{query}", follow_redirects=False)
+        return answer.headers.get("location", answer.text)
+
+    assert led("dag=full_rebuild") == "default/"
+    assert led("dag=ingest_behavior&run=manual__1") == "default/?run=ingest_behavior+manual__1"
+    assert led("dag=somebody_elses") == "<h1>all of themsomebody_elses</h1>"
+
+
+@pytest.mark.parametrize("path", PAGES[:2])
+def test_a_page_with_forms_runs_nothing_either_and_sends_them_here_only(
+    admitted: TestClient, path: str
+) -> None:
+    headers = admitted.get(path).headers
+    parts = (part.split() for part in headers["content-security-policy"].split(";"))
+    policy = {name: values for name, *values in parts}
+    style = policy.pop("style-src")
+    assert policy == {
+        "sandbox": ["allow-forms", "allow-same-origin"],
+        "default-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'self'"],
+    }
+    assert len(style) == 1, "the frame's own style only"
+    assert style[0].startswith("'sha256-")
+    assert headers["referrer-policy"] == "same-origin", "else a form has no origin"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "no-store" in headers["cache-control"]
 
 
 def test_each_recommender_has_pages_of_its_own(
@@ -209,7 +264,7 @@ def test_a_ledger_that_is_away_is_told_in_a_sentence(
         raise ServiceAway("the database cannot be reached")
 
     monkeypatch.setattr(Stages, "current_settings", away)
-    answer = admitted.get(f"{PREFIX}/")
+    answer = admitted.get(f"{PREFIX}/default/")
     assert (answer.status_code, answer.text) == (503, "the database cannot be reached")
     assert answer.headers["content-type"].startswith("text/plain")
 
@@ -236,6 +291,15 @@ def test_links_lead_to_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     key.task_id = "validate"  # which returns nothing when it refuses the window
     returned["land"] = {"window": "2011-06-06"}
     assert DataDocsLink().get_link(None, ti_key=key) == "/recloop/data-docs/2011-06-06"
+
+
+def test_links_are_right_where_airflow_is_served_under_a_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert served("/") == "/recloop/"
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://shop.example/some/prefix/")
+    assert served("/gate/1") == "/some/prefix/recloop/gate/1"
+    assert own_pages() == "/some/prefix/recloop"
 
 
 def test_the_plugin_is_found_and_imports_no_tensorflow() -> None:

@@ -40,7 +40,7 @@ def test_a_page_escapes_what_strangers_wrote(tmp_path: Path) -> None:
     )
     page = template(tmp_path / "said.html").render(said=HOSTILE)
     seen = Seen(page)
-    assert seen.tags == ["html", "head", "meta", "title", "meta", "style", "body", "p"]
+    assert seen.tags == ["html", "head", "meta", "title", "meta", "style", "body", "main", "p"]
     assert seen.text.count(HOSTILE) == 2, "in the title and in the paragraph, letter by letter"
     assert seen.titles == [HOSTILE]
 

@@ -15,7 +15,8 @@ from models.data.events import Events
 from models.ids.starts import NewIds
 from models.learning.recipes import Training
 from models.metrics.classification import auc
-from models.ranker.list_batches import LARGEST, VALUE_SCALE, _scaled_values, fix_value_scale
+from models.ranker.list_batches import _scaled_values, fix_value_scale
+from models.ranker.ranker_config import LARGEST, VALUE_SCALE
 from models.tables.backend import tf
 from tests.models.shop_weeks import WIDTHS, week
 

@@ -133,8 +133,8 @@ def test_an_item_that_nobody_has_chosen_yet_is_an_item_like_any_other(memory: Pa
     """Not one that goes with nothing."""
     some = memory.shares(np.arange(len(memory)))[memory.weights > 0]
     assert memory.usual_share == pytest.approx(float(some.mean()))
-    least = least_votes(memory, len(memory) + 2)
+    least = least_votes(memory, np.arange(len(memory) + 2))
     chosen = memory.counts[:, CHOSEN] > 0
     assert (least[:-2][chosen] == np.float32(LEAST_VOTES)).all()
     assert least[-2:] == pytest.approx(memory.usual_share)
-    assert least_votes(PairMemory.empty(4), 3) == pytest.approx(LEAST_VOTES)
+    assert least_votes(PairMemory.empty(4), np.arange(3)) == pytest.approx(LEAST_VOTES)

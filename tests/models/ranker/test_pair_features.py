@@ -7,17 +7,25 @@ import pytest
 
 from models.data.queries import OwnItems
 from models.ranker import ranker_serving
-from models.ranker.pair_features import features_of
-from models.retrieve_and_rank.two_stages import candidate_lists
+from models.ranker.pair_features import features_of, statistics_of_pool
+from models.retrieve_and_rank.candidates import Pool, candidate_lists
+from models.retrieve_and_rank.retrieval_scores import NOTHING, ScoreTable
 from models.tables.backend import tf
+from models.tables.vocabulary import Vocabulary
 from tests.models.shop_weeks import week
 
 
 def test_features_of_pairs_are_those_of_candidates() -> None:
     queries, pool = week(1).queries(), np.arange(101, 131)
     shape = (len(queries), len(pool))
+    statistics, moments = statistics_of_pool(queries, pool, 5)
     lists = candidate_lists(
-        queries, pool, np.zeros(shape, np.float32), np.ones(shape, bool), 30, 0, 1, 5
+        queries,
+        Pool.of(Vocabulary(pool), statistics, 0, 1),
+        moments,
+        ScoreTable(np.zeros(shape, np.float32)),
+        NOTHING,
+        30,
     )
     owners = lists.owners()
     assert len(owners) == np.prod(shape)

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
+from models.ranker.pair_features import statistics_of_pool
 from models.ranker.ranker_config import PAIR_FEATURES, USER_FEATURES, CandidateLists, feature_width
-from models.retrieve_and_rank.two_stages import candidate_lists, most_popular
+from models.retrieve_and_rank.candidates import Pool, candidate_lists, most_popular
+from models.retrieve_and_rank.retrieval_scores import Hidden, ScoreTable
+from models.tables.vocabulary import Vocabulary
 
 POOL = np.array([40, 10, 30, 20])
 LN = np.log
@@ -44,9 +47,12 @@ def two_queries(**change) -> Queries:
 
 def lists_of(queries: Queries, scores, shown=None, retrieved=1, popular=0) -> CandidateLists:
     scores = np.array(scores, np.float32)
-    if shown is None:
-        shown = np.ones(scores.shape, bool)
-    return candidate_lists(queries, POOL, scores, shown, retrieved, popular, 1, 2)
+    shown = np.ones(scores.shape, bool) if shown is None else shown
+    statistics, moments = statistics_of_pool(queries, POOL, 2)
+    pool = Pool.of(Vocabulary(POOL), statistics, popular, 1)
+    return candidate_lists(
+        queries, pool, moments, ScoreTable(scores), Hidden(*np.nonzero(~shown)), retrieved
+    )
 
 
 def keys_of(lists: CandidateLists) -> list[list[int]]:

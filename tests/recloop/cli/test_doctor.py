@@ -11,7 +11,10 @@ from recloop.addresses import with_database
 from recloop.cli import doctor
 from recloop.cli.doctor import Finding, examine
 from recloop.database.connection import transaction
+from recloop.features.daily import build_features
+from recloop.features.online import materialize_window
 from recloop.settings import Settings
+from tests.recloop.features.oracle import WEEKS, Event, at, store_events
 from tests.recloop.ledger.builders import feature, promote
 
 GIB = 1024**3
@@ -124,3 +127,23 @@ def test_a_check_that_crashes_is_a_finding_and_the_others_go_on(
     )  # fmt: skip
     assert "ZeroDivisionError('of nothing')" in crashed.detail
     assert gpu.state == "ok"
+
+
+def test_an_online_store_that_says_other_things_than_the_tables_is_a_warning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings(monkeypatch, settings)["online store"].detail == "nothing is in it"
+    store_events(settings.database_url, [Event(1, 5, at(0)), Event(2, 6, at(6))])
+    build_features(settings, WEEKS[0])
+    materialize_window(settings, WEEKS[0])
+    found = findings(monkeypatch, settings)["online store"]
+    assert (found.state, found.detail) == ("ok", "the latest 2 users are as in the tables")
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("update features.user_history set history = '{7}' where user_key = 2")
+    found = findings(monkeypatch, settings)["online store"]
+    assert found.state == "warning"
+    assert found.detail == (
+        "1 of the 2 users looked at differ from the tables: "
+        "history of user_key 2 is [6] online and [7] in the tables"
+    )
+    assert "`ingest_behavior`" in found.remedy

@@ -34,6 +34,9 @@ PLAN = UpdatePlan(
         "new_users": 0.25,
         "champion_recall@20": 0.1,
         "champion_ndcg@20": 0.05,
+        "serving_compared": 1240.0,
+        "serving_skew": 0.25,
+        "serving_example": "history: user 'u1' was answered with [1] where [2, 1] is learnt from",
     },
     decided_by="person",
     reason="812 new events in 1 window",
@@ -84,6 +87,9 @@ def test_a_refusal_is_told_once_and_in_words(tmp_path: Path) -> None:
     assert "+0.0125" in page
     assert "-0.0100 to +0.0300" in page
     assert "Challenger minus champion" in page
+    assert "share of them that were answered with other features" in page
+    assert ">0.2500<" in page
+    assert "where [2, 1] is learnt from" in page
 
 
 def test_a_first_release_is_compared_with_popularity(tmp_path: Path) -> None:

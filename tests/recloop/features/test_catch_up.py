@@ -4,18 +4,20 @@ been there from the first window on."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from recloop.config.recommenders import settings_of
+from recloop.dashboard.pages import index_page
 from recloop.database.connection import asked, column, transaction
 from recloop.features import featuring
 from recloop.features.store import forget_store
 from recloop.ledger import parts, releases
 from recloop.settings import Settings
 from recloop.stages import update_stages
-from recloop.stages.fleet_status import fleet_page, read_fleet
+from recloop.stages.fleet_status import read_fleet
 from recloop.stages.ingest_stages import ingest_windows
 from tests.conftest import copy_database
 from tests.integration.family_shop import MODELS, deliver, key
@@ -89,7 +91,7 @@ def test_who_comes_later_has_what_would_have_been_there(
         "product_page": ("sessions", None, WEEKS),
     }
     (later.config / "recommenders" / "torn.toml").write_text("datasets = 1")
-    page = fleet_page(later)
+    page = index_page(later, datetime(2011, 7, 1, tzinfo=UTC))
     assert '<a href="home_page/">home_page</a>' in page
     assert "torn.toml: unknown key `datasets`" in page.replace("&#39;", "'")
 

@@ -23,13 +23,14 @@ def row(
     passed: bool = False,
     recipe: dict[str, Any] | None = None,
     candidate: bool = True,
+    broken: str = "recall@20_difference",
 ) -> dict[str, Any]:
     """An update as `ledger.updates.all_updates` lists it."""
     made = UpdatePlan(
         decision=decision, target="2011-06-06", windows=("2011-06-06",), parent_release=1,
         strategy={"recipe": recipe or {}}, decided_by=by, reason="r",
     )  # fmt: skip
-    rule = RuleResult(name="recall@20_difference", value=0.0, limit=">= 0", passed=passed)
+    rule = RuleResult(name=broken, value=0.0, limit=">= 0", passed=passed)
     report = GateReport(
         update_id=1, window="2011-06-06", passed=passed, rules=(rule,), champion=None,
         challenger=Metrics(recall=0.1, ndcg=0.1, users=9),
@@ -54,6 +55,7 @@ def row(
         (row(by="person", recipe={"learning_rate": 9.9}), 0),
         (row(recipe={"learning_rate": 9.9}), 0),  # a policy's increment with a form's recipe
         (row(passed=True), 0),  # a person said no
+        (row(broken="serving_skew"), 0),  # servers answered with other features
         (row("rebuild", by="person", passed=True), 0),
         (row(candidate=False, state="skipped"), 0),
     ],

@@ -44,8 +44,8 @@ def test_the_asked_user_is_the_ingested_one(
     def told(*arguments: object) -> None:
         raise _Asked(asked_user(*arguments) > 0)
 
-    monkeypatch.setattr(module, "_release", lambda *_: None)
-    monkeypatch.setattr(module, "_family", lambda *_: None)
+    monkeypatch.setattr(module, "champion_or", lambda *_: None)
+    monkeypatch.setattr(module, "opened", lambda *_: None)
     monkeypatch.setattr(module, "asked_user", told)
     with pytest.raises(_Asked, match=str(known)):
         module.recommend(settings, asked)

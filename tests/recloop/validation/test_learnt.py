@@ -137,3 +137,13 @@ def test_a_row_rule_is_learnt_by_its_name() -> None:
     found = bands({name: Measure(values[0], 1e9)}, past(name, values), (), CALM)[name]
     assert found.usual == pytest.approx(0.25, abs=0.001)
     assert 0.3 < found.high < 0.9
+
+
+@pytest.mark.parametrize(("odds", "share"), [(-1e4, 0.0), (-0.0, 0.5), (1e4, 1.0)])
+def test_a_forecast_of_whatever_odds_is_a_share(odds: float, share: float) -> None:
+    """Of windows of a day a band may be so wide that no float holds e to its end."""
+    rule = RULES["copied_share"]
+    assert natural(rule, odds) == share
+    # (100 * share + 0.5) / 101 is expected of 100 units
+    inside = (100 * share + 0.5) / 101
+    assert noise_of(rule)(odds, 100.0) == pytest.approx((100 * inside * (1 - inside)) ** -0.5)

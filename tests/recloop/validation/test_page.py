@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from recloop.behavior.landing import land
-from recloop.calendar import WindowCalendar
 from recloop.contracts import RuleResult, ValidationReport
-from recloop.database.connection import transaction
+from recloop.dashboard.pages import recommender_page
 from recloop.errors import WindowRefused
-from recloop.ledger import window_states
 from recloop.settings import Settings
-from recloop.stages.status import overview
 from recloop.validation.judging import page_of, write_all_pages, write_validation_page
 from recloop.validation.window import validate_window
 from tests.recloop.behavior.shop import WEEKS, shop_week, write
 
 FIRST = WEEKS[0]
+NOW = datetime(2011, 6, 20, tzinfo=UTC)
 SCRIPTS = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>')
 
 
@@ -45,9 +44,8 @@ def test_a_hostile_feed_leaves_no_text_of_its_own_on_pages_and_results(
     for path, text in texts.items():
         assert "alert(1)" not in text, path
 
-    first = overview(settings)
-    assert f'<a href="data-docs/{FIRST}">{FIRST}</a>' in first
-    assert "There is no champion yet" in first
+    shown = recommender_page(settings, NOW)
+    assert f'<a href="../default/data-docs/{FIRST}">{FIRST}</a>' in shown
     page_of(settings, FIRST).unlink()
     assert write_all_pages(settings) == 1
     assert page_of(settings, FIRST).read_text() == page
@@ -62,7 +60,7 @@ def test_a_refused_window_has_its_page_too(settings: Settings, tmp_path: Path) -
     page = page_of(settings, FIRST).read_text()
     assert "Refused: " in page
     assert "BROKEN" in page
-    assert f"Refused by validation: {FIRST}" in overview(settings)
+    assert f"Refused by validation: {FIRST}" in recommender_page(settings, NOW)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -85,19 +83,3 @@ def test_whatever_a_report_holds_is_escaped(settings: Settings, script: str) -> 
     assert "<img" not in page
     assert "<svg" not in page
     assert "//" not in page, "nothing is fetched"
-
-
-def test_the_overview_escapes_reasons_and_links_to_reports(settings: Settings) -> None:
-    with transaction(settings.database_url) as cursor:
-        window_states.note_landed(cursor, [WindowCalendar("week").parse(FIRST)])
-        cursor.execute(
-            "insert into ledger.update (target, state, holder, token, lease_until, plan, reason, "
-            "gate_report) values (%s, 'rejected', 'h', 1, now(), "
-            '\'{"decision": "increment"}\', %s, \'{"passed": false}\') returning update_id',
-            (FIRST, SCRIPTS[0]),
-        )
-        (update_id,) = cursor.fetchone() or (0,)
-    page = overview(settings)
-    assert "<script" not in page
-    assert "&lt;script&gt;" in page
-    assert f'<a href="gate/{update_id}">{update_id}</a>' in page

@@ -10,7 +10,7 @@ import pytest
 from recloop.config.learnable import Meaning
 from recloop.database.connection import transaction
 from recloop.database.schema import ensure_event_partitions
-from recloop.features.online import asked_user, chosen_by, latest_session
+from recloop.features.current_queries import asked_user, chosen_by, latest_session
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 EVENT = """

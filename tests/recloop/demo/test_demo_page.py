@@ -1,11 +1,11 @@
-"""The chart: every week and every system is drawn, at the height of its value."""
+"""The demo page: every week, every system, every line of the input."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from recloop.demo.chart import BOTTOM, HEIGHT, TOP, write_chart
+from recloop.demo.demo_page import write_demo_page
 
 
 def week(key: str, champion: float, static: float) -> dict:
@@ -13,7 +13,7 @@ def week(key: str, champion: float, static: float) -> dict:
         "window": key,
         "events": 1000,
         "decision": "increment",
-        "gate": {"passed": True},
+        "gate": {"answer": "passed"},
         "release": 2,
         "reason": "news & more",
         "prequential": {
@@ -24,7 +24,7 @@ def week(key: str, champion: float, static: float) -> dict:
     }
 
 
-def test_points_stand_at_their_values(tmp_path: Path) -> None:
+def test_every_week_and_system_is_drawn(tmp_path: Path) -> None:
     report = {
         "windows": [week("2011-05-30", 0.2, 0.1), week("2011-06-06", 0.1, 0.1)],
         "summary": {
@@ -39,15 +39,13 @@ def test_points_stand_at_their_values(tmp_path: Path) -> None:
             "pending": 0,
         },
     }
-    page = write_chart(report, tmp_path / "chart.html").read_text()
+    page = write_demo_page(report, tmp_path / "chart.html").read_text()
     assert "news &amp; more" in page
     assert "2 quarantined by missing_user" in page
-    lines = re.findall(r'<polyline points="([^"]+)"', page)
-    assert len(lines) == 3
-    champion = [float(point.split(",")[1]) for point in lines[0].split()]
-    height = HEIGHT - TOP - BOTTOM
-    # The scale ends a tenth above the greatest value, .2: so .2 stands at 1/1.1, .1 at half of it.
-    assert champion == [
-        round(TOP + height * (1 - 1 / 1.1), 1),
-        round(TOP + height * (1 - 0.5 / 1.1), 1),
+    said = re.findall(r"<title>([^<]+: 0\.\d{4})</title>", page)
+    assert said[:2] == [
+        "champion (updated weekly), 2011-05-30: 0.2000",
+        "champion (updated weekly), 2011-06-06: 0.1000",
     ]
+    assert len(said) == 3 * 2
+    assert "Champion minus static: +0.0500 (95 % interval +0.0100 to +0.0900)." in page

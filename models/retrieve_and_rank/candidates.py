@@ -1,0 +1,134 @@
+"""Which items a query's candidates are, each with its features; and the best of them. NumPy only.
+
+A query's candidates are the items that its user chose before, the best of retrieval, the most popular of
+late, and those that go with the user's own. Training, the gate and what is served
+(`models.retrieve_and_rank.two_stage_answers`) find them by the same lines.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.cooccurrence.pair_scores import Together
+from models.data.best_of_rows import kth_best
+from models.data.checks import Float32Array, Int64Array
+from models.data.queries import OwnItems, Queries
+from models.ranker.pair_features import pair_features, user_features
+from models.ranker.ranker_config import CandidateLists
+from models.retrieve_and_rank.retrieval_scores import Hidden, Scores
+from models.tables.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What candidates are taken from: M items.
+
+    Attributes:
+        rows: of their keys, in the pool's order, from 1 on.
+        statistics: float32 [T, M, S], at T moments.
+        popular: bool [T, M], which of them are candidates of everybody.
+    """
+
+    rows: Vocabulary
+    statistics: Float32Array
+    popular: np.ndarray
+
+    @classmethod
+    def of(
+        cls, rows: Vocabulary, statistics: Float32Array, popular: int, popularity_column: int
+    ) -> "Pool":
+        """Of these items.
+
+        Args:
+            popular: how many of the most popular are candidates.
+            popularity_column: the statistic that says so; -1: none does.
+        """
+        best = np.zeros(statistics.shape[:2], bool)
+        if popular and 0 <= popularity_column < statistics.shape[2]:
+            best = most_popular(statistics[:, :, popularity_column], popular)
+        return cls(rows, statistics, best)
+
+
+def candidate_lists(
+    queries: Queries,
+    pool: Pool,
+    moments: np.ndarray,
+    scores: Scores,
+    hidden: Hidden,
+    retrieved: int,
+    together: Together | None = None,
+) -> CandidateLists:
+    """The candidates of each query, in the pool's order, with their features.
+
+    Args:
+        queries: B of them. Without `own` their users are taken to be new.
+        moments: int [B], which of the pool's moments each query sees.
+        scores: retrieval's, of the pool.
+        retrieved: how many of the best by retrieval are candidates. At least as many as will be
+            shown, so that whatever is hidden, enough are left.
+        together: what a memory of pairs says; None: there is none.
+    """
+    own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+    place = pool.rows.rows(own.item_keys) - 1
+    mine = np.flatnonzero(place >= 0)
+    owner, place = own.owners()[mine], place[mine]
+    width = max(len(pool.rows), 1)
+
+    chosen = np.zeros((len(queries), len(pool.rows)), bool)
+    chosen[owner, place] = True
+    if together is not None:
+        at = together.row, together.item - 1
+        best = together.best(hidden.permits(at[0] * width + at[1], width) & ~chosen[at])
+        chosen[at[0][best], at[1][best]] = True
+    chosen |= pool.popular[moments]
+    chosen.reshape(-1)[scores.best(hidden, retrieved)] = True
+    flat = np.flatnonzero(chosen)
+    flat = flat[hidden.permits(flat, width)]
+    row, column = np.divmod(flat, width)
+    user = np.concatenate([user_features(own), queries.statistics], axis=1)
+    position = _positions(flat, owner * width + place, mine)
+    pair = pair_features(own, scores.of(flat), position, row)
+    parts = [pair, user[row], pool.statistics[moments[row], column]]
+    if together is not None:
+        parts.append(together.features(own, row, column + 1, position))
+    features = np.concatenate(parts, axis=1, dtype=np.float32)
+    offsets = np.searchsorted(row, np.arange(len(queries) + 1))
+    return CandidateLists(offsets, pool.rows.keys[column], features)
+
+
+def _positions(pairs: Int64Array, mine: Int64Array, index: Int64Array) -> Int64Array:
+    """Where each pair stands among the users' own items: int64 [N]; -1: the user never chose the item.
+
+    Args:
+        pairs: int64 [N], ascending.
+        mine, index: int64 [n], the own pairs, and where each stands.
+    """
+    position = np.full(len(pairs), -1, np.int64)
+    if len(pairs):
+        at = np.minimum(np.searchsorted(pairs, mine), len(pairs) - 1)
+        there = pairs[at] == mine
+        position[at[there]] = index[there]
+    return position
+
+
+def most_popular(popularity: Float32Array, count: int) -> np.ndarray:
+    """Which items are among the `count` most popular, and popular at all, ties at the edge too: bool, of
+    shape [T, M]."""
+    some = np.where(popularity > 0, popularity, np.float32(-np.inf))
+    return (some >= kth_best(some, count)[:, None]) & (some > -np.inf)
+
+
+def best_of_lists(
+    lists: CandidateLists, scores: Float32Array, k: int
+) -> tuple[Int64Array, Float32Array]:
+    """The k best of each list: keys int64 [B, k] and scores float32 [B, k], 0 and -inf after its
+    end. Ties go to the earlier candidate."""
+    owners = lists.owners()
+    order = np.lexsort((-scores, owners))
+    rank = np.arange(len(order)) - lists.offsets[owners]
+    kept, place = order[rank < k], rank[rank < k]
+    keys = np.zeros((len(lists), k), np.int64)
+    best = np.full((len(lists), k), -np.inf, np.float32)
+    keys[owners[kept], place] = lists.item_keys[kept]
+    best[owners[kept], place] = scores[kept]
+    return keys, best

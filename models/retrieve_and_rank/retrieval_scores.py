@@ -1,0 +1,123 @@
+"""Retrieval's log probabilities of B queries and M items: held as a table, or found one by one.
+
+    log p = logit - log sum over all items of exp(logit)
+
+A pair of a query and an item is told by its place, query * M + column, as in a flat table. Belongs
+here: which items retrieval finds best, and what it says of any pair. Neighbour: `candidates.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.data.best_of_rows import kth_best
+from models.data.checks import Float32Array, Int64Array
+from models.data.ragged import look_up
+from models.recommenders.nearest import Nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What may not be shown.
+
+    Attributes:
+        row, column: int64 [e], of queries and columns of the pool.
+        shown: bool [M], what of the pool may be shown to anybody; None: all.
+    """
+
+    row: Int64Array
+    column: Int64Array
+    shown: np.ndarray | None = None
+
+    def permits(self, places: Int64Array, width: int) -> np.ndarray:
+        """Which places may be shown: bool [n]."""
+        fine = np.ones(len(places), bool)
+        if self.shown is not None:
+            fine &= self.shown[places % width]
+        if len(self.row):
+            fine &= ~look_up(np.sort(self.row * width + self.column), places)[0]
+        return fine
+
+    def of_query(self, row: int) -> Int64Array:
+        """The columns that are hidden from one query: int64."""
+        hidden = self.column[self.row == row]
+        if self.shown is not None:
+            hidden = np.concatenate([hidden, np.flatnonzero(~self.shown)])
+        return hidden
+
+
+NOTHING = Hidden(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+class Scores(Protocol):
+    """Of B queries and M items."""
+
+    def best(self, hidden: Hidden, count: int) -> Int64Array:
+        """Places of each query's `count` best that may be shown; of ties at the edge all."""
+        ...
+
+    def of(self, places: Int64Array) -> Float32Array:
+        """Log probabilities: float32 [n]; of places that may be shown."""
+        ...
+
+
+class ScoreTable:
+    """All of them, from logits float32 [B, M], which are overwritten."""
+
+    def __init__(self, logits: Float32Array) -> None:
+        largest = logits.max(axis=1, keepdims=True)
+        powers = np.subtract(logits, largest)
+        np.exp(powers, out=powers)
+        logits -= np.log(powers.sum(axis=1, keepdims=True)) + largest
+        self._scores = logits
+
+    def best(self, hidden: Hidden, count: int) -> Int64Array:
+        """See `Scores`. What is hidden has no log probability from then on."""
+        scores = self._scores
+        scores[hidden.row, hidden.column] = -np.inf
+        if hidden.shown is not None:
+            scores[:, ~hidden.shown] = -np.inf
+        edges = kth_best(scores, count)[:, None]
+        if np.isneginf(edges).any():
+            return np.flatnonzero((scores >= edges) & (scores > -np.inf))
+        return np.flatnonzero(scores >= edges)
+
+    def of(self, places: Int64Array) -> Float32Array:
+        """See `Scores`."""
+        return self._scores.reshape(-1)[places]
+
+
+class ScoresOfMany:
+    """Those that are asked for, of a catalogue that is too large for a table. The sum over all items is
+    taken over nearly exact logits (`Nearest.rough`): their errors have no side, and cancel out."""
+
+    def __init__(self, nearest: Nearest, vectors: Float32Array, temperature: float) -> None:
+        """`vectors`: float32 [B, d], of the queries."""
+        self._nearest, self._vectors = nearest, vectors
+        self._temperature = np.float32(temperature)
+        self._normaliser: list[np.float32] = []
+
+    def best(self, hidden: Hidden, count: int) -> Int64Array:
+        """See `Scores`."""
+        found = []
+        for row, vector in enumerate(self._vectors):
+            rough, bound = self._nearest.rough(vector)
+            logits = rough / self._temperature
+            largest = logits.max(initial=-np.inf)
+            np.exp(logits - largest, out=logits)
+            self._normaliser.append(np.float32(np.log(logits.sum(dtype=np.float64)) + largest))
+            rough[hidden.of_query(row)] = -np.inf
+            places = self._nearest.best(vector, rough, bound, count)
+            found.append(row * len(self._nearest) + places)
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    def of(self, places: Int64Array) -> Float32Array:
+        """See `Scores`; after `best`."""
+        row, column = np.divmod(places, max(len(self._nearest), 1))
+        logits = np.empty(len(places), np.float32)
+        for one, vector in enumerate(self._vectors):
+            mine = row == one
+            products = self._nearest.exact(vector, column[mine])
+            logits[mine] = products / self._temperature - self._normaliser[one]
+        return logits

@@ -1,0 +1,60 @@
+"""The largest products through whole numbers are those of all, whatever the vectors are like."""
+
+import numpy as np
+import pytest
+
+from models.recommenders.nearest import Nearest
+
+RNG = np.random.default_rng(5)
+M, D = 3000, 24
+
+
+def isotropic() -> np.ndarray:
+    return RNG.normal(size=(M, D))
+
+
+def in_clusters() -> np.ndarray:
+    return RNG.normal(size=(7, D))[RNG.integers(0, 7, M)] + 0.01 * RNG.normal(size=(M, D))
+
+
+def of_very_unlike_columns() -> np.ndarray:
+    return RNG.normal(size=(M, D)) * np.logspace(-4, 2, D)
+
+
+def with_many_alike() -> np.ndarray:
+    return np.repeat(RNG.normal(size=(M // 100, D)), 100, axis=0)
+
+
+def of_nothing() -> np.ndarray:
+    return np.zeros((M, D))
+
+
+@pytest.mark.parametrize(
+    "made", [isotropic, in_clusters, of_very_unlike_columns, with_many_alike, of_nothing]
+)
+@pytest.mark.parametrize("popularity", [0.0, 3.0])
+def test_the_best_are_the_best(made, popularity: float) -> None:
+    vectors = made().astype(np.float32)
+    offsets = (popularity * RNG.exponential(size=M)).astype(np.float32)
+    nearest = Nearest(vectors, offsets)
+    for query in RNG.normal(size=(5, D)).astype(np.float32):
+        exact = nearest.exact(query, np.arange(M))
+        expected = (vectors.astype(np.float64) * query).sum(axis=1) + offsets
+        assert exact == pytest.approx(expected, rel=1e-5, abs=1e-4)
+        rough, bound = nearest.rough(query)
+        assert (np.abs(rough - exact) <= bound).all()
+        for count in (1, 20, M):
+            edge = np.sort(exact)[-count]
+            best = nearest.best(query, rough, bound, count)
+            assert best.tolist() == np.flatnonzero(exact >= edge).tolist()
+
+
+def test_what_is_hidden_leaves_its_place_to_the_next() -> None:
+    nearest = Nearest(np.eye(4, dtype=np.float32), np.array([4, 3, 2, 1], np.float32))
+    query = np.ones(4, np.float32)
+    rough, bound = nearest.rough(query)
+    assert nearest.best(query, rough, bound, 2).tolist() == [0, 1]
+    rough[0] = -np.inf
+    assert nearest.best(query, rough, bound, 2).tolist() == [1, 2]
+    rough[:] = -np.inf
+    assert nearest.best(query, rough, bound, 2).tolist() == []

@@ -1,0 +1,234 @@
+"""Serving's features equal the next training set's for all users; what is planted is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from models.data.events import Events
+from models.recommenders.family import family_named
+from recloop.calendar import WindowCalendar
+from recloop.config.id_rules import Ids
+from recloop.config.learnable import Meaning
+from recloop.database.connection import first as asked_first
+from recloop.database.connection import transaction
+from recloop.features.daily import build_features
+from recloop.features.examples import read_examples
+from recloop.features.skew import Skew, differing, serving_skew
+from recloop.features.training_set import build_training_set
+from recloop.server.connections import reading
+from recloop.server.impressions import Impression, Recorder
+from recloop.server.people import People
+from recloop.settings import Settings
+from tests.recloop.features.oracle import Event, at, random_events, store_events
+
+pytestmark = pytest.mark.slow
+
+DAILY = Meaning(calendar=WindowCalendar("day"))
+USERS = range(1, 7)
+DAYS = 30
+FAMILY = family_named("retrieve_and_rank")
+
+
+def key(day: int) -> str:
+    return f"{at(day):%Y-%m-%d}"
+
+
+@pytest.fixture
+def shop(settings: Settings) -> Iterator[Settings]:
+    """Users `u1` to `u6` have an event on most days; days 0 to 19 are featured."""
+    events = random_events(5, count=400, days=DAYS)
+    store_events(settings.database_url, events)
+    with transaction(settings.database_url) as cursor:
+        cursor.execute("delete from lineage.impression")
+        for user in USERS:
+            cursor.execute(
+                "insert into behavior.account (user_key, user_id, first_seen) "
+                "overriding system value values (%s, %s, now())",
+                (user, f"u{user}"),
+            )
+    for day in range(20):
+        build_features(settings, key(day), DAILY)
+    return settings
+
+
+def serve(settings: Settings, *names: str, times: int = 1) -> None:
+    """A server that has just begun answers these users, as `recloop serve` does."""
+    recorder, people = Recorder(100_000), People(FAMILY, DAILY)
+    with reading(settings.database_url) as cursor:
+        for name in (names or [f"u{user}" for user in USERS]) * times:
+            person = people.of(cursor, name.strip())
+            recorder.note(
+                Impression(
+                    settings.database_url,
+                    asked_first(cursor, "select gen_random_uuid()::text"),
+                    1, datetime.now(UTC), name, (1, 2), person.moment, person.features,
+                )
+            )  # fmt: skip
+    recorder.flush()
+    assert not recorder.lost
+
+
+def learnt(settings: Settings, day: int) -> Events:
+    build_features(settings, key(day), DAILY)
+    return read_examples([build_training_set(settings, key(day), DAILY)])
+
+
+def compared(settings: Settings, day: int, events: Events, meaning: Meaning = DAILY) -> Skew:
+    with transaction(settings.database_url) as cursor:
+        return serving_skew(cursor, events, meaning.window(key(day)), meaning, Ids())
+
+
+def test_all_users_are_served_what_the_next_days_training_sets_say(shop: Settings) -> None:
+    users, active = 0, 0
+    for day in range(20, DAYS):
+        serve(shop)
+        events = learnt(shop, day)
+        found = compared(shop, day, events)
+        assert (found.differ, found.late, found.example) == (0, 0, ""), found
+        assert found.compared == found.users == len(set(events.user_keys.tolist()))
+        users, active = users + found.users, active + len(events.own.item_keys)
+    assert users > 20, "the events should be of most users on most of these days"
+    assert active > 100, "and the users should have own items"
+
+
+@pytest.mark.parametrize(
+    ("feature", "stale"),
+    [
+        ("spend_28d", "update features.user_statistics set spend_28d = spend_28d + 1"),
+        ("history", "update features.user_history set history = history[2:]"),
+        (
+            "own decayed_28d",
+            "update features.user_items set decayed_28d[1] = decayed_28d[1] * 1.001",
+        ),
+        ("all_days", "update features.user_items set all_days = all_days + 1"),
+        (
+            "own items",
+            "update features.user_items set items[1] = 99 where array_length(items, 1) > 1",
+        ),
+    ],
+)
+def test_what_is_stale_while_it_is_served_is_found(
+    shop: Settings, feature: str, stale: str
+) -> None:
+    """The tables are right again when the training set is made, as after features came late."""
+    table = stale.split()[1]
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(f"create table public.right_rows as select * from {table}")
+        cursor.execute(stale)
+    serve(shop, times=3)
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(f"delete from {table}")
+        cursor.execute(f"insert into {table} select * from public.right_rows")
+        cursor.execute("drop table public.right_rows")
+    events = learnt(shop, 20)
+    found = compared(shop, 20, events)
+    assert found.compared == 3 * len(events.user_keys)
+    assert found.share == 1.0
+    assert found.feature == feature
+    assert found.example.startswith(f"{feature}: user 'u")
+    assert found.to_json()["serving_skew"] == 1.0
+
+
+def test_a_float_of_another_last_bit_is_equal_and_a_millionth_more_is_not() -> None:
+    one = {"history": [3], "statistics": [0.3], "items": [], "values": [], "totals": [1.0, 1.0]}
+    assert differing(one | {"statistics": [0.3 * (1 + 1e-7)]}, one) == {}
+    assert list(differing(one | {"statistics": [0.3 * (1 + 1e-5)]}, one)) == ["purchases_7d"]
+
+
+def test_own_items_have_no_order_and_each_has_its_values() -> None:
+    values = [[1.0] * 6, [2.0] * 6]
+    one = {"history": [], "statistics": [], "items": [7, 8], "values": values, "totals": []}
+    assert differing(one | {"items": [8, 7], "values": values[::-1]}, one) == {}
+    other = [[1.0] * 6, [2.0, 2.0, 5.0, 2.0, 2.0, 2.0]]
+    assert differing(one | {"values": other}, one) == {"own first_age": (5.0, 2.0)}
+    assert differing(one | {"items": [7]}, one) == {"own items": ([], [8])}
+
+
+def test_features_of_another_version_are_named_by_their_group() -> None:
+    one = {
+        "history": [],
+        "statistics": [0.0] * 5,
+        "items": [7],
+        "values": [[0.0] * 6],
+        "totals": [],
+    }
+    wider = one | {"statistics": [0.0] * 6, "values": [[0.0] * 7]}
+    assert set(differing(wider, one)) == {"statistics", "own values"}
+    assert differing({}, one | {"history": [3]}).keys() == {"history", "statistics", "own items"}
+
+
+def test_an_event_that_came_after_the_answer_is_late_and_no_skew(shop: Settings) -> None:
+    serve(shop)
+    first = learnt(shop, 20)
+    user = int(first.user_keys[0])
+    late = Event(user, 5, at(10, 3))
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(
+            "insert into behavior.source_file (dataset, path, sha256, lines, state) "
+            "values ('shop', 'late.csv', '', 1, 'landed') returning file_id"
+        )
+        (file_id,) = cursor.fetchone()
+    store_events(shop.database_url, [late])
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(
+            "update behavior.event set file_id = %s where event_id = %s", (file_id, late.event_id)
+        )
+    build_features(shop, key(10), DAILY)
+    events = read_examples([build_training_set(shop, key(20), DAILY)])
+    found = compared(shop, 20, events)
+    assert (found.differ, found.late) == (0, 1)
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(
+            "update behavior.source_file set landed_at = now() - interval '1 hour' "
+            "where file_id = %s",
+            (file_id,),
+        )
+    found = compared(shop, 20, events)
+    assert (found.differ, found.late) == (1, 0), "it was there, and the features lacked it"
+    assert f"user 'u{user}'" in found.example
+
+
+def test_ids_are_read_as_the_shop_writes_them_and_strangers_are_left_out(shop: Settings) -> None:
+    serve(shop, " u1 ", "u2", "nobody", "")
+    events = learnt(shop, 20)
+    there = {1, 2} & set(events.user_keys.tolist())
+    assert there
+    assert compared(shop, 20, events).users == len(there)
+
+
+def test_what_was_known_of_a_part_of_a_day_is_not_compared(
+    settings: Settings, shop: Settings
+) -> None:
+    hourly = Meaning(calendar=WindowCalendar("hour"))
+    people = People(FAMILY, hourly)
+    with reading(shop.database_url) as cursor:
+        assert people.of(cursor, "u1").moment == at(20, 0)
+    build_features(shop, f"{at(20, 7):%Y-%m-%dT%H%MZ}", hourly)
+    with reading(shop.database_url) as cursor:
+        assert people.of(cursor, "u2").moment is None
+
+
+def test_a_window_is_compared_with_the_answers_of_its_days_only(shop: Settings) -> None:
+    serve(shop)
+    events = learnt(shop, 20)
+    moved = replace(events, query_times=events.query_times + np.timedelta64(1, "D"))
+    assert compared(shop, 20, moved).compared == 0
+    assert compared(shop, 20, moved).to_json() == {}
+    with_nothing = Meaning(calendar=DAILY.calendar, features=False)
+    assert compared(shop, 20, events, with_nothing).compared == 0
+    assert compared(shop, 20, events).compared > 0
+
+
+def test_what_is_written_can_be_read_as_it_was_served(shop: Settings) -> None:
+    serve(shop, "u1")
+    with transaction(shop.database_url) as cursor:
+        cursor.execute("select features, moment from ledger.impression")
+        ((features, moment),) = cursor.fetchall()
+    assert set(features) == {"items", "totals", "values", "history", "statistics"}
+    assert (len(features["statistics"]), len(features["totals"])) == (5, 2)
+    assert moment == at(20, 0)
