@@ -148,48 +148,51 @@ def families_page() -> str:
     return "\n".join(parts)
 
 
+TABLES = re.compile(
+    r"((?:^-- [^\n]*\n)*)^create (?:unlogged )?table if not exists ([\w.]+) \(\n(.*?)^\)[^\n]*;$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+LATER = re.compile(r"alter table ([\w.]+)((?:\s+add column \w+ [^,;]+[,;][^\n]*)+)")
+"""Columns that a table has got since."""
+
+
 def tables_page() -> str:
     """Tables of the ledger, and those beside it, from `schema.sql`."""
     sql = _text("recloop/database/schema.sql")
+    columns: dict[str, dict[str, tuple[str, ...]]] = {}
+    said: dict[str, str] = {}
+    for comment, name, body in TABLES.findall(sql):
+        lines = [line for line in comment.splitlines() if "──" not in line]
+        said[name] = " ".join(line.removeprefix("-- ") for line in lines)
+        alike = re.findall(r"^\s*like ([\w.]+)", body, re.MULTILINE)
+        columns[name] = {key: row for other in alike for key, row in columns[other].items()}
+        columns[name] |= _columns(body)
+    for name, added in LATER.findall(sql):
+        columns[name] |= _columns(re.sub(r"add column |[,;](?= *(--|$))", "", added, flags=re.M))
     parts = [
         "# Tables\nMade and migrated by every command. `ledger.NAME` is a view of `lineage.NAME` with the rows of one recommender.\n"
     ]
-    for made in re.finditer(
-        r"((?:^-- [^\n]*\n)*)^create (?:unlogged )?table if not exists ([\w.]+) \(\n(.*?)^\);",
-        sql, re.MULTILINE | re.DOTALL,
-    ):  # fmt: skip
-        comment, name, body = made.groups()
-        said = " ".join(
-            line.removeprefix("-- ") for line in comment.splitlines() if "──" not in line
-        )
-        parts.append(
-            f"## `{name}`\n{said}\n\n{table(('column', 'form', 'meaning'), _columns(body))}\n"
-        )
+    for name, rows in columns.items():
+        told = table(("column", "form", "meaning"), list(rows.values()))
+        parts.append(f"## `{name}`\n{said[name]}\n\n{told}\n")
     return "\n".join(parts)
 
 
-def _columns(body: str) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
+def _columns(body: str) -> dict[str, tuple[str, ...]]:
+    rows: dict[str, tuple[str, ...]] = {}
     for line in body.splitlines():
         code, _, comment = line.strip().partition("--")
-        code = code.strip().rstrip(",")
-        name, _, form = code.partition(" ")
-        if code and re.fullmatch(r"[a-z_0-9]+", name) and name not in NO_COLUMNS:
-            rows.append((f"`{name}`", one_line(form), one_line(comment)))
+        for one in code.split(", ") if "(" not in code else [code]:
+            name, _, form = one.strip().rstrip(",").partition(" ")
+            if form and re.fullmatch(r"[a-z_0-9]+", name) and not NO_COLUMNS.fullmatch(name):
+                rows[name] = (f"`{name}`", one_line(form), one_line(comment))
     return rows
 
 
-NO_COLUMNS = (
-    "primary",
-    "unique",
-    "check",
-    "like",
-    "foreign",
-    "references",
-    "constraint",
-    "or",
-    "and",
-)
+NO_COLUMNS = re.compile("primary|unique|check|like|foreign|references|constraint|or|and|exclude")
+"""What else begins a line within a table."""
 
 
 def command_line_page() -> str:

@@ -64,6 +64,8 @@ def seconds(shell: Shell) -> dict[str, float]:
         type_and_compare(shell, command)
         took[command.typed] = time.monotonic() - begun
     said = [f"$ {command}\n{printed}" for command, printed, _ in shell.transcript]
+    after = sum(one for command, one in took.items() if command != INSTALLATION)
+    said.append(f"# {after:.0f} seconds after the installation\n")
     (PROJECT / "var").mkdir(exist_ok=True)
     (PROJECT / "var" / "tutorial.txt").write_text("".join(said))
     return took
