@@ -14,7 +14,6 @@ The same in a graph: `models.cooccurrence.served_pairs`; a test holds one agains
 made in float64: in another order they give the same float32.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from scipy.sparse import csr_array
 from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, PairMemory
 from models.cooccurrence.window_pairs import AGE_DAYS, LAST_AGE
+from models.data.best_of_rows import kth_of_lists
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OWN_COLUMNS, OwnItems
 from models.data.ragged import owners
@@ -66,7 +66,7 @@ class Together:
             owners(found.indptr),
             item,
             found.data.astype(np.float32),
-            (found.data / popularity_root(memory, item)).astype(np.float32),
+            (found.data / memory_roots(memory, item)).astype(np.float32),
             count,
         )
 
@@ -81,15 +81,11 @@ class Together:
         if not self.count:
             return best
         places = np.flatnonzero(allowed)
-        ends = np.searchsorted(self.row[places], np.arange(self.row.max(initial=-1) + 2))
+        row = self.row[places]
+        lengths = np.bincount(row)
         for scores in (self.votes[places], self.lifted[places]):
-            for low, high in itertools.pairwise(ends.tolist()):
-                among = scores[low:high]
-                if high - low > self.count:
-                    edge = np.partition(among, -self.count)[-self.count]
-                    best[places[low:high][among >= edge]] = True
-                else:
-                    best[places[low:high]] = True
+            edges = kth_of_lists(lengths, scores, self.count)
+            best[places[scores >= edges[row]]] = True
         return best
 
     def features(
@@ -124,13 +120,19 @@ def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
     """float64 [B, rows of the memory], sparse."""
     size = len(memory)
     known = np.flatnonzero((source > 0) & (source < size))
-    rows, place = np.unique(source[known], return_inverse=True)
-    there = memory.weights[rows] > 0
-    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
-    shares, neighbours = memory.shares(rows)[there], memory.neighbours[rows][there]
     strength = np.exp(-own.values[known, LAST_AGE].astype(np.float64) / AGE_DAYS)
-    asked = csr_array((strength, (own.owners()[known], place)), (len(own), len(rows)))
-    return csr_array(asked @ csr_array((shares, neighbours, ends), (len(rows), size)))
+    owner = own.owners()[known]
+    if memory.kept_open:
+        asked = csr_array((strength, (owner, source[known])), (len(own), size))
+        return csr_array(asked @ memory.all_shares)
+    rows, place = np.unique(source[known], return_inverse=True)
+    asked = csr_array((strength, (owner, place)), (len(own), len(rows)))
+    return csr_array(asked @ memory.sparse_shares(rows))
+
+
+def memory_roots(memory: PairMemory, item: Int64Array) -> Float32Array:
+    """`popularity_root`, looked up where it was computed of all."""
+    return memory.roots[item] if memory.kept_open else popularity_root(memory, item)
 
 
 def popularity_root(memory: PairMemory, item: Int64Array) -> Float32Array:

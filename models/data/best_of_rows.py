@@ -5,8 +5,6 @@ largest maximum, so that at least k scores reach it, and few others. That is one
 instructions and a partition of a sixteenth of the row; what is left to sort is short.
 """
 
-from itertools import pairwise
-
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
@@ -31,12 +29,29 @@ def best(scores: Float32Array, k: int) -> tuple[Int64Array, Int64Array, Float32A
 def kth_best(scores: Float32Array, k: int) -> Float32Array:
     """The k-th largest of each row, k >= 1: float32 [B]; -inf where fewer are above that."""
     row, _, values = _few_with_the_best(scores, k)
-    ends = np.cumsum(np.bincount(row, minlength=len(scores)))
-    edges = np.full(len(scores), -np.inf, np.float32)
-    for one, (low, high) in enumerate(pairwise([0, *ends.tolist()])):
-        if high - low >= k:
-            edges[one] = np.partition(values[low:high], high - low - k)[high - low - k]
-    return edges
+    return kth_of_lists(np.bincount(row, minlength=len(scores)), values, k)
+
+
+def kth_of_lists(lengths: Int64Array, values: Float32Array, k: int) -> Float32Array:
+    """The k-th largest of each of B lists of numbers above -inf, k >= 1: float32 [B]; -inf of a list
+    that is shorter.
+
+    Args:
+        lengths: int64 [B], of the lists, which stand one after the other in `values`.
+    """
+    width = int(lengths.max(initial=0))
+    if width < k:
+        return np.full(len(lengths), -np.inf, np.float32)
+    filled = filled_up(lengths, values)
+    filled.partition(width - k, axis=1)
+    return np.ascontiguousarray(filled[:, width - k])
+
+
+def filled_up(lengths: Int64Array, values: Float32Array) -> Float32Array:
+    """Lists as rows, each with -inf after its end: float32 [B, longest]."""
+    filled = np.full((len(lengths), int(lengths.max(initial=0))), -np.inf, np.float32)
+    filled[np.arange(filled.shape[1]) < lengths[:, None]] = values
+    return filled
 
 
 def _few_with_the_best(scores: Float32Array, k: int) -> tuple[Int64Array, Int64Array, Float32Array]:

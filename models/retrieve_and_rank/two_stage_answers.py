@@ -5,7 +5,7 @@ Candidates and their features are found by the lines that training finds them by
 arrays.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,21 @@ from models.data.queries import OwnItems, Queries
 from models.data.ragged import look_up
 from models.ranker import ranker_answers
 from models.ranker.ranker_answers import RankerAnswers
-from models.recommenders.answers import OWN, POPULAR, TOGETHER, Answerer
-from models.retrieve_and_rank.candidates import Hidden, Pool, best_of_lists, candidate_lists
+from models.recommenders.answers import (
+    BLOCK_SCORES,
+    OWN,
+    POPULAR,
+    RETRIEVAL,
+    TOGETHER,
+    Answerer,
+)
+from models.retrieve_and_rank.candidates import (
+    Hidden,
+    Pool,
+    best_places,
+    candidates_of,
+    with_features,
+)
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.two_tower import tower_answers
 from models.two_tower.tower_answers import TowerAnswers
@@ -52,11 +65,15 @@ def arrays_of(
 class TwoStageAnswers(Answerer):
     """See `models.recommenders.answers.Answerer`."""
 
+    block_scores: ClassVar[int] = 4 * BLOCK_SCORES
+    tells: ClassVar[bool] = True
+
     def _open(self) -> None:
         self._config = RetrieveAndRankConfig.of(self.shape)
         self._towers = TowerAnswers(self._config.retrieval, self.arrays)
         self._ranker = RankerAnswers(self._config.ranker, self.arrays)
-        self._memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        self._memory = memory and memory.opened()
         self._pool = Pool.of(
             self.items,
             self.arrays[STATISTICS][None, 1:],
@@ -71,22 +88,45 @@ class TwoStageAnswers(Answerer):
         shown: np.ndarray | None,
         keys: Int64Array,
         scores: Float32Array,
+        said: npt.NDArray[np.uint8],
+    ) -> None:
+        # A product of many rows costs half of one of few; what follows meets its scores again and again,
+        # and costs least where a core's caches hold them.
+        logits = self._towers.logits(queries, self.users, self.items)
+        size = max(1, BLOCK_SCORES // max(1, len(self.items)))
+        for low in range(0, len(queries), size):
+            block = slice(low, min(low + size, len(queries)))
+            asked = queries.take(block), logits[block], banned[block], shown
+            self._best_of(*asked, keys[block], scores[block], said[block])
+
+    def _best_of(
+        self,
+        queries: Queries,
+        logits: Float32Array,
+        banned: Int64Array,
+        shown: np.ndarray | None,
+        keys: Int64Array,
+        scores: Float32Array,
+        said: npt.NDArray[np.uint8],
     ) -> None:
         config, k = self._config, keys.shape[1]
         owner, place = np.nonzero(banned)
-        lists = candidate_lists(
-            queries,
-            self._pool,
-            np.zeros(len(queries), np.int32),
-            self._towers.logits(queries, self.users, self.items),
-            Hidden(owner, banned[owner, place] - 1, shown),
-            max(k, config.retrieved),
-            self._together(queries),
+        hidden = Hidden(owner, banned[owner, place] - 1, shown)
+        moments, together = np.zeros(len(queries), np.int32), self._together(queries)
+        found = candidates_of(
+            queries, self._pool, moments, logits, hidden, max(k, config.retrieved), together
         )
+        lists = with_features(found, queries, self._pool, moments, together)
         ranked = lists.features[:, 0]
         if self._ranker.ranks:
             ranked = self._ranker.score(lists.features)
-        keys[:], scores[:] = best_of_lists(lists, ranked, k)
+        owner, rank, kept = best_places(lists.offsets, ranked, k)
+        column = found.column[kept]
+        keys[owner, rank] = lists.item_keys[kept]
+        scores[owner, rank] = ranked[kept]
+        why = np.where(self._pool.popular[0][column], POPULAR, RETRIEVAL)
+        why[_among(found.beside, owner * len(self.items) + column)] = TOGETHER
+        said[owner, rank] = np.where(found.position[kept] >= 0, OWN, why)
 
     def sources(
         self, queries: Queries, keys: Int64Array, shown: np.ndarray | None = None
