@@ -98,11 +98,13 @@ class Together:
             position: int [p], where the pair stands in `own`; -1: nowhere.
         """
         width = max(int(item.max(initial=0)), int(self.item.max(initial=0))) + 1
-        dense, least = np.zeros((len(own), width), np.float32), least_votes(self.memory, width)
+        entry, least = np.zeros(len(own) * width, np.int32), least_votes(self.memory, width)[item]
+        entry[self.row * width + self.item] = np.arange(1, len(self.row) + 1)
+        at = entry[row * width + item]
         found = np.empty((len(row), len(PAIR_MEMORY_FEATURES)), np.float32)
         for column, scores in enumerate((self.votes, self.lifted)):
-            dense[self.row, self.item] = scores
-            found[:, column] = np.log(np.maximum(dense[row, item], least[item]))
+            voted = np.concatenate([np.zeros(1, np.float32), scores])[at]
+            found[:, column] = np.log(np.maximum(voted, least))
         found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
         found[:, 3] = log_rebuy(self.memory, item)
         return found

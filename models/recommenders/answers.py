@@ -196,7 +196,7 @@ class Answerer:
         k = max(0, min(k, len(self.items)))
         keys = np.zeros((len(rows), k), np.int64)
         scores = np.full((len(rows), k), -np.inf, np.float32)
-        size = max(1, BLOCK_SCORES // max(1, len(self.items)))
+        size = max(1, 4 * BLOCK_SCORES // max(1, len(self.items)))
         for low in range(0, len(rows) if k else 0, size):
             block = rows[low : low + size]
             known = np.flatnonzero(block)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.cooccurrence.pair_scores import Together
-from models.data.best_of_rows import best, filled_up, kth_best
+from models.data.best_of_rows import best, filled_up, kth_best, reaching_kth
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OwnItems, Queries
 from models.ranker.pair_features import pair_features, user_features
@@ -134,12 +134,12 @@ def candidates_of(
     chosen[owner, place] = True
     beside = np.zeros(0, np.int64)
     if together is not None:
-        at = together.row, together.item - 1
-        among = together.best((scores[at] > -np.inf) & ~chosen[at])
-        beside = at[0][among] * width + at[1][among]
+        at = together.row * width + (together.item - 1)
+        allowed = (scores.reshape(-1)[at] > -np.inf) & ~chosen.reshape(-1)[at]
+        beside = at[together.best(allowed)]
         chosen.reshape(-1)[beside] = True
     chosen |= pool.popular if len(pool.popular) == 1 else pool.popular[moments]
-    chosen |= scores >= kth_best(scores, retrieved)[:, None]  # of ties at the edge all
+    chosen.reshape(-1)[reaching_kth(scores, retrieved)] = True  # of ties at the edge all
     flat = np.flatnonzero(chosen)
     flat = flat[scores.reshape(-1)[flat] > -np.inf]
     row, column = np.divmod(flat, width)
