@@ -44,6 +44,8 @@ DOUBT = np.float32(0.5)
 SOME = 4096
 Counted = tuple[int, Int64Array, np.ndarray]
 """A column of `PairMemory.counts`, distinct rows int64 [c], and what is added there, float64 [c]."""
+LARGEST_OPENED = 8_000_000
+"""Neighbours of a memory of which all is computed at once: 96 MB."""
 LARGEST_GROWTH = 2.0**40
 """Beyond this, the origin is moved: float32 has room for 2^127."""
 
@@ -132,6 +134,35 @@ class PairMemory:
         """C[i, j] / (n[i] + PRIOR) of these rows and their neighbours: float32 [r, K]."""
         source = self.counts[rows, SOURCE] + np.float32(PRIOR * self.growth)
         return self.weights[rows] / source[:, None]
+
+    def sparse_shares(self, rows: Int64Array) -> csr_array:
+        """The same, sparse: [r, n]."""
+        there = self.weights[rows] > 0
+        ends = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
+        shares, neighbours = self.shares(rows)[there], self.neighbours[rows][there]
+        return csr_array((shares, neighbours, ends), (len(rows), len(self)))
+
+    @property
+    def kept_open(self) -> bool:
+        """Whether what is asked of it again and again is kept; see `opened`."""
+        return "all_shares" in vars(self)
+
+    def opened(self) -> "PairMemory":
+        """For somebody who asks much: what all rows say is computed once, if that is not too much to
+        hold (12 bytes a neighbour)."""
+        if self.weights.size <= LARGEST_OPENED:
+            _ = self.all_shares
+        return self
+
+    @cached_property
+    def all_shares(self) -> csr_array:
+        """Of all rows: [n, n]."""
+        return self.sparse_shares(np.arange(len(self)))
+
+    @cached_property
+    def roots(self) -> Float32Array:
+        """sqrt(1 + times that each was chosen): float32 [n]."""
+        return np.sqrt(np.float32(1.0) + self.counts[:, CHOSEN] / np.float32(self.growth))
 
     @cached_property
     def usual_share(self) -> float:

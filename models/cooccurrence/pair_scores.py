@@ -14,7 +14,6 @@ The same in a graph: `models.cooccurrence.served_pairs`; a test holds one agains
 made in float64: in another order they give the same float32.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +22,14 @@ from scipy.sparse import csr_array
 from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, PairMemory
 from models.cooccurrence.window_pairs import AGE_DAYS, LAST_AGE
+from models.data.best_of_rows import kth_of_lists
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OWN_COLUMNS, OwnItems
 from models.data.ragged import look_up, owners
 
 LEAST_VOTES = 1e-4
+DENSE = 4_000_000
+"""Cells of queries and items up to which a table finds entries; beyond, a search does."""
 AGAIN_PRIOR = 20.0
 GAP_PRIOR = 2.0
 FIRST_AGE, DAYS = (OWN_COLUMNS.index(name) for name in ("first_age", "days"))
@@ -66,7 +68,7 @@ class Together:
             owners(found.indptr),
             item,
             found.data.astype(np.float32),
-            (found.data / popularity_root(memory, item)).astype(np.float32),
+            (found.data / memory_roots(memory, item)).astype(np.float32),
             count,
         )
 
@@ -81,15 +83,11 @@ class Together:
         if not self.count:
             return best
         places = np.flatnonzero(allowed)
-        ends = np.searchsorted(self.row[places], np.arange(self.row.max(initial=-1) + 2))
+        row = self.row[places]
+        lengths = np.bincount(row)
         for scores in (self.votes[places], self.lifted[places]):
-            for low, high in itertools.pairwise(ends.tolist()):
-                among = scores[low:high]
-                if high - low > self.count:
-                    edge = np.partition(among, -self.count)[-self.count]
-                    best[places[low:high][among >= edge]] = True
-                else:
-                    best[places[low:high]] = True
+            edges = kth_of_lists(lengths, scores, self.count)
+            best[places[scores >= edges[row]]] = True
         return best
 
     def features(
@@ -102,15 +100,20 @@ class Together:
             position: int [p], where the pair stands in `own`; -1: nowhere.
         """
         width = max(int(item.max(initial=0)), int(self.item.max(initial=0))) + 1
-        codes = self.row * width + self.item
-        order = np.argsort(codes)
-        there, at = look_up(codes[order], row * width + item)
-        entry, least = order[at[there]], least_votes(self.memory, item)
+        codes, asked = self.row * width + self.item, row * width + item
+        if len(own) * width <= DENSE:
+            entry = np.zeros(len(own) * width, np.int32)
+            entry[codes] = np.arange(1, len(codes) + 1)
+            at = entry[asked]
+        else:
+            order = np.argsort(codes)
+            there, place = look_up(codes[order], asked)
+            at = np.where(there, np.append(order, 0)[place] + 1, 0)
+        least = least_votes(self.memory, item)
         found = np.empty((len(row), len(PAIR_MEMORY_FEATURES)), np.float32)
         for column, scores in enumerate((self.votes, self.lifted)):
-            votes = np.zeros(len(row), np.float32)
-            votes[there] = scores[entry]
-            found[:, column] = np.log(np.maximum(votes, least))
+            voted = np.concatenate([np.zeros(1, np.float32), scores])[at]
+            found[:, column] = np.log(np.maximum(voted, least))
         found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
         found[:, 3] = log_rebuy(self.memory, item)
         return found
@@ -131,13 +134,19 @@ def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
     """float64 [B, rows of the memory], sparse."""
     size = len(memory)
     known = np.flatnonzero((source > 0) & (source < size))
-    rows, place = np.unique(source[known], return_inverse=True)
-    there = memory.weights[rows] > 0
-    ends = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
-    shares, neighbours = memory.shares(rows)[there], memory.neighbours[rows][there]
     strength = np.exp(-own.values[known, LAST_AGE].astype(np.float64) / AGE_DAYS)
-    asked = csr_array((strength, (own.owners()[known], place)), (len(own), len(rows)))
-    return csr_array(asked @ csr_array((shares, neighbours, ends), (len(rows), size)))
+    owner = own.owners()[known]
+    if memory.kept_open:
+        asked = csr_array((strength, (owner, source[known])), (len(own), size))
+        return csr_array(asked @ memory.all_shares)
+    rows, place = np.unique(source[known], return_inverse=True)
+    asked = csr_array((strength, (owner, place)), (len(own), len(rows)))
+    return csr_array(asked @ memory.sparse_shares(rows))
+
+
+def memory_roots(memory: PairMemory, item: Int64Array) -> Float32Array:
+    """`popularity_root`, looked up where it was computed of all."""
+    return memory.roots[item] if memory.kept_open else popularity_root(memory, item)
 
 
 def popularity_root(memory: PairMemory, item: Int64Array) -> Float32Array:

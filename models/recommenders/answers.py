@@ -70,6 +70,10 @@ class Answerer:
 
     block_width: ClassVar[int] = 1
     """How many numbers of float32 are held for each query and item at a time."""
+    block_scores: ClassVar[int] = BLOCK_SCORES
+    """How many of them are held for all that are asked for at a time."""
+    tells: ClassVar[bool] = False
+    """Whether it knows the sources of what it finds without looking again."""
 
     def __init__(self, directory: str | Path, mapped: bool = True) -> None:
         """Opens it.
@@ -107,15 +111,36 @@ class Answerer:
             exclude: int64 [B, E] item keys not to return, 0-padded.
             shown: bool [items], in the order of `items.keys`: which may be returned at all; None: all.
         """
+        keys, scores, _ = self._answered(queries, k, exclude, shown, told=False)
+        return keys, scores
+
+    def top_k_and_sources(
+        self, queries: Queries, k: int, exclude: Int64Array, shown: np.ndarray | None = None
+    ) -> tuple[Int64Array, Float32Array, npt.NDArray[np.uint8]]:
+        """`top_k` and the `sources` of what it answers, for little more than the former costs."""
+        return self._answered(queries, k, exclude, shown, told=True)
+
+    def _answered(
+        self,
+        queries: Queries,
+        k: int,
+        exclude: Int64Array,
+        shown: np.ndarray | None,
+        told: bool,
+    ) -> tuple[Int64Array, Float32Array, npt.NDArray[np.uint8]]:
         k = max(0, min(k, len(self.items)))
         keys = np.zeros((len(queries), k), np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
+        said = np.zeros((len(queries), k), np.uint8)
         banned = self.items.rows(exclude)
-        size = max(1, BLOCK_SCORES // max(1, self.block_width * len(self.items)))
+        size = max(1, self.block_scores // max(1, self.block_width * len(self.items)))
         for low in range(0, len(queries) if k else 0, size):
             block = slice(low, min(low + size, len(queries)))
-            self._best(queries.take(block), banned[block], shown, keys[block], scores[block])
-        return keys, scores
+            some = queries.take(block)
+            self._best(some, banned[block], shown, keys[block], scores[block], said[block])
+        if told and not self.tells:
+            said = self.sources(queries, keys, shown)
+        return keys, scores, said
 
     def _best(
         self,
@@ -124,8 +149,10 @@ class Answerer:
         shown: np.ndarray | None,
         keys: Int64Array,
         scores: Float32Array,
+        said: npt.NDArray[np.uint8],  # noqa: ARG002
     ) -> None:
-        """Fills `keys` and `scores` of one block, int64 and float32 [B, k].
+        """Fills `keys` and `scores` of one block, int64 and float32 [B, k]; and `said`, uint8 [B, k],
+        with their sources, if it `tells`.
 
         Args:
             banned: int64 [B, E], item rows not to return; 0 is none.
@@ -185,7 +212,7 @@ class Answerer:
         k = max(0, min(k, len(self.items)))
         keys = np.zeros((len(rows), k), np.int64)
         scores = np.full((len(rows), k), -np.inf, np.float32)
-        size = max(1, BLOCK_SCORES // max(1, len(self.items)))
+        size = max(1, 4 * BLOCK_SCORES // max(1, len(self.items)))
         for low in range(0, len(rows) if k else 0, size):
             block = rows[low : low + size]
             known = np.flatnonzero(block)

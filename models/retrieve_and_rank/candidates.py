@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.cooccurrence.pair_scores import Together
-from models.data.best_of_rows import kth_best
+from models.data.best_of_rows import best, filled_up, kth_best
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OwnItems, Queries
 from models.ranker.pair_features import pair_features, user_features
@@ -49,6 +49,24 @@ class Pool:
         return cls(rows, statistics, best)
 
 
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs of a query and a column of the pool, by query, then by column.
+
+    Attributes:
+        row, column: int64 [n].
+        score: float32 [n], logarithms of retrieval's probabilities.
+        position: int64 [n], where the pair stands among the users' own items; -1: nowhere.
+        beside: int64 [m], those of the memory's best, as row * M + column; ascending.
+    """
+
+    row: Int64Array
+    column: Int64Array
+    score: Float32Array
+    position: Int64Array
+    beside: Int64Array
+
+
 def candidate_lists(
     queries: Queries,
     pool: Pool,
@@ -58,7 +76,21 @@ def candidate_lists(
     retrieved: int,
     together: Together | None = None,
 ) -> CandidateLists:
-    """The candidates of each query, in the pool's order, with their features.
+    """The candidates of each query, in the pool's order, with their features: see `candidates_of`."""
+    found = candidates_of(queries, pool, moments, scores, hidden, retrieved, together)
+    return with_features(found, queries, pool, moments, together)
+
+
+def candidates_of(
+    queries: Queries,
+    pool: Pool,
+    moments: np.ndarray,
+    scores: Scores,
+    hidden: Hidden,
+    retrieved: int,
+    together: Together | None = None,
+) -> Candidates:
+    """Which items are candidates of each query.
 
     Args:
         queries: B of them. Without `own` their users are taken to be new.
@@ -72,22 +104,37 @@ def candidate_lists(
     place = pool.rows.rows(own.item_keys) - 1
     mine = np.flatnonzero(place >= 0)
     owner, place = own.owners()[mine], place[mine]
-    width = max(len(pool.rows), 1)
 
+    width = max(len(pool.rows), 1)
     chosen = np.zeros((len(queries), len(pool.rows)), bool)
     chosen[owner, place] = True
+    beside = np.zeros(0, np.int64)
     if together is not None:
-        at = together.row, together.item - 1
-        best = together.best(hidden.permits(at[0] * width + at[1], width) & ~chosen[at])
-        chosen[at[0][best], at[1][best]] = True
-    chosen |= pool.popular[moments]
+        at = together.row * width + (together.item - 1)
+        allowed = hidden.permits(at, width) & ~chosen.reshape(-1)[at]
+        beside = at[together.best(allowed)]
+        chosen.reshape(-1)[beside] = True
+    chosen |= pool.popular if len(pool.popular) == 1 else pool.popular[moments]
     chosen.reshape(-1)[scores.best(hidden, retrieved)] = True
     flat = np.flatnonzero(chosen)
     flat = flat[hidden.permits(flat, width)]
     row, column = np.divmod(flat, width)
-    user = np.concatenate([user_features(own), queries.statistics], axis=1)
     position = _positions(flat, owner * width + place, mine)
-    pair = pair_features(own, scores.of(flat), position, row)
+    return Candidates(row, column, scores.of(flat), position, np.sort(beside))
+
+
+def with_features(
+    found: Candidates,
+    queries: Queries,
+    pool: Pool,
+    moments: np.ndarray,
+    together: Together | None = None,
+) -> CandidateLists:
+    """Candidates with what is known of each pair; arguments are those of `candidates_of`."""
+    own = queries.own if queries.own is not None else OwnItems.none(len(queries))
+    row, column, position = found.row, found.column, found.position
+    user = np.concatenate([user_features(own), queries.statistics], axis=1)
+    pair = pair_features(own, found.score, position, row)
     parts = [pair, user[row], pool.statistics[moments[row], column]]
     if together is not None:
         parts.append(together.features(own, row, column + 1, position))
@@ -123,12 +170,18 @@ def best_of_lists(
 ) -> tuple[Int64Array, Float32Array]:
     """The k best of each list: keys int64 [B, k] and scores float32 [B, k], 0 and -inf after its
     end. Ties go to the earlier candidate."""
-    owners = lists.owners()
-    order = np.lexsort((-scores, owners))
-    rank = np.arange(len(order)) - lists.offsets[owners]
-    kept, place = order[rank < k], rank[rank < k]
+    owner, place, kept = best_places(lists.offsets, scores, k)
     keys = np.zeros((len(lists), k), np.int64)
-    best = np.full((len(lists), k), -np.inf, np.float32)
-    keys[owners[kept], place] = lists.item_keys[kept]
-    best[owners[kept], place] = scores[kept]
-    return keys, best
+    found = np.full((len(lists), k), -np.inf, np.float32)
+    keys[owner, place] = lists.item_keys[kept]
+    found[owner, place] = scores[kept]
+    return keys, found
+
+
+def best_places(
+    offsets: Int64Array, scores: Float32Array, k: int
+) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """The k best of each list above -inf: its list, its place among the best, and its place in `scores`,
+    int64 [n] each."""
+    owner, column, _ = best(filled_up(np.diff(offsets), scores), k)
+    return owner, np.arange(len(owner)) - np.searchsorted(owner, owner), offsets[owner] + column

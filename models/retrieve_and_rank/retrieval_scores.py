@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.data.best_of_rows import kth_best
+from models.data.best_of_rows import reaching_kth
 from models.data.checks import Float32Array, Int64Array
 from models.data.ragged import look_up
 from models.recommenders.nearest import Nearest
@@ -78,10 +78,7 @@ class ScoreTable:
         scores[hidden.row, hidden.column] = -np.inf
         if hidden.shown is not None:
             scores[:, ~hidden.shown] = -np.inf
-        edges = kth_best(scores, count)[:, None]
-        if np.isneginf(edges).any():
-            return np.flatnonzero((scores >= edges) & (scores > -np.inf))
-        return np.flatnonzero(scores >= edges)
+        return reaching_kth(scores, count)
 
     def of(self, places: Int64Array) -> Float32Array:
         """See `Scores`."""

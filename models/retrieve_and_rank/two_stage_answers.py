@@ -5,7 +5,7 @@ Candidates and their features are found by the lines that training finds them by
 arrays.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,22 @@ from models.data.queries import OwnItems, Queries
 from models.data.ragged import look_up
 from models.ranker import ranker_answers
 from models.ranker.ranker_answers import RankerAnswers
-from models.ranker.ranker_config import CandidateLists
-from models.recommenders.answers import OWN, POPULAR, TOGETHER, Answerer
+from models.recommenders.answers import (
+    BLOCK_SCORES,
+    OWN,
+    POPULAR,
+    RETRIEVAL,
+    TOGETHER,
+    Answerer,
+)
 from models.recommenders.nearest import Nearest
-from models.retrieve_and_rank.candidates import Pool, best_of_lists, candidate_lists
+from models.retrieve_and_rank.candidates import (
+    Pool,
+    best_places,
+    candidate_lists,
+    candidates_of,
+    with_features,
+)
 from models.retrieve_and_rank.retrieval_scores import Hidden, Scores, ScoresOfMany, ScoreTable
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
 from models.two_tower import tower_answers
@@ -57,11 +69,15 @@ def arrays_of(
 class TwoStageAnswers(Answerer):
     """See `models.recommenders.answers.Answerer`."""
 
+    block_scores: ClassVar[int] = 4 * BLOCK_SCORES
+    tells: ClassVar[bool] = True
+
     def _open(self) -> None:
         self._config = RetrieveAndRankConfig.of(self.shape)
         self._towers = TowerAnswers(self._config.retrieval, self.arrays)
         self._ranker = RankerAnswers(self._config.ranker, self.arrays)
-        self._memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        self._memory = memory and memory.opened()
         self._nearest = None
         if len(self.items) >= MANY:
             vectors = np.ascontiguousarray(self._towers.unbiased_items())
@@ -80,40 +96,68 @@ class TwoStageAnswers(Answerer):
         shown: np.ndarray | None,
         keys: Int64Array,
         scores: Float32Array,
+        said: npt.NDArray[np.uint8],
     ) -> None:
-        owner, place = np.nonzero(banned)
-        hidden = Hidden(owner, banned[owner, place] - 1, shown)
-        lists = self._lists(queries, hidden, max(keys.shape[1], self._config.retrieved))
-        ranked = lists.features[:, 0]
-        if self._ranker.ranks:
-            ranked = self._ranker.score(lists.features)
-        keys[:], scores[:] = best_of_lists(lists, ranked, keys.shape[1])
-
-    def _lists(self, queries: Queries, hidden: Hidden, retrieved: int) -> CandidateLists:
-        """The candidates of one block of queries."""
-        return candidate_lists(
-            queries,
-            self._pool,
-            np.zeros(len(queries), np.int32),
-            self._scores(queries),
-            hidden,
-            retrieved,
-            self._together(queries),
-        )
-
-    def _scores(self, queries: Queries) -> Scores:
+        # A product of many rows costs half of one of few; what follows meets its scores again and again,
+        # and costs least where a core's caches hold them.
         vectors = self._towers.query_vectors(queries, self.users, self.items)
+        logits = self._towers.logits(vectors) if self._nearest is None else None
+        size = max(1, BLOCK_SCORES // max(1, len(self.items)))
+        for low in range(0, len(queries), size):
+            block = slice(low, min(low + size, len(queries)))
+            if logits is None:
+                found: Scores = self._scores(vectors[block])
+            else:
+                found = ScoreTable(logits[block])
+            asked = queries.take(block), found, banned[block], shown
+            self._best_of(*asked, keys[block], scores[block], said[block])
+
+    def _scores(self, vectors: Float32Array) -> Scores:
+        """Retrieval's, of queries' vectors."""
         if self._nearest is None:
             return ScoreTable(self._towers.logits(vectors))
         if self._config.retrieval.item_bias:
             vectors = vectors[:, :-1]
         return ScoresOfMany(self._nearest, vectors, self._config.retrieval.temperature)
 
+    def _best_of(
+        self,
+        queries: Queries,
+        retrieval: Scores,
+        banned: Int64Array,
+        shown: np.ndarray | None,
+        keys: Int64Array,
+        scores: Float32Array,
+        said: npt.NDArray[np.uint8],
+    ) -> None:
+        config, k = self._config, keys.shape[1]
+        owner, place = np.nonzero(banned)
+        hidden = Hidden(owner, banned[owner, place] - 1, shown)
+        moments, together = np.zeros(len(queries), np.int32), self._together(queries)
+        found = candidates_of(
+            queries, self._pool, moments, retrieval, hidden, max(k, config.retrieved), together
+        )
+        lists = with_features(found, queries, self._pool, moments, together)
+        ranked = lists.features[:, 0]
+        if self._ranker.ranks:
+            ranked = self._ranker.score(lists.features)
+        owner, rank, kept = best_places(lists.offsets, ranked, k)
+        column = found.column[kept]
+        keys[owner, rank] = lists.item_keys[kept]
+        scores[owner, rank] = ranked[kept]
+        why = np.where(self._pool.popular[0][column], POPULAR, RETRIEVAL)
+        why[_among(found.beside, owner * len(self.items) + column)] = TOGETHER
+        said[owner, rank] = np.where(found.position[kept] >= 0, OWN, why)
+
     def features(self, queries: Queries, keys: Int64Array) -> Float32Array:
         """See `models.recommenders.answers.Answerer`."""
         nowhere = np.zeros(0, np.int64)
         only = Hidden(nowhere, nowhere, np.isin(self.items.keys, keys))
-        lists = self._lists(queries, only, len(keys))
+        moments, together = np.zeros(len(queries), np.int32), self._together(queries)
+        vectors = self._towers.query_vectors(queries, self.users, self.items)
+        lists = candidate_lists(
+            queries, self._pool, moments, self._scores(vectors), only, len(keys), together
+        )
         order = np.argsort(lists.item_keys)
         return lists.features[order[np.searchsorted(lists.item_keys[order], keys)]]
 

@@ -120,8 +120,7 @@ class Asking:
         return Lists([STRANGER], *self._answers(queries, np.zeros((1, 0), np.int64)))
 
     def _answers(self, queries: Queries, exclude: Keys) -> tuple[Keys, Any, Any]:
-        keys, scores = self.release.top_k(queries, self.k, exclude, self.shown)
-        return keys, scores, self.release.sources(queries, keys, self.shown)
+        return self.release.top_k_and_sources(queries, self.k, exclude, self.shown)
 
     def similar(self, catalogue: Catalogue) -> Iterator[Lists]:
         """Of every item that the release knows; none, if its family has no vectors of items."""

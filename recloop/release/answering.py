@@ -59,6 +59,15 @@ class OpenRelease:
         assert shown is None
         return self.answerer.top_k(queries, k, exclude)  # type: ignore[no-any-return]
 
+    def top_k_and_sources(
+        self, queries: Queries, k: int, exclude: Keys, shown: np.ndarray | None = None
+    ) -> tuple[Keys, npt.NDArray[np.float32], np.ndarray]:
+        """Both at once: see `models.recommenders.answers.Answerer.top_k_and_sources`."""
+        if self.light:
+            return self.answerer.top_k_and_sources(queries, k, exclude, shown)  # type: ignore[no-any-return]
+        keys, scores = self.top_k(queries, k, exclude)
+        return keys, scores, self.sources(queries, keys)
+
     def sources(self, queries: Queries, keys: Keys, shown: np.ndarray | None = None) -> np.ndarray:
         """How each item came into its answer: see `models.recommenders.answers.Answerer.sources`."""
         from models.recommenders.answers import NONE, RETRIEVAL

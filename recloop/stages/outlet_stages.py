@@ -49,13 +49,14 @@ def publish_recommendations(
     return made.to_json() | {"told": told(made.to_json())}
 
 
-def publish_if_there_is_a_champion(*given: Any) -> Json | None:
+def publish_if_there_is_a_champion(*given: Any, settings: Settings | None = None) -> Json | None:
     """The same, by the clock: None before the first promotion, which publishes by itself."""
-    settings = current_settings()
+    settings = settings or current_settings()
     if asked(settings.database_url, releases.champion) is None:
         log.info("%s", ReleaseMissing("there is no champion yet"))
         return None
-    return publish_recommendations(*given, settings=settings)
+    k, filters, active_days, out, include_known = given
+    return publish_recommendations(k, filters, active_days, out, include_known, settings)
 
 
 def told(made: Json) -> str:

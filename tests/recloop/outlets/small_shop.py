@@ -59,13 +59,13 @@ class TellTale(answers.Answerer):
             scores[place] = np.random.default_rng(seed).random(ITEMS)
         return scores
 
-    def _best(self, queries: Queries, banned: Any, shown: Any, keys: Any, scores: Any) -> None:
+    def _best(self, queries: Queries, banned: Any, shown: Any, *into: Any) -> None:
         found = self.all_scores(queries)
         if shown is not None:
             found[:, ~shown] = -np.inf
         owner, place = np.nonzero(banned)
         found[owner, banned[owner, place] - 1] = -np.inf
-        self.fill(*best(found, keys.shape[1]), keys, scores)
+        self.fill(*best(found, into[0].shape[1]), *into[:2])
 
     def item_vectors(self) -> Any:
         return np.random.default_rng(self._salt).normal(size=(ITEMS, 3)).astype(np.float32)
