@@ -87,7 +87,7 @@ def run(begin: datetime, days: int, serve: int) -> Json:
             row |= {"serve_s": served - began, "compare_s": seconds}
             rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
             print(rows[-1], file=sys.stderr, flush=True)
-        with_users = [row["day"] for row in rows if row["compared"]]
+        with_users = [str(row["day"]) for row in rows if row["compared"]]
         names = ("asked", "compared", "users", "differ", "late")
         return {
             "days": rows,

@@ -237,3 +237,20 @@ def test_without_the_table_nothing_comes_back_and_what_came_stays(shop: Shop) ->
     shop.tell(2, shop.show(2, "u1", "i1"), "i1", "click")
     assert shop.ingest(2) == 60
     assert len(shop.events("click", "view")) == 2
+
+
+def test_lines_that_wait_are_read_again_when_the_kinds_are_mended(shop: Shop) -> None:
+    shop.declare({"kinds": {"click": "click"}})
+    shop.deliver(1)
+    shop.tell(1, shop.show(1, "u1", "i1"), "i1", "order")
+    ingest_stages.read(shop.settings, DAYS[1])
+    shop.declare({"kinds": {"click": "click", "order": "purchase"}})
+    assert shop.ingest(1) == 1
+    assert shop.events("purchase", shown.UNMAPPED) == [(DAYS[1], "u1", "i1", "purchase")]
+    assert count_lines(shop.settings)["total"] == 121
+
+
+def test_the_shops_own_lines_stay_as_they_were_read(shop: Shop) -> None:
+    before = load_dataset(shop.settings).reading
+    shop.declare(None)
+    assert load_dataset(shop.settings).reading == before

@@ -99,3 +99,45 @@ def test_a_family_that_is_judged_by_every_event_has_no_goal() -> None:
     with pytest.raises(ValidationError, match="does not suit family ratings"):
         DatasetSpec(**given, model={"family": "ratings"})
     assert DatasetSpec(**given).event.goal is not None
+
+
+def feedback(kinds: dict[str, str] | None = None, **more: Any) -> DatasetSpec:
+    """A shop of clicks and purchases that learns from what it showed, with this [feedback]."""
+    learn_from = {"types": ["click", "purchase"], "shown": ["view"]}
+    told = {"kinds": kinds if kinds is not None else {"click": "click"}}
+    told |= {name: more.pop(name) for name in ("impressions",) if name in more}
+    return DatasetSpec(
+        name="told", source={"kind": "file"}, columns=COLUMNS, feedback=told,
+        event=event(learn_from=learn_from, **more.pop("event", {})), **more,
+    )  # fmt: skip
+
+
+def test_feedback_becomes_types_that_the_dataset_speaks_of() -> None:
+    made = feedback({"click": "click", "order": "purchase", "back": "cancel"}, impressions="view")
+    assert made.feedback.kinds["order"] == "purchase"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"kinds": {"click": "klick"}}, "'klick' is no type of event .* click, purchase, cancel"),
+        ({"kinds": {"a click": "click"}}, "'a click', which no feedback can be of"),
+        ({"kinds": {}}, "names no feedback"),
+        ({"impressions": "click"}, r"one of event.learn_from.shown \(view\): what was shown is no"),
+        ({"rules": {"positive_price": True}}, "has no prices"),
+        ({"rules": {"value_between": (2, 5)}}, "its value is 1"),
+        (
+            {
+                "model": {"family": "ratings"},
+                "rules": {"value_between": (0.5, 5)},
+                "event": {"value": "stars"},
+            },
+            "its value is 1",
+        ),
+    ],
+)
+def test_feedback_that_cannot_become_events_is_refused_with_the_remedy(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=said):
+        feedback(**given)
