@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: docs wheel help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
+.PHONY: docs wheel help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-skew bench-loop demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ bench-behaviors: install ## learning from all behavior against purchases alone, 
 
 bench-growth: install ## what grew until it hung, at three sizes each; ONLY=one row
 	$(BIN)/python -m benchmarks.growth $(call bench_options,only)
+
+bench-skew: install ## is what is served what is learnt from? Online Retail by days; BEGIN= DAYS= SERVE=
+	$(BIN)/python -m benchmarks.skew $(call bench_options,begin days serve out)
 
 bench-loop: install ## a stream through the loop itself; STREAM=sessions DATA=folder, ratings, click_through; WINDOWS= WARM_UP=
 	$(BIN)/python -m benchmarks.loop $(or $(STREAM),ratings) $(if $(DATA),--data "$(DATA)") --windows $(or $(WINDOWS),38) --warm-up $(or $(WARM_UP),26)

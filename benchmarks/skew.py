@@ -4,7 +4,7 @@
 
 No scheduler and no training. Before each of the last days every user that the shop knows is answered, as
 `recloop serve` answers and writes down; then the day is ingested, and its training set is compared with
-what was served. The last day is served twice: as it is, and with the newest rows of one table taken away
+what was served. The last day is served twice: as it is, and with a week's rows of one table taken away
 meanwhile, which has to be found.
 """
 
@@ -87,7 +87,7 @@ def run(begin: datetime, days: int, serve: int) -> Json:
             row |= {"serve_s": served - began, "compare_s": seconds}
             rows.append({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()})
             print(rows[-1], file=sys.stderr, flush=True)
-        with_users = [row["day"] for row in rows if row["compared"]]
+        with_users = [str(row["day"]) for row in rows if row["compared"]]
         names = ("asked", "compared", "users", "differ", "late")
         return {
             "days": rows,
@@ -126,12 +126,14 @@ def _compared(settings: Settings, meaning: Meaning, key: str) -> tuple[Skew, flo
 
 
 def _planted(settings: Settings, meaning: Meaning, key: str) -> Json:
-    """The day's users are answered again while one table lacks its rows of the day before and later."""
+    """The day's users are answered again while one table lacks the rows of the week before and later."""
     start = meaning.window(key).start
     with transaction(settings.database_url) as cursor:
         cursor.execute("delete from lineage.impression")
         cursor.execute("delete from features.built_window where ends > %s", (start,))
-        cursor.execute(f"delete from features.{PLANTED} where event_timestamp >= %s", (start,))
+        cursor.execute(
+            f"delete from features.{PLANTED} where event_timestamp > %s", (start - 7 * DAY,)
+        )
     answer_all(settings, meaning)
     found, _ = _compared(settings, meaning, key)
     return {"day": key, "table": PLANTED, **_told(found), "feature": found.feature} | {

@@ -8,8 +8,10 @@ of the window may be to come: it waits for them, so that a feed that broke is no
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
+from hashlib import md5
 
 from recloop.behavior.loading import log
 from recloop.behavior.table import NO_TIME, changed_windows, land_table
@@ -29,7 +31,9 @@ COLUMNS = {"request_id": "text", "user_id": "text", "item_id": "text", "kind": "
            "value": "number", "at": "time"}  # fmt: skip
 
 _OWN = """
-    with told as (select file_id from behavior.source_file where path like 'lineage.%%')
+    with told as (
+        select file_id from behavior.source_file where split_part(path, ' ', 1) = any(%(views)s)
+    )
     select exists (
         select from behavior.landing
         where window_key = %(key)s and file_id not in (select file_id from told)
@@ -48,7 +52,9 @@ class Told(DatasetSpec):
 
     @property
     def reading(self) -> str:
-        return self.of_dataset
+        types = [(when.matches, when.type) for when in self.event.type_when]
+        said = json.dumps([self.of_dataset, types])
+        return md5(said.encode(), usedforsecurity=False).hexdigest()
 
 
 def is_told(path: str) -> bool:
@@ -128,9 +134,8 @@ def land_told(
     sources = told_sources(settings, spec)
     if not sources:
         return LandingReport(lines=0, windows=())
-    keys = waiting(settings, spec)
-    if window is not None:
-        keys = [key for key in keys if key == window]
+    since = spec.calendar.parse(window).start if window else None
+    keys = [key for key in waiting(settings, spec, since) if window in (None, key)]
     found = [LandingReport(lines=0, windows=())]
     refused = list[str]()
     for source in sources:
@@ -155,5 +160,6 @@ def joined(reports: list[LandingReport], refused: list[str] | None = None) -> La
 
 def _has_own_lines(cursor: Cursor, spec: DatasetSpec, key: str) -> bool:
     window = spec.calendar.parse(key)
-    cursor.execute(_OWN, {"key": key, "start": window.start, "end": window.end})
+    span = {"start": window.start, "end": window.end}
+    cursor.execute(_OWN, {"key": key, "views": list(VIEWS), **span})
     return bool((cursor.fetchone() or (False,))[0])

@@ -335,6 +335,7 @@ class DatasetSpec(Section):
             "event": {"learn_from", "goal"},
             "ids": {"nobody", "longest"},
             "model": True,
+            "feedback": True,
         }
         said = self.model_dump(mode="json", exclude=judged_later, exclude_defaults=True)
         zone = self.calendar.zone.key

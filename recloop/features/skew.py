@@ -42,11 +42,13 @@ _SERVED = """
     where moment >= %(start)s and moment < %(end)s and user_id <> ''
     group by user_id, moment, features
 """
-_LATE = """
-    select event.user_key, event.event_timestamp, source_file.landed_at
+# When an event came: its lines were delivered, or a person took the window that had been refused.
+_CAME = "greatest(source_file.landed_at, (ledger.window.acceptance ->> 'at')::timestamptz)"
+_LATE = f"""
+    select event.user_key, event.event_timestamp, {_CAME}
     from behavior.event join behavior.source_file using (file_id)
-    where event.user_key = any(%(users)s) and event.event_timestamp < %(end)s
-        and source_file.landed_at > %(since)s
+        left join ledger.window using (window_key)
+    where event.user_key = any(%(users)s) and event.event_timestamp < %(end)s and {_CAME} > %(since)s
 """
 
 
@@ -215,19 +217,19 @@ def _keys(cursor: Cursor, user_ids: Iterable[str]) -> dict[str, int]:
 
 
 def _came_late(cursor: Cursor, unlike: Sequence[_Unlike], window: Window) -> set[int]:
-    """Which of these (by `id`) were served before an earlier event of their user had been delivered."""
+    """Which of these (by `id`) were served before an earlier event of their user came."""
     if not unlike:
         return set()
     since = min(one.at for one in unlike)
     users = sorted({one.user_key for one in unlike})
     cursor.execute(_LATE, {"users": users, "end": window.end, "since": since})
     came: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
-    for user_key, happened, landed in cursor.fetchall():
-        came[user_key].append((happened, landed))
+    for user_key, happened, since in cursor.fetchall():
+        came[user_key].append((happened, since))
     return {
         id(one)
         for one in unlike
-        if any(when < one.moment and landed > one.at for when, landed in came[one.user_key])
+        if any(when < one.moment and since > one.at for when, since in came[one.user_key])
     }
 
 

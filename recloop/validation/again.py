@@ -29,7 +29,7 @@ from recloop.behavior.download import file_sha256, locate
 from recloop.behavior.lines import LANDING_COLUMNS, Parsed
 from recloop.behavior.loading import copy_parsed, open_windows, parse_chunks
 from recloop.behavior.records import Chunk
-from recloop.behavior.shown import is_told
+from recloop.behavior.shown import is_told, told_sources
 from recloop.behavior.sources import files_of, read_file
 from recloop.config.dataset import DatasetSpec, load_dataset
 from recloop.config.limits import Limits, load_limits
@@ -45,11 +45,13 @@ BOUNDED = "excess_late_lines"
 LOST = "\ufffd"
 """What stands in a stored text for bytes that could not be stored."""
 
-STALE = """
-select file_id, path, sha256, lines, state = 'landed', reading is distinct from %(reading)s, reading
+READING = "coalesce(%(told)s::jsonb ->> split_part(f.path, ' ', 1), %(reading)s)"
+"""SQL: what a file, or a view of what servers were told, is read under today."""
+STALE = f"""
+select file_id, path, sha256, lines, state = 'landed', reading is distinct from {READING}, reading
 from behavior.source_file f
 where dataset = %(dataset)s and state <> 'refused' and (
-    reading is distinct from %(reading)s and (
+    reading is distinct from {READING} and (
         exists (select from behavior.quarantine q where q.file_id = f.file_id)
         or exists (select from behavior.landing l where l.file_id = f.file_id))
     or exists (select from behavior.quarantine q where q.file_id = f.file_id and q.due <= %(as_of)s))
@@ -65,7 +67,7 @@ from (
     from behavior.quarantine q join behavior.source_file f using (file_id),
         jsonb_populate_record(null::behavior.landing, q.line) l
     where q.window_key is not null and q.judging is distinct from %(judging)s
-        and f.dataset = %(dataset)s and f.reading = %(reading)s
+        and f.dataset = %(dataset)s and f.reading = {reading}
 ) line
 """
 STAY = """
@@ -134,8 +136,10 @@ def judge_again(settings: Settings, as_of: datetime) -> Again:
     """
     spec = load_dataset(settings)
     limits = load_limits(settings, spec)
+    told = {str(one.source.table): one.reading for one in told_sources(settings, spec)}
     asked = {
         "dataset": spec.name,
+        "told": json.dumps(told),
         "reading": spec.reading,
         "judging": judging(spec, limits),
         "as_of": as_of,
@@ -150,7 +154,8 @@ def judge_again(settings: Settings, as_of: datetime) -> Again:
             with transaction(settings.database_url) as cursor:
                 cursor.execute("select pg_advisory_xact_lock(%s)", (Lock.LAND,))
                 if spec.source.kind == "table" or is_told(file.path):
-                    lines += _forget(cursor, spec, file)
+                    today = told.get(file.path.partition(" ")[0], spec.reading)
+                    lines += _forget(cursor, today, file)
                 else:
                     count, sentence = _read_again(cursor, settings, spec, file, as_of)
                     lines += count
@@ -173,11 +178,13 @@ def _rules_again(cursor: Cursor, spec: DatasetSpec, limits: Limits, asked: dict[
     values = {**parameters(spec, limits), **asked, "nobody": spec.ids.nobody_in_sql}
     cursor.execute("savepoint judged")
     try:
-        cursor.execute(RULES.format(predicates=predicates, columns=columns), values)
+        cursor.execute(
+            RULES.format(predicates=predicates, columns=columns, reading=READING), values
+        )
     except (psycopg2.DataError, psycopg2.errors.ProgramLimitExceeded):
         # a line that no rule can be computed on: its window's validation finds out which one
         cursor.execute("rollback to savepoint judged")
-        cursor.execute(RULES.format(predicates="null", columns=columns), values)
+        cursor.execute(RULES.format(predicates="null", columns=columns, reading=READING), values)
     count = cursor.rowcount
     if not count:
         return 0
@@ -312,7 +319,7 @@ def _from_elsewhere(
     return parsed
 
 
-def _forget(cursor: Cursor, spec: DatasetSpec, file: _File) -> int:
+def _forget(cursor: Cursor, reading: str, file: _File) -> int:
     """Of a table, drop what waits or was broken in one window, so that the next look reads it anew."""
     cursor.execute(
         "delete from behavior.quarantine where file_id = %s returning window_key", (file.file_id,)
@@ -324,6 +331,6 @@ def _forget(cursor: Cursor, spec: DatasetSpec, file: _File) -> int:
     cursor.execute(
         "update behavior.source_file set superseded = superseded + %s, size = -1, reading = %s "
         "where file_id = %s",
-        (dropped, spec.reading, file.file_id),
+        (dropped, reading, file.file_id),
     )
     return len(keys)

@@ -12,6 +12,7 @@ from psycopg2 import DataError, errors
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior.lines import LANDING_COLUMNS
+from recloop.behavior.shown import VIEWS
 from recloop.calendar import Window
 from recloop.config.dataset import LARGEST, SMALLEST, DatasetSpec
 from recloop.config.limits import Limits
@@ -164,8 +165,9 @@ def _arrays(lines: Collection[Line]) -> dict[str, list[int]]:
 def _dated_otherwise(cursor: Cursor, spec: DatasetSpec) -> bool:
     """Whether lines were accepted under settings that may have given them another time."""
     cursor.execute(
-        "select exists (select from behavior.source_file where dataset = %s and landed_under <> %s)",
-        (spec.name, spec.reading),
+        "select exists (select from behavior.source_file where dataset = %s and landed_under <> %s "
+        "and split_part(path, ' ', 1) <> all(%s))",  # whose times nothing in the file can change
+        (spec.name, spec.reading, list(VIEWS)),
     )
     return bool((cursor.fetchone() or (False,))[0])
 

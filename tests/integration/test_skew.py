@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
+from fastapi.testclient import TestClient
 
-from models.recommenders.family import family_named
 from recloop.cli.loop import run_update
-from recloop.config.learnable import meaning_of
-from recloop.database.connection import column, transaction
+from recloop.database.connection import column, first, transaction
 from recloop.ledger import parts
-from recloop.server.connections import reading
-from recloop.server.impressions import Impression, Recorder
-from recloop.server.people import People
+from recloop.server.api import create_app
+from recloop.server.limits import Serve
 from recloop.settings import Settings
 from recloop.stages.ingest_stages import ingest_windows
 from recloop.stages.status import read_status
@@ -26,22 +23,15 @@ MONDAY = datetime(2011, 2, 14, tzinfo=UTC)
 
 
 def serve_all(settings: Settings) -> int:
-    """Every user that the shop knows is answered once, on the evening before `LOOP_NEXT`."""
-    recorder = Recorder(100_000)
-    people = People(family_named("retrieve_and_rank"), meaning_of(settings))
+    """Every user that the shop knows is answered once over HTTP, before `LOOP_NEXT` comes in."""
     with transaction(settings.database_url) as cursor:
         names = column(cursor, "select user_id from behavior.account")
-    with reading(settings.database_url) as cursor:
+    with TestClient(create_app(settings, Serve())) as client:
         for name in names:
-            person = people.of(cursor, name)
-            recorder.note(
-                Impression(
-                    settings.database_url, str(uuid4()), 1, datetime.now(UTC), name, (1,),
-                    person.moment, person.features,
-                )
-            )  # fmt: skip
-    recorder.flush()
-    assert (recorder.lost, recorder.written) == (0, len(names))
+            answer = client.post("/v1/recommend", json={"user": name, "count": 5})
+            assert answer.status_code == 200, answer.text
+    with transaction(settings.database_url) as cursor:
+        assert first(cursor, "select count(*) from ledger.impression") == len(names)
     return len(names)
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from recloop.behavior import shown, table
@@ -14,6 +15,7 @@ from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.shown import land_told
 from recloop.config.dataset import load_dataset
 from recloop.database.connection import transaction
+from recloop.ledger import parts
 from recloop.settings import Settings
 from recloop.stages import ingest_stages
 from recloop.stages.status import count_lines
@@ -237,3 +239,44 @@ def test_without_the_table_nothing_comes_back_and_what_came_stays(shop: Shop) ->
     shop.tell(2, shop.show(2, "u1", "i1"), "i1", "click")
     assert shop.ingest(2) == 60
     assert len(shop.events("click", "view")) == 2
+
+
+def test_lines_that_wait_are_read_again_when_the_kinds_are_mended(shop: Shop) -> None:
+    shop.declare({"kinds": {"click": "click"}})
+    shop.deliver(1)
+    shop.tell(1, shop.show(1, "u1", "i1"), "i1", "order")
+    ingest_stages.read(shop.settings, DAYS[1])
+    shop.declare({"kinds": {"click": "click", "order": "purchase"}})
+    assert shop.ingest(1) == 1
+    assert shop.events("purchase", shown.UNMAPPED) == [(DAYS[1], "u1", "i1", "purchase")]
+    assert count_lines(shop.settings)["total"] == 121
+
+
+def test_the_shops_own_lines_stay_as_they_were_read(shop: Shop) -> None:
+    before = load_dataset(shop.settings).reading
+    shop.declare(None)
+    assert load_dataset(shop.settings).reading == before
+
+
+def test_a_click_through_family_learns_what_was_shown_and_not_clicked(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Through the whole of ingestion, Great Expectations and Feast included."""
+    shop = Shop(settings, tmp_path)
+    said = dict(DATASET) | {"model": {"family": "click_through"}}
+    (tmp_path / "told.toml").write_text(as_toml(said))
+    shop.deliver(0)
+    ingest_stages.ingest_windows(settings=shop.settings, window=DAYS[0])
+    shop.deliver(1, count=1)
+    request = shop.show(1, "u5", "i1", "i2", "i3")
+    shop.tell(1, request, "i2", "click")
+    done = ingest_stages.ingest_windows(settings=shop.settings, window=DAYS[1])
+    assert (done["done"], done["lines"]) == ([DAYS[1]], 5)
+    with transaction(settings.database_url) as cursor:
+        made = parts.training_set_of(cursor, DAYS[1])
+        cursor.execute("select item_key, item_id from behavior.item")
+        names = dict(cursor.fetchall())
+    rows = pq.read_table(Path(made.uri) / "interactions.parquet").to_pylist()
+    labels = sorted((names[row["item_key"]], row["label"]) for row in rows)
+    # u0 clicked i0 in the shop's own file; u5 was shown three and clicked one
+    assert labels == [("i0", 1.0), ("i1", 0.0), ("i2", 1.0), ("i3", 0.0)]

@@ -191,6 +191,19 @@ def test_an_event_that_came_after_the_answer_is_late_and_no_skew(shop: Settings)
     found = compared(shop, 20, events)
     assert (found.differ, found.late) == (1, 0), "it was there, and the features lacked it"
     assert f"user 'u{user}'" in found.example
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(
+            "insert into ledger.window (window_key, starts, ends, state, acceptance) values "
+            "('2010-12-01', '2010-12-01', '2010-12-02', 'featured', "
+            "jsonb_build_object('at', now() + interval '1 second'))"
+        )
+        cursor.execute(
+            "update behavior.event set window_key = '2010-12-01' where event_id = %s",
+            (late.event_id,),
+        )
+        found = serving_skew(cursor, events, DAILY.window(key(20)), DAILY, Ids())
+        cursor.execute("delete from ledger.window")
+    assert (found.differ, found.late) == (0, 1), "a person let it in afterwards"
 
 
 def test_ids_are_read_as_the_shop_writes_them_and_strangers_are_left_out(shop: Settings) -> None:
