@@ -114,7 +114,8 @@ class Answerer:
         size = max(1, BLOCK_SCORES // max(1, self.block_width * len(self.items)))
         for low in range(0, len(queries) if k else 0, size):
             block = slice(low, min(low + size, len(queries)))
-            self._best(queries.take(block), banned[block], shown, keys[block], scores[block])
+            asked = queries if size >= len(queries) else queries.take(block)
+            self._best(asked, banned[block], shown, keys[block], scores[block])
         return keys, scores
 
     def _best(

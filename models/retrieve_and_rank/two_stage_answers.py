@@ -5,6 +5,7 @@ Candidates and their features are found by the lines that training finds them by
 arrays.
 """
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,7 @@ class TwoStageAnswers(Answerer):
         self._towers = TowerAnswers(self._config.retrieval, self.arrays)
         self._ranker = RankerAnswers(self._config.ranker, self.arrays)
         self._memory = PairMemory.of(self.arrays) if self._config.neighbours else None
+        self._latest = threading.local()
         self._pool = Pool.of(
             self.items,
             self.arrays[STATISTICS][None, 1:],
@@ -128,10 +130,18 @@ class TwoStageAnswers(Answerer):
         return self._towers.unbiased_items()
 
     def _together(self, queries: Queries) -> Together | None:
+        """Of the queries that this thread asked last, what it found then: `sources` and `features` ask
+        for what `top_k` has found just before."""
         if self._memory is None:
             return None
+        last = getattr(self._latest, "found", None)
+        if last is not None and last[0] is queries:
+            return last[1]  # type: ignore[no-any-return]
         own = queries.own if queries.own is not None else OwnItems.none(len(queries))
-        return Together.of(self._memory, own, self.items.rows(own.item_keys), self._config.together)
+        rows = self.items.rows(own.item_keys)
+        found = Together.of(self._memory, own, rows, self._config.together)
+        self._latest.found = (queries, found)
+        return found
 
 
 def _among(ordered: Int64Array, wanted: Int64Array) -> np.ndarray:
