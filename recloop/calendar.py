@@ -126,18 +126,18 @@ class WindowCalendar:
         self.length, self.every = length, every
         self.zone = ZoneInfo(zone)
         self.step = every * NOMINAL[length]
-        self._said = (length, every, zone)
         """How long a window usually is."""
+        self._said = (length, every, zone)
         self.cycles = _cycles(length, every)
         """How many windows a day or a week has, where more than one: hours and weekdays differ."""
 
-    @property
     def __eq__(self, other: object) -> bool:
         return isinstance(other, WindowCalendar) and self._said == other._said
 
     def __hash__(self) -> int:
         return hash(self._said)
 
+    @property
     def told(self) -> str:
         """`week`, or `2 weeks`."""
         return self.length if self.every == 1 else f"{self.every} {self.length}s"

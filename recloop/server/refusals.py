@@ -41,7 +41,7 @@ class Refused(Exception):
     @classmethod
     def of_input(cls, error: Exception) -> Refused:
         """Of a message of recloop's, which names its field in backquotes."""
-        named = re.match(r"`([\w.]+)`", str(error))
+        named = re.match(r"`([^`]{1,200})`", str(error))
         return cls(422, named[1] if named else "", None, str(error))
 
 

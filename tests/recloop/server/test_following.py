@@ -1,5 +1,5 @@
-"""Promotion, rollback, damage and its mending, a database that is away: which release answers, and who is
-told."""
+"""Promotion, rollback, damage and its mending, a database that is away: which release answers, and who
+is told."""
 
 from __future__ import annotations
 
