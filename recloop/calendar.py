@@ -127,8 +127,15 @@ class WindowCalendar:
         self.zone = ZoneInfo(zone)
         self.step = every * NOMINAL[length]
         """How long a window usually is."""
+        self._said = (length, every, zone)
         self.cycles = _cycles(length, every)
         """How many windows a day or a week has, where more than one: hours and weekdays differ."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WindowCalendar) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
 
     @property
     def told(self) -> str:

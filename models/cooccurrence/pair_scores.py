@@ -31,6 +31,8 @@ LEAST_VOTES = 1e-4
 DENSE = 4_000_000
 """Cells of queries and items up to which a table finds entries; beyond, a search does."""
 AGAIN_PRIOR = 20.0
+FEW = 64
+"""A memory of more than so many rows for each vote is summed by the rows that are met."""
 GAP_PRIOR = 2.0
 FIRST_AGE, DAYS = (OWN_COLUMNS.index(name) for name in ("first_age", "days"))
 
@@ -61,16 +63,14 @@ class Together:
             own: what each of the B users has.
             source: int64 [N], the rows of those items; 0: unknown.
         """
-        found = _votes(memory, own, source)
-        item = found.indices.astype(np.int64)
-        return cls(
-            memory,
-            owners(found.indptr),
-            item,
-            found.data.astype(np.float32),
-            (found.data / memory_roots(memory, item)).astype(np.float32),
-            count,
-        )
+        if len(own) == 1:
+            item, votes = _votes_of_one(memory, own, source)
+            row = np.zeros(len(item), np.int64)
+        else:
+            found = _votes(memory, own, source)
+            item, votes, row = found.indices.astype(np.int64), found.data, owners(found.indptr)
+        lifted = (votes / memory_roots(memory, item)).astype(np.float32)
+        return cls(memory, row, item, votes.astype(np.float32), lifted, count)
 
     def best(self, allowed: np.ndarray) -> np.ndarray:
         """Which entries are among the `count` best of their query by either score; of equal ones at the
@@ -147,6 +147,27 @@ def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
 def memory_roots(memory: PairMemory, item: Int64Array) -> Float32Array:
     """`popularity_root`, looked up where it was computed of all."""
     return memory.roots[item] if memory.kept_open else popularity_root(memory, item)
+
+
+def _votes_of_one(
+    memory: PairMemory, own: OwnItems, source: Int64Array
+) -> tuple[Int64Array, np.ndarray]:
+    """The same of one query, int64 [e] and float64 [e], in a fifth of the time: sums are made in the
+    order in which a sparse product makes them, by source rows."""
+    size = len(memory)
+    known = np.flatnonzero((source > 0) & (source < size))
+    known = known[np.argsort(source[known], kind="stable")]
+    rows = source[known]
+    there = memory.weights[rows] > 0
+    strength = np.exp(-own.values[known, LAST_AGE].astype(np.float64) / AGE_DAYS)
+    neighbours = memory.neighbours[rows][there]
+    votes = (strength[:, None] * memory.shares(rows))[there]
+    if size > FEW * len(neighbours):
+        met, place = np.unique(neighbours, return_inverse=True)
+        return met.astype(np.int64), np.bincount(place, votes, len(met))
+    sums = np.bincount(neighbours, votes, size)
+    item = np.asarray(np.flatnonzero(sums), np.int64)
+    return item, sums[item]
 
 
 def popularity_root(memory: PairMemory, item: Int64Array) -> Float32Array:

@@ -136,7 +136,7 @@ class Answerer:
         size = max(1, self.block_scores // max(1, self.block_width * len(self.items)))
         for low in range(0, len(queries) if k else 0, size):
             block = slice(low, min(low + size, len(queries)))
-            some = queries.take(block)
+            some = queries if size >= len(queries) else queries.take(block)
             self._best(some, banned[block], shown, keys[block], scores[block], said[block])
         if told and not self.tells:
             said = self.sources(queries, keys, shown)

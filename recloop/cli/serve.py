@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+import socket
 import subprocess
 import sys
 from types import FrameType
@@ -38,14 +40,29 @@ def serve(
                 f"without a key the server listens to this machine only. Received: --host {host}. Make "
                 f"one with `recloop serve-key add NAME` (it goes into {keys_file(settings)})."
             )
+        _require_free(host, port)
         # One thread in each matrix product: requests are answered side by side already.
         environment = process_environment() | settings.environment() | {"OPENBLAS_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "recloop.server", host, str(port), str(workers)]
         process = subprocess.Popen(command, env=environment)
-        say(f"answers at http://{host}:{port}/v1/recommend; its description: /openapi.json")
+        shown = f"[{host}]" if ":" in host else host
+        say(f"answers at http://{shown}:{port}/v1/recommend; its description: /openapi.json")
         ended = _waited_for(process)
     if ended not in (0, -signal.SIGTERM, -signal.SIGINT):
         raise ServiceAway(f"the server ended with code {ended}; what it wrote above says why.")
+
+
+def _require_free(host: str, port: int) -> None:
+    """The server's own message would not say which option to change."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        remedy = "another program listens there; choose another --port" if taken else str(error)
+        raise BadInput(f"--host {host} --port {port} cannot be listened on: {remedy}.") from error
 
 
 def _waited_for(process: subprocess.Popen[bytes]) -> int:

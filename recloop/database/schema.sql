@@ -592,8 +592,15 @@ create index if not exists item_content_time on features.item_content (event_tim
 create table if not exists features.built_window (
     window_key text primary key,
     starts     timestamptz not null,
-    ends       timestamptz not null
+    ends       timestamptz not null,
+    built_at   timestamptz not null default now()      -- the last time
 );
+do $$ begin  -- a database from before servers kept what they know of users
+    if not exists (select from pg_attribute where attrelid = 'features.built_window'::regclass
+                   and attname = 'built_at') then
+        alter table features.built_window add column built_at timestamptz not null default now();
+    end if;
+end $$;
 
 -- The definitions that Feast's registry holds, as a hash: `feast apply` only when it changes.
 create table if not exists features.applied (

@@ -65,7 +65,8 @@ def build_features(
         reach = reach_of(cursor, window, meaning.calendar)
         rows = _rebuild(cursor, window, reach, meaning)
         cursor.execute(
-            "insert into features.built_window values (%s, %s, %s) on conflict do nothing",
+            "insert into features.built_window values (%s, %s, %s) "
+            "on conflict (window_key) do update set built_at = now()",
             (window.key, window.start, window.end),
         )
         refresh_planner_statistics(cursor, window.start, window.end)

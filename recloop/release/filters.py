@@ -10,6 +10,7 @@ Neighbours: `answering.py` asks a release; `recloop/outlets/` and `recloop/serve
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,6 +75,10 @@ def _checked(name: str, test: str, value: Any) -> Filter:
     if test in ("below", "above"):
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise BadInput(f"{place} should be a number. Received: {value!r}.")
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            raise BadInput(
+                f"{place} should be a number of at most 308 digits. Received a longer one."
+            )
     elif test == "in":
         if not isinstance(value, list | tuple) or not all(map(_plain, value)):
             raise BadInput(f"{place} should be a list of texts or numbers. Received: {value!r}.")

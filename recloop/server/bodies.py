@@ -4,31 +4,63 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    model_validator,
+)
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512)]
-Count = Annotated[int, Field(ge=1, le=1000, description="How many items.")]
+Count = Annotated[
+    int,
+    Field(ge=1, le=1000, description="How many items; the server may give fewer (`most_items`)."),
+]
 Name = Annotated[
     str, Field(max_length=40, description="Which recommender; may be left out where there is one.")
 ]
-FILTER = (
-    'Which items may be shown, by attributes: {"price": {"below": 10}, "kind": {"in": ["cup"]}}. '
-    "Tests: equals, in, below, above."
-)
-FilterOf = Annotated[dict[str, Any], Field(description=FILTER, max_length=20)]
+Plain = str | bool | int | FiniteFloat
 
 
 class Body(BaseModel):
-    """Refuses fields that it does not know."""
+    """Refuses fields that it does not know, and texts in place of numbers."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Tests(Body):
+    """What one attribute of an item has to pass: all that are given."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    equals: Plain = ""
+    among: Annotated[list[Plain], Field(alias="in", max_length=1000)] = []
+    below: FiniteFloat = 0
+    above: FiniteFloat = 0
+
+    @model_validator(mode="after")
+    def _some(self) -> Tests:
+        if not self.model_fields_set:
+            raise ValueError("give one of equals, in, below, above")
+        return self
+
+
+FILTER = (
+    'Which items may be shown, by attributes: {"price": {"below": 10}, "kind": {"in": ["cup"]}}; '
+    "`item_id` and `name` are attributes of every item."
+)
+FilterOf = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=200)], Tests],
+    Field(description=FILTER, max_length=20),
+]
 
 
 class Recommend(Body):
     """Who asks, for how many items, of which."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"user": "17850", "count": 5},
@@ -60,9 +92,7 @@ class Recommend(Body):
 class Similar(Body):
     """Which item, and how many like it."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"item": "22423", "count": 5}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item": "22423", "count": 5}]})
 
     item: Id
     recommender: Name = ""
@@ -75,7 +105,6 @@ class Told(Body):
     """What a user did with an item that an answer showed."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {
@@ -116,7 +145,7 @@ class Recommended(BaseModel):
     release: int
     answered_from: str = Field(description="user, session, user and session, or popularity.")
     items: list[Item]
-    ignored: list[str] | None = Field(None, description="Items of the session that no event had.")
+    ignored: list[str] | None = Field(None, description="Ids of the request that no event had.")
     degraded: str | None = Field(None, description="Why less is known of the user than could be.")
 
 
@@ -136,6 +165,7 @@ class SimilarItems(BaseModel):
     release: int
     item: str
     items: list[SimilarItem]
+    ignored: list[str] | None = Field(None, description="Ids of the request that no event had.")
 
 
 class Kept(BaseModel):
@@ -163,6 +193,28 @@ class Releases(BaseModel):
     recommender: str
     answering: int | None = Field(description="The release that this server answers with.")
     releases: list[ReleaseRow]
+
+
+class Health(BaseModel):
+    """What a recommender answers with."""
+
+    release: int | None = Field(description="The release that answers.")
+    refused: int | None = Field(None, description="A champion that cannot be served,")
+    reason: str | None = Field(None, description="and why.")
+    away: str | None = Field(None, description="Why the ledger cannot be read.")
+
+
+class Ready(BaseModel):
+    """Whether every recommender is answered for."""
+
+    ready: bool
+    recommenders: dict[str, Health]
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    live: bool
 
 
 class Wrong(BaseModel):

@@ -1,7 +1,7 @@
 """Following the ledger: when the champion changes, the new release is opened, tested and warmed beside
 the old one, and takes its place in one step. What cannot be served is refused, and said.
 
-Belongs here: which release answers. Neighbours: `serving.py` opens one, `api.py` asks.
+Belongs here: which release answers. Neighbours: `serving.py` opens one, `desk.py` asks.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import os
 import socket
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
+
+import psycopg2
 
 from recloop.config.recommenders import recommenders, settings_of
 from recloop.contracts import Release
 from recloop.database.connection import Cursor
-from recloop.errors import RecloopError
+from recloop.errors import RecloopError, ServiceAway
 from recloop.ledger import releases, served
-from recloop.server.connections import reading
+from recloop.server.connections import asked
 from recloop.server.serving import Serving
 from recloop.settings import Settings
 
@@ -50,7 +53,7 @@ class Follower:
     """
 
     def __init__(self, settings: Settings, seconds: float) -> None:
-        self._settings, self._seconds = settings, seconds
+        self._seconds = seconds
         self.states: dict[str, State] = {name: State() for name in recommenders(settings)}
         self._own = {name: settings_of(settings, name) for name in self.states}
         self._server = f"{socket.gethostname()}:{os.getpid()}"
@@ -81,35 +84,51 @@ class Follower:
         self._looks += 1
         for name, settings in self._own.items():
             try:
-                with reading(settings.database_url) as cursor:
-                    state = self._next(name, settings, cursor)
+                asked(settings.database_url, partial(self._see, name), again=True)
             except RecloopError as error:
-                state = replace(self.states[name], away=str(error))
+                self.states[name] = replace(self.states[name], away=str(error))
             except Exception as error:  # whatever it is, the release that answers goes on
                 log.exception("following %s", name)
-                state = replace(self.states[name], away=f"{type(error).__name__}: {error}")
-            self.states[name] = state
+                away = f"{type(error).__name__}: {error}"
+                self.states[name] = replace(self.states[name], away=away)
 
-    def _next(self, name: str, settings: Settings, cursor: Cursor) -> State:
-        state = replace(self.states[name], away="")
-        champion = releases.champion(cursor)
-        if champion is None:
-            return state
+    def _see(self, name: str, cursor: Cursor) -> None:
+        """Exchanges the state, if the ledger says something new, and then notes it there."""
+        before = replace(self.states[name], away="")
+        after = self._next(before, self._own[name], releases.champion(cursor), cursor)
+        self.states[name] = after
+        if after.refused and after.refused != before.refused:
+            served.note(cursor, self._server, after.refused, "refused", after.reason)
+            log.error("%s: release %d is refused: %s", name, after.refused, after.reason)
+        now = after.serving
+        if now and not (before.serving and _same(before.serving.release, now.release)):
+            served.note(cursor, self._server, now.release.version, "served", "")
+            log.info("%s: release %d answers", name, now.release.version)
+
+    def _next(
+        self, state: State, settings: Settings, champion: Release | None, cursor: Cursor
+    ) -> State:
         now = state.serving
+        renewed = state if now is None else replace(state, serving=now.on_data_of(cursor))
+        if champion is None:
+            return renewed
         if now is not None and _same(now.release, champion):
-            return replace(state, serving=now.on_data_of(cursor), refused=0, reason="")
+            return replace(renewed, refused=0, reason="")
         if state.refused == champion.version and self._looks % AGAIN:
-            return state if now is None else replace(state, serving=now.on_data_of(cursor))
+            return renewed
         try:
-            serving = Serving(settings, champion, cursor)
+            return State(Serving(settings, champion, cursor, renewed.serving))
+        except (ServiceAway, psycopg2.Error):
+            raise  # which says nothing of the release
         except RecloopError as error:
-            if state.refused != champion.version:
-                served.note(cursor, self._server, champion.version, "refused", str(error))
-                log.error("%s: release %d is refused: %s", name, champion.version, error)
-            return replace(state, refused=champion.version, reason=str(error))
-        served.note(cursor, self._server, champion.version, "served", "")
-        log.info("%s: release %d answers", name, champion.version)
-        return State(serving)
+            reason = str(error)
+        except Exception as error:  # a release must not be able to end the one that answers
+            log.exception("release %d cannot be opened", champion.version)
+            reason = (
+                f"release {champion.version} cannot be opened: {type(error).__name__}: {error}. "
+                "`recloop rollback` goes back to an earlier release."
+            )
+        return replace(renewed, refused=champion.version, reason=reason)
 
 
 def _same(one: Release, other: Release) -> bool:

@@ -1,22 +1,25 @@
 """What was shown, and what came of it, written down without anybody waiting for it.
 
-Answers put a record into a bounded queue; one thread writes what waits, in blocks. When the database is
-away, records wait; when the queue is full, the newest is counted as lost, and the answer goes out.
+Answers leave a record; one thread writes what waits, in blocks. When the database is away, records wait
+where they are; when there is no room for more, the newest is counted as lost, and the answer goes out.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
+import psycopg2
 from psycopg2.extras import execute_values
 
+from recloop.database.connection import Cursor, copy_rows
 from recloop.errors import RecloopError
-from recloop.server.connections import reading
+from recloop.server.connections import asked
 
 log = logging.getLogger("recloop.serve")
 PAUSE = 0.25
@@ -44,15 +47,8 @@ class Impression:
     def row(self) -> tuple[object, ...]:
         """By `COLUMNS`."""
         items = "{" + ",".join(map(str, self.items)) + "}"
-        return (
-            self.request_id,
-            self.version,
-            self.at,
-            self.user_id,
-            items,
-            self.moment,
-            self.features,
-        )
+        told = (self.request_id, self.version, self.at, self.user_id)
+        return (*told, items, self.moment, self.features)
 
 
 @dataclass(frozen=True)
@@ -65,25 +61,30 @@ class Feedback:
     kind: str
     at: datetime
 
+    def row(self) -> tuple[object, ...]:
+        """Request, item, kind, time."""
+        return (self.request_id, self.item_id, self.kind, self.at)
+
+
+Record = Impression | Feedback
+
 
 class Recorder:
     """Writes impressions and feedback.
 
     Attributes:
-        lost: records that found no room, or that the database refused.
+        waiting: records that are not written yet.
         written: records that were written.
+        lost: records that found no room, or that the database refused.
     """
 
-    def __init__(self, waiting: int) -> None:
-        self._queue: queue.Queue[Impression | Feedback] = queue.Queue(waiting)
-        self.lost = self.written = 0
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[str, deque[Record]] = defaultdict(deque)
+        self._lock = threading.Lock()
+        self.waiting = self.written = self.lost = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-
-    @property
-    def waiting(self) -> int:
-        """Records that are not written yet."""
-        return self._queue.qsize()
 
     def start(self) -> None:
         """Begin to write."""
@@ -94,12 +95,15 @@ class Recorder:
         self._stopping.set()
         self._thread.join(timeout=10)
 
-    def note(self, record: Impression | Feedback) -> None:
-        """Queue a record; never waits."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
-            self.lost += 1
+    def note(self, record: Record) -> bool:
+        """Keep a record until it is written; never waits. Whether there was room."""
+        with self._lock:
+            if self.waiting >= self._most:
+                self.lost += 1
+                return False
+            self._kept[record.url].append(record)
+            self.waiting += 1
+            return True
 
     def _run(self) -> None:
         while not self._stopping.wait(PAUSE):
@@ -108,54 +112,60 @@ class Recorder:
 
     def flush(self) -> None:
         """Write all that waits; what cannot be written for now waits on."""
-        while block := self._take():
-            by_url: dict[str, list[Impression | Feedback]] = defaultdict(list)
-            for record in block:
-                by_url[record.url].append(record)
-            for url, records in by_url.items():
-                try:
-                    _write(url, records)
-                    self.written += len(records)
-                except RecloopError as error:
-                    log.warning("impressions wait: %s", error)
-                    for record in records:
-                        self.note(record)
-                    return
-                except (
-                    Exception
-                ):  # a record that the database refuses must not stop the others' writing
-                    log.exception("%d impressions were refused", len(records))
-                    self.lost += len(records)
-
-    def _take(self) -> list[Impression | Feedback]:
-        block: list[Impression | Feedback] = []
-        while len(block) < BLOCK:
+        with self._lock:
+            urls = list(self._kept)
+        for url in urls:
             try:
-                block.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return block
+                while block := self._block(url):
+                    self._done(url, len(block), _written(url, block))
+            except RecloopError as error:
+                log.warning("impressions wait: %s", error)
+            except Exception:  # whatever it is, the next block may be written
+                log.exception("%d impressions are lost", len(block))
+                self._done(url, len(block), 0)
+
+    def _block(self, url: str) -> list[Record]:
+        """The records that wait longest. They stay where they are until they are written."""
+        with self._lock:
+            return list(islice(self._kept[url], BLOCK))
+
+    def _done(self, url: str, count: int, written: int) -> None:
+        with self._lock:
+            for _ in range(count):
+                self._kept[url].popleft()
+            self.waiting -= count
+            self.written += written
+            self.lost += count - written
 
 
-def _write(url: str, records: list[Impression | Feedback]) -> None:
+def _written(url: str, records: Sequence[Record]) -> int:
+    """Writes records, and says how many; the database refused the others."""
+    try:
+        asked(url, lambda cursor: _write(cursor, records))
+        return len(records)
+    except psycopg2.Error as error:
+        if len(records) == 1:
+            log.warning("an impression is refused: %s", error)
+            return 0
+    # One of them cannot be written, or a connection was lost after it had written: each by itself.
+    return sum(_written(url, [record]) for record in records)
+
+
+def _write(cursor: Cursor, records: Sequence[Record]) -> None:
     shown = [record.row() for record in records if isinstance(record, Impression)]
-    told = [
-        (record.request_id, record.item_id, record.kind, record.at)
-        for record in records
-        if isinstance(record, Feedback)
-    ]
-    with reading(url) as cursor:
-        if shown:
-            execute_values(  # not COPY, which cannot write through a view
-                cursor,
-                f"insert into ledger.impression ({', '.join(COLUMNS)}) values %s "
-                "on conflict do nothing",
-                shown,
-            )
-        if told:
-            execute_values(
-                cursor,
-                "insert into ledger.feedback (request_id, item_id, kind, at) values %s "
-                "on conflict do nothing",
-                told,
-            )
+    told = [record.row() for record in records if isinstance(record, Feedback)]
+    if len(shown) > 1:
+        copy_rows(cursor, "lineage.impression", COLUMNS, shown)  # into a view none can be copied
+    elif shown:
+        _insert(cursor, "impression", COLUMNS, shown)
+    if told:
+        _insert(cursor, "feedback", ("request_id", "item_id", "kind", "at"), told)
+
+
+def _insert(
+    cursor: Cursor, table: str, columns: Sequence[str], rows: list[tuple[object, ...]]
+) -> None:
+    """Rows that are not there yet."""
+    names = ", ".join(columns)
+    into = f"insert into ledger.{table} ({names}) values %s on conflict do nothing"
+    execute_values(cursor, into, rows)

@@ -2,8 +2,9 @@
 
     $RECLOOP_HOME/serve_keys.json     {"shop": {"sha256": "…", "scopes": ["recommend", "feedback"]}}
 
-A key is shown once, when it is made; the file has its digest alone. Without any key the server listens
-to its own machine only, and whoever reaches it may call everything.
+A key is shown once, when it is made; the file has its digest alone. Without the file the server listens
+to its own machine only, and whoever reaches it may call everything. With it, also an empty one, nobody
+may do anything without a key: who takes the last key away does not open the door.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from recloop.errors import BadInput
 from recloop.settings import Settings
 
+log = logging.getLogger("recloop.serve")
 SCOPES = ("recommend", "feedback", "read", "metrics")
 """recommend: ask for items; feedback: say what came of it; read: releases; metrics: /metrics."""
 PREFIX = "rl_"
@@ -81,9 +85,16 @@ def read_file(settings: Settings) -> dict[str, dict[str, object]]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {error}. Make the keys anew.") from error
+        callers = json.loads(path.read_text())
+        for value in callers.values():
+            bytes.fromhex(value["sha256"])
+            frozenset(map(str, value["scopes"]))
+        return dict(callers)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(
+            f"{path} cannot be read: {type(error).__name__}: {error}. Remove it and make the keys anew "
+            "with `recloop serve-key add NAME`."
+        ) from error
 
 
 def _write(settings: Settings, callers: dict[str, dict[str, object]]) -> None:
@@ -104,20 +115,31 @@ class Doorkeeper:
     """Tells callers by their keys, and counts their requests: a bucket of tokens for each.
 
     Attributes:
-        open: whether there are no keys, so that everybody may do everything.
+        open: whether there is no file of keys, and was none since the start, so that everybody may do
+            everything.
     """
 
-    def __init__(self, settings: Settings, per_second: float, burst: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        per_second: float,
+        burst: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+            clock: seconds, of any beginning.
+
+        Raises:
+            BadInput: the file of keys cannot be read.
+        """
         self._settings, self._per_second, self._burst = settings, per_second, burst
+        self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
-        self._read_at, self._changed = 0.0, -1.0
         self._callers: dict[str, Key] = {}
-        self._refresh()
-
-    @property
-    def open(self) -> bool:
-        return not self._callers
+        self.open = True
+        self._read_at, self._changed = clock(), 0
+        self._read()
 
     def caller(self, key: str | None) -> Key | None:
         """Who has this key; None: nobody."""
@@ -132,7 +154,7 @@ class Doorkeeper:
 
     def wait_of(self, caller: Key) -> float:
         """Seconds until the caller may ask again; 0: now, and it is counted."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             tokens, since = self._buckets.get(caller.name, (float(self._burst), now))
             tokens = min(self._burst, tokens + (now - since) * self._per_second)
@@ -143,17 +165,27 @@ class Doorkeeper:
             return 0.0
 
     def _refresh(self) -> None:
-        """Reads the file again when it has changed, once a second at most."""
-        if time.monotonic() - self._read_at < 1.0 and self._read_at:
+        """Reads the file again when it has changed, once a second at most. One that cannot be read
+        leaves the keys as they were."""
+        if self._clock() - self._read_at < 1.0:
             return
-        self._read_at = time.monotonic()
-        path = keys_file(self._settings)
-        changed = path.stat().st_mtime_ns if path.exists() else 0.0
+        self._read_at = self._clock()
+        try:
+            self._read()
+        except BadInput as error:
+            log.error("the keys of before hold on: %s", error)
+
+    def _read(self) -> None:
+        try:
+            changed = keys_file(self._settings).stat().st_mtime_ns
+        except FileNotFoundError:
+            changed = 0
         if changed == self._changed:
             return
+        self._changed = changed  # also if it cannot be read: it is told once
         callers = read_file(self._settings)
         self._callers = {
             str(value["sha256"]): Key(name, frozenset(value["scopes"]))  # type: ignore[call-overload]
             for name, value in callers.items()
         }
-        self._changed = changed
+        self.open = False

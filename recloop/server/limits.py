@@ -12,7 +12,7 @@ class Limits(Section):
     """What a request is cut at."""
 
     requests_per_second: float = Field(default=500.0, gt=0)
-    """Of one key, on the long run; more are answered with 429."""
+    """Of one key, on the long run; what is more is answered with 429."""
     burst: int = Field(default=1000, ge=1)
     """How many may come at once after a quiet time."""
     body_bytes: int = Field(default=65_536, ge=256)
@@ -20,7 +20,7 @@ class Limits(Section):
     seconds: float = Field(default=2.0, gt=0)
     """An answer that takes longer is given up: 503."""
     most_items: int = Field(default=200, ge=1, le=1000)
-    """Of one answer, and of one list in a request."""
+    """Of one answer; who asks for more gets so many."""
 
 
 class Impressions(Section):

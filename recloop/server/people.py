@@ -49,27 +49,49 @@ class Person:
 def version_of(cursor: Cursor) -> tuple[Any, ...]:
     """Changes whenever a user's features or choices may have."""
     cursor.execute(
-        "select (select max(ends) from features.built_window), count(*), max(changed_at), "
+        "select (select max(built_at) from features.built_window), count(*), max(changed_at), "
         "(select sum(accepted) from ledger.part) from ledger.window"
     )
     return tuple(cursor.fetchone())
 
 
 class People:
-    """The latest users that asked, of one recommender."""
+    """The latest users that asked, of one recommender on the data of one moment."""
 
     def __init__(self, family: Family, meaning: Meaning) -> None:
         self._family, self._meaning = family, meaning
         self._kept: OrderedDict[str, Person] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, cursor: Cursor, user_id: str) -> Person:
-        """The person of this id; of an empty one, a stranger."""
+    def asked_by(self, family: Family) -> People:
+        """These people as another release's family asks for them: the same ones, if it asks alike."""
+
+        def asks(one: Family) -> tuple[bool, bool]:
+            return one.needs_features, one.repeats
+
+        return self if asks(family) == asks(self._family) else People(family, self._meaning)
+
+    def known(self, user_id: str) -> Person | None:
+        """The person of this id, if it is kept."""
         with self._lock:
             person = self._kept.get(user_id)
             if person is not None:
                 self._kept.move_to_end(user_id)
-                return person
+            return person
+
+    def latest(self, count: int) -> list[Person]:
+        """Who asked last, the latest first."""
+        with self._lock:
+            return [
+                person
+                for _, person in zip(range(count), reversed(self._kept.values()), strict=False)
+            ]
+
+    def of(self, cursor: Cursor, user_id: str) -> Person:
+        """The person of this id; of an empty one, a stranger."""
+        person = self.known(user_id)
+        if person is not None:
+            return person
         key = asked_user(cursor, user_id) if user_id else 0
         moment, whole = known_until(cursor, self._meaning)
         queries = queries_for(cursor, self._family, [key], self._meaning, moment)

@@ -41,7 +41,7 @@ class Refused(Exception):
     @classmethod
     def of_input(cls, error: Exception) -> Refused:
         """Of a message of recloop's, which names its field in backquotes."""
-        named = re.match(r"`([\w.]+)`", str(error))
+        named = re.match(r"`([^`]{1,200})`", str(error))
         return cls(422, named[1] if named else "", None, str(error))
 
 
@@ -50,8 +50,8 @@ def needs(scope: str) -> Callable[[Request], Awaitable[None]]:
 
     async def checked(request: Request) -> None:
         door: Doorkeeper = request.app.state.door
-        given = request.headers.get("authorization", "")
-        key = given.removeprefix("Bearer ").strip() or request.headers.get("x-api-key")
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        key = given.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
         caller = door.caller(key)
         if caller is None:
             message = "give a key: `Authorization: Bearer rl_…`; `recloop serve-key add` makes one"
@@ -77,22 +77,17 @@ def install(app: FastAPI, body_bytes: int, metrics: Metrics) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def unusable(_: Request, error: RequestValidationError) -> Response:
-        told = [
-            {
-                "field": ".".join(
-                    str(part) for part in one["loc"] if part not in ("body", "query")
-                ),
-                "value": one.get("input"),
-                "message": one["msg"],
-            }
-            for one in error.errors()
-        ]
         broken = any(one["type"] == "json_invalid" for one in error.errors())
-        return _answer(400 if broken else 422, told)
+        return _answer(400 if broken else 422, [_told(one) for one in error.errors()])
 
     @app.exception_handler(ServiceAway)
     async def away(_: Request, error: ServiceAway) -> Response:
         return _answer(503, [{"field": "", "value": None, "message": str(error)}])
+
+    @app.exception_handler(Exception)
+    async def crashed(_: Request, error: Exception) -> Response:
+        message = f"the server made a mistake ({type(error).__name__}); its log says more"
+        return _answer(500, [{"field": "", "value": None, "message": message}])
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> Response:
@@ -100,15 +95,31 @@ def install(app: FastAPI, body_bytes: int, metrics: Metrics) -> None:
         return _answer(error.status_code, told, dict(error.headers or {}))
 
 
+def _told(error: Any) -> dict[str, Any]:
+    """One of pydantic's errors as ours."""
+    place = ".".join(str(part) for part in error["loc"] if part not in ("body", "query"))
+    if error["type"] == "json_invalid":
+        return {"field": "", "value": None, "message": f"the body should be JSON: {error['msg']}"}
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "is no field here; /openapi.json says which there are"
+    return {"field": place, "value": error.get("input"), "message": message}
+
+
 def _answer(
     status: int, errors: list[dict[str, Any]], headers: dict[str, str] | None = None
 ) -> Response:
-    for one in errors:
-        text = json.dumps(one["value"], default=str)
-        if len(text) > LONGEST:
-            one["value"] = text[:LONGEST] + "…"
-    body = json.dumps({"errors": errors}, default=str)
-    return Response(body, status, headers, media_type="application/json")
+    told = [one | {"value": _short(one["value"])} for one in errors]
+    return Response(json.dumps({"errors": told}), status, headers, media_type="application/json")
+
+
+def _short(value: Any) -> Any:
+    """A value as JSON has it; the beginning of its text, if that is long."""
+    try:
+        text = json.dumps(value, default=str, allow_nan=False)
+    except (ValueError, RecursionError):
+        return str(value)[:LONGEST]
+    return json.loads(text) if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 class _Sized:
@@ -121,15 +132,13 @@ class _Sized:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        read, over = 0, False
-        headers = dict(scope["headers"])
+        read = 0
 
         async def counted() -> Message:
-            nonlocal read, over
+            nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._most:
-                over = True
                 raise Refused(413, "", None, self._told)
             return message
 
@@ -140,9 +149,10 @@ class _Sized:
                 self._metrics.requests.labels(path, str(message["status"])).inc()
             await send(message)
 
-        said = headers.get(b"content-length", b"0")
-        if said.isdigit() and int(said) > self._most:
-            answer = _answer(413, [{"field": "", "value": int(said), "message": self._told}])
+        said = dict(scope["headers"]).get(b"content-length", b"0")
+        if said.isdigit() and int(said[:20]) > self._most:
+            value = int(said[:20])
+            answer = _answer(413, [{"field": "", "value": value, "message": self._told}])
             await answer(scope, receive, noted)
             return
         await self._app(scope, counted, noted)

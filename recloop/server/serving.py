@@ -8,9 +8,8 @@ when the object is exchanged (`following.py`), HTTP (`api.py`).
 from __future__ import annotations
 
 import copy
-import json
-from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 
 from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.data.queries import Queries
+from models.errors import NoItemVectors
 from models.ranker.ranker_config import PAIR_FEATURES, USER_FEATURES
 from models.recommenders.answers import SOURCES
 from recloop.behavior.records import storable
@@ -26,16 +26,24 @@ from recloop.config.dataset import load_dataset
 from recloop.config.learnable import Meaning, meaning_of
 from recloop.contracts import Release
 from recloop.database.connection import Cursor
-from recloop.errors import BadInput, ReleaseDamaged
+from recloop.errors import ReleaseDamaged
 from recloop.features.current_queries import known_moment
 from recloop.features.ranker_inputs import ITEM_STATISTICS, STATISTICS
 from recloop.release.answering import OpenRelease, after_session, held
-from recloop.release.filters import Catalogue, filters_of
+from recloop.release.filters import Catalogue
 from recloop.server.people import People, Person, version_of
+from recloop.server.shelf import Shelf
 from recloop.settings import Settings
 
-MASKS = 256
-"""Filters whose items are remembered."""
+REASONS = {
+    "own": "chosen before",
+    "together": "goes with what was chosen",
+    "popular": "popular of late",
+    "retrieval": "fits what was chosen",
+}
+"""A sentence for each stage that an item came by."""
+TRIED = 64
+"""People for whom a release answers before it takes its place: the arrays are in memory then."""
 Json = dict[str, Any]
 
 
@@ -43,7 +51,6 @@ Json = dict[str, Any]
 class Asked:
     """A request for items, its ids as the shop wrote them."""
 
-    user: str = ""
     session: tuple[str, ...] = ()
     count: int = 10
     filter: Json = field(default_factory=dict)
@@ -59,13 +66,10 @@ class Answer:
     """What was found.
 
     Attributes:
-        queries: what the model was asked with: the features as served.
         keys: int64 [n], of the items, best first.
         body: as it is sent, without the request's id.
     """
 
-    person: Person
-    queries: Queries
     keys: np.ndarray
     body: Json
 
@@ -76,13 +80,18 @@ class Serving:
 
     Attributes:
         items: int64 [M], keys of the release's items.
-        catalogue: names and attributes of all items that the log knows.
         moment: what of the users is known: the midnight after the newest computed day, or None.
-        kinds: of feedback that becomes behavior; empty: none does, whatever is told is kept.
+        stranger: one who was never seen.
     """
 
-    def __init__(self, settings: Settings, release: Release, cursor: Cursor) -> None:
+    def __init__(
+        self, settings: Settings, release: Release, cursor: Cursor, before: Serving | None = None
+    ) -> None:
         """Opens and tests the release.
+
+        Args:
+            before: what answers now; what is known of people and items is taken over from it where the
+                data are the same.
 
         Raises:
             ReleaseDamaged: its files are not what was written, it has no arrays to answer from, or what
@@ -90,9 +99,7 @@ class Serving:
         """
         self.settings, self.release = settings, release
         self.meaning: Meaning = meaning_of(settings)
-        spec = load_dataset(settings)
-        self._ids = spec.ids
-        self.kinds = tuple(spec.feedback.kinds) if spec.feedback else ()
+        self._ids = load_dataset(settings).ids
         self.opened: OpenRelease = held(release)
         if not self.opened.light:
             raise ReleaseDamaged(
@@ -101,7 +108,7 @@ class Serving:
                 f"{release.version}` writes the export anew."
             )
         self.items = self.opened.answerer.items.keys
-        self._read(cursor)
+        self._read(cursor, before)
         self._test()
 
     def on_data_of(self, cursor: Cursor) -> Serving:
@@ -109,20 +116,26 @@ class Serving:
         if version_of(cursor) == self._data:
             return self
         newer = copy.copy(self)
-        newer._read(cursor)
+        newer._read(cursor, None)
         return newer
 
-    def _read(self, cursor: Cursor) -> None:
-        self._data = version_of(cursor)
+    def _read(self, cursor: Cursor, before: Serving | None) -> None:
+        self._data: tuple[Any, ...] = version_of(cursor)
         self.moment: datetime | None = known_moment(cursor, self.meaning)
-        self.catalogue = Catalogue.read(cursor)
-        self._places = self.catalogue.places(self.items)
-        self._people = People(self.opened.family, self.meaning)
+        same = before is not None and before._data == self._data
+        if before is not None and same and before.meaning == self.meaning:
+            catalogue = before._shelf.catalogue
+            people = before._people.asked_by(self.opened.family)
+        else:
+            catalogue = Catalogue.read(cursor)
+            people = People(self.opened.family, self.meaning)
+        self._shelf: Shelf = Shelf(catalogue, self.items, self._ids)
+        self._people: People = people
         self.stranger = self._people.of(cursor, "")
-        self._masks: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def _test(self) -> None:
-        """Answers a stranger, and some at once: finite scores, no item twice, the same bits alone."""
+        """Answers a stranger, and some at once: finite scores, no item twice, the same bits alone; and
+        the people who asked last, so that nothing is met for the first time later."""
         count = min(10, len(self.items))
         queries = self.stranger.queries.take(np.zeros(3, np.int64))
         nothing = np.zeros((3, 0), np.int64)
@@ -140,10 +153,23 @@ class Serving:
                 f"release {self.release.version} does not answer with {what}. `recloop rollback` goes "
                 "back to an earlier release."
             )
+        for person in self._people.latest(TRIED):
+            self.answer(person, Asked())
+        if len(self.items):
+            with suppress(NoItemVectors):  # a family may have none
+                self.opened.answerer.similar(self.items[:1], 1)
+
+    def known(self, user_id: str) -> Person | None:
+        """Who asks, if it is remembered; no database is asked."""
+        return self._people.known(self.user(user_id))
 
     def person(self, cursor: Cursor, user_id: str) -> Person:
         """Who asks."""
-        return self._people.of(cursor, storable(self._ids.normal(user_id)))
+        return self._people.of(cursor, self.user(user_id))
+
+    def user(self, user_id: str) -> str:
+        """An id in the form that the log has; the same of an item."""
+        return storable(self._ids.normal(user_id))
 
     def answer(self, person: Person, asked: Asked) -> Answer:
         """What the release says.
@@ -151,91 +177,67 @@ class Serving:
         Raises:
             BadInput: a filter cannot be used.
         """
-        session, strange = self._keys(asked.session)
+        session, strange = self._shelf.keys(asked.session)
+        banned, unknown = self._shelf.keys(asked.exclude)
+        strange += unknown
+        given = None
+        if asked.items is not None:
+            given, unknown = self._shelf.keys(asked.items)
+            strange += unknown
         family = self.opened.family
         queries = after_session(family, person.queries, session)
-        banned, _ = self._keys(asked.exclude)
         if not (asked.include_known or family.repeats):
             banned = [*person.chosen.tolist(), *session, *banned]
-        shown = self._shown(asked)
+        shown = self._shelf.shown(asked.filter, given)
         exclude = np.array([banned], np.int64).reshape(1, -1)
-        keys, scores = self.opened.top_k(queries, asked.count, exclude, shown)
+        keys, scores, said = self.opened.top_k_and_sources(queries, asked.count, exclude, shown)
         found = keys[0][keys[0] > 0]
         body = {
             "recommender": self.settings.recommender,
             "release": self.release.version,
             "answered_from": _source(person, session),
-            "items": self._items(queries, found, scores[0], asked.explain),
+            "items": self._items(queries, found, scores[0], said[0], asked.explain),
         }
         if strange:
-            body["ignored"] = strange
-        return Answer(person, queries, found, body)
+            body["ignored"] = list(dict.fromkeys(strange))
+        return Answer(found, body)
 
-    def similar(self, item: str, asked: Asked) -> Json:
-        """The items most like one.
+    def similar(self, item: str, asked: Asked) -> Json | None:
+        """The items most like one; None: the release does not know it.
 
         Raises:
-            BadInput: the release does not know the item.
+            BadInput: a filter cannot be used, or the family has no vectors of items.
         """
-        (key,), _ = self._keys((item,)) if self._known(item) else ((0,), ())
-        if not key or not self.opened.answerer.items.rows(np.array([key]))[0]:
-            raise BadInput(
-                f"`item` should be one that release {self.release.version} knows. Received: {item!r}."
-            )
-        shown = self._shown(asked)
-        fine = np.ones(len(self.items), bool) if shown is None else shown.copy()
-        fine &= ~np.isin(self.items, self._keys(asked.exclude)[0])
-        keys, scores = self.opened.answerer.similar(np.array([key]), asked.count, fine)
-        found = keys[0][keys[0] > 0]
-        return {
+        known, _ = self._shelf.keys((item,))
+        key = np.array(known or [0], np.int64)
+        if not self.opened.answerer.items.rows(key)[0]:
+            return None
+        banned, strange = self._shelf.keys(asked.exclude)
+        shown = self._shelf.shown(asked.filter, None)
+        fine = ~np.isin(self.items, np.array(banned, np.int64))
+        if shown is not None:
+            fine &= shown
+        keys, scores = self.opened.similar(key, asked.count, fine)
+        body = {
             "recommender": self.settings.recommender,
             "release": self.release.version,
             "item": item,
-            "items": [
-                self._named(int(key), float(score))
-                for key, score in zip(found, scores[0], strict=False)
-            ],
+            "items": self._shelf.rows(keys[0][keys[0] > 0], scores[0]),
         }
-
-    def _known(self, item: str) -> bool:
-        return self._ids.normal(item) in self.catalogue.key_of
-
-    def _keys(self, ids: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Keys of items that the log knows, in their order, and the ids that it does not know."""
-        keys, strange = [], []
-        for item in ids:
-            key = self.catalogue.key_of.get(self._ids.normal(item))
-            if key is None:
-                strange.append(item)
-            else:
-                keys.append(key)
-        return keys, strange
-
-    def _shown(self, asked: Asked) -> np.ndarray | None:
-        """Which of the release's items may be shown: bool [M]; None: all."""
-        shown = None
-        if asked.filter:
-            name = json.dumps(asked.filter, sort_keys=True)
-            if name not in self._masks:
-                self._masks[name] = self.catalogue.shown(filters_of(asked.filter), self.items)
-                while len(self._masks) > MASKS:
-                    self._masks.popitem(last=False)
-            shown = self._masks[name]
-        if asked.items is None:
-            return shown
-        given = np.isin(self.items, self._keys(asked.items)[0])
-        return given if shown is None else given & shown
+        return body | {"ignored": list(dict.fromkeys(strange))} if strange else body
 
     def _items(
-        self, queries: Queries, keys: np.ndarray, scores: np.ndarray, explain: bool
+        self,
+        queries: Queries,
+        keys: np.ndarray,
+        scores: np.ndarray,
+        said: np.ndarray,
+        explain: bool,
     ) -> list[Json]:
         answerer = self.opened.answerer
-        stages = answerer.sources(queries, keys.reshape(1, -1))[0].tolist()
-        rows = []
-        for key, score, stage in zip(keys.tolist(), scores.tolist(), stages, strict=False):
-            row = self._named(key, score)
+        rows = self._shelf.rows(keys, scores)
+        for row, stage in zip(rows, said.tolist(), strict=False):
             row["stage"], row["reason"] = SOURCES[stage], REASONS[SOURCES[stage]]
-            rows.append(row)
         if explain:
             features = answerer.features(queries, keys)
             names = self._feature_names(features.shape[1])
@@ -248,21 +250,6 @@ class Serving:
         names = [*PAIR_FEATURES, *USER_FEATURES, *(f"user_{name}" for name in STATISTICS)]
         names += [*(f"item_{name}" for name in ITEM_STATISTICS), *PAIR_MEMORY_FEATURES]
         return names[:width]
-
-    def _named(self, key: int, score: float) -> Json:
-        place = int(self.catalogue.places(np.array([key]))[0])
-        ids, names = self.catalogue.ids, self.catalogue.names
-        item, name = (ids[place], names[place]) if place >= 0 else ("", "")
-        return {"item": item, "name": name, "score": round(score, 4)}
-
-
-REASONS = {
-    "own": "chosen before",
-    "together": "goes with what was chosen",
-    "popular": "popular of late",
-    "retrieval": "fits what was chosen",
-}
-"""A sentence for each stage that an item came by."""
 
 
 def _source(person: Person, session: Sequence[int]) -> str:

@@ -133,3 +133,11 @@ def test_in_winter_too_a_home_that_was_cut_in_utc_is_told_from_one_in_london(
     asked = customised(settings, "online_retail", tmp_path / "b", window=kept, event=london)
     with transaction(settings.database_url) as cursor:
         refuse_another(cursor, load_dataset(asked))
+
+
+def test_calendars_that_cut_alike_are_one() -> None:
+    week = WindowCalendar("week", zone="Asia/Tokyo")
+    assert week == WindowCalendar("week", 1, "Asia/Tokyo")
+    assert len({week, WindowCalendar("week", 1, "Asia/Tokyo")}) == 1
+    others = [WindowCalendar("week"), WindowCalendar("day", 7, "Asia/Tokyo"), "week"]
+    assert week not in others

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.cooccurrence import pair_scores
 from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
 from models.cooccurrence.pair_memory import CHOSEN, PairMemory
 from models.cooccurrence.pair_scores import (
@@ -127,6 +128,35 @@ def test_the_graph_says_the_same(count: int) -> None:
     )
     expected = ours.features(own, pairs[:, 0], pairs[:, 1], position[pairs[:, 0], pairs[:, 1]])
     np.testing.assert_allclose(features.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dense", [0, 10**6])
+def test_one_alone_is_told_the_same_bits_as_among_others(
+    dense: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both ways of summing one query's votes, against a sparse product of all."""
+    monkeypatch.setattr(pair_scores, "DENSE", dense)
+    rng = np.random.default_rng(3)
+    items, memory = Vocabulary(np.arange(1, 41)), PairMemory.empty(6)
+    lists = []
+    for _ in range(30):
+        keys, ages = rng.choice(38, 12, False) + 1, rng.integers(0, 90, 12)
+        lists.append(dict(zip(keys.tolist(), ages.tolist(), strict=True)))
+    pairs = zip(np.repeat(np.arange(30), 5), rng.integers(1, 37, 150), strict=True)
+    asked = queries(lists, [700.0] * 30)
+    memory = learnt(memory, items, asked, chose(*((int(q), int(k)) for q, k in pairs)))
+    own = owned([*lists, {}])
+    all_at_once = Together.of(memory, own, items.rows(own.item_keys), 5)
+    assert len(all_at_once.item) > 100
+    for query in range(len(own)):
+        one = own.take(slice(query, query + 1))
+        alone = Together.of(memory, one, items.rows(one.item_keys), 5)
+        mine = np.flatnonzero(all_at_once.row == query)
+        mine = mine[np.argsort(all_at_once.item[mine])]
+        assert alone.row.tolist() == [0] * len(mine)
+        assert alone.item.tolist() == all_at_once.item[mine].tolist()
+        np.testing.assert_array_equal(alone.votes, all_at_once.votes[mine])
+        np.testing.assert_array_equal(alone.lifted, all_at_once.lifted[mine])
 
 
 def test_an_item_that_nobody_has_chosen_yet_is_an_item_like_any_other(memory: PairMemory) -> None:
