@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -59,7 +58,7 @@ class Settings(BaseModel):
 
     project: Path = Field(default_factory=lambda: found_project())
     """Holds `dags/`, `plugins/`, `feature_repo/` and `config/`."""
-    home: Path = Field(default_factory=lambda known: _home(known))
+    home: Path = Field(default_factory=lambda known: laying_out.home_of(known["project"]))
     """Everything recloop writes lies under this folder."""
     database_url: str = ""
     """`postgresql+psycopg2://…` of the user's server; empty: the embedded one under `home`."""
@@ -268,21 +267,6 @@ def found_project() -> Path:
             f"{', '.join(project_file.FOLDERS)}. Lay one out: recloop init {given}"
         )
     return folder
-
-
-def _home(known: dict[str, Any]) -> Path:
-    """Where a project writes.
-
-    Raises:
-        BadInput: there is no project, and no folder was named.
-    """
-    project: Path = known["project"]
-    if project == laying_out.PACKED:
-        raise BadInput(
-            "there is no recloop project here. Make one: `recloop init shop`, then `cd shop`; or name "
-            "one by RECLOOP_PROJECT, or a folder to write to by RECLOOP_HOME."
-        )
-    return project / "var"
 
 
 def _absolute(path: Path) -> Path:

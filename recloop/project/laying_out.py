@@ -32,6 +32,20 @@ def in_checkout() -> bool:
     return not PACKED.is_dir()
 
 
+def home_of(project: Path) -> Path:
+    """Where a project writes, unless a setting says another place.
+
+    Raises:
+        BadInput: there is no project, only what the wheel would lay out.
+    """
+    if project == PACKED:
+        raise BadInput(
+            "there is no recloop project here. Make one: `recloop init shop`, then `cd shop`; or name "
+            "one by RECLOOP_PROJECT, or a folder to write to by RECLOOP_HOME."
+        )
+    return project / "var"
+
+
 @dataclass
 class Laid:
     """What became of each file, as paths relative to the project."""
