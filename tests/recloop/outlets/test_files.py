@@ -122,7 +122,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[fs.FileSystem]:
             ("AWS_DEFAULT_REGION", "eu-west-1"),
         ):
             monkeypatch.setenv(name, value)
-        store = fs.S3FileSystem(allow_bucket_creation=True)
+        store = fs.S3FileSystem(
+            allow_bucket_creation=True, endpoint_override=f"127.0.0.1:{port}", scheme="http"
+        )
         store.create_dir("shop")
         yield store
     finally:
