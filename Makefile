@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: docs wheel help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-skew bench-loop demo check test fuzz chaos lint types format up down requirements clean
+.PHONY: docs wheel help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors install-s3 bench-publish bench-serve bench-million bench-growth bench-skew bench-loop demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,6 +16,8 @@ install: $(VENV)/.installed ## make .venv with the pinned packages, bytecode com
 install-dev: $(VENV)/.installed-dev ## the same, with what tests and lints need
 
 install-bench: $(VENV)/.installed-bench ## the same, with the peers that benchmarks compare with
+
+install-s3: $(VENV)-s3/.installed ## a small S3 for tests, in $(VENV)-s3
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -32,6 +34,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 
 $(VENV)/.installed-bench: $(VENV)/.installed requirements-bench.txt
 	@$(call pip_install,-r requirements-bench.txt)
+	@touch $@
+
+$(VENV)-s3/.installed: requirements-s3.txt
+	@$(PYTHON) -m venv $(VENV)-s3
+	@$(VENV)-s3/bin/python -m pip install --quiet -r requirements-s3.txt
 	@touch $@
 
 # uv compiles bytecode while it installs, in parallel; plain pip does the same job more slowly.
@@ -61,7 +68,7 @@ types: install-dev ## mypy
 check: lint ## lint, types, and the tests that need no Airflow, browser or long training: minutes
 	@$(call with_types,--turn $(TURN) -m "not airflow and not browser and not slow")
 
-test: lint ## lint, types, and the tests; of the dearest a third, by turns: TURN=all runs all
+test: lint install-s3 ## lint, types, and the tests; of the dearest a third, by turns: TURN=all runs all
 	@$(call with_types,--turn $(TURN))
 
 # Which third: by the second of the last commit, so that a few of them run all.
@@ -113,6 +120,9 @@ bench-skew: install ## is what is served what is learnt from? Online Retail by d
 bench-loop: install ## a stream through the loop itself; STREAM=sessions DATA=folder, ratings, click_through; WINDOWS= WARM_UP=
 	$(BIN)/python -m benchmarks.loop $(or $(STREAM),ratings) $(if $(DATA),--data "$(DATA)") --windows $(or $(WINDOWS),38) --warm-up $(or $(WARM_UP),26)
 
+bench-publish: install ## everybody's recommendations as tables, beside exact NumPy: USERS, ITEMS, OUT
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.publish $(call bench_options,users items out)
+
 bench_options = $(foreach name,$(1),$(if $($(call upper,$(name))),--$(name) "$($(call upper,$(name)))"))
 upper = $(shell echo $(1) | tr a-z A-Z)
 
@@ -127,6 +137,7 @@ requirements: ## compile requirements*.txt from requirements*.in
 	$(BIN)/uv pip compile --python-version 3.11 requirements.in -o requirements.txt --custom-compile-command "make requirements"
 	$(BIN)/uv pip compile --python-version 3.11 requirements-dev.in -o requirements-dev.txt --custom-compile-command "make requirements"
 	$(BIN)/uv pip compile --python-version 3.11 requirements-bench.in -o requirements-bench.txt --custom-compile-command "make requirements"
+	$(BIN)/uv pip compile --python-version 3.11 requirements-s3.in -o requirements-s3.txt --custom-compile-command "make requirements"
 
 docs: install-dev ## the documentation, into var/site: seconds, and no network
 	@$(BIN)/python -m docsite

@@ -59,7 +59,7 @@ insert into behavior.event (event_id, event_timestamp, user_key, item_key, event
     file_id, line_no)
 select gen_random_uuid(), at, u, 1 + (u * 7919::bigint + j * (%(items)s / %(own)s)
         + (u * j * 31) %% (%(items)s / %(own)s)) %% %(items)s,
-    'purchase', to_char(date_trunc('week', at), 'YYYY-MM-DD'), 1, 1
+    'event', to_char(date_trunc('week', at), 'YYYY-MM-DD'), 1, 1
 from generate_series(%(first)s, %(users)s, %(step)s) u, generate_series(%(from)s, %(own)s) j,
     lateral (select %(start)s::timestamptz + make_interval(days =>
         ((u * 13 + j * 29) %% %(days)s)::int, mins => ((u + j * 7) %% 1440)::int) as at) as moment
@@ -156,7 +156,7 @@ def come_again(settings: Settings, shop: Shop, share: float) -> int:
         cursor.execute(
             "insert into behavior.event (event_id, event_timestamp, user_key, item_key, event_type, "
             "window_key, part, file_id, line_no) select gen_random_uuid(), %s, u, "
-            "1 + (u * 104729::bigint) %% %s, 'purchase', %s, 1, 1, 1 "
+            "1 + (u * 104729::bigint) %% %s, 'event', %s, 1, 1, 1 "
             "from generate_series(7, %s, %s) u",
             (LAST_STARTS, shop.items, LAST, shop.users, step),
         )

@@ -119,10 +119,8 @@ class Files:
         if not self._remote:
             written.replace(place)
             return
-        import fsspec
-
         try:
-            system, path = fsspec.core.url_to_fs(place)
+            system, path = _store(place)
             if place.partition("://")[0] in WHOLE:
                 system.put_file(str(written), path)
             else:
@@ -132,6 +130,23 @@ class Files:
             raise BadInput(f"`out` = {place!r} needs a package of fsspec's: {error}.") from error
         except (OSError, ValueError) as error:
             raise ServiceAway(f"{place} could not be written: {error}. Publish again.") from error
+
+
+def _store(place: str) -> tuple[Any, str]:
+    """What fsspec knows of the address; of an object store whose package is not installed, what Arrow
+    does: s3 and gs, with the credentials, the region and the endpoint that the environment names."""
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(place)  # type: ignore[no-any-return]
+    except ImportError:
+        from fsspec.implementations.arrow import ArrowFSWrapper
+        from pyarrow import fs
+
+        if not place.startswith(("s3://", "gs://")):
+            raise
+        system, path = fs.FileSystem.from_uri(place)
+        return ArrowFSWrapper(system), path
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -47,6 +48,8 @@ from recloop.settings import DEFAULT, Settings
 log = logging.getLogger("recloop")
 USERS = 4960
 """Users whose features are read, and whose rows are written, at a time."""
+PATIENCE = 10.0
+"""Seconds that another publication is waited for: the server needs some to see that one was killed."""
 Progress = Callable[[int, int], None]
 
 
@@ -128,13 +131,15 @@ def outlet_of(settings: Settings, out: str) -> Tables | Files:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[Cursor]:
     """Nobody else publishes for this recommender meanwhile; whoever is killed lets go."""
+    name, deadline = settings.recommender or DEFAULT, time.monotonic() + PATIENCE
     with transaction(settings.database_url) as cursor:
         held = "select pg_try_advisory_xact_lock(%s, hashtext(%s))"
-        name = settings.recommender or DEFAULT
-        if not first(cursor, held, (Lock.OUTLET, name)):
-            raise UpdateInProgress(
-                f"another process publishes recommendations of {name}; try again later."
-            )
+        while not first(cursor, held, (Lock.OUTLET, name)):
+            if time.monotonic() > deadline:
+                raise UpdateInProgress(
+                    f"another process publishes recommendations of {name}; try again later."
+                )
+            time.sleep(0.1)
         yield cursor
 
 

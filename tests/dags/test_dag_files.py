@@ -152,15 +152,18 @@ def test_an_update_is_one_line_of_tasks_beside_which_shards_are_trained(
 ) -> None:
     shards = ("split", "train_shard", "merge")
     order = [task.task_id for task in bag.dags[dag_id].topological_sort()]
-    assert [name for name in order if name not in shards] == [
+    assert [name for name in order if name not in (*shards, "publish")] == [
         *("plan", "train", "evaluate", "approve", "promote", "carry_on")
     ]
+    (publish,) = (task for task in bag.dags[dag_id].tasks if task.task_id == "publish")
+    assert publish.upstream_task_ids == {"promote"}
+    assert publish.trigger_dag_id == "publish_recommendations"
     assert ("split" in order) == (dag_id != "full_rebuild")
 
 
 def test_maintenance_thins_after_the_promotion_and_without_one(bag: Any) -> None:
     tasks = bag.dags["maintain_models"].topological_sort()
-    assert [task.task_id for task in tasks] == [
+    assert [task.task_id for task in tasks if task.task_id != "publish"] == [
         *("plan", "train", "evaluate", "approve", "promote"),
         *("thin", "refresh_docs", "carry_on"),
     ]
@@ -181,6 +184,7 @@ def test_a_shadow_rebuild_promotes_nothing(bag: Any) -> None:
         ("full_rebuild", "0 3 1 * *"),
         ("shadow_rebuild", "0 5 15 * *"),
         ("maintain_models", "30 5 1 * *"),
+        ("publish_recommendations", "30 6 * * *"),
     ],
 )
 def test_the_clock_is_that_of_the_settings_file_where_data_keep_coming(
@@ -238,6 +242,11 @@ def test_ingest_is_partitioned_by_window(bag: Any) -> None:
         ("rollback_release", {"version": 0, "reason": "worse than before"}),
         ("rollback_release", {"reason": ""}),
         ("rollback_release", {}),
+        ("publish_recommendations", {"k": 0}),
+        ("publish_recommendations", {"k": None}),
+        ("publish_recommendations", {"active_days": 0}),
+        ("publish_recommendations", {"filters": "cheap"}),
+        ("publish_recommendations", {"out": 7}),
     ],
 )
 def test_the_form_refuses_what_makes_no_sense(bag: Any, dag_id: str, conf: dict[str, Any]) -> None:
@@ -268,6 +277,11 @@ def test_the_form_refuses_what_makes_no_sense(bag: Any, dag_id: str, conf: dict[
         ("shadow_rebuild", {"window": "2011-06-06"}),
         ("rollback_release", {"reason": "worse than before"}),
         ("full_rebuild", {"approval": None, "dry_run": None}),
+        ("publish_recommendations", {}),
+        (
+            "publish_recommendations",
+            {"k": 5, "active_days": 30, "filters": {"price": {"below": 3}}, "out": "a.b"},
+        ),
     ],
 )
 def test_the_form_takes_what_does(bag: Any, dag_id: str, conf: dict[str, Any]) -> None:

@@ -161,6 +161,28 @@ def test_a_refused_window_is_accepted_in_the_name_of_who_started_the_run(
     assert asked == [("2011-06-06", reason, "vera") if reason else ("2011-06-06",)]
 
 
+def test_everybodys_lists_are_published_as_the_form_says(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recloop.stages import outlet_stages
+
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(
+        outlet_stages,
+        "publish_if_there_is_a_champion",
+        lambda *given: asked.append(given) or ({"told": "done"} if len(asked) > 1 else None),
+    )
+    assert run("publish_recommendations", "publish", {}) is None
+    assert run.said[-1][1] == "there is no champion yet, so nothing to publish"
+    conf = {"k": 3, "active_days": 30, "filters": {"a": {"in": ["{{ x }}"]}}, "out": "s3://b/x.csv"}
+    run("publish_recommendations", "publish", {**conf, "include_known": True})
+    assert run.said[-1][1] == "done"
+    assert asked == [
+        (20, None, None, "", False),
+        (3, {"a": {"in": ["{{ x }}"]}}, 30, "s3://b/x.csv", True),
+    ]
+
+
 @pytest.mark.parametrize("dag_id", ["incremental_update", "full_rebuild"])
 def test_a_window_on_which_nothing_can_be_done_fails_its_run(
     run: Any, told: dict[str, tuple[Any, ...]], dag_id: str

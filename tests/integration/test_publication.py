@@ -113,7 +113,8 @@ def has_price(settings: Settings) -> bool:
     )
 
 
-def test_one_at_a_time(prepared: Settings) -> None:
+def test_one_at_a_time(prepared: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publication, "PATIENCE", 0.2)
     with publication._alone(prepared), pytest.raises(UpdateInProgress, match="try again later"):
         publish_recommendations(prepared, Wanted())
     home_page = prepared.model_copy(update={"recommender": "home_page"})

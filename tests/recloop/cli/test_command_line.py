@@ -19,6 +19,7 @@ from recloop import main
 from recloop.cli import behavior, loop, pinning, recommending, serve
 from recloop.cli.output import fail, say
 from recloop.database.connection import transaction
+from recloop.errors import BadInput
 from recloop.ledger import updates
 from recloop.main import app
 from recloop.settings import PROJECT, Settings, process_environment
@@ -99,6 +100,59 @@ def test_a_wrong_input_gets_the_value_and_the_remedy(
     assert done.returncode == code, done.stderr
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--all", "--user", "1"), "everybody, from the champion: without --user"),
+        (("--all", "--release", "1"), "everybody, from the champion: without --user"),
+        (("--user", "1", "--out", "a.csv"), "`--out` goes with --all only"),
+        (("--user", "1", "--filter", "{}"), "`--filter` goes with --all only"),
+        (("--session", "a", "--active-days", "3"), "`--active-days` goes with --all only"),
+        ((), "Or --all."),
+    ],
+)
+def test_everybody_is_not_somebody(arguments: tuple[str, ...], message: str) -> None:
+    done = CliRunner().invoke(app, ["recommend", *arguments])
+    assert isinstance(done.exception, BadInput)
+    assert message in str(done.exception)
+
+
+def test_everybodys_lists_are_asked_for_as_typed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recloop.stages import outlet_stages
+
+    @contextmanager
+    def here() -> Iterator[Settings]:
+        yield settings
+
+    asked: list[tuple[object, ...]] = []
+
+    def publish(*given: object) -> dict[str, object]:
+        asked.append(given[:5])
+        given[6](3, 3)  # type: ignore[operator]
+        return {"id": 1, "told": "told"}
+
+    monkeypatch.setattr(recommending, "session", here)
+    monkeypatch.setattr(outlet_stages, "publish_recommendations", publish)
+    run = CliRunner().invoke
+    assert run(app, ["recommend", "--all"]).stdout == "told\n"
+    typed = [
+        "--k",
+        "5",
+        "--out",
+        "a.csv",
+        "--filter",
+        "{}",
+        "--active-days",
+        "9",
+        "--include-known",
+    ]
+    done = run(app, ["recommend", "--all", "--json", *typed])
+    assert json.loads(done.stdout)["id"] == 1
+    assert asked == [(20, "", None, "", False), (5, "{}", 9, "a.csv", True)]
 
 
 def test_it_says_which_version_it_is() -> None:

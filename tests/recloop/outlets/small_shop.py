@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -98,6 +97,10 @@ class Life:
                 )
             window_states.note_landed(cursor, [window(0)])
         self.promote()
+        self.take_over(monkeypatch)
+
+    def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Publications of this process are of this shop."""
         monkeypatch.setattr(publication, "meaning_of", lambda _: self.meaning)
         monkeypatch.setattr(publication, "champion_or", lambda *_: self._champion())
         monkeypatch.setattr(publication, "opened", self._opened)
@@ -189,13 +192,3 @@ def all_rows(settings: Settings, table: str = "published.recommendation") -> lis
     """The same, in a transaction of its own."""
     with transaction(settings.database_url) as cursor:
         return rows(cursor, table)
-
-
-def midnight(number: int) -> datetime:
-    """The end of the number-th week."""
-    return window(number).end
-
-
-def home_of(settings: Settings) -> Path:
-    """Where files may be written."""
-    return settings.home
