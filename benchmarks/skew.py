@@ -4,8 +4,8 @@
 
 No scheduler and no training. Before each of the last days every user of the file is answered, as
 `recloop serve` answers and writes down, also those who have yet to come; then the day is ingested, and
-its training set is compared with what was served. The last day is served twice: as it is, and with a week's
-rows of one table taken away meanwhile, which has to be found.
+its training set is compared with what was served. The last day is served twice: as it is, and with a
+week's rows of one table taken away meanwhile, which has to be found.
 """
 
 from __future__ import annotations
