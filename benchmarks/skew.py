@@ -2,14 +2,15 @@
 
     python -m benchmarks.skew --begin 2011-10-03 --days 35 --serve 28
 
-No scheduler and no training. Before each of the last days every user that the shop knows is answered, as
-`recloop serve` answers and writes down; then the day is ingested, and its training set is compared with
-what was served. The last day is served twice: as it is, and with a week's rows of one table taken away
-meanwhile, which has to be found.
+No scheduler and no training. Before each of the last days every user of the file is answered, as
+`recloop serve` answers and writes down, also those who have yet to come; then the day is ingested, and
+its training set is compared with what was served. The last day is served twice: as it is, and with a
+week's rows of one table taken away meanwhile, which has to be found.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -30,7 +31,7 @@ from recloop.behavior.download import locate
 from recloop.config.dataset import load_dataset
 from recloop.config.learnable import Meaning, meaning_of
 from recloop.database import embedded
-from recloop.database.connection import asked, column, transaction
+from recloop.database.connection import transaction
 from recloop.database.schema import migrate
 from recloop.errors import RecloopError
 from recloop.features.examples import read_examples
@@ -97,8 +98,11 @@ def run(begin: datetime, days: int, serve: int) -> Json:
 
 
 def answer_all(settings: Settings, meaning: Meaning) -> int:
-    """Answer every user that the shop knows once, and write it down; returns how many they are."""
-    names = asked(settings.database_url, column, "select user_id from behavior.account order by 1")
+    """Answer every user of the file once, those who have yet to come as strangers, and write it down;
+    returns how many they are."""
+    assert settings.data is not None
+    with settings.data.open(encoding="cp1252", newline="") as file:
+        names = sorted({line["CustomerID"] for line in csv.DictReader(file)} - {""})
     recorder = Recorder(len(names) + 1)
     people = People(load_dataset(settings).model.known_family, meaning)
     with reading(settings.database_url) as cursor:

@@ -91,6 +91,8 @@ def _numbers(
     group: str, names: Sequence[str], served: Sequence[float], trained: Sequence[float]
 ) -> Told:
     """The numbers that differ, by name; under the group's name, if there are more or fewer of them."""
+    if served == trained:  # nearly always, and a hundred times as fast
+        return {}
     if len(served) != len(trained):
         return {group: (list(served), list(trained))}
     close = np.isclose(served, trained, rtol=TOLERANCE, atol=TOLERANCE**2)

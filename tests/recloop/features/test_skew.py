@@ -162,22 +162,40 @@ def test_features_of_another_version_are_named_by_their_group() -> None:
     assert differing({}, one | {"history": [3]}).keys() == {"history", "statistics", "own items"}
 
 
-def test_an_event_that_came_after_the_answer_is_late_and_no_skew(shop: Settings) -> None:
-    serve(shop)
-    first = learnt(shop, 20)
-    user = int(first.user_keys[0])
-    late = Event(user, 5, at(10, 3))
-    with transaction(shop.database_url) as cursor:
+def come(settings: Settings, *events: Event) -> int:
+    """Events are delivered in a file of their own, just now; returns the file's id."""
+    store_events(settings.database_url, list(events))
+    with transaction(settings.database_url) as cursor:
         cursor.execute(
             "insert into behavior.source_file (dataset, path, sha256, lines, state) "
             "values ('shop', 'late.csv', '', 1, 'landed') returning file_id"
         )
         (file_id,) = cursor.fetchone()
-    store_events(shop.database_url, [late])
-    with transaction(shop.database_url) as cursor:
         cursor.execute(
-            "update behavior.event set file_id = %s where event_id = %s", (file_id, late.event_id)
+            "update behavior.event set file_id = %s where event_id = any(%s::uuid[])",
+            (file_id, [event.event_id for event in events]),
         )
+    return int(file_id)
+
+
+def test_only_who_was_answered_before_its_event_came_is_a_late_case(shop: Settings) -> None:
+    came = {e.user for e in random_events(5, count=400, days=DAYS) if at(20, 0) <= e.at < at(21, 0)}
+    before, after, *_ = sorted(came)
+    serve(shop, f"u{before}")
+    come(shop, Event(before, 5, at(10, 3)), Event(after, 5, at(10, 3)))
+    serve(shop, f"u{after}")
+    build_features(shop, key(10), DAILY)
+    found = compared(shop, 20, learnt(shop, 20))
+    assert (found.compared, found.differ, found.late) == (2, 1, 1)
+    assert f"user 'u{after}'" in found.example
+
+
+def test_an_event_that_came_after_the_answer_is_late_and_no_skew(shop: Settings) -> None:
+    serve(shop)
+    first = learnt(shop, 20)
+    user = int(first.user_keys[0])
+    late = Event(user, 5, at(10, 3))
+    file_id = come(shop, late)
     build_features(shop, key(10), DAILY)
     events = read_examples([build_training_set(shop, key(20), DAILY)])
     found = compared(shop, 20, events)
