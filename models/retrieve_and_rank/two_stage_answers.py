@@ -99,7 +99,7 @@ class TwoStageAnswers(Answerer):
         """See `models.recommenders.answers.Answerer`."""
         nowhere = np.zeros(0, np.int64)
         only = Hidden(nowhere, nowhere, np.isin(self.items.keys, keys))
-        lists = self._lists(queries, only, len(keys))
+        lists = self._lists(queries, only, max(1, len(keys)))
         order = np.argsort(lists.item_keys)
         return lists.features[order[np.searchsorted(lists.item_keys[order], keys)]]
 
