@@ -6,7 +6,7 @@ UV_VERSION := 0.13.9
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-loop demo check test fuzz chaos lint types format up down requirements clean
+.PHONY: help install install-dev install-bench bench-retail bench-sessions bench-ctr bench-speed bench-policy bench-detect bench-gate bench-behaviors bench-growth bench-loop bench-serve demo check test fuzz chaos lint types format up down requirements clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ bench-growth: install ## what grew until it hung, at three sizes each; ONLY=one 
 
 bench-loop: install ## a stream through the loop itself; STREAM=sessions DATA=folder, ratings, click_through; WINDOWS= WARM_UP=
 	$(BIN)/python -m benchmarks.loop $(or $(STREAM),ratings) $(if $(DATA),--data "$(DATA)") --windows $(or $(WINDOWS),38) --warm-up $(or $(WARM_UP),26)
+
+bench-serve: install ## `recloop serve` under load, while releases change: HOME, SYSTEMS, ONLY, REQUESTS, SWAPS, OUT
+	$(BIN)/python -m benchmarks.serving $(if $(filter-out environment,$(origin HOME)),--home "$(HOME)") $(call bench_options,systems only seconds requests swaps out)
 
 bench_options = $(foreach name,$(1),$(if $($(call upper,$(name))),--$(name) "$($(call upper,$(name)))"))
 upper = $(shell echo $(1) | tr a-z A-Z)
