@@ -31,7 +31,7 @@ class Plan:
     Attributes:
         port: of this machine.
         path: of the route.
-        bodies: JSON texts, asked one after the other, again from the first.
+        bodies: JSON texts, asked one after the other, again from the first; none: a GET.
         requests: how many.
         rate: requests a second; 0: as many as the connections give.
         connections: kept open.
@@ -116,6 +116,9 @@ class Crowd:
             f"Content-Length: {len(body.encode())}\r\n\r\n{body}".encode()
             for body in plan.bodies
         ]
+        if not plan.bodies:
+            asking = f"GET {plan.path} HTTP/1.1\r\nHost: localhost\r\n{key}\r\n"
+            self.requests = [asking.encode()]
         self._free: deque[Line] = deque()
         self._waiting: deque[tuple[int, float]] = deque()
         self._asked = self._answered = 0

@@ -37,7 +37,7 @@ from recloop.errors import RecloopError
 from recloop.features.examples import read_examples
 from recloop.features.skew import Skew, serving_skew
 from recloop.ledger import parts
-from recloop.server.connections import reading
+from recloop.database.connection import transaction
 from recloop.server.impressions import Impression, Recorder
 from recloop.server.people import People
 from recloop.settings import PROJECT, Settings
@@ -105,7 +105,7 @@ def answer_all(settings: Settings, meaning: Meaning) -> int:
         names = sorted({line["CustomerID"] for line in csv.DictReader(file)} - {""})
     recorder = Recorder(len(names) + 1)
     people = People(load_dataset(settings).model.known_family, meaning)
-    with reading(settings.database_url) as cursor:
+    with transaction(settings.database_url) as cursor:
         for name in names:
             person = people.of(cursor, name)
             url, now = settings.database_url, datetime.now(UTC)

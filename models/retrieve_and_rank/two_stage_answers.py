@@ -154,10 +154,9 @@ class TwoStageAnswers(Answerer):
         nowhere = np.zeros(0, np.int64)
         only = Hidden(nowhere, nowhere, np.isin(self.items.keys, keys))
         moments, together = np.zeros(len(queries), np.int32), self._together(queries)
-        vectors = self._towers.query_vectors(queries, self.users, self.items)
-        lists = candidate_lists(
-            queries, self._pool, moments, self._scores(vectors), only, len(keys), together
-        )
+        found = self._scores(self._towers.query_vectors(queries, self.users, self.items))
+        retrieved = max(1, len(keys))
+        lists = candidate_lists(queries, self._pool, moments, found, only, retrieved, together)
         order = np.argsort(lists.item_keys)
         return lists.features[order[np.searchsorted(lists.item_keys[order], keys)]]
 

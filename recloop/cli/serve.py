@@ -35,7 +35,8 @@ def serve(
 
     with session(of_all=True) as settings:
         read_serve(settings)  # a mistake in it is told here
-        if host not in LOOPBACK and not read_file(settings):
+        keys = read_file(settings)
+        if host not in LOOPBACK and not keys:
             raise BadInput(
                 f"without a key the server listens to this machine only. Received: --host {host}. Make "
                 f"one with `recloop serve-key add NAME` (it goes into {keys_file(settings)})."
@@ -68,8 +69,8 @@ def _require_free(host: str, port: int) -> None:
 def _waited_for(process: subprocess.Popen[bytes]) -> int:
     """The exit code; signals that ask this command to end are passed on."""
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        process.terminate()  # a hang-up would make the server begin its workers anew
 
     before = {
         number: signal.signal(number, pass_on)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -13,9 +14,16 @@ from pydantic import (
     model_validator,
 )
 
+
+def _whole(value: Any) -> Any:
+    """5.0 is an integer in JSON's schemas."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Count = Annotated[
     int,
+    BeforeValidator(_whole),
     Field(ge=1, le=1000, description="How many items; the server may give fewer (`most_items`)."),
 ]
 Name = Annotated[

@@ -20,7 +20,7 @@ from recloop.features.daily import build_features
 from recloop.features.examples import read_examples
 from recloop.features.skew import Skew, differing, serving_skew
 from recloop.features.training_set import build_training_set
-from recloop.server.connections import reading
+from recloop.database.connection import transaction
 from recloop.server.impressions import Impression, Recorder
 from recloop.server.people import People
 from recloop.settings import Settings
@@ -59,7 +59,7 @@ def shop(settings: Settings) -> Iterator[Settings]:
 def serve(settings: Settings, *names: str, times: int = 1) -> None:
     """A server that has just begun answers these users, as `recloop serve` does."""
     recorder, people = Recorder(100_000), People(FAMILY, DAILY)
-    with reading(settings.database_url) as cursor:
+    with transaction(settings.database_url) as cursor:
         for name in (names or [f"u{user}" for user in USERS]) * times:
             person = people.of(cursor, name.strip())
             recorder.note(
@@ -237,10 +237,10 @@ def test_what_was_known_of_a_part_of_a_day_is_not_compared(
 ) -> None:
     hourly = Meaning(calendar=WindowCalendar("hour"))
     people = People(FAMILY, hourly)
-    with reading(shop.database_url) as cursor:
+    with transaction(shop.database_url) as cursor:
         assert people.of(cursor, "u1").moment == at(20, 0)
     build_features(shop, f"{at(20, 7):%Y-%m-%dT%H%MZ}", hourly)
-    with reading(shop.database_url) as cursor:
+    with transaction(shop.database_url) as cursor:
         assert people.of(cursor, "u2").moment is None
 
 

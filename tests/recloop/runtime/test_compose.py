@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_has_every_service_of_the_loop(compose: dict[str, Any]) -> None:
         "triggerer",
         "worker-default",
         "worker-gpu",
+        "serve",
     }
 
 
@@ -124,7 +126,33 @@ def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
 
 def test_ports_are_bound_to_this_machine(compose: dict[str, Any]) -> None:
     ports = [p for s in compose["services"].values() for p in s.get("ports", ())]
-    assert ports == ["127.0.0.1:8080:8080"]
+    assert ports == ["127.0.0.1:8080:8080", "127.0.0.1:8085:8085"]
+
+
+def test_the_http_server_can_write_its_volume_alone_and_knows_no_secret_of_airflow_s(
+    compose: dict[str, Any],
+) -> None:
+    serve = compose["services"]["serve"]
+    assert (serve["read_only"], serve["tmpfs"], serve["cap_drop"]) == (True, "/tmp", ["ALL"])
+    assert set(serve["environment"]) == {
+        "RECLOOP_HOME", "RECLOOP_DATABASE_URL", "RECLOOP_DATASET",
+    }  # fmt: skip
+    assert {"build", "restart", "depends_on"} <= serve.keys()
+    assert "http://localhost:8085/health/ready" in serve["healthcheck"]["test"][-1]
+
+
+def test_the_http_server_s_command_is_one_of_recloop_s(compose: dict[str, Any]) -> None:
+    """The command itself, without a key: it names the command that makes one, as the page does."""
+    python, *arguments = compose["services"]["serve"]["command"]
+    assert python == "python"
+    done = subprocess.run(
+        [sys.executable, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--host" in arguments
+    making = "docker compose run --rm serve python -m recloop.main serve-key add shop"
+    assert making in TEXT
+    assert making in (ROOT / "docs" / "serving.md").read_text()
 
 
 def ignored(name: str) -> bool:

@@ -31,6 +31,8 @@ def test_examples_can_be_used(model: type[bodies.Body]) -> None:
         ('{"count": 0}', ("count",)),
         ('{"count": 1001}', ("count",)),
         ('{"count": true}', ("count",)),
+        ('{"count": 2.5}', ("count",)),
+        ('{"count": 1e400}', ("count",)),
         ('{"user": ""}', ("user",)),
         ('{"user": 17850}', ("user",)),
         (json.dumps({"user": "x" * 513}), ("user",)),
@@ -55,6 +57,7 @@ def test_the_longest_that_may_be() -> None:
     ids = ["x" * 512] * 200
     asked = bodies.Recommend(user=ids[0], session=ids, history=ids, count=1000)
     assert len(asked.session) == 200
+    assert bodies.Recommend.model_validate_json('{"count": 5.0}').count == 5
 
 
 @pytest.mark.parametrize("id_", ["4e6f1b9c", "4E6F1B9C-6a0e-4c39-9d0b-0b6f4d1f7a55", "' or 1=1"])

@@ -114,6 +114,11 @@ def test_explained_are_the_features_that_were_scored(shop: Settings) -> None:
         assert row["reason"]
 
 
+def test_of_nothing_nothing_is_explained(shop: Settings) -> None:
+    one = serving(shop)
+    assert one.answer(one.stranger, Asked(items=(), explain=True)).body["items"] == []
+
+
 def test_similar_items_are_the_nearest_vectors(shop: Settings) -> None:
     one = serving(shop)
     answerer = one.opened.answerer
