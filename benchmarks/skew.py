@@ -37,7 +37,6 @@ from recloop.errors import RecloopError
 from recloop.features.examples import read_examples
 from recloop.features.skew import Skew, serving_skew
 from recloop.ledger import parts
-from recloop.database.connection import transaction
 from recloop.server.impressions import Impression, Recorder
 from recloop.server.people import People
 from recloop.settings import PROJECT, Settings

@@ -2,7 +2,7 @@
 
 Belongs here: shapes and bounds of limits, and the few lines of a dataset file that DAG files need, no
 more of it, because the dag-processor parses DAG files again and again. Keep out: applying limits
-(`planning/policy.py`, `evaluation/gate.py`), those of validation (`limits.py`).
+(`planning/policy.py`, `evaluation/gate.py`), those of validation (`serve_file.py`).
 """
 
 from __future__ import annotations

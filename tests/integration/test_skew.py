@@ -13,7 +13,7 @@ from recloop.cli.loop import run_update
 from recloop.database.connection import column, first, transaction
 from recloop.ledger import parts
 from recloop.server.api import create_app
-from recloop.server.limits import Serve
+from recloop.server.serve_file import Serve
 from recloop.settings import Settings
 from recloop.stages.ingest_stages import ingest_windows
 from recloop.stages.status import read_status

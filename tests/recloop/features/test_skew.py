@@ -20,7 +20,6 @@ from recloop.features.daily import build_features
 from recloop.features.examples import read_examples
 from recloop.features.skew import Skew, differing, serving_skew
 from recloop.features.training_set import build_training_set
-from recloop.database.connection import transaction
 from recloop.server.impressions import Impression, Recorder
 from recloop.server.people import People
 from recloop.settings import Settings
