@@ -123,6 +123,9 @@ bench-loop: install ## a stream through the loop itself; STREAM=sessions DATA=fo
 bench-publish: install ## everybody's recommendations as tables, beside exact NumPy: USERS, ITEMS, OUT
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.publish $(call bench_options,users items out)
 
+bench-million: install ## answers from a million items, alone and over HTTP: ITEMS, RATE, SECONDS, OUT
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.million $(call bench_options,items rate seconds out)
+
 bench-serve: install ## `recloop serve` under load, while releases change: HOME, SYSTEMS, ONLY, REQUESTS, SWAPS, OUT
 	$(BIN)/python -m benchmarks.serving $(if $(filter-out environment,$(origin HOME)),--home "$(HOME)") $(call bench_options,systems only seconds requests swaps out)
 
