@@ -110,8 +110,8 @@ bench-growth: install ## what grew until it hung, at three sizes each; ONLY=one 
 bench-loop: install ## a stream through the loop itself; STREAM=sessions DATA=folder, ratings, click_through; WINDOWS= WARM_UP=
 	$(BIN)/python -m benchmarks.loop $(or $(STREAM),ratings) $(if $(DATA),--data "$(DATA)") --windows $(or $(WINDOWS),38) --warm-up $(or $(WARM_UP),26)
 
-bench-serve: install ## `recloop serve` under load, while releases change: HOME, SYSTEMS, ONLY, REQUESTS, SWAPS, OUT
-	$(BIN)/python -m benchmarks.serving $(if $(filter-out environment,$(origin HOME)),--home "$(HOME)") $(call bench_options,systems only seconds requests swaps out)
+bench-serve: install ## `recloop serve` under load, while releases change: HOME, SYSTEMS, ONLY, RATE, REQUESTS, SWAPS
+	$(BIN)/python -m benchmarks.serving $(if $(filter-out environment,$(origin HOME)),--home "$(HOME)") $(call bench_options,systems only rate seconds requests swaps out)
 
 bench_options = $(foreach name,$(1),$(if $($(call upper,$(name))),--$(name) "$($(call upper,$(name)))"))
 upper = $(shell echo $(1) | tr a-z A-Z)
