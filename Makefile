@@ -126,8 +126,8 @@ bench-publish: install ## everybody's recommendations as tables, beside exact Nu
 bench-million: install ## answers from a million items, alone and over HTTP: ITEMS, RATE, SECONDS, OUT
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.million $(call bench_options,items rate seconds out)
 
-bench-serve: install ## `recloop serve` under load, while releases change: HOME, SYSTEMS, ONLY, REQUESTS, SWAPS, OUT
-	$(BIN)/python -m benchmarks.serving $(if $(filter-out environment,$(origin HOME)),--home "$(HOME)") $(call bench_options,systems only seconds requests swaps out)
+bench-serve: install ## `recloop serve` under load, while releases change: HOME, SYSTEMS, ONLY, RATE, REQUESTS, SWAPS
+	$(BIN)/python -m benchmarks.serving $(if $(filter-out environment,$(origin HOME)),--home "$(HOME)") $(call bench_options,systems only rate seconds requests swaps out)
 
 bench_options = $(foreach name,$(1),$(if $($(call upper,$(name))),--$(name) "$($(call upper,$(name)))"))
 upper = $(shell echo $(1) | tr a-z A-Z)

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--home", type=Path, help="default: RECLOOP_HOME")
     parser.add_argument("--systems", default="uvicorn", help="of uvicorn, granian")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--rate", type=float, default=RATE, help="requests a second, open loop")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--requests", type=int, default=100_000, help="of the swaps")
     parser.add_argument("--swaps", type=int, default=25)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = settings.model_copy(update={"home": given.home.resolve()})
     found: Json = {
         "systems": {},
-        "settings": {"rate": RATE, "seconds": given.seconds, "users": USERS},
+        "settings": {"rate": given.rate, "seconds": given.seconds, "users": USERS},
         "versions": versions("uvicorn", "granian", "uvloop", "httptools", "numpy"),
         "unfinished": [],
     }
@@ -82,14 +83,16 @@ def measured(
     with running(settings, system) as server:
         _asked(settings, Plan(server.port, "/v1/recommend", bodies, 400, connections=2))
         if part == "swaps":
-            return serving_swaps.run(settings, server, users, given.requests, given.swaps, RATE)
-        wanted = int(RATE * given.seconds)
+            return serving_swaps.run(
+                settings, server, users, given.requests, given.swaps, given.rate
+            )
+        wanted = int(given.rate * given.seconds)
         if part == "closed":
             plan = Plan(server.port, "/v1/recommend", bodies, 2 * wanted, connections=4)
         elif part == "floor":
-            plan = Plan(server.port, "/health/live", [], wanted, RATE)
+            plan = Plan(server.port, "/health/live", [], wanted, given.rate)
         else:
-            plan = Plan(server.port, "/v1/recommend", bodies, wanted, RATE)
+            plan = Plan(server.port, "/v1/recommend", bodies, wanted, given.rate)
         before = server.cpu_seconds()
         load = _asked(settings, plan)
         return numbers(load, server.cpu_seconds() - before)

@@ -124,7 +124,7 @@ def report(settings: Settings, load: Json, users: list[str], versions: list[int]
     said, wrong = _checked(settings, load["answers"], users, versions)
     status = np.array(load["status"])
     place = np.array(load["answer"])
-    release = np.array([said.get(one, 0) for one in range(len(load["answers"]))])[place]
+    release = np.array([said.get(one) or 0 for one in range(len(load["answers"]))])[place]
     mixed = int(np.isin(place, list(wrong)).sum())
     milliseconds = np.array(load["seconds"]) * 1e3
     due = np.array(load["due"])
@@ -165,7 +165,7 @@ def _checked(
     told = [(place, *one.split(" ", 1)) for place, one in enumerate(answers)]
     for place, number, text in told:
         try:
-            answer = json.loads("{" + text.lstrip('", '))
+            answer = json.loads("{" + text.removeprefix('", '))
         except ValueError:
             wrong.add(place)
             continue

@@ -135,6 +135,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
+            if "recloop/server" in file:
+                return "server"  # one small shop's life, which costs more than any of the tests
             apart = config.getvalue("numprocesses") > 2 and "end_to_end" in file
             return file if file not in loops else "end_to_end" if apart else "loop"
 

@@ -23,8 +23,8 @@ def _whole(value: Any) -> Any:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Count = Annotated[
     int,
-    BeforeValidator(_whole),
     Field(ge=1, le=1000, description="How many items; the server may give fewer (`most_items`)."),
+    BeforeValidator(_whole),
 ]
 Name = Annotated[
     str, Field(max_length=40, description="Which recommender; may be left out where there is one.")
