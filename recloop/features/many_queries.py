@@ -83,7 +83,7 @@ class _Rows:
     """
 
     def __init__(self, rows: bytes, count: int) -> None:
-        self._bytes = np.frombuffer(rows, np.uint8)
+        self._rows = rows
         numbers = len(NUMBERS) * (FIELD + 8)
         self._arrays_at = 2 + 2 * (FIELD + 4) + numbers
         starts, lengths = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
@@ -110,8 +110,9 @@ class _Rows:
 
     def _read(self, places: Keys, kind: type) -> np.ndarray:
         """The numbers of 8 bytes that begin at these places."""
-        found = self._bytes[places[..., None] + np.arange(8)]
-        return found.view(np.dtype(kind).newbyteorder(">"))[..., 0].astype(kind)
+        size = max(0, len(self._rows) - 7)
+        every = np.ndarray((size,), np.dtype(kind).newbyteorder(">"), self._rows, strides=(1,))
+        return every[places].astype(kind)
 
 
 def _size(length: int) -> int:

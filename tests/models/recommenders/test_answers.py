@@ -170,6 +170,20 @@ def test_what_has_one_way_to_find_items_says_retrieval(exported) -> None:
 
 
 @pytest.mark.slow
+def test_sources_told_at_once_are_those_told_afterwards(exported) -> None:
+    family, _, folder = exported
+    answerer, queries = opened(family, folder), asked(family)
+    some = np.arange(len(answerer.items)) % 3 > 0
+    for shown in (None, some):
+        keys, scores, said = answerer.top_k_and_sources(queries, 7, NOTHING, shown)
+        alone, its_scores = answerer.top_k(queries, 7, NOTHING, shown)
+        assert np.array_equal(keys, alone)
+        assert np.array_equal(scores, its_scores)
+        assert np.array_equal(said, answerer.sources(queries, keys, shown))
+        assert (said > 0).tolist() == (keys > 0).tolist()
+
+
+@pytest.mark.slow
 def test_a_packed_model_answers_as_its_packed_graph(exported, tmp_path: Path) -> None:
     family, _, _ = exported
     for kind in ("int8", "prune"):
