@@ -163,8 +163,8 @@ def _checked(
     expected: dict[tuple[int, str], list[tuple[str, float]]] = {}
     said: dict[int, int] = {}
     wrong: set[int] = set()
-    told = [(place, *one.split(" ", 1)) for place, one in enumerate(answers)]
-    for place, number, text in told:
+    for place, one in enumerate(answers):
+        number, _, text = one.partition(" ")
         try:
             answer = json.loads("{" + text.removeprefix('", '))
         except ValueError:
