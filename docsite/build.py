@@ -28,6 +28,7 @@ NAV = {
         "howto/own_family.md",
         "howto/gpu_worker.md",
         "howto/serving.md",
+        "howto/http.md",
         "howto/object_storage.md",
         "howto/silos.md",
         "howto/upgrade.md",

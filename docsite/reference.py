@@ -251,6 +251,46 @@ def forms_page() -> str:
     return "\n".join(parts)
 
 
+def http_page() -> str:
+    """Routes, bodies and answers of `recloop serve`, from its OpenAPI document."""
+    from recloop.server.api import create_app
+    from recloop.server.serve_file import Serve
+
+    told = create_app(Settings(), Serve()).openapi()
+    parts = [
+        "# HTTP\nWhat `recloop serve` answers; [how to start and ask it](../howto/http.md). The same is "
+        "at `/openapi.json`, for programs.\n"
+    ]
+    for path, methods in told["paths"].items():
+        for method, route in methods.items():
+            answers = ", ".join(f"{code} {said['description']}" for code, said in _answers(route))
+            said = one_line(route.get("description", ""))
+            parts.append(f"## `{method.upper()} {path}`\n{said}\n\nAnswers: {answers}.\n")
+    for name, body in told["components"]["schemas"].items():
+        rows = [
+            (f"`{field}`", _type_of(value), one_line(value.get("description", "")))
+            for field, value in body.get("properties", {}).items()
+        ]
+        if rows:
+            parts.append(f"## `{name}`\n{table(('field', 'type', 'meaning'), rows)}\n")
+    return "\n".join(parts)
+
+
+def _answers(route: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return sorted(route["responses"].items())
+
+
+def _type_of(value: dict[str, Any]) -> str:
+    """A field's type in JSON."""
+    if "$ref" in value:
+        return str(value["$ref"]).rpartition("/")[2]
+    if "anyOf" in value:
+        return " or ".join(_type_of(one) for one in value["anyOf"])
+    if value.get("type") == "array":
+        return f"list of {_type_of(value['items'])}"
+    return str(value.get("type", "any"))
+
+
 def _linked(text: str) -> str:
     """A field's description; its link to the pages inside Airflow leads to what is said of them."""
     return one_line(text).replace("](/recloop/)", "](../howto/airflow.md)")
@@ -271,6 +311,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "dags": forms_page,
     "tables": tables_page,
     "command_line": command_line_page,
+    "http": http_page,
 }
 
 

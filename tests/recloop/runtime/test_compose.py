@@ -152,7 +152,7 @@ def test_the_http_server_s_command_is_one_of_recloop_s(compose: dict[str, Any]) 
     assert "--host" in arguments
     making = "docker compose run --rm serve python -m recloop.main serve-key add shop"
     assert making in TEXT
-    assert making in (ROOT / "docs" / "serving.md").read_text()
+    assert making in (ROOT / "docs" / "howto" / "http.md").read_text()
 
 
 def ignored(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who may call what, cell by cell of the table in `docs/serving.md`; the settings' table beside it."""
+"""Who may call what, cell by cell of the table in `docs/howto/http.md`; the settings' table beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recloop.server.serve_file import Serve
 from recloop.settings import PROJECT, Settings
 from tests.recloop.server.conftest import Asking
 
-TEXT = (PROJECT / "docs" / "serving.md").read_text()
+TEXT = (PROJECT / "docs" / "howto" / "http.md").read_text()
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/recommend": {"user": "12000"},
     "/v1/similar": {"item": "20003"},
