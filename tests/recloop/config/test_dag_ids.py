@@ -44,7 +44,7 @@ def test_one_alone_has_the_plain_names(base: Settings) -> None:
 def test_each_has_its_own_and_datasets_share_theirs(base: Settings) -> None:
     write(base, *OWN)
     found = dag_ids.expected(base)
-    assert len(found) == 4 * 6 + 2 * 2
+    assert len(found) == 4 * 7 + 2 * 2
     assert {"home.incremental_update", "online_retail.ingest_behavior"} <= found
     assert dag_ids.dags_of_arrival(base) == {
         "online_retail.behavior_arrival": False, "movielens.behavior_arrival": True,
