@@ -161,9 +161,10 @@ def _checked(
 ) -> tuple[dict[int, int], set[int]]:
     """The release of each distinct answer, and which of them are not what that release says."""
     expected: dict[tuple[int, str], list[tuple[str, float]]] = {}
-    said, wrong = {}, set()
-    told = [(place, *one.split(" ", 1)) for place, one in enumerate(answers)]
-    for place, number, text in told:
+    said: dict[int, int] = {}
+    wrong: set[int] = set()
+    for place, told in enumerate(answers):
+        number, _, text = told.partition(" ")
         try:
             answer = json.loads("{" + text.removeprefix('", '))
         except ValueError:
