@@ -163,8 +163,8 @@ def _checked(
     expected: dict[tuple[int, str], list[tuple[str, float]]] = {}
     said: dict[int, int] = {}
     wrong: set[int] = set()
-    for place, one in enumerate(answers):
-        number, _, text = one.partition(" ")
+    for place, told in enumerate(answers):
+        number, _, text = told.partition(" ")
         try:
             answer = json.loads("{" + text.removeprefix('", '))
         except ValueError:
