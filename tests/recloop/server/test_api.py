@@ -1,4 +1,4 @@
-"""Who may call what, cell by cell of the table in `docs/howto/http.md`; the settings' table beside it."""
+"""Who may call what, cell by cell of the table in `docs/howto/http.md`; and its settings."""
 
 from __future__ import annotations
 
