@@ -24,7 +24,7 @@ from recloop.contracts import Contract
 from recloop.database import embedded
 from recloop.database.connection import asked, column, first, redacted, transaction
 from recloop.errors import RecloopError, ServiceAway
-from recloop.ledger import releases
+from recloop.ledger import publications, releases
 from recloop.project import laying_out
 from recloop.settings import DEFAULT, PROJECT, Settings
 
@@ -216,12 +216,16 @@ def _champion(settings: Settings) -> Finding:
     with transaction(_url(settings)) as cursor:
         there = first(cursor, "select to_regclass('ledger.reign')")
         champion = releases.champion(cursor) if there else None
+        known = first(cursor, "select to_regclass('ledger.publication')")
+        given = publications.all_published(cursor)[-1:] if known else []
     if champion is None:
         return _warning("champion", "none yet", "recloop ingest, then recloop update")
     if not Path(champion.uri).is_dir():
         gone = f"release {champion.version}'s files are not at {champion.uri}"
         return _failed("champion", gone, "restore that folder, or `recloop rollback`")
-    return _ok("champion", f"release {champion.version}, {counted(len(champion.windows))} learnt")
+    told = [f"; release {one.release}'s lists at {one.target}" for one in given]
+    learnt = counted(len(champion.windows))
+    return _ok("champion", "".join([f"release {champion.version}, {learnt} learnt", *told]))
 
 
 def _lineages(settings: Settings) -> Finding:

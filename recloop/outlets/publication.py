@@ -1,4 +1,4 @@
-"""Publishing recommendations: every user's list, what strangers get, and what is similar to each item.
+"""Publishing: every user's list, what strangers get, and what is similar to each item.
 
 One transaction, of one moment of the database, computes, writes, swaps and records: killed anywhere, it
 has changed nothing, and is repeated. Only users whose list can have changed are computed anew: see
@@ -169,7 +169,7 @@ class _Work:
             "files": release.release.uri,
             "moment": self._moment and self._moment.isoformat(),
             "k": wanted.k,
-            "filters": [asdict(one) | {"value": _plain(one.value)} for one in wanted.filters],
+            "filters": json.loads(json.dumps([asdict(one) for one in wanted.filters])),
             "shown items": "" if shown is None else hashlib.sha256(shown.tobytes()).hexdigest(),
             "include_known": wanted.include_known,
             "active since": self._since and self._since.isoformat(),
@@ -183,17 +183,16 @@ class _Work:
         cursor, outlet = self._cursor, self._outlet
         before = publications.published(cursor, outlet.target)
         why = "asked for" if anew else self._why_all(before)
-        keys, names = self._users()
-        self._newest = int(keys.max(initial=0))
+        newest = first(cursor, "select coalesce(max(user_key), 0) from behavior.account")
         if why or before is None:
-            computed, (total, rows, similar) = keys, self._write_all(keys, names, progress)
+            keys, names = self._users("true", {})
+            users, (total, rows, similar) = len(keys), self._write_all(keys, names, progress)
         else:
-            computed = self.changed(before, keys)
-            places = np.searchsorted(keys, computed)
-            total, rows = self._write_some(
-                before, computed, [names[place] for place in places], progress
-            )
+            keys, names = self.changed(before)
+            total, rows = self._write_some(before, keys, names, progress)
             similar = before.publication.similar_rows
+            everybody = f"select count(*) from behavior.account where {self._active}"
+            users = first(cursor, everybody, {"since": self._since})
         made = Publication(
             id=number,
             target=outlet.target,
@@ -201,8 +200,8 @@ class _Work:
             moment=self._moment,
             k=self._wanted.k,
             filters=self._basis["filters"],
-            users=len(keys),
-            computed=len(computed),
+            users=users,
+            computed=len(keys),
             rows=rows,
             similar_rows=similar,
             sha256=text_of(total),
@@ -211,7 +210,7 @@ class _Work:
         )
         if why:
             outlet.swap(cursor)
-        publications.conclude(cursor, made, self._basis, self._parts, self._newest)
+        publications.conclude(cursor, made, self._basis, self._parts, newest)
         return made
 
     def _why_all(self, before: Published | None) -> str:
@@ -221,24 +220,27 @@ class _Work:
         moved = [name for name, value in self._basis.items() if before.basis.get(name) != value]
         return f"moved since: {', '.join(moved)}" if moved else ""
 
-    def changed(self, before: Published, keys: Keys) -> Keys:
-        """Of these users, which ascend, those whose list can be another than the published one, whose
-        basis is the same: whoever has events in parts that have grown, or whose features were not or are
-        not there, and whoever has come."""
+    def changed(self, before: Published) -> tuple[Keys, list[str]]:
+        """Users whose list can be another than the published one, whose basis is the same: whoever has
+        events in parts that have grown, or whose features were not or are not there, and whoever has
+        come."""
         parts = publications.changed_parts(before.parts, self._parts)
-        touched = np.array(publications.users_of(self._cursor, parts), np.int64)
-        return keys[np.isin(keys, touched) | (keys > before.newest_user)]
+        touched = publications.users_of(self._cursor, parts)
+        given = {"touched": touched, "newest": before.newest_user}
+        return self._users("(user_key = any(%(touched)s) or user_key > %(newest)s)", given)
 
-    def _users(self) -> tuple[Keys, list[str]]:
-        """All that have a list, by key, and their ids."""
-        active = (
-            "where user_key in (select user_key from behavior.event where event_timestamp >= %s)"
-            if self._since
-            else ""
-        )
+    @property
+    def _active(self) -> str:
+        """SQL: whether an account is of those that have a list."""
+        recent = "select user_key from behavior.event where event_timestamp >= %(since)s"
+        return f"user_key in ({recent})" if self._since else "true"
+
+    def _users(self, which: str, given: dict[str, Any]) -> tuple[Keys, list[str]]:
+        """Those that have a list, and of which the SQL `which` holds: keys, ascending, and ids."""
         self._cursor.execute(
-            f"select user_key, user_id from behavior.account {active} order by 1",
-            (self._since,) if self._since else None,
+            "select user_key, user_id from behavior.account "
+            f"where {which} and {self._active} order by 1",
+            given | {"since": self._since},
         )
         rows = self._cursor.fetchall()
         return np.array([key for key, _ in rows], np.int64), [name for _, name in rows]
@@ -296,7 +298,3 @@ def _shown(cursor: Cursor, release: OpenRelease, filters: tuple[Filter, ...]) ->
             f"{release.family.name!r}, or its export of an earlier recloop, does not."
         )
     return Attributes.read(cursor).shown(filters, release.answerer.items.keys)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
