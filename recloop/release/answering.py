@@ -186,10 +186,16 @@ def queries_for(
     )
 
 
+def hears_sessions(family: Family) -> bool:
+    """Whether what was clicked just now says anything to a family: it learns sessions, or looks at what
+    a user has chosen."""
+    return any(family.needs(name) for name in ("sessions", "history", "own_items"))
+
+
 def after_session(family: Family, queries: Queries, session: Sequence[int]) -> Queries:
     """One query as it is after its user chose these items just now, keys, oldest first. To a family that
     learns sessions, they are the session."""
-    if not session:
+    if not session or not hears_sessions(family):
         return queries
     if family.needs("sessions"):
         return queries_of(np.array([session[::-1]], np.int64))

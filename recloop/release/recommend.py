@@ -23,6 +23,7 @@ from recloop.release.answering import (
     after_session,
     already_chosen,
     champion_or,
+    hears_sessions,
     opened,
     queries_for,
 )
@@ -63,7 +64,7 @@ def recommend(
         version: a release other than the champion.
         include_known: whether items that the user chose before may be shown again; a family that expects
             them again (`Family.repeats`) always shows them.
-        session: item ids, oldest first, instead of a user.
+        session: item ids, oldest first, instead of a user; of a family that looks at what was chosen.
 
     Raises:
         BadInput: `k` is not positive, neither or both of user and session are given, or one cannot be
@@ -85,6 +86,11 @@ def recommend(
     with transaction(settings.database_url) as cursor:
         release = champion_or(cursor, version)
         asked = opened(release)
+        if session and not hears_sessions(asked.family):
+            raise BadInput(
+                f"release {release.version} is of family {asked.family.name}, to which a session says "
+                f"nothing; give `user`. Received: `session` = {list(session)}."
+            )
         user_key = asked_user(cursor, user_id) if user_id else 0
         items = _keys(cursor, [storable(rules.normal(item)) for item in session])
         known = queries_for(cursor, asked.family, [user_key], meaning)

@@ -29,7 +29,7 @@ from recloop.database.connection import Cursor
 from recloop.errors import ReleaseDamaged
 from recloop.features.current_queries import known_moment
 from recloop.features.ranker_inputs import ITEM_STATISTICS, STATISTICS
-from recloop.release.answering import OpenRelease, after_session, held
+from recloop.release.answering import OpenRelease, after_session, hears_sessions, held
 from recloop.release.filters import Catalogue
 from recloop.server.people import People, Person, version_of
 from recloop.server.shelf import Shelf
@@ -195,7 +195,7 @@ class Serving:
         body = {
             "recommender": self.settings.recommender,
             "release": self.release.version,
-            "answered_from": _source(person, session),
+            "answered_from": _source(person, session if hears_sessions(family) else ()),
             "items": self._items(queries, found, scores[0], said[0], asked.explain),
         }
         if strange:

@@ -56,6 +56,7 @@ def test_each_family_is_asked_with_what_it_needs(settings: Settings, cursor) -> 
     assert after_session(sessions, one, [3, 4]).history.tolist() == [[4, 3]]
     assert after_session(shops, one, [3, 4]).history[0, :2].tolist() == [4, 3]
     assert after_session(shops, one, []) is one
+    assert after_session(family_named("ratings"), one, [3]) is one  # it looks at users alone
     assert already_chosen(cursor, shops, 0, MEANING).tolist() == []
     assert already_chosen(cursor, sessions, 1, MEANING).tolist() == []
 
