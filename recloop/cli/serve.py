@@ -31,7 +31,7 @@ def serve(
     """Answer over HTTP from the champions of all recommenders, following every promotion and rollback.
     Ends at Ctrl-C."""
     from recloop.server.keys import keys_file, read_file
-    from recloop.server.limits import read_serve
+    from recloop.server.serve_file import read_serve
 
     with session(of_all=True) as settings:
         read_serve(settings)  # a mistake in it is told here

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from recloop.server.api import create_app
-from recloop.server.limits import read_serve
+from recloop.server.serve_file import read_serve
 from recloop.settings import Settings
 
 SWITCH = 0.0005

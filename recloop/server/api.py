@@ -21,10 +21,10 @@ from recloop.server.desk import Desk
 from recloop.server.following import Follower
 from recloop.server.impressions import Recorder
 from recloop.server.keys import Doorkeeper
-from recloop.server.limits import Serve
 from recloop.server.metrics import Metrics
 from recloop.server.refusals import Refused, install, needs
 from recloop.server.routes import BodyRoute
+from recloop.server.serve_file import Serve
 from recloop.settings import Settings
 
 Json = dict[str, Any]

@@ -18,10 +18,10 @@ from recloop.server import bodies
 from recloop.server.connections import asked as ask
 from recloop.server.following import Follower, State
 from recloop.server.impressions import Feedback, Impression, Recorder
-from recloop.server.limits import Serve
 from recloop.server.metrics import Metrics
 from recloop.server.people import Person
 from recloop.server.refusals import Refused
+from recloop.server.serve_file import Serve
 from recloop.server.serving import Asked, Serving
 
 Json = dict[str, Any]

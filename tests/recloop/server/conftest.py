@@ -16,7 +16,7 @@ from recloop.database.connection import transaction
 from recloop.ledger import releases
 from recloop.server import connections
 from recloop.server.api import create_app
-from recloop.server.limits import Serve
+from recloop.server.serve_file import Serve
 from recloop.settings import Settings
 from tests.conftest import copy_database
 from tests.integration import shop_life

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from recloop.server import bodies
 from recloop.server.keys import SCOPES, make_key
-from recloop.server.limits import Serve
+from recloop.server.serve_file import Serve
 from recloop.settings import PROJECT, Settings
 from tests.recloop.server.conftest import Asking
 

@@ -15,7 +15,7 @@ from recloop.config.recommenders import recommenders, settings_of
 from recloop.release.recommend import recommend
 from recloop.server import connections
 from recloop.server.api import create_app
-from recloop.server.limits import Serve
+from recloop.server.serve_file import Serve
 from recloop.settings import Settings
 from recloop.stages.ingest_stages import ingest_windows
 from tests.integration import family_shop

@@ -6,7 +6,7 @@ import re
 
 from fastapi.testclient import TestClient
 
-from recloop.server.limits import Serve
+from recloop.server.serve_file import Serve
 from tests.recloop.server.conftest import Asking
 
 SERVE = Serve.model_validate({"poll_seconds": 3600, "impressions": {"waiting": 3}})

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 
 from recloop.server.api import create_app
-from recloop.server.limits import Serve
+from recloop.server.serve_file import Serve
 from recloop.settings import Settings
 
 pytestmark = pytest.mark.slow

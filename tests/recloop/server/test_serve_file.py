@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recloop.errors import BadInput
-from recloop.server.limits import Serve, read_serve
+from recloop.server.serve_file import Serve, read_serve
 from recloop.settings import PROJECT, Settings
 
 
