@@ -22,7 +22,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import serving_swaps
-from benchmarks.output import RunFailed, default_path, ended_like_ctrl_c, versions, write_json
+from benchmarks.output import (
+    RunFailed,
+    default_path,
+    ended_like_ctrl_c,
+    plain,
+    versions,
+    write_json,
+)
 from benchmarks.serving_home import copied, running, start_load, taken
 from benchmarks.serving_load import Plan
 from recloop.database.connection import column, transaction
@@ -64,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for part in given.only.split(","):
                 try:
                     parts[part] = measured(part, system, copy, users, given)
-                    print(system, part, parts[part], flush=True)
+                    print(system, part, plain(parts[part]), flush=True)
                 except RunFailed as error:
                     found["unfinished"].append(f"{system} {part}: {error}")
                 write_json(given.out, found)
