@@ -42,6 +42,8 @@ REASONS = {
     "retrieval": "fits what was chosen",
 }
 """A sentence for each stage that an item came by."""
+OF_STRANGERS = "chosen by many"
+"""In place of the last, where nothing is known of who asks."""
 TRIED = 64
 """People for whom a release answers before it takes its place: the arrays are in memory then."""
 Json = dict[str, Any]
@@ -236,8 +238,9 @@ class Serving:
     ) -> list[Json]:
         answerer = self.opened.answerer
         rows = self._shelf.rows(keys, scores)
+        reasons = REASONS if queries.history.any() else {**REASONS, "retrieval": OF_STRANGERS}
         for row, stage in zip(rows, said.tolist(), strict=False):
-            row["stage"], row["reason"] = SOURCES[stage], REASONS[SOURCES[stage]]
+            row["stage"], row["reason"] = SOURCES[stage], reasons[SOURCES[stage]]
         if explain:
             features = answerer.features(queries, keys)
             names = self._feature_names(features.shape[1])

@@ -230,7 +230,7 @@ alter table lineage.shadow drop column recommender; alter table lineage.shadow s
 create unique index one_live_update on ledger.update ((true))
     where state in ('planned', 'training', 'evaluated');
 create unique index one_champion on ledger.reign ((true)) where ended_at is null;
-drop schema lineage;
+drop schema lineage cascade;
 """
 BEFORE_PARTS = """
 alter table ledger.window add column training_set jsonb;
