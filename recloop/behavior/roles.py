@@ -31,6 +31,15 @@ NAMES = {
     "text": "title name description desc product_name item_name headline category genre brand tags",
     "person": "country city region gender age segment state occupation",
 }
+STEMS = {
+    "user": "kunde nutzer benutzer besucher leser utilisateur visiteur acheteur usuario utente klant",
+    "item": "artikel produkt produit producto prodotto articulo articolo",
+    "time": "datum zeit zeitpunkt fecha",
+    "value": "menge anzahl quantit cantidad aantal bewertung",
+    "price": "preis einzelpreis prix precio prezzo prijs",
+    "text": "bezeichnung titel beschreibung libell descripcion descrizione omschrijving",
+}
+"""How such words begin in some other languages, which write compounds: Kundennummer."""
 FORMATS = (
     "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y",
     "%m/%d/%y %H:%M", "%d/%m/%y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
@@ -88,11 +97,13 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     left = [name for name in left if value is None or name != value.column]
     session = _named(frame, left, "session")
     ids = [name for name in left if _could_be_id(frame[name])]
+    orders = [name for name in ids if _is_of_one_moment(frame[name], frame[time.column], form)]
     item, user = _named(frame, ids, "item"), _named(frame, ids, "user")
     if user is None and session is not None:
         user = Guess(session.column, "likely", "sessions, for want of users")
     taken = [one.column for one in (item, user, session) if one]
     rest = [name for name in ids if name not in taken]
+    rest = [name for name in rest if name not in orders] + [name for name in rest if name in orders]
     if user is None and rest:
         user = Guess(rest.pop(0), "a guess", "the first column whose values come again")
     if item is None and rest:
@@ -123,9 +134,12 @@ def words(name: str) -> set[str]:
 
 
 def _says(name: str, role: str) -> bool:
-    known = NAMES[role].split()
+    known, stems = NAMES[role].split(), tuple(STEMS.get(role, "").split())
     return any(
-        word.removesuffix("s") in known or word.removesuffix("id") in known for word in words(name)
+        word.removesuffix("s") in known
+        or word.removesuffix("id") in known
+        or (bool(stems) and word.startswith(stems))
+        for word in words(name)
     )
 
 
@@ -208,6 +222,21 @@ def _could_be_id(column: pandas.Series) -> bool:
     probe = given.head(PROBED)
     fractions = probe.str.fullmatch(r"-?\d+\.\d*[1-9]\d*").mean() > 0.2
     return not fractions and probe.str.len().median() <= 64
+
+
+def _is_of_one_moment(column: pandas.Series, times: pandas.Series, form: str) -> bool:
+    """Whether nearly all values that come again do so within an hour: the number of an order, or of a
+    visit, and neither of a user nor of an item."""
+    import pandas as pd
+
+    probe = column[column != ""].head(PROBED)
+    try:
+        moments = parse_times(list(times[probe.index]), form, "UTC")
+    except (ValueError, OverflowError):
+        return False
+    each = pd.Series(moments).groupby(probe.to_numpy())
+    spans = (each.max() - each.min())[each.count() > 1]
+    return len(spans) > 0 and bool((spans < timedelta(hours=1)).mean() > 0.95)
 
 
 def _belongs_to(frame: pandas.DataFrame, name: str, owner: str, role: str) -> bool:

@@ -135,10 +135,18 @@ def _encoding(head: bytes) -> str:
 
 
 def _delimiter(lines: list[str]) -> str | None:
-    """The one that splits nearly all lines into the same number of fields, the most of them."""
+    """The one that splits nearly all lines into the same number of fields, the most of them. One that
+    would leave a closing quote within a field, as a blank inside quotes does, comes last."""
+    return _best_delimiter(lines, strict=True) or _best_delimiter(lines, strict=False)
+
+
+def _best_delimiter(lines: list[str], strict: bool) -> str | None:
     best, most = None, 1
     for delimiter in DELIMITERS:
-        widths = Counter(len(row) for row in _split(lines, delimiter))
+        try:
+            widths = Counter(len(row) for row in _split(lines, delimiter, strict))
+        except csv.Error:
+            continue
         if not widths:
             return None
         width, count = widths.most_common(1)[0]
@@ -147,11 +155,12 @@ def _delimiter(lines: list[str]) -> str | None:
     return best
 
 
-def _split(lines: list[str], delimiter: str) -> list[list[str]]:
+def _split(lines: list[str], delimiter: str, strict: bool = False) -> list[list[str]]:
     kept = [line for line in lines if line.strip()]
     if len(delimiter) > 1:
         return [line.split(delimiter) for line in kept]
-    return [row for row in csv.reader(kept, delimiter=delimiter) if row]
+    rows = csv.reader(kept, delimiter=delimiter, strict=strict)
+    return [row for row in rows if row]
 
 
 def _has_header(rows: list[list[str]]) -> bool:

@@ -33,14 +33,29 @@ def days(form: str = "%Y-%m-%d %H:%M:%S", rows: int = 200) -> list[str]:
         ("reviewerID", "asin", "unixReviewTime"),
         ("member", "track", "played_at"),
         ("Kunde", "Artikel", "Datum"),
+        ("Kundennummer", "Artikel-Nr", "Bestelldatum"),
+        ("id_utilisateur", "produit", "quand"),
         ("a", "b", "c"),
     ],
 )
 def test_users_items_and_times_of_known_and_unknown_names(user: str, item: str, time: str) -> None:
     found = roles_of(frame(**{user: ids("u", 40), item: ids("i", 30), time: days()}))
     assert (found.user.column, found.item.column, found.time.column) == (user, item, time)
-    unknown = user in ("Kunde", "a")
-    assert (found.user.sure == "a guess") == unknown
+    assert (found.user.sure == "a guess") == (user == "a")
+
+
+def test_the_number_of_an_order_is_neither_user_nor_item() -> None:
+    """Its lines are of one moment; users and items come again on other days."""
+    times = [f"{day:%Y-%m-%d %H:%M}" for day in pd.date_range("2023-01-01", periods=70, freq="7h")]
+    found = roles_of(
+        frame(
+            a=[f"n{line // 3}" for line in range(200)],
+            b=ids("u", 40),
+            c=ids("i", 30),
+            d=[times[line // 3] for line in range(200)],
+        )
+    )
+    assert (found.user.column, found.item.column, found.time.column) == ("b", "c", "d")
 
 
 def test_kinds_values_prices_and_texts() -> None:

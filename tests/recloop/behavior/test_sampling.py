@@ -86,3 +86,13 @@ def test_what_is_no_table_is_refused_with_what_to_do(
     path.write_bytes(content)
     with pytest.raises(SourceRefused, match=said):
         take(path)
+
+
+def test_a_blank_within_quotes_splits_nothing(tmp_path: Path) -> None:
+    lines = ['"Card","Title","Checked Out"']
+    lines += [f'"{n}","The Book of {n}, part 2","03/0{1 + n % 9}/2025 04:13 PM"' for n in range(50)]
+    path = tmp_path / "loans.csv"
+    path.write_text("\n".join(lines))
+    found = take(path)
+    assert found.delimiter == ","
+    assert list(found.frame.columns) == ["Card", "Title", "Checked Out"]
