@@ -89,15 +89,21 @@ class Tables:
         return None not in there
 
     def check(self, cursor: Cursor, ours: bool) -> None:
-        """Check that nobody else's table would be replaced.
+        """Check that the schema is there, and that nobody else's table would be replaced.
 
         Args:
             ours: whether the ledger knows that recloop has written there.
 
         Raises:
-            BadInput: it would.
+            BadInput: it is not, or one would.
         """
         for one in self.both:
+            if not one.parent and not first(cursor, "select to_regnamespace(%s)", (one.schema,)):
+                raise BadInput(
+                    f"`out` should be a file ending in .parquet or .csv, or a table in a schema that is "
+                    f"there. Received: {one.schema}.{one.name}, and there is no schema {one.schema!r}; "
+                    f"make it with `create schema {one.schema}`, or correct the file's name."
+                )
             if (
                 not ours
                 and not one.parent
@@ -111,8 +117,6 @@ class Tables:
     def begin(self, cursor: Cursor, release: int) -> None:
         """Make new, empty tables."""
         for one in self.both:
-            if not one.parent:
-                cursor.execute(f'create schema if not exists "{one.schema}"')
             cursor.execute(f"drop table if exists {one.fresh}")
             cursor.execute(f"create table {one.fresh} (like {PUBLISHED}.{one.kind})")
             # So that neither is sent with each row.
@@ -196,6 +200,6 @@ def table_named(target: str, recommender: str) -> Tables:
     if not named or named[1] in OURS:
         raise BadInput(
             "`out` should be a file (its name ends with .parquet or .csv), or a table: schema.table, of "
-            f"small letters, in a schema that is not recloop's own. Received: {target!r}."
+            f"small letters, in a schema that is there and not recloop's own. Received: {target!r}."
         )
     return Tables(target, recommender)

@@ -192,3 +192,9 @@ def all_rows(settings: Settings, table: str = "published.recommendation") -> lis
     """The same, in a transaction of its own."""
     with transaction(settings.database_url) as cursor:
         return rows(cursor, table)
+
+
+def own_schema(settings: Settings, name: str) -> None:
+    """Make a schema of the shop's own."""
+    with transaction(settings.database_url) as cursor:
+        cursor.execute(f'create schema if not exists "{name}"')

@@ -10,7 +10,7 @@ import pytest
 from recloop.database.connection import transaction
 from recloop.outlets.publication import Wanted, publish_recommendations
 from recloop.settings import Settings
-from tests.recloop.outlets.small_shop import Life, all_rows, life
+from tests.recloop.outlets.small_shop import Life, all_rows, life, own_schema
 
 WANTED = Wanted(k=5)
 
@@ -49,6 +49,7 @@ def step(shop: Life, choose: random.Random) -> None:
 def is_as_if_all_were_computed(settings: Settings, shop: Life) -> bool:
     """Whether only some lists were computed for it."""
     made = publish_recommendations(settings, WANTED)
+    own_schema(settings, "check")
     whole = publish_recommendations(settings, Wanted(k=5, out="check.whole"), anew=True)
     assert all_rows(settings) == all_rows(settings, '"check".whole'), shop.steps
     assert made.sha256 == whole.sha256

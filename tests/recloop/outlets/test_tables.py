@@ -13,7 +13,7 @@ from recloop.errors import BadInput, ServiceAway
 from recloop.outlets import tables
 from recloop.outlets.publication import Wanted, outlet_of, publish_recommendations
 from recloop.settings import Settings
-from tests.recloop.outlets.small_shop import Life, all_rows, life
+from tests.recloop.outlets.small_shop import Life, all_rows, life, own_schema
 
 WANTED = Wanted(k=5)
 KILLED = """
@@ -77,6 +77,7 @@ def test_killed_anywhere_nothing_has_changed_and_a_repeat_is_whole(
     assert done.returncode == -9, done.stderr
     assert (all_rows(settings), all_rows(settings, "published.similar_item")) == before
     made = publish_recommendations(settings, WANTED)
+    own_schema(settings, "other")
     again = publish_recommendations(settings, Wanted(k=5, out="other.whole"), anew=True)
     assert all_rows(settings) == all_rows(settings, "other.whole") != before[0]
     assert made.sha256 == again.sha256
@@ -154,6 +155,13 @@ def test_a_table_of_ones_own_follows_and_anothers_is_left_alone(
     settings: Settings, shop: Life
 ) -> None:
     mine = Wanted(k=3, out="shop.picks")
+    with pytest.raises(BadInput, match="there is no schema 'shop'"):
+        publish_recommendations(settings, mine)
+    with pytest.raises(BadInput, match="there is no schema 'lists'"):
+        publish_recommendations(
+            settings, Wanted(out="lists.xlsx")
+        )  # a file of a kind it cannot write
+    own_schema(settings, "shop")
     assert publish_recommendations(settings, mine).computed == 3
     shop.buy("bob", 7, 0, 90)
     assert publish_recommendations(settings, mine).why == ""
