@@ -22,7 +22,7 @@ Neighbours: `models.cooccurrence.window_pairs` counts a window, `models.cooccurr
 reads, `models.cooccurrence.served_pairs` is the same in a graph.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -156,13 +156,17 @@ class PairMemory:
 
     @cached_property
     def all_shares(self) -> csr_array:
-        """Of all rows: [n, n]."""
-        return self.sparse_shares(np.arange(len(self)))
+        """Of all rows: [n, n], float64, which a product of float32 would be made of each time."""
+        shares = self.sparse_shares(np.arange(len(self))).astype(np.float64)
+        if shares.nnz < np.iinfo(np.int32).max:
+            shares.indices = shares.indices.astype(np.int32)
+            shares.indptr = shares.indptr.astype(np.int32)
+        return shares
 
     @cached_property
-    def roots(self) -> Float32Array:
-        """sqrt(1 + times that each was chosen): float32 [n]."""
-        return np.sqrt(np.float32(1.0) + self.counts[:, CHOSEN] / np.float32(self.growth))
+    def looked_up(self) -> dict[Callable[..., Float32Array], Float32Array]:
+        """What functions of rows said of all rows: see `pair_scores`."""
+        return {}
 
     @cached_property
     def usual_share(self) -> float:

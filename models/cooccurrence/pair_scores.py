@@ -14,6 +14,7 @@ The same in a graph: `models.cooccurrence.served_pairs`; a test holds one agains
 made in float64: in another order they give the same float32.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +70,7 @@ class Together:
         else:
             found = _votes(memory, own, source)
             item, votes, row = found.indices.astype(np.int64), found.data, owners(found.indptr)
-        lifted = (votes / memory_roots(memory, item)).astype(np.float32)
+        lifted = (votes / _of_rows(memory, popularity_root, item)).astype(np.float32)
         return cls(memory, row, item, votes.astype(np.float32), lifted, count)
 
     def best(self, allowed: np.ndarray) -> np.ndarray:
@@ -82,13 +83,12 @@ class Together:
         best = np.zeros(len(self.row), bool)
         if not self.count:
             return best
-        places = np.flatnonzero(allowed)
-        row = self.row[places]
-        lengths = np.bincount(row)
-        for scores in (self.votes[places], self.lifted[places]):
-            edges = kth_of_lists(lengths, scores, self.count)
-            best[places[scores >= edges[row]]] = True
-        return best
+        lengths = np.bincount(self.row)
+        for scores in (self.votes, self.lifted):
+            counted = np.where(allowed, scores, np.float32(-np.inf))
+            edges = kth_of_lists(lengths, counted, self.count)
+            best |= counted >= np.repeat(edges, lengths)
+        return best & allowed
 
     def features(
         self, own: OwnItems, row: Int64Array, item: Int64Array, position: np.ndarray
@@ -109,13 +109,13 @@ class Together:
             order = np.argsort(codes)
             there, place = look_up(codes[order], asked)
             at = np.where(there, np.append(order, 0)[place] + 1, 0)
-        least = least_votes(self.memory, item)
+        least = _of_rows(self.memory, least_votes, item)
         found = np.empty((len(row), len(PAIR_MEMORY_FEATURES)), np.float32)
         for column, scores in enumerate((self.votes, self.lifted)):
             voted = np.concatenate([np.zeros(1, np.float32), scores])[at]
             found[:, column] = np.log(np.maximum(voted, least))
         found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
-        found[:, 3] = log_rebuy(self.memory, item)
+        found[:, 3] = _of_rows(self.memory, log_rebuy, item)
         return found
 
 
@@ -137,16 +137,28 @@ def _votes(memory: PairMemory, own: OwnItems, source: Int64Array) -> csr_array:
     strength = np.exp(-own.values[known, LAST_AGE].astype(np.float64) / AGE_DAYS)
     owner = own.owners()[known]
     if memory.kept_open:
-        asked = csr_array((strength, (owner, source[known])), (len(own), size))
+        order = np.lexsort((source[known], owner))
+        ends = np.searchsorted(owner, np.arange(len(own) + 1))
+        kind = memory.all_shares.indices.dtype  # one that differs would have all of them converted
+        rows = source[known][order].astype(kind)
+        asked = csr_array((strength[order], rows, ends.astype(kind)), (len(own), size))
         return csr_array(asked @ memory.all_shares)
     rows, place = np.unique(source[known], return_inverse=True)
     asked = csr_array((strength, (owner, place)), (len(own), len(rows)))
     return csr_array(asked @ memory.sparse_shares(rows))
 
 
-def memory_roots(memory: PairMemory, item: Int64Array) -> Float32Array:
-    """`popularity_root`, looked up where it was computed of all."""
-    return memory.roots[item] if memory.kept_open else popularity_root(memory, item)
+def _of_rows(
+    memory: PairMemory, say: Callable[[PairMemory, Int64Array], Float32Array], item: Int64Array
+) -> Float32Array:
+    """What `say` says of these rows; of a memory that is kept open, looked up among what it said of all.
+    A row beyond the memory's is one that nobody has chosen yet, as row 0."""
+    if not memory.kept_open:
+        return say(memory, item)
+    if say not in memory.looked_up:
+        memory.looked_up[say] = say(memory, np.arange(len(memory)))
+    beyond = int(item.max(initial=0)) >= len(memory)
+    return memory.looked_up[say][np.where(item < len(memory), item, 0) if beyond else item]
 
 
 def _votes_of_one(

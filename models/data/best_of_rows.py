@@ -47,8 +47,8 @@ def reaching_kth(scores: Float32Array, k: int) -> Int64Array:
 
 
 def kth_of_lists(lengths: Int64Array, values: Float32Array, k: int) -> Float32Array:
-    """The k-th largest of each of B lists of numbers above -inf, k >= 1: float32 [B]; -inf of a list
-    that is shorter.
+    """The k-th largest of each of B lists of numbers, k >= 1: float32 [B]; -inf of a list that has fewer
+    above that.
 
     Args:
         lengths: int64 [B], of the lists, which stand one after the other in `values`.

@@ -75,11 +75,15 @@ class RankerAnswers:
         crossed = start
         for layer in range(config.cross_layers):
             mixed = crossed @ tables[f"cross_{layer}_kernel"]
-            crossed = start * (mixed + tables[f"cross_{layer}_bias"]) + crossed
+            mixed += tables[f"cross_{layer}_bias"]
+            mixed *= start
+            mixed += crossed
+            crossed = mixed
         deep = crossed
         for layer in range(len(config.hidden)):
             deep = deep @ tables[f"dense_{layer}_kernel"]
-            deep = np.maximum(deep + tables[f"dense_{layer}_bias"], np.float32(0.0))
+            deep += tables[f"dense_{layer}_bias"]
+            np.maximum(deep, np.float32(0.0), out=deep)
         joined = np.concatenate([deep, crossed], axis=2) if config.hidden else crossed
         choice = joined @ tables["choice_kernel"] + tables["choice_bias"]
         if config.second_head != "repeat":

@@ -6,6 +6,7 @@ late, and those that go with the user's own. Training, the gate and what is serv
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from models.cooccurrence.pair_scores import Together
 from models.data.best_of_rows import best, filled_up, kth_best
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import OwnItems, Queries
+from models.data.ragged import distinct, owners, picked
 from models.ranker.pair_features import pair_features, user_features
 from models.ranker.ranker_config import CandidateLists
 from models.retrieve_and_rank.retrieval_scores import Hidden, Scores
@@ -47,6 +49,17 @@ class Pool:
         if popular and 0 <= popularity_column < statistics.shape[2]:
             best = most_popular(statistics[:, :, popularity_column], popular)
         return cls(rows, statistics, best)
+
+    def popular_places(self, moments: np.ndarray) -> Int64Array:
+        """The popular items of each query, which see these moments, as row * M + column: int64 [n]."""
+        ends, places = picked(self._lists[0], np.asarray(moments, np.int64))
+        return owners(ends) * len(self.rows) + self._lists[1][places]
+
+    @cached_property
+    def _lists(self) -> tuple[Int64Array, Int64Array]:
+        """The popular columns of each moment: offsets int64 [T + 1], and they."""
+        ends = np.concatenate([[0], np.cumsum(np.count_nonzero(self.popular, axis=1))])
+        return ends, np.nonzero(self.popular)[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,25 +115,23 @@ def candidates_of(
     """
     own = queries.own if queries.own is not None else OwnItems.none(len(queries))
     place = pool.rows.rows(own.item_keys) - 1
-    mine = np.flatnonzero(place >= 0)
-    owner, place = own.owners()[mine], place[mine]
-
+    index = np.flatnonzero(place >= 0)
     width = max(len(pool.rows), 1)
-    chosen = np.zeros((len(queries), len(pool.rows)), bool)
-    chosen[owner, place] = True
+    mine = own.owners()[index] * width + place[index]
+    closed = hidden.table(len(queries), width)
+
     beside = np.zeros(0, np.int64)
     if together is not None:
         at = together.row * width + (together.item - 1)
-        allowed = hidden.permits(at, width) & ~chosen.reshape(-1)[at]
-        beside = at[together.best(allowed)]
-        chosen.reshape(-1)[beside] = True
-    chosen |= pool.popular if len(pool.popular) == 1 else pool.popular[moments]
-    chosen.reshape(-1)[scores.best(hidden, retrieved)] = True
-    flat = np.flatnonzero(chosen)
-    flat = flat[hidden.permits(flat, width)]
+        before = closed[mine]
+        closed[mine] = True
+        beside = np.sort(at[together.best(~closed[at])])
+        closed[mine] = before
+    found = (mine, beside, pool.popular_places(moments), scores.best(hidden, retrieved))
+    flat = distinct(np.concatenate(found))
+    flat = flat[~closed[flat]]
     row, column = np.divmod(flat, width)
-    position = _positions(flat, owner * width + place, mine)
-    return Candidates(row, column, scores.of(flat), position, np.sort(beside))
+    return Candidates(row, column, scores.of(flat), _positions(flat, mine, index), beside)
 
 
 def with_features(
@@ -134,8 +145,15 @@ def with_features(
     own = queries.own if queries.own is not None else OwnItems.none(len(queries))
     row, column, position = found.row, found.column, found.position
     user = np.concatenate([user_features(own), queries.statistics], axis=1)
-    pair = pair_features(own, found.score, position, row)
-    parts = [pair, user[row], pool.statistics[moments[row], column]]
+    moment, items, width = (
+        moments[row] if len(pool.statistics) > 1 else 0,
+        *pool.statistics.shape[1:],
+    )
+    parts = [
+        pair_features(own, found.score, position, row),
+        np.repeat(user, np.bincount(row, minlength=len(queries)), axis=0),
+        pool.statistics.reshape(-1, width).take(moment * items + column, axis=0),
+    ]
     if together is not None:
         parts.append(together.features(own, row, column + 1, position))
     features = np.concatenate(parts, axis=1, dtype=np.float32)

@@ -13,7 +13,6 @@ import numpy as np
 
 from models.data.best_of_rows import reaching_kth
 from models.data.checks import Float32Array, Int64Array
-from models.data.ragged import look_up
 from models.recommenders.nearest import Nearest
 
 
@@ -30,14 +29,13 @@ class Hidden:
     column: Int64Array
     shown: np.ndarray | None = None
 
-    def permits(self, places: Int64Array, width: int) -> np.ndarray:
-        """Which places may be shown: bool [n]."""
-        fine = np.ones(len(places), bool)
+    def table(self, rows: int, width: int) -> np.ndarray:
+        """Whether each place may not be shown: bool [rows * width]."""
+        closed = np.zeros((rows, width), bool)
+        closed[self.row, self.column] = True
         if self.shown is not None:
-            fine &= self.shown[places % width]
-        if len(self.row):
-            fine &= ~look_up(np.sort(self.row * width + self.column), places)[0]
-        return fine
+            closed[:, ~self.shown] = True
+        return closed.reshape(-1)
 
     def of_query(self, row: int) -> Int64Array:
         """The columns that are hidden from one query: int64."""
@@ -63,26 +61,27 @@ class Scores(Protocol):
 
 
 class ScoreTable:
-    """All of them, from logits float32 [B, M], which are overwritten."""
+    """All of them, from logits float32 [B, M], of which those that are hidden are overwritten."""
 
     def __init__(self, logits: Float32Array) -> None:
         largest = logits.max(axis=1, keepdims=True)
         powers = np.subtract(logits, largest)
         np.exp(powers, out=powers)
-        logits -= np.log(powers.sum(axis=1, keepdims=True)) + largest
-        self._scores = logits
+        self._normaliser = (np.log(powers.sum(axis=1, keepdims=True)) + largest)[:, 0]
+        self._logits = logits
 
     def best(self, hidden: Hidden, count: int) -> Int64Array:
         """See `Scores`. What is hidden has no log probability from then on."""
-        scores = self._scores
-        scores[hidden.row, hidden.column] = -np.inf
+        logits = self._logits
+        logits[hidden.row, hidden.column] = -np.inf
         if hidden.shown is not None:
-            scores[:, ~hidden.shown] = -np.inf
-        return reaching_kth(scores, count)
+            logits[:, ~hidden.shown] = -np.inf
+        return reaching_kth(logits, count)
 
     def of(self, places: Int64Array) -> Float32Array:
         """See `Scores`."""
-        return self._scores.reshape(-1)[places]
+        row = places // max(self._logits.shape[1], 1)
+        return self._logits.reshape(-1)[places] - self._normaliser[row]
 
 
 class ScoresOfMany:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.data.queries import Queries
+from models.data.ragged import distinct, look_up
 from recloop.config.learnable import LEARNABLE, Meaning
 from recloop.database.connection import Cursor
 from recloop.database.copying import binary_rows, columns_of
@@ -134,14 +135,15 @@ def many_chosen(cursor: Cursor, user_keys: Keys, meaning: Meaning) -> tuple[Keys
     int64 [n], those of each user ascending."""
     owner, items = columns_of(
         cursor,
-        f"select user_key, item_key from behavior.event where {_of(user_keys)} and {LEARNABLE} "
-        "group by 1, 2 order by 1, 2",
+        f"select user_key, item_key from behavior.event where {_of(user_keys)} and {LEARNABLE}",
         ("int8", "int8"),
         {"users": user_keys.tolist()} | meaning.parameters(),
     )
-    wanted = np.isin(owner, user_keys)
-    offsets = np.searchsorted(owner[wanted], np.append(user_keys, np.iinfo(np.int64).max))
-    return offsets, items[wanted]
+    known, place = look_up(user_keys, owner)
+    names, item = np.unique(items, return_inverse=True)
+    pairs = distinct(place[known] * len(names) + item[known])
+    place, item = np.divmod(pairs, max(len(names), 1))
+    return np.searchsorted(place, np.arange(len(user_keys) + 1)), names[item]
 
 
 def many_sessions(cursor: Cursor, user_keys: Keys, meaning: Meaning) -> Queries:

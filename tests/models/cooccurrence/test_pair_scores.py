@@ -88,6 +88,21 @@ def test_features_of_pairs_that_nothing_is_known_of(memory: PairMemory) -> None:
     assert not features[:, 2].any()
 
 
+def test_a_memory_that_is_kept_open_says_the_same(memory: PairMemory) -> None:
+    own = owned([{10: 5.0, 20: 1.0}, {}, {20: 3.0, 99: 0.0, 10: 0.0}])
+    row, item = np.repeat(np.arange(3), 4), np.tile([1, 2, 3, len(memory) + 7], 3)
+    position = np.full(12, -1)
+    before = found_of(memory, own, 2)
+    said = before.features(own, row, item, position)
+    after = found_of(memory.opened(), own, 2)
+    assert memory.kept_open
+    for name in ("row", "item", "votes", "lifted"):
+        one, other = getattr(before, name), getattr(after, name)
+        order = np.lexsort((before.item, before.row)), np.lexsort((after.item, after.row))
+        assert one[order[0]].tolist() == other[order[1]].tolist()
+    assert after.features(own, row, item, position).tolist() == said.tolist()
+
+
 @pytest.mark.parametrize("count", [0, 3, 50])
 def test_the_graph_says_the_same(count: int) -> None:
     rng = np.random.default_rng(5)

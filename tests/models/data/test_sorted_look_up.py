@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.ragged import look_up
+from models.data.ragged import distinct, look_up
 
 NUMBERS = st.lists(st.integers(-20, 20), max_size=30)
 
@@ -24,3 +24,8 @@ def test_shape_is_that_of_what_is_wanted() -> None:
 
     assert known.tolist() == [[True, False], [False, True]]
     assert place.tolist() == [[1, 2], [0, 0]]
+
+
+@given(NUMBERS)
+def test_distinct_numbers_are_those_of_a_set(numbers: list[int]) -> None:
+    assert distinct(np.array(numbers, np.int64)).tolist() == sorted(set(numbers))
