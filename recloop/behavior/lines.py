@@ -16,6 +16,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 from recloop.behavior.dating import UNDATED, nearest_windows, time_faults, window_keys
+from recloop.behavior.numbers import numbers_of
 from recloop.behavior.records import Chunk, has_undecodable, storable
 from recloop.behavior.times import parse_times, utc_texts
 from recloop.config.dataset import DatasetSpec
@@ -82,8 +83,8 @@ def parse_lines(
     keys: list[Any] = [None] * len(times)
     for i, key in zip(dated.tolist(), window_keys(times.iloc[dated], spec), strict=True):
         keys[i] = key
-    value, bad_value = _numbers(columns, event.value)
-    price, bad_price = _numbers(columns, event.price)
+    value, bad_value = _numbers(columns, event.value, spec.source.numbers)
+    price, bad_price = _numbers(columns, event.price, spec.source.numbers)
     bad_number = bad_value | bad_price
     fields: list[Iterable[Any]] = [
         chunk.numbers,
@@ -163,7 +164,9 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any], numpy.ndarray]:
+def _numbers(
+    columns: dict[str, list[str]], name: str | None, form: str
+) -> tuple[list[Any], numpy.ndarray]:
     """Values for `COPY`, and which texts are no finite number. A column of None is all NULL."""
     import numpy as np
     import pandas as pd
@@ -171,12 +174,11 @@ def _numbers(columns: dict[str, list[str]], name: str | None) -> tuple[list[Any]
     if name is None:
         count = len(next(iter(columns.values())))
         return [NULL] * count, np.zeros(count, dtype=bool)
-    texts = pd.Series(columns[name], dtype=object)
-    codes, unique = pd.factorize(texts)
-    stripped = pd.Series([text.strip() for text in unique], dtype=object)
-    numbers = pd.to_numeric(stripped, errors="coerce").astype("float64").to_numpy() + 0.0  # no -0.0
+    codes, unique = pd.factorize(pd.Series(columns[name], dtype=object))
+    texts = pd.Series(unique, dtype=object)
+    numbers = numbers_of(texts, form)
     finite = np.isfinite(numbers)
-    bad = ~finite & (stripped != "").to_numpy(dtype=bool)
+    bad = ~finite & (texts.str.strip() != "").to_numpy(dtype=bool)
     shown = [repr(float(n)) if ok else NULL for n, ok in zip(numbers, finite, strict=True)]
     return [shown[code] for code in codes.tolist()], bad[codes]
 

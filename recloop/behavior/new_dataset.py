@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recloop.behavior.roles import FEW, Guess, Roles, roles_of
+from recloop.behavior.numbers import PLAIN, form_of_numbers
+from recloop.behavior.roles import FEW, PARSED, Guess, Roles, roles_of
 from recloop.behavior.sampling import Sample, take
 from recloop.behavior.times import parse_times
 from recloop.calendar import Length, WindowCalendar
@@ -102,10 +103,11 @@ def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, 
     for name in [column for column in frame.columns if column not in used]:
         counts = frame[name][frame[name] != ""].value_counts()
         shown = ", ".join(str(value)[:20] for value in counts.index[:3]) or "nothing"
-        numbers = pd.Series(counts.index, dtype=str).str.replace(",", ".", regex=False)
         hint = ""
-        if len(counts) and pd.to_numeric(numbers, errors="coerce").notna().all():
+        form = form_of_numbers([pd.Series(counts.index, dtype=object)], PARSED)
+        if form:
             hint = "; if it is an amount or a price, name it as event.value or event.price"
+            hint += f" (source.numbers = {form!r})" if form not in (PLAIN, roles.numbers) else ""
         elif 2 <= len(counts) <= FEW:
             hint = "; if it says what happened, name it as event.type_column"
         told.append(("not used", str(name), "–", f"{len(counts):,} values, as {shown}{hint}"))
@@ -141,6 +143,7 @@ def _text(
     if sample.format == "csv":
         lines += [f"encoding = {_q(sample.encoding)}", f"delimiter = {_q(sample.delimiter)}"]
         lines += [] if sample.header else ["header = false"]
+    lines += [f"numbers = {_q(roles.numbers)}"] if roles.numbers != PLAIN else []
     start = WindowCalendar(length).at(moments.min().to_pydatetime()).start
     lines += [
         "",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from recloop.behavior.numbers import PLAIN, form_of_numbers
 from recloop.behavior.times import parse_times
 from recloop.errors import BadInput
 
@@ -62,7 +63,8 @@ class Guess:
 
 @dataclass
 class Roles:
-    """What the columns are. `form` is of the times, `kinds` counts the values of the kind column."""
+    """What the columns are. `form` is of the times, `numbers` of value and price (see
+    `numbers.FORMS`); `kinds` counts the values of the kind column."""
 
     time: Guess
     form: str
@@ -72,6 +74,7 @@ class Roles:
     kind: Guess | None = None
     value: Guess | None = None
     price: Guess | None = None
+    numbers: str = PLAIN
     texts: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -95,6 +98,11 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     left = [name for name in left if price is None or name != price.column]
     value = _number(frame, left, "value")
     left = [name for name in left if value is None or name != value.column]
+    numbers = form_of_numbers([frame[one.column] for one in (price, value) if one], PARSED)
+    if (
+        numbers is None
+    ):  # the two are written in different ways: the price is known by its name alone
+        value, numbers = None, form_of_numbers([frame[price.column]], PARSED) if price else None
     session = _named(frame, left, "session")
     ids = [name for name in left if _could_be_id(frame[name])]
     orders = [name for name in ids if _is_of_one_moment(frame[name], frame[time.column], form)]
@@ -113,7 +121,7 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
             f"no two of the columns {', '.join(map(repr, frame.columns))} could name users and items: "
             "values that come again. Write the dataset file by hand; docs/howto/your_data.md says how."
         )
-    roles = Roles(time, form, user, item, session, kind, value, price)
+    roles = Roles(time, form, user, item, session, kind, value, price, numbers or PLAIN)
     if kind:
         roles.kinds = {str(k): int(n) for k, n in frame[kind.column].value_counts().items() if k}
     others = [one for one in left if one not in (user.column, item.column)]
@@ -191,13 +199,12 @@ def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
 
 
 def _number(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
-    import pandas as pd
-
     for name in names:
         if _says(name, role) and not _says(name, "item") and not _says(name, "user"):
-            given = frame[name][frame[name] != ""]
-            if len(given) and pd.to_numeric(given, errors="coerce").notna().mean() > PARSED:
-                return Guess(name, "likely", "numbers, and its name")
+            form = form_of_numbers([frame[name]], PARSED)
+            if form:
+                why = "numbers, and its name" + (f"; written as {form}" if form != PLAIN else "")
+                return Guess(name, "likely", why)
     return None
 
 
@@ -220,7 +227,7 @@ def _could_be_id(column: pandas.Series) -> bool:
     if len(given) < 0.3 * len(column) or not 1 < given.nunique() < 0.95 * len(given):
         return False
     probe = given.head(PROBED)
-    fractions = probe.str.fullmatch(r"-?\d+\.\d*[1-9]\d*").mean() > 0.2
+    fractions = probe.str.fullmatch(r"-?\d+[.,]\d*[1-9]\d*").mean() > 0.2
     return not fractions and probe.str.len().median() <= 64
 
 

@@ -183,6 +183,8 @@ class Source(Section):
     """One character (quotes are honoured), or several as in `::` (no quoting)."""
     header: bool = True
     """False: the columns come in the order of [columns]."""
+    numbers: Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234,5", "1'234.5"] = "1234.5"
+    """How 1234.5 is written: what parts the whole from its fraction, and what may part thousands."""
     path: str | None = None
     """File or folder, relative to the dataset file; RECLOOP_DATA overrides it."""
     pattern: str | None = None

@@ -52,8 +52,8 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
             "Save the source in that encoding, or correct source.encoding."),
         RowRule(
             "unparseable_number", "faults @> '{unparseable_number}'",
-            "numbers are numbers, with a decimal point",
-            "Check decimal signs and units in the source."),
+            f"numbers are written as {spec.source.numbers}",
+            "Check units in the source, or correct source.numbers of the dataset file."),
         RowRule(
             "unexpected_characters",
             "concat(user_id, item_id, event_type, user_attributes, item_attributes) !~ %(text_pattern)s",

@@ -147,6 +147,7 @@ MENDED: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "a user's pattern": ({"rules": {"user_pattern": "^u[0-3]$"}}, "malformed_user", {}),
     "a price's bound": ({"rules": {"price_between": [2.0, 9.0]}}, "price_out_of_range", {}),
     "who is nobody": ({"ids": {"nobody": ["u1"]}}, "missing_user", {}),
+    "how numbers are written": ({"source": {"numbers": "1234,5"}}, "unparseable_number", {}),
     "a column's type": (
         {"columns": {"price": "text", "note": "number"}, "event": {"price": "note"}},
         "unparseable_number",
