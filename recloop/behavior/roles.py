@@ -41,6 +41,47 @@ STEMS = {
     "text": "bezeichnung titel beschreibung libell descripcion descrizione omschrijving",
 }
 """How such words begin in some other languages, which write compounds: Kundennummer."""
+ACTIONS = (
+    *(
+        "view",
+        "click",
+        "cart",
+        "basket",
+        "buy",
+        "bought",
+        "purchas",
+        "order",
+        "checkout",
+        "like",
+        "dislike",
+    ),
+    *(
+        "play",
+        "skip",
+        "watch",
+        "listen",
+        "rate",
+        "rating",
+        "fav",
+        "wish",
+        "share",
+        "collect",
+        "save",
+        "pv",
+    ),
+    *(
+        "impression",
+        "return",
+        "refund",
+        "cancel",
+        "remove",
+        "loan",
+        "borrow",
+        "download",
+        "subscri",
+    ),
+)
+"""How words begin that say what somebody did."""
 FORMATS = (
     "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y",
     "%m/%d/%y %H:%M", "%d/%m/%y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
@@ -191,10 +232,17 @@ def form_of(column: pandas.Series) -> str | None:
 
 
 def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
-    for name in names:
-        few = 2 <= frame[name][frame[name] != ""].nunique() <= FEW
-        if few and _says(name, "kind"):
+    """The column of few values that is called so; or else one most of whose values are actions."""
+    few = [name for name in names if 2 <= frame[name][frame[name] != ""].nunique() <= FEW]
+    for name in few:
+        if _says(name, "kind"):
             return Guess(name, "likely", "few values, and its name")
+    for name in few:
+        values = [value for value in frame[name].unique() if value]
+        acts = [v for v in values if any(word.startswith(ACTIONS) for word in words(v))]
+        if len(acts) > max(1.0, len(values) / 2):
+            shown = ", ".join(map(str, acts[:3]))
+            return Guess(name, "a guess", f"few values, most of them actions: {shown}")
     return None
 
 

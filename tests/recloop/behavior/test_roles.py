@@ -119,3 +119,29 @@ def test_what_cannot_be_told_says_what_to_do() -> None:
 def test_words_of_a_name() -> None:
     assert {"unit", "price", "unitprice"} <= words("UnitPrice")
     assert {"user", "id", "userid"} <= words("user_id:token")
+
+
+@pytest.mark.parametrize(
+    ("values", "guessed"),
+    [
+        (["pv", "cart", "buy", "fav"], True),
+        (["product_viewed", "added_to_cart", "order_completed"], True),
+        (["Ordered", "shipped", "Cancelled", "Returned"], True),
+        (["mobile", "desktop"], False),
+        (["red", "green", "order"], False),
+        (["1", "2", "3"], False),
+    ],
+)
+def test_kinds_are_known_by_their_values_where_no_name_tells(
+    values: list[str], guessed: bool
+) -> None:
+    found = roles_of(
+        frame(
+            user=ids("u", 40),
+            item=ids("i", 30),
+            x=[values[n % len(values)] for n in range(200)],
+            at=days(),
+        )
+    )
+    assert (found.kind is not None) is guessed
+    assert not found.kind or (found.kind.column, found.kind.sure) == ("x", "a guess")
