@@ -5,8 +5,8 @@
 packed, taught to a student of half its size, or loses the rows of ids long unseen. It has to pass the
 same gate as any challenger, against the champion, and becomes a release of the same lineage → **thin**
 deletes files and model versions of releases that neither the champion, nor a rollback within
-`keep_releases`, nor a delta checkpoint, nor an update in progress needs → **refresh_docs** writes
-Data Docs anew.
+`keep_releases`, nor a delta checkpoint, nor an update in progress needs, and answers of `recloop serve`
+older than `keep_impressions_days` → **refresh_docs** writes Data Docs anew.
 
 By the clock (monthly, `[schedules]` in `config/update.toml`) only the last two run. A run that was
 killed is repeated: what was marked is deleted then.
@@ -87,7 +87,8 @@ def add(one: Recommender) -> None:
             if form["dry_run"]:
                 raise AirflowSkipException("a dry run deletes nothing")
             done = upkeep_stages.thin(form["keep_releases"])
-            note(f"thinned releases: {', '.join(map(str, done['thinned'])) or 'none'}")
+            thinned = ", ".join(map(str, done["thinned"])) or "none"
+            note(f"thinned releases: {thinned}; old impressions deleted: {done['impressions']:,}")
             return done
 
         @task(trigger_rule=TriggerRule.NONE_FAILED)

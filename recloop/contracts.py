@@ -288,6 +288,12 @@ class Thinning(Contract):
     folders: int
     bytes: int
     registry_versions: int
+    impressions: int = 0
+    """Old answers of `recloop serve` that were deleted now."""
+    impressions_needed: int = 0
+    """Answers as old that stay, because their windows are still to be read or learnt."""
+    feedback: int = 0
+    """What was told of answers that are gone, deleted now."""
 
 
 class Publication(Contract):

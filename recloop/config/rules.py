@@ -66,6 +66,7 @@ class BaselineRules(Section):
 
 class MaintenanceRules(Section):
     keep_releases: int = Field(default=5, ge=2)
+    keep_impressions_days: int = Field(default=90, ge=0, le=36_500)
 
 
 class ScheduleRules(Section):

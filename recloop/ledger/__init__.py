@@ -5,5 +5,5 @@ transition is one transaction together with the work it records; repeating one c
 `window_states.py` keeps the states of windows, `parts.py` what of a window is learnt at once,
 `updates.py` plans, leases and outcomes, `verdicts.py` what people and retrainings said of them,
 `releases.py` the champion's lineage, `pins.py` that a champion stays, `deletions.py` which of the
-lineage's files are gone.
+lineage's files are gone, `forgetting.py` which answers are.
 """

@@ -10,12 +10,13 @@ Like those of the flow: plain JSON in and out, the ledger remembers, each can be
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 
 from recloop.calendar import counted
 from recloop.config.rules import load_update_rules
 from recloop.database.connection import asked
 from recloop.errors import BadInput, ChampionPinned, PlanOutdated, UpdateInProgress
-from recloop.ledger import releases, updates, verdicts
+from recloop.ledger import forgetting, releases, updates, verdicts
 from recloop.settings import Settings
 from recloop.stages import update_stages
 from recloop.stages.bookkeeping import HERE, Json, Progress, current_settings, nothing
@@ -77,20 +78,46 @@ def plan_maintenance(
     return answer | {"update_id": lease.update_id}
 
 
-def thin(keep: int | None = None, settings: Settings | None = None) -> Json:
+def thin(
+    keep: int | None = None, settings: Settings | None = None, as_of: datetime | None = None
+) -> Json:
     """Delete files and model versions that neither the champion, nor a rollback to one of the `keep`
-    latest releases, nor a live update needs (Thinning). Killed half-way, it is repeated.
+    latest releases, nor a live update needs, and answers of `recloop serve` that are old (Thinning).
+    Killed half-way, it is repeated.
 
     Args:
         keep: None: as `keep_releases` in `config/update.toml` says.
+        as_of: aware; answers are so old at this moment. None: now.
     """
     from recloop.release.thinning import thin as thin_out
 
     settings = settings or current_settings()
-    count = load_update_rules(settings).maintenance.keep_releases if keep is None else keep
+    rules = load_update_rules(settings).maintenance
+    count = rules.keep_releases if keep is None else keep
     if count < 2:
         raise BadInput(f"`keep` should be at least 2, so that one can roll back. Received: {keep}.")
-    return thin_out(settings, count).to_json()
+    done = thin_out(settings, count).to_json()
+    if not rules.keep_impressions_days:
+        return done
+    before = (as_of or datetime.now(UTC)) - timedelta(days=rules.keep_impressions_days)
+    return done | _forget_impressions(settings, before)
+
+
+def _forget_impressions(settings: Settings, before: datetime) -> Json:
+    """Delete answers from before this moment that nothing needs any more; the counts of `Thinning`."""
+    from recloop.config.dataset import load_dataset
+
+    spec, url = load_dataset(settings), settings.database_url
+    place: forgetting.Place | None = forgetting.BEGINNING
+    looked, gone, feedback = 0, 0, 0
+    while place is not None:
+        batch = asked(url, forgetting.forget, before, spec.source.late_days, spec.period.end, place)
+        looked, gone, place = looked + batch.looked, gone + batch.impressions, batch.place
+        feedback += batch.feedback
+    while lone := asked(url, forgetting.forget_lone_feedback, before):
+        feedback += lone
+    log.info("%d impressions from before %s deleted, %d needed", gone, before, looked - gone)
+    return {"impressions": gone, "impressions_needed": looked - gone, "feedback": feedback}
 
 
 def refresh_docs(settings: Settings | None = None) -> str:

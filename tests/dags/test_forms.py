@@ -75,7 +75,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[Any, ...]]:
     def record(name: str) -> Callable[..., dict[str, Any]]:
         def stage(*arguments: Any) -> dict[str, Any]:
             found[name] = arguments
-            return NOTHING | {"version": 8, "thinned": []}
+            return NOTHING | {"version": 8, "thinned": [], "impressions": 0}
 
         return stage
 

@@ -15,7 +15,7 @@ from recloop.behavior.arrivals import windows_with_new_lines
 from recloop.behavior.shown import land_told
 from recloop.config.dataset import load_dataset
 from recloop.database.connection import transaction
-from recloop.ledger import parts
+from recloop.ledger import forgetting, parts
 from recloop.settings import Settings
 from recloop.stages import ingest_stages
 from recloop.stages.status import count_lines
@@ -280,3 +280,30 @@ def test_a_click_through_family_learns_what_was_shown_and_not_clicked(
     labels = sorted((names[row["item_key"]], row["label"]) for row in rows)
     # u0 clicked i0 in the shop's own file; u5 was shown three and clicked one
     assert labels == [("i0", 1.0), ("i1", 0.0), ("i2", 1.0), ("i3", 0.0)]
+
+
+def test_forgetting_what_was_read_neither_loses_nor_doubles_an_event(shop: Shop) -> None:
+    """Day 1 is closed, day 2 is read and not judged: its lines wait, and so do its answers."""
+    for day in (1, 2):
+        shop.deliver(day)
+        shop.tell(day, shop.show(day, "u1", "i1"), "i1", "click")
+    late = shop.show(1, "u2", "i2", hour=20)
+    shop.tell(2, late, "i2", "order", hour=1)
+    shop.ingest(1)
+    ingest_stages.read(shop.settings, DAYS[2])
+    with transaction(shop.settings.database_url) as cursor:
+        cursor.execute("select set_config('recloop.recommender', 'shelf1', true)")
+        cursor.execute(
+            "update ledger.window set state = 'featured' where window_key <= %s", (DAYS[1],)
+        )
+        done = forgetting.forget(cursor, NOW, 0, None)
+    assert (done.looked, done.impressions, done.feedback) == (3, 1, 1)
+    assert ingest_stages.read(shop.settings, None)[0].lines == 0
+    shop.ingest(2)
+    assert shop.events("view", "click", "purchase") == [
+        (DAYS[1], "u1", "i1", "click"), (DAYS[1], "u1", "i1", "view"),
+        (DAYS[1], "u2", "i2", "view"), (DAYS[2], "u1", "i1", "click"),
+        (DAYS[2], "u1", "i1", "view"), (DAYS[2], "u2", "i2", "purchase"),
+    ]  # fmt: skip
+    counts = count_lines(shop.settings)
+    assert (counts["accepted"], counts["pending"]) == (60 * 3 + 6, 0)

@@ -20,6 +20,7 @@ from recloop.features.daily import build_features
 from recloop.features.examples import read_examples
 from recloop.features.skew import Skew, differing, serving_skew
 from recloop.features.training_set import build_training_set
+from recloop.ledger import forgetting, window_states
 from recloop.server.impressions import Impression, Recorder
 from recloop.server.people import People
 from recloop.settings import Settings
@@ -262,3 +263,30 @@ def test_what_is_written_can_be_read_as_it_was_served(shop: Settings) -> None:
     assert set(features) == {"items", "totals", "values", "history", "statistics"}
     assert (len(features["statistics"]), len(features["totals"])) == (5, 2)
     assert moment == at(20, 0)
+
+
+def test_what_is_still_to_be_compared_is_not_forgotten(shop: Settings) -> None:
+    """However old: day 20 waits to be learnt. When it is closed, what was compared goes."""
+    serve(shop, times=2)
+    windows = [DAILY.window(key(day)) for day in range(18, 22)]
+
+    def forget() -> forgetting.Batch:
+        with transaction(shop.database_url) as cursor:
+            return forgetting.forget(cursor, datetime(2100, 1, 1, tzinfo=UTC), 0, at(DAYS))
+
+    with transaction(shop.database_url) as cursor:
+        window_states.note_landed(cursor, windows)
+        cursor.execute(
+            "update ledger.window set state = 'featured' where starts < %s", (at(20, 0),)
+        )
+    events = learnt(shop, 20)
+    before = compared(shop, 20, events)
+    assert before.compared >= 2
+    assert forget().impressions == 0
+    assert compared(shop, 20, events) == before
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(
+            "update ledger.window set state = 'featured' where starts < %s", (at(21, 0),)
+        )
+    assert forget().impressions == 2 * len(USERS)
+    assert compared(shop, 20, events).compared == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,39 @@ def test_what_a_rebuild_would_be_held_against_stays_with_all_that_it_is_based_on
     shutil.rmtree(loop.artifacts / "releases" / "3-12")  # what is broken holds nothing back
     upkeep_stages.thin(2, loop)
     assert left(loop)["candidates"] == []
+
+
+def test_old_answers_of_servers_go_too_and_are_counted(loop: Settings) -> None:
+    """Weeks 0 to 6 from 2011-05-30 are learnt; late lines are looked for from 2011-06-13 on."""
+    with transaction(loop.database_url) as cursor:
+        feature(cursor, 5, 6)
+        promote(cursor, 6)
+        cursor.execute("update ledger.reign set ended_at = '2011-07-15' where ended_at is not null")
+        for day in ("2011-06-01", "2011-06-02", "2011-07-20", "2011-12-01"):
+            cursor.execute(
+                "insert into ledger.impression (request_id, version, at, user_id, items, features) "
+                "values (gen_random_uuid(), 1, %s, 'u', '{1}', '{}')",
+                (day,),
+            )
+        cursor.execute(
+            "insert into ledger.feedback (request_id, item_id, kind, at) "
+            "select request_id, 'a', 'click', at from ledger.impression where at < '2011-06-02' "
+            "union all select gen_random_uuid(), 'a', 'click', '2011-06-03'"
+        )
+    config = Path(shutil.copytree(loop.config, loop.home / "config"))
+    ours = loop.model_copy(update={"config": config})
+
+    def thinned(keep: int) -> tuple[int, int, int]:
+        rules = (loop.config / "update.toml").read_text()
+        setting = "keep_impressions_days = "
+        (config / "update.toml").write_text(rules.replace(f"{setting}90", f"{setting}{keep}"))
+        done = upkeep_stages.thin(2, ours, datetime(2012, 1, 1, tzinfo=UTC))
+        return done["impressions"], done["impressions_needed"], done["feedback"]
+
+    assert thinned(0) == (0, 0, 0)
+    assert thinned(90) == (2, 1, 2)  # the week of 2011-07-20 is still to come
+    assert thinned(10) == (0, 2, 0)
+    assert thinned(90) == (0, 1, 0)
 
 
 def test_thinning_twice_changes_nothing(loop: Settings) -> None:
