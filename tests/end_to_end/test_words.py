@@ -1,5 +1,5 @@
-"""A person's word on the page *Recommenders*, through a real Airflow into the ledger: a plan is started,
-its challenger approved, the champion rolled back, a refused window accepted."""
+"""A person's word on the page *Recommenders*, through a real Airflow into the ledger: a challenger is
+rejected, a plan started, its challenger approved, the champion rolled back, a refused window taken."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.end_to_end.person import NOTHING, PERSON, SCREENSHOTS
 pytestmark = [pytest.mark.airflow, pytest.mark.browser]
 SHORT = "2011-02-28"
 """A week after the file's last, of which there is half an hour."""
+LEGEND = "Promote the challenger?"
 
 
 def pressed(loop: Loop, page: Any, legend: str, reason: str, button: str, **fields: str) -> str:
@@ -40,12 +41,7 @@ def pressed(loop: Loop, page: Any, legend: str, reason: str, button: str, **fiel
     return run_id
 
 
-def test_a_plan_is_started_approved_and_rolled_back(loop: Loop, page: Any) -> None:
-    before, window = loop.champion(), loop.oldest_waiting()
-    run_id = pressed(
-        loop, page, "Start a plan", "learn it now", "Start",
-        plan="increment", window=window, approval="yes",
-    )  # fmt: skip
+def wait_for_the_question(loop: Loop, run_id: str) -> None:
     loop.client.wait_until(
         lambda: (
             loop.client.task_states("incremental_update", run_id)["approve"] == "awaiting_input"
@@ -56,8 +52,35 @@ def test_a_plan_is_started_approved_and_rolled_back(loop: Loop, page: Any) -> No
     # An answer within a second of the question finds Airflow's scheduler without its executor's word
     # that the task has parked: it takes the task for one that was killed, and asks again.
     time.sleep(5)
-    legend = "Promote the challenger?"
-    assert pressed(loop, page, legend, 'it is "better" <b>', "Approve") == run_id
+
+
+def test_a_challenger_is_rejected(loop: Loop, page: Any) -> None:
+    window = loop.oldest_waiting()
+    before = loop.champion()
+    run_id = loop.start_update(
+        {"plan": "increment", "window": window, "approval": True, "epochs": 1}
+    )
+    wait_for_the_question(loop, run_id)
+    assert pressed(loop, page, LEGEND, "the sale is over", "Reject") == run_id
+    assert loop.finish(run_id)["promote"] == "skipped"
+    [(state, reason, approval)] = loop.rows(
+        "select state, reason, approval from ledger.update order by update_id desc limit 1"
+    )
+    assert (state, reason) == ("rejected", f"rejected in Airflow by {PERSON}: the sale is over")
+    told = (approval["answer"], approval["by"], approval["why"])
+    assert told == ("rejected", PERSON, "the sale is over")
+    assert loop.champion() == before
+
+
+def test_a_plan_is_started_approved_and_rolled_back(loop: Loop, page: Any) -> None:
+    window = loop.oldest_waiting()
+    before = loop.champion()  # only now: where nothing waited, the champion was rolled back
+    run_id = pressed(
+        loop, page, "Start a plan", "learn it now", "Start",
+        plan="increment", window=window, approval="yes",
+    )  # fmt: skip
+    wait_for_the_question(loop, run_id)
+    assert pressed(loop, page, LEGEND, 'it is "better" <b>', "Approve") == run_id
     loop.finish(run_id)
     now = loop.champion()
     assert now != before
@@ -73,8 +96,11 @@ def test_a_plan_is_started_approved_and_rolled_back(loop: Loop, page: Any) -> No
     page.goto("/recloop/default/")
     page.locator("input[name=user]").fill(user)
     page.get_by_role("button", name="Show").click()
-    for heading in (f"Now, by release {now}", f"By the release before, {before}"):
-        page.get_by_role("heading", name=heading).wait_for()
+    # Two releases are opened, and asked, before the page says a word.
+    page.get_by_role("heading", name=f"What {user} is shown").wait_for(timeout=180_000)
+    assert page.locator("h2[id^=r]").all_inner_texts() == [
+        f"Now, by release {now}", f"By the release before, {before}"
+    ]  # fmt: skip
     shown = page.locator("table")
     assert [shown.nth(n).locator("tr").count() for n in range(shown.count())] == [11, 11]
     page.screenshot(path=SCREENSHOTS / "recommended.png", full_page=True)
