@@ -6,6 +6,7 @@ Markdown, and `llms.txt` lists all of them.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -84,19 +85,43 @@ pymdownx.superfences = {{}}
 """
 
 
+ON_SITE = {
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "docs/adr": "adr/index.md",
+    **{path: f"reference/{page}" for path, page in reference.MADE_FROM.items()},
+}
+"""Where the site has what lies elsewhere in the repository than in `docs/`."""
+LINK = re.compile(r"(?<=\]\()[^()\s:#]+(?=[)#])")
+"""The path of a link to a file."""
+
+
 def gather(folder: Path) -> None:
     """Every page of the site, as Markdown."""
     shutil.copytree(DOCS, folder, dirs_exist_ok=True)
     reference.write(folder / "reference")
-    index = folder / "index.md"
-    index.write_text(index.read_text(encoding="utf-8").replace("](adr/)", "](adr/index.md)"))
-    for name in ("CONTRIBUTING", "CHANGELOG"):
-        text = (PROJECT / f"{name}.md").read_text(encoding="utf-8")
-        (folder / f"{name.lower()}.md").write_text(
-            text.replace("](docs/adr/)", "](adr/index.md)").replace("](docs/", "]("),
-            encoding="utf-8",
-        )
     (folder / "adr" / "index.md").write_text(_decisions(), encoding="utf-8")
+    pages = [PROJECT / "CONTRIBUTING.md", PROJECT / "CHANGELOG.md", *DOCS.rglob("*.md")]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        (folder / on_site(page)).write_text(for_site(text, page), encoding="utf-8")
+
+
+def on_site(path: Path) -> str:
+    """Where the site has a file or folder of the repository."""
+    name = path.relative_to(PROJECT).as_posix()
+    return ON_SITE.get(name, name.removeprefix("docs/"))
+
+
+def for_site(text: str, page: Path) -> str:
+    """A page whose links lead through the repository, with links that lead through the site."""
+    here = (Path("/") / on_site(page)).parent
+
+    def moved(link: re.Match[str]) -> str:
+        target = Path(os.path.normpath(page.parent / link[0]))
+        return os.path.relpath(Path("/") / on_site(target), here)
+
+    return LINK.sub(moved, text)
 
 
 def title_of(text: str) -> str:

@@ -314,6 +314,23 @@ PAGES: dict[str, Callable[[], str]] = {
     "http": http_page,
 }
 
+MADE_FROM = {
+    "recloop/settings.py": "settings.md",
+    "recloop/config/dataset.py": "dataset_file.md",
+    "recloop/config/recommenders.py": "recommender_file.md",
+    "config/update.toml": "rule_files.md#update",
+    "config/gate.toml": "rule_files.md#gate",
+    "config/validation.toml": "rule_files.md#validation",
+    "recloop/config/strategy.py": "plan_file.md",
+    "models/recommenders/offered.py": "families.md",
+    "dags": "dags.md",
+    "recloop/database/schema.sql": "tables.md",
+    "recloop/cli": "command_line.md",
+    "recloop/server/api.py": "http.md",
+}
+"""What a page is made from, or begins with: the file or folder that prose links to, so that the link also
+leads somewhere where nothing was built; the site has the page in its place."""
+
 
 def write(folder: Path) -> None:
     """Write every page."""
