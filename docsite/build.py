@@ -24,6 +24,7 @@ NAV = {
     "How to": (
         "howto/your_data.md",
         "howto/airflow.md",
+        "howto/page.md",
         "howto/several_recommenders.md",
         "howto/changing_it.md",
         "howto/own_family.md",
