@@ -35,12 +35,17 @@ def is_json(path: Path, head: list[str], spec: DatasetSpec) -> bool:
     Raises:
         SourceRefused: it is JSON in another form.
     """
+    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
+    return begins_json(path, head, spec.source.format == "jsonl" or bool(suffixes & SUFFIXES))
+
+
+def begins_json(path: Path, head: list[str], expected: bool = False) -> bool:
+    """The same, of a file of which nothing is known but whether JSON lines are expected."""
     if any(_object(line) is not None for line in head):
         return True
     if ARRAY.match(head[0]):
         raise refusal("unreadable_file", path, f"it is a JSON array. {ONE_A_LINE}")
-    suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
-    if spec.source.format == "jsonl" or suffixes & SUFFIXES:
+    if expected:
         return True
     if head[0].lstrip().startswith("{"):
         problem = f"it is a JSON document over several lines. {ONE_A_LINE}"

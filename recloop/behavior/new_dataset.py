@@ -22,6 +22,7 @@ NEGATIVE = "cancel return refund remove delete dislike unlike uncart"
 NEUTRAL = "skip impression shown"
 BOUGHT = "purchase buy bought order sale sold paid transaction checkout"
 """Words in the names of kinds of events: what takes back, what says nothing, what a shop lives on."""
+TIME_OF_DAY = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
 ENOUGH = 100
 """Purchases, before a recommender is judged by them alone."""
 USERS_A_DAY = 300
@@ -64,6 +65,11 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
         *_told("kind of event", roles.kind),
         *_told("value", roles.value),
         *_told("price", roles.price),
+        *[
+            ("words of the item", text, "likely", "its name, and one an item")
+            for text in roles.texts
+        ],
+        *[("of the user", one, "likely", "its name, and one a user") for one in roles.people],
         ("window", length, "likely", f"{len(moments):,} lines in {_days(moments):,} days"),
         ("time zone", "UTC", "a guess", "the file does not say; set event.timezone to the shop's"),
         *_unused(sample.frame, roles),
@@ -108,6 +114,8 @@ def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, 
         if form:
             hint = "; if it is an amount or a price, name it as event.value or event.price"
             hint += f" (source.numbers = {form!r})" if form not in (PLAIN, roles.numbers) else ""
+        elif len(counts) and pd.Series(counts.index).str.fullmatch(TIME_OF_DAY).all():
+            hint = "; times of day: write them into the column of dates, or all is of midnight"
         elif 2 <= len(counts) <= FEW:
             hint = "; if it says what happened, name it as event.type_column"
         told.append(("not used", str(name), "–", f"{len(counts):,} values, as {shown}{hint}"))

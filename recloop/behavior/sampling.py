@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recloop.behavior.containers import opened
+from recloop.behavior.json_lines import begins_json
 from recloop.behavior.source_files import refusal
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ LINES = 300_000
 """Lines that are looked at."""
 HEAD_BYTES = 1 << 22
 HEAD_LINES = 200
+FIELDS = 1000
+"""Columns that a file has at most; more is a matrix, or all of it in one line."""
 DELIMITERS = (",", "\t", ";", "|", "::", " ")
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -69,8 +72,8 @@ def _take(path: Path) -> Sample:
         head = head if len(head) >= HEAD_BYTES else file.stream.read(HEAD_BYTES)
     encoding = _encoding(head)
     lines = head.decode(encoding, "replace").splitlines()[:HEAD_LINES]
-    first = next((line for line in lines if line.strip()), "")
-    if first.lstrip().startswith("{"):
+    said = [line for line in lines if line.strip()]
+    if said and begins_json(path, said):
         return _json_lines(path, encoding)
     delimiter = _delimiter(lines)
     if delimiter is None:
@@ -81,6 +84,12 @@ def _take(path: Path) -> Sample:
             "CSV, JSON lines or Parquet",
         )
     rows = _split(lines, delimiter)
+    width = max(map(len, rows), default=0)
+    if width > FIELDS:
+        problem = (
+            f"a line of it has {width:,} fields. Write one event a line, of {FIELDS:,} at most"
+        )
+        raise refusal("unreadable_file", path, problem)
     header = _has_header(rows)
     names = None if header else [f"column_{n + 1}" for n in range(len(rows[0]))]
     frame = _read(path, encoding, delimiter, names)

@@ -107,3 +107,17 @@ def test_columns_that_no_role_was_found_for_are_told(tmp_path: Path) -> None:
     assert told["Vorgang"].endswith("name it as event.type_column")
     assert "event.price (source.numbers = '1234,5')" in told["Betrag"]
     assert told["Beleg"].startswith("400 values, as ")
+
+
+def test_words_and_times_of_day_are_told(tmp_path: Path) -> None:
+    rows = [
+        f"2024-03-{1 + n % 28:02},{8 + n % 12}:30,c{n % 40},p{n % 30},Thing {n % 30},"
+        f"{('DE', 'FR')[n % 40 % 2]}"
+        for n in range(400)
+    ]
+    path = tmp_path / "till.csv"
+    path.write_text("\n".join(["Date,Time,Customer,Product,Product Name,Country", *rows]) + "\n")
+    guesses = {(what, column): why for what, column, _, why in describe(path, NOW).guesses}
+    assert ("words of the item", "Product Name") in guesses
+    assert ("of the user", "Country") in guesses
+    assert "write them into the column of dates" in guesses["not used", "Time"]

@@ -75,7 +75,10 @@ def test_parquet_keeps_its_columns(tmp_path: Path) -> None:
         (b"", "0 bytes"),
         (b"PK\x03\x04rest", "ZIP"),
         (b"one column\nand\nnothing else\n", "not split alike"),
-        (b'{"user": 1\n{"user": 2}\n', "cannot be read as a table"),
+        (b'{"user": 1}\n{"user": 2\n', "cannot be read as a table"),
+        (b'{\n"events": [\n{"user": 1}]}', "a JSON document.*one object a line"),
+        (b'[{"user": 1}, {"user": 2}]', "a JSON array.*one object a line"),
+        (b",".join(b"%d" % n for n in range(4000)) + b"\n", "4,000 fields.*one event a line"),
         (b"PAR1 cut short", "cannot be read as a table"),
     ],
 )
