@@ -145,14 +145,12 @@ def with_features(
     own = queries.own if queries.own is not None else OwnItems.none(len(queries))
     row, column, position = found.row, found.column, found.position
     user = np.concatenate([user_features(own), queries.statistics], axis=1)
-    moment, items, width = (
-        moments[row] if len(pool.statistics) > 1 else 0,
-        *pool.statistics.shape[1:],
-    )
+    count, items, width = pool.statistics.shape
+    moment = np.asarray(moments, np.int64)[row] if count > 1 else 0
     parts = [
         pair_features(own, found.score, position, row),
         np.repeat(user, np.bincount(row, minlength=len(queries)), axis=0),
-        pool.statistics.reshape(-1, width).take(moment * items + column, axis=0),
+        pool.statistics.reshape(count * items, width).take(moment * items + column, axis=0),
     ]
     if together is not None:
         parts.append(together.features(own, row, column + 1, position))

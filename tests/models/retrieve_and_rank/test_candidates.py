@@ -140,6 +140,16 @@ def test_the_retrieval_score_is_a_log_probability_and_not_below_its_floor() -> N
     )
 
 
+def test_a_ranker_may_take_no_statistics_of_items() -> None:
+    queries = two_queries(items=None, moments=None)
+    statistics, moments = statistics_of_pool(queries, POOL, 0)
+    pool = Pool.of(Vocabulary(POOL), statistics, 1, -1)
+    nowhere = Hidden(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    scores = ScoreTable(np.zeros((2, 4), np.float32))
+    lists = candidate_lists(queries, pool, moments, scores, nowhere, 4)
+    assert lists.features.shape == (8, feature_width(1, 0))
+
+
 def test_statistics_of_another_width_are_refused() -> None:
     items = ItemStatistics(np.array([10]), np.zeros((1, 1, 3), np.float32))
     with pytest.raises(ValueError, match=r"takes 2 statistics of items\. Received: 3"):
