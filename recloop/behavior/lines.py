@@ -130,8 +130,12 @@ def as_csv(file_id: int, rows: Iterable[tuple[Any, ...]]) -> io.StringIO:
 
 def chunk_times(chunk: Chunk, spec: DatasetSpec) -> pandas.Series:
     """`[lines]` timestamps in UTC; NaT where the text is none."""
-    given: Any = chunk.times if chunk.times is not None else chunk.columns[spec.event.timestamp]
-    return parse_times(given, spec.event.timestamp_format, spec.event.timezone)
+    event = spec.event
+    given: Any = chunk.times if chunk.times is not None else chunk.columns[event.timestamp]
+    if event.time_of_day:
+        both = zip(given, chunk.columns[event.time_of_day], strict=True)
+        given = [f"{day.strip()} {time.strip()}" for day, time in both]
+    return parse_times(given, event.timestamp_format, event.timezone)
 
 
 def _identities(columns: dict[str, list[str]], spec: DatasetSpec) -> tuple[list[str], list[str]]:

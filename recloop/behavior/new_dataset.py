@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recloop.behavior.numbers import PLAIN, form_of_numbers
-from recloop.behavior.roles import FEW, PARSED, Guess, Roles, roles_of
+from recloop.behavior.roles import FEW, Guess, Roles, roles_of
 from recloop.behavior.sampling import Sample, take
+from recloop.behavior.time_forms import PARSED
 from recloop.behavior.times import parse_times
 from recloop.calendar import Length, WindowCalendar
 
@@ -22,7 +23,6 @@ NEGATIVE = "cancel return refund remove delete dislike unlike uncart"
 NEUTRAL = "skip impression shown"
 BOUGHT = "purchase buy bought order sale sold paid transaction checkout"
 """Words in the names of kinds of events: what takes back, what says nothing, what a shop lives on."""
-TIME_OF_DAY = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
 ENOUGH = 100
 """Purchases, before a recommender is judged by them alone."""
 USERS_A_DAY = 300
@@ -51,7 +51,7 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
     """
     sample = take(path)
     roles = roles_of(sample.frame)
-    moments = parse_times(list(sample.frame[roles.time.column]), roles.form, "UTC").dropna()
+    moments = parse_times(list(roles.times(sample.frame)), roles.form, "UTC").dropna()
     length = _length(moments, sample.frame[roles.user.column][moments.index])
     name = named(path)
     live = moments.max() > (now or datetime.now(UTC)) - HISTORY or not sample.whole
@@ -61,6 +61,7 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
         *_told("user", roles.user),
         *_told("item", roles.item),
         *_told("time", roles.time),
+        *_told("time of day", roles.time_of_day),
         *_told("session", roles.session),
         *_told("kind of event", roles.kind),
         *_told("value", roles.value),
@@ -97,6 +98,7 @@ def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, 
 
     found = (
         roles.time,
+        roles.time_of_day,
         roles.user,
         roles.item,
         roles.session,
@@ -114,8 +116,6 @@ def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, 
         if form:
             hint = "; if it is an amount or a price, name it as event.value or event.price"
             hint += f" (source.numbers = {form!r})" if form not in (PLAIN, roles.numbers) else ""
-        elif len(counts) and pd.Series(counts.index).str.fullmatch(TIME_OF_DAY).all():
-            hint = "; times of day: write them into the column of dates, or all is of midnight"
         elif 2 <= len(counts) <= FEW:
             hint = "; if it says what happened, name it as event.type_column"
         told.append(("not used", str(name), "–", f"{len(counts):,} values, as {shown}{hint}"))
@@ -197,6 +197,8 @@ def _event(roles: Roles) -> list[str]:
         f"timestamp_format = {_q(roles.form)}",
         'timezone = "UTC"  # the shop\'s, of times without an offset and of its days',
     ]
+    if roles.time_of_day:
+        lines.append(f"time_of_day = {_q(roles.time_of_day.column)}")
     lines += [f"value = {_q(roles.value.column)}"] if roles.value else []
     lines += [f"price = {_q(roles.price.column)}"] if roles.price else []
     if roles.kind:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from recloop.behavior.numbers import PLAIN, form_of_numbers
+from recloop.behavior.time_forms import PARSED, PROBED, form_of, is_time_of_day
 from recloop.behavior.times import parse_times
 from recloop.errors import BadInput
 
@@ -82,15 +83,6 @@ ACTIONS = (
     ),
 )
 """How words begin that say what somebody did."""
-FORMATS = (
-    "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y", "%d/%m/%Y",
-    "%m/%d/%y %H:%M", "%d/%m/%y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
-    "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%B %d, %Y", "%b %d, %Y", "%d %b %Y", "%d %B %Y",
-    "%a %b %d %H:%M:%S %z %Y", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p",
-)  # fmt: skip
-PARSED = 0.97
-"""Of a column's values, that must be times of a form."""
-PROBED = 2000
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,8 @@ class Guess:
 
 @dataclass
 class Roles:
-    """What the columns are. `form` is of the times, `numbers` of value and price (see
+    """What the columns are. `form` is of the times (with the time of day behind a blank, where that has
+    a column of its own), `numbers` of value and price (see
     `numbers.FORMS`); `kinds` counts the values of the kind column."""
 
     time: Guess
@@ -115,10 +108,15 @@ class Roles:
     kind: Guess | None = None
     value: Guess | None = None
     price: Guess | None = None
+    time_of_day: Guess | None = None
     numbers: str = PLAIN
     texts: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
+
+    def times(self, frame: pandas.DataFrame) -> pandas.Series:
+        """The texts of the times."""
+        return _joined(frame, self.time, self.time_of_day)
 
 
 FEW = 30
@@ -132,7 +130,13 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
         BadInput: there are no times, or fewer than two columns that could name users and items.
     """
     time, form = _time(frame)
-    left = [name for name in frame.columns if name != time.column]
+    time_of_day, form = _time_of_day(frame, time, form)
+    times = _joined(frame, time, time_of_day)
+    left = [
+        n
+        for n in frame.columns
+        if n != time.column and (not time_of_day or n != time_of_day.column)
+    ]
     kind = _kind(frame, left)
     left = [name for name in left if kind is None or name != kind.column]
     price = _number(frame, left, "price")
@@ -146,7 +150,7 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
         value, numbers = None, form_of_numbers([frame[price.column]], PARSED) if price else None
     session = _named(frame, left, "session")
     ids = [name for name in left if _could_be_id(frame[name])]
-    orders = [name for name in ids if _is_of_one_moment(frame[name], frame[time.column], form)]
+    orders = [name for name in ids if _is_of_one_moment(frame[name], times, form)]
     item, user = _named(frame, ids, "item"), _named(frame, ids, "user")
     if user is None and session is not None:
         user = Guess(session.column, "likely", "sessions, for want of users")
@@ -162,7 +166,9 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
             f"no two of the columns {', '.join(map(repr, frame.columns))} could name users and items: "
             "values that come again. Write the dataset file by hand; docs/howto/your_data.md says how."
         )
-    roles = Roles(time, form, user, item, session, kind, value, price, numbers or PLAIN)
+    roles = Roles(
+        time, form, user, item, session, kind, value, price, time_of_day, numbers or PLAIN
+    )
     if kind:
         roles.kinds = {str(k): int(n) for k, n in frame[kind.column].value_counts().items() if k}
     others = [one for one in left if one not in (user.column, item.column)]
@@ -210,25 +216,20 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
     return Guess(name, sure, f"times of the form {form}"), form
 
 
-def form_of(column: pandas.Series) -> str | None:
-    """The form of a column's times, if it has any."""
-    import pandas as pd
+def _time_of_day(frame: pandas.DataFrame, time: Guess, form: str) -> tuple[Guess | None, str]:
+    """The column that says when in the day, where the times are days alone; and the form of both."""
+    for name in frame.columns:
+        if name != time.column and is_time_of_day(frame[name]):
+            guess = Guess(name, "likely", f"times of day, and {time.column} has none")
+            both = form_of(_joined(frame, time, guess))
+            if both and not frame[time.column].str.contains(":").any():
+                return guess, both
+    return None, form
 
-    given = column[column != ""]
-    probe = given.sample(min(PROBED, len(given)), random_state=0)
-    if len(probe) < 0.5 * min(PROBED, len(column)) or not len(probe):
-        return None
-    newest = pd.Timestamp(datetime.now(UTC) + timedelta(days=2))
-    for form in ("unix", "unix_ms", "iso", *FORMATS):
-        try:
-            moments = parse_times(list(probe), form, "UTC")
-        except (ValueError, OverflowError):
-            continue
-        if form.startswith("unix") and not pd.to_numeric(probe, errors="coerce").notna().all():
-            continue
-        if ((moments > pd.Timestamp("1990-01-01", tz="UTC")) & (moments < newest)).mean() >= PARSED:
-            return form
-    return None
+
+def _joined(frame: pandas.DataFrame, time: Guess, time_of_day: Guess | None) -> pandas.Series:
+    days: pandas.Series = frame[time.column]
+    return days + " " + frame[time_of_day.column] if time_of_day else days
 
 
 def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:

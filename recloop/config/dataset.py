@@ -234,7 +234,7 @@ class DatasetSpec(Section):
     @model_validator(mode="after")
     def _columns_exist(self) -> DatasetSpec:
         event = self.event
-        single = ("user_id", "item_id", "timestamp", "value", "price", "type_column")
+        single = ("user_id", "item_id", "timestamp", "value", "price", "type_column", "time_of_day")
         uses: list[tuple[str, str | None]] = [
             *((f"event.{name}", getattr(event, name)) for name in single),
             *(("event.id", c) for c in event.id if c != "*"),
@@ -254,6 +254,17 @@ class DatasetSpec(Section):
                     f'`{key}` = {column!r} should be a column of type "number", '
                     f'not "{self.columns[column]}"; change [columns].'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _time_is_text(self) -> DatasetSpec:
+        if self.event.time_of_day and (
+            self.source.kind == "table" or self.source.format == "parquet"
+        ):
+            raise ValueError(
+                f"`event.time_of_day` = {self.event.time_of_day!r} is of CSV and JSON lines, where "
+                "times are texts; elsewhere, make one column of date and time (a view does)."
+            )
         return self
 
     @model_validator(mode="after")

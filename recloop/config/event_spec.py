@@ -138,6 +138,9 @@ class Event(Section):
     """Column that says what."""
     timestamp: str
     """Column that says when."""
+    time_of_day: str | None = None
+    """Column of the time of day, where `timestamp` names one of days alone: both are read as one text,
+    a blank between them."""
     timestamp_format: str = "iso"
     """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
     timezone: str = "UTC"

@@ -114,7 +114,8 @@ def check_lines(
     predicates = ", ".join(
         f"case when {rule.predicate} then '{rule.name}' end" for rule in row_rules(spec, limits)
     )
-    timed = spec.event.timestamp in spec.identity and not _dated_otherwise(cursor, spec)
+    says_when = {spec.event.timestamp, spec.event.time_of_day or spec.event.timestamp}
+    timed = says_when <= set(spec.identity) and not _dated_otherwise(cursor, spec)
     cursor.execute("delete from behavior.checked where window_key = %s", (window.key,))
     cursor.execute(
         LINE.format(columns=", ".join(SOMEBODY.get(name, name) for name in LANDING_COLUMNS)),

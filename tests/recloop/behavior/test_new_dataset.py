@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from recloop.behavior.landing import land
 from recloop.behavior.new_dataset import _kinds, describe
 from recloop.config.dataset import load_dataset
+from recloop.database.connection import transaction
 from recloop.main import app
 from recloop.settings import Settings
 from tests.recloop.behavior.shop import WEEKS, shop_week, write
@@ -109,15 +110,27 @@ def test_columns_that_no_role_was_found_for_are_told(tmp_path: Path) -> None:
     assert told["Beleg"].startswith("400 values, as ")
 
 
-def test_words_and_times_of_day_are_told(tmp_path: Path) -> None:
+def test_words_are_told_and_the_time_of_day_is_joined_to_the_day(
+    settings: Settings, tmp_path: Path
+) -> None:
     rows = [
-        f"2024-03-{1 + n % 28:02},{8 + n % 12}:30,c{n % 40},p{n % 30},Thing {n % 30},"
+        f"{1 + n % 28:02}/03/2024,{8 + n % 12}:30,c{n % 40},p{n % 30},Thing {n % 30},"
         f"{('DE', 'FR')[n % 40 % 2]}"
         for n in range(400)
     ]
     path = tmp_path / "till.csv"
     path.write_text("\n".join(["Date,Time,Customer,Product,Product Name,Country", *rows]) + "\n")
-    guesses = {(what, column): why for what, column, _, why in describe(path, NOW).guesses}
-    assert ("words of the item", "Product Name") in guesses
-    assert ("of the user", "Country") in guesses
-    assert "write them into the column of dates" in guesses["not used", "Time"]
+    found = describe(path, NOW)
+    guesses = {(what, column) for what, column, _, _ in found.guesses}
+    assert {("words of the item", "Product Name"), ("of the user", "Country")} <= guesses
+    assert {("time", "Date"), ("time of day", "Time")} <= guesses
+    (tmp_path / "till.toml").write_text(found.text)
+    shop = settings.model_copy(update={"dataset": str(tmp_path / "till.toml"), "data": path})
+    land(shop)
+    with transaction(shop.database_url) as cursor:
+        cursor.execute("select min(event_timestamp), max(event_timestamp) from behavior.landing")
+        first, last = cursor.fetchone()
+    assert (first, last) == (
+        datetime(2024, 3, 1, 8, 30, tzinfo=UTC),
+        datetime(2024, 3, 28, 19, 30, tzinfo=UTC),
+    )

@@ -7,7 +7,8 @@ import random
 import pandas as pd
 import pytest
 
-from recloop.behavior.roles import form_of, roles_of, words
+from recloop.behavior.roles import roles_of, words
+from recloop.behavior.time_forms import form_of
 from recloop.errors import BadInput
 
 

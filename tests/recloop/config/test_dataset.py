@@ -39,6 +39,12 @@ def test_the_shipped_files_load() -> None:
         ({"event": {"item_id": None}}, r"`event.item_id` is missing"),
         ({"event": {"timezone": "London"}}, r"'London' is not a time zone.*Europe/London"),
         ({"event": {"price": "Country"}}, r"`event.price` = 'Country'.*\"number\""),
+        ({"event": {"time_of_day": "Hour"}}, r"`event.time_of_day` = 'Hour'.*CustomerID"),
+        (
+            {"source": {"format": "parquet"}, "event": {"time_of_day": "Country"}},
+            r"`event.time_of_day` = 'Country' is of CSV and JSON lines",
+        ),
+        ({"source": {"numbers": "1.5"}}, r"`source.numbers` = '1.5'.*1.234,5"),
         ({"columns": {"Country": "string"}}, r"`columns.Country` = 'string'"),
         ({"columns": {"Country": "ignore"}}, r"`user_attributes.columns` = 'Country'"),
         ({"rules": {"item_pattern": "("}}, r"rules.item_pattern.*regular expression"),
