@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PLAIN = "1234.5"
 FORMS = (PLAIN, "1,234.5", "1234,5", "1.234,5", "1 234,5", "1'234.5")
-"""How the number 1234.5 is written; `new-dataset` takes the first that fits."""
+"""How the number 1234.5 is written."""
 BLANKS = " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
 
 
@@ -36,7 +36,7 @@ def numbers_of(texts: pandas.Series, form: str = PLAIN) -> numpy.ndarray:
     if form != PLAIN:
         parts, sign = form[1:-5], form[-2]
         between = f"[{re.escape(BLANKS if parts == ' ' else parts)}]"
-        whole = rf"\d{{1,3}}(?:{between}\d{{3}})+|\d*" if parts else r"\d*"
+        whole = rf"[1-9]\d{{0,2}}(?:{between}\d{{3}})+|\d*" if parts else r"\d*"
         written = stripped.str.fullmatch(rf"[+-]?(?:{whole})(?:{re.escape(sign)}\d*)?")
         stripped = stripped.where(written, "")
         if parts:
@@ -46,7 +46,8 @@ def numbers_of(texts: pandas.Series, form: str = PLAIN) -> numpy.ndarray:
 
 
 def form_of_numbers(columns: list[pandas.Series], share: float) -> str | None:
-    """The first form in which more than this share of each column's texts are numbers; None: no form.
+    """The form in which the most texts are numbers, and more than this share of each column's; of equal
+    ones the first in `FORMS`. None: no form.
 
     Args:
         columns: texts; empty ones do not count.
@@ -54,7 +55,11 @@ def form_of_numbers(columns: list[pandas.Series], share: float) -> str | None:
     import numpy as np
 
     given = [column[column != ""] for column in columns]
-    for form in FORMS:
-        if all(len(one) and np.isfinite(numbers_of(one, form)).mean() > share for one in given):
-            return form
-    return None
+    if not all(map(len, given)):
+        return None
+    fits = {
+        form: min((float(np.isfinite(numbers_of(one, form)).mean()) for one in given), default=1.0)
+        for form in FORMS
+    }
+    best = max(FORMS, key=lambda form: fits[form])
+    return best if fits[best] > share else None
