@@ -593,12 +593,20 @@ create table if not exists features.built_window (
     window_key text primary key,
     starts     timestamptz not null,
     ends       timestamptz not null,
-    built_at   timestamptz not null default now()      -- the last time
+    built_at   timestamptz not null default now(),     -- the last time
+    online_as_of timestamptz                           -- the time of the rows that the online store has
 );
 do $$ begin  -- a database from before servers kept what they know of users
     if not exists (select from pg_attribute where attrelid = 'features.built_window'::regclass
                    and attname = 'built_at') then
         alter table features.built_window add column built_at timestamptz not null default now();
+    end if;
+end $$;
+do $$ begin  -- a database from before several windows were brought online at once: each was
+    if not exists (select from pg_attribute where attrelid = 'features.built_window'::regclass
+                   and attname = 'online_as_of') then
+        alter table features.built_window add column online_as_of timestamptz;
+        update features.built_window set online_as_of = built_at;
     end if;
 end $$;
 

@@ -67,12 +67,16 @@ def build_parts(settings: Settings, window_key: str, known: Known) -> TrainingSe
     return newest if _accepted(known_parts(settings, window_key)) == _accepted(known) else None
 
 
-def featured(settings: Settings, window_key: str, timed: Timed) -> TrainingSet:
+def featured(
+    settings: Settings, window_key: str, timed: Timed, more_follow: bool = False
+) -> TrainingSet:
     """Write the window's feature rows, materialise them online, build the training sets of its parts;
     returns the newest part's. A family without features has the last of these only.
 
     Args:
         timed: times a step, by its name.
+        more_follow: whether the caller brings the online store up to these rows later, together with
+            those of windows that follow at once (`online.materialize`).
 
     Raises:
         BadInput: no line of the window was validated yet.
@@ -86,7 +90,8 @@ def featured(settings: Settings, window_key: str, timed: Timed) -> TrainingSet:
         if meaning.features:
             with timed("features"):
                 daily.build_features(settings, window_key)
-                online.materialize_window(settings, window_key)
+                if not more_follow:
+                    online.materialize(settings)
         with timed("training_set"):
             training_set = build_parts(settings, window_key, known)
         if training_set is not None:
@@ -110,6 +115,13 @@ def catch_up(settings: Settings, progress: Callable[[int, int], None] = lambda *
         ServiceAway: the database was lost. What is done stays done.
     """
     lacking = asked(settings.database_url, parts.unprepared)
+    done = _caught_up(settings, lacking, progress)
+    if lacking and meaning_of(settings).features:
+        online.materialize(settings)
+    return done
+
+
+def _caught_up(settings: Settings, lacking: list[str], progress: Callable[[int, int], None]) -> int:
     meaning = meaning_of(settings) if lacking else None
     for done, key in enumerate(lacking):
         progress(done, len(lacking))
@@ -117,7 +129,6 @@ def catch_up(settings: Settings, progress: Callable[[int, int], None] = lambda *
         known = known_parts(settings, key)
         if meaning and meaning.features and not asked(settings.database_url, daily.is_built, key):
             daily.build_features(settings, key)
-            online.materialize_window(settings, key)
         try:
             build_parts(settings, key, known)
         except CheckCrashed as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.data.queries import OwnItems, Queries
-from recloop.calendar import Window, WindowCalendar
+from recloop.calendar import WindowCalendar
 from recloop.config.learnable import Meaning, meaning_of
 from recloop.database.connection import first, transaction
 from recloop.database.embedded import database_of
@@ -36,12 +36,14 @@ OVERLAP = timedelta(days=1)
 before's, and late events may have changed them."""
 
 
-def materialize_window(settings: Settings, window_key: str, meaning: Meaning | None = None) -> None:
-    """Bring the online store up to the window's feature rows. Repeating it changes nothing.
+def materialize(settings: Settings, meaning: Meaning | None = None) -> int:
+    """Bring the online store up to the feature rows of all windows that were written since it was last
+    brought up; returns how many windows. Killed, it is repeated by the next call.
 
-    The range ends with the newest computed day, not with the window's, when events came late: Feast
+    The range ends with the newest computed day, not with a window's, when events came late: Feast
     writes whatever row is the latest of its range, and an older row must not replace a newer one.
-    The cost follows the entities with rows in the range.
+    The cost follows the entities with rows in the range: of a history of a hundred windows, each entity
+    is written once, where window by window it would be written a hundred times.
 
     Raises:
         ServiceAway: the database was lost. Feast's interval is then not recorded; run it again.
@@ -49,18 +51,35 @@ def materialize_window(settings: Settings, window_key: str, meaning: Meaning | N
     meaning = meaning or meaning_of(settings)
     url = database_of(settings)
     with transaction(url) as cursor:
-        start, end = _range(cursor, meaning.window(window_key), meaning.calendar)
+        cursor.execute(
+            "select window_key, built_at, starts, ends from features.built_window "
+            "where online_as_of is distinct from built_at order by starts"
+        )
+        waiting = cursor.fetchall()
+        if not waiting:
+            return 0
+        keys, built, starts, ends = zip(*waiting, strict=True)
+        start, end = _range(cursor, starts[0], max(ends), meaning.calendar)
     store = feature_store(settings)
     with service_errors(url), quiet():
         store.materialize(start, end)
+    with transaction(url) as cursor:
+        cursor.execute(
+            "update features.built_window set online_as_of = known.built_at "
+            "from unnest(%s::text[], %s::timestamptz[]) as known (window_key, built_at) "
+            "where built_window.window_key = known.window_key",
+            (list(keys), list(built)),
+        )
+    return len(keys)
 
 
-def _range(cursor: Any, window: Window, calendar: WindowCalendar) -> tuple[datetime, datetime]:
+def _range(
+    cursor: Any, start: datetime, end: datetime, calendar: WindowCalendar
+) -> tuple[datetime, datetime]:
     ends = "select max(ends) filter (where ends <= %s), max(ends) from features.built_window"
-    cursor.execute(ends, (window.start,))
+    cursor.execute(ends, (start,))
     before, newest = cursor.fetchone()
-    start = (before or window.start) - OVERLAP
-    return calendar.whole_days(start, max(newest or window.end, window.end))
+    return calendar.whole_days((before or start) - OVERLAP, max(newest or end, end))
 
 
 def online_features(

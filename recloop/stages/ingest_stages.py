@@ -125,17 +125,18 @@ def accept(window: str, reason: str, by: str, settings: Settings | None = None) 
     return report.to_json()
 
 
-def featurize(window: str, settings: Settings | None = None) -> Json:
+def featurize(window: str, settings: Settings | None = None, more_follow: bool = False) -> Json:
     """Write the window's feature rows, materialise them online, build the training sets of its parts;
     the newest part's is returned (TrainingSet).
 
-    What an update has learnt from, or is learning from, keeps its training set.
+    What an update has learnt from, or is learning from, keeps its training set. Where `more_follow`, the
+    caller materialises.
     """
     from recloop.features.featuring import featured
 
     known = settings or current_settings()
     timed = partial(bookkeeping.timed_window, known, window)
-    return featured(known, window, timed).to_json()
+    return featured(known, window, timed, more_follow).to_json()
 
 
 def arrivals(settings: Settings | None = None) -> list[str]:
@@ -257,7 +258,8 @@ def _before(settings: Settings) -> tuple[datetime, int]:
 def _judge_each(
     settings: Settings, due: list[str], word: dict[str, Acceptance], on_window: OnWindow | None
 ) -> dict[str, list[Any]]:
-    """Validate and featurise each window of `due` in order; `word`: what a person said of some."""
+    """Validate and featurise each window of `due` in order, and bring the online store up to them;
+    `word`: what a person said of some."""
     judged: dict[str, list[Any]] = {"done": [], "refused": [], "crashed": [], "returned": []}
     for index, key in enumerate(due):
         if on_window:
@@ -269,7 +271,7 @@ def _judge_each(
             judged[kind].append({"window": key, "message": str(error)})
             continue
         if not _featured(settings, key):
-            featurize(key, settings)
+            featurize(key, settings, more_follow=True)
         judged["done"].append(key)
         judged["returned"].append(report["returned"])
         if judged["refused"]:  # may have been accepted with it
@@ -277,6 +279,10 @@ def _judge_each(
             confirmed = [one["window"] for one in judged["refused"] if one["window"] not in still]
             judged["refused"] = [one for one in judged["refused"] if one["window"] in still]
             judged["done"] += confirmed
+    if due:
+        from recloop.features.online import materialize
+
+        materialize(settings)
     return judged
 
 

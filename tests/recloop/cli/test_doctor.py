@@ -12,7 +12,7 @@ from recloop.cli import doctor
 from recloop.cli.doctor import Finding, examine
 from recloop.database.connection import transaction
 from recloop.features.daily import build_features
-from recloop.features.online import materialize_window
+from recloop.features.online import materialize
 from recloop.settings import Settings
 from tests.recloop.features.oracle import WEEKS, Event, at, store_events
 from tests.recloop.ledger.builders import feature, promote
@@ -135,7 +135,7 @@ def test_an_online_store_that_says_other_things_than_the_tables_is_a_warning(
     assert findings(monkeypatch, settings)["online store"].detail == "nothing is in it"
     store_events(settings.database_url, [Event(1, 5, at(0)), Event(2, 6, at(6))])
     build_features(settings, WEEKS[0])
-    materialize_window(settings, WEEKS[0])
+    materialize(settings)
     found = findings(monkeypatch, settings)["online store"]
     assert (found.state, found.detail) == ("ok", "the latest 2 users are as in the tables")
     with transaction(settings.database_url) as cursor:

@@ -12,7 +12,7 @@ from recloop.database.connection import transaction
 from recloop.errors import ServiceAway
 from recloop.features import store as store_module
 from recloop.features.daily import build_features
-from recloop.features.online import materialize_window, online_features, online_queries
+from recloop.features.online import materialize, online_features, online_queries
 from recloop.features.store import feature_store, forget_store, variables
 from recloop.settings import Settings
 from tests.recloop.features.oracle import (
@@ -33,7 +33,7 @@ USERS = list(range(1, 7))
 def feature(settings: Settings, shop: Meaning, weeks: list[str]) -> None:
     for week in weeks:
         build_features(settings, week, shop)
-        materialize_window(settings, week, shop)
+        materialize(settings, shop)
 
 
 def offline(settings: Settings, table: str, key: str) -> dict[int, dict[str, Any]]:
@@ -133,9 +133,43 @@ def test_materializing_again_changes_nothing(settings: Settings, shop: Meaning) 
     store_events(settings.database_url, random_events(23, days=21))
     feature(settings, shop, WEEKS[:3])
     before = online_features(settings, user_keys=USERS)
-    materialize_window(settings, WEEKS[2], shop)
-    materialize_window(settings, WEEKS[1], shop)
-    assert online_features(settings, user_keys=USERS) == before
+    for week in (WEEKS[2], WEEKS[1]):
+        with transaction(settings.database_url) as cursor:
+            cursor.execute(
+                "update features.built_window set online_as_of = null where window_key = %s",
+                (week,),
+            )
+        assert materialize(settings, shop) == 1
+        assert online_features(settings, user_keys=USERS) == before
+    assert materialize(settings, shop) == 0
+
+
+def test_several_windows_at_once_are_what_they_are_one_by_one(
+    settings: Settings, shop: Meaning
+) -> None:
+    store_events(settings.database_url, random_events(29, days=21))
+    for week in WEEKS[:3]:
+        build_features(settings, week, shop)
+    assert materialize(settings, shop) == 3
+    assert_online_equals_offline(settings)
+
+
+def test_what_was_lost_on_the_way_is_brought_online_by_the_next(
+    settings: Settings, shop: Meaning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_events(settings.database_url, random_events(31, days=14))
+    feature(settings, shop, WEEKS[:1])
+    build_features(settings, WEEKS[1], shop)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(feature_store(settings)), "materialize", _interrupted)
+        with pytest.raises(InterruptedError):
+            materialize(settings, shop)
+    assert materialize(settings, shop) == 1
+    assert_online_equals_offline(settings)
+
+
+def _interrupted(*_: object) -> None:
+    raise InterruptedError
 
 
 def test_applying_again_keeps_what_was_materialized(

@@ -7,7 +7,7 @@ import pytest
 from recloop.config.learnable import Meaning
 from recloop.database.connection import transaction
 from recloop.features.daily import build_features
-from recloop.features.online import materialize_window
+from recloop.features.online import materialize
 from recloop.features.online_skew import Online, online_skew
 from recloop.settings import Settings
 from tests.recloop.features.oracle import WEEKS, Event, at, random_events, store_events
@@ -24,7 +24,7 @@ def test_the_store_says_what_the_tables_say_until_one_of_them_changes(
     )
     for week in WEEKS[:3]:
         build_features(settings, week, shop)
-        materialize_window(settings, week, shop)
+        materialize(settings, shop)
     assert online_skew(settings, shop) == Online(7)
     assert online_skew(settings, shop, most=2) == Online(2)
     with transaction(settings.database_url) as cursor:
@@ -40,7 +40,7 @@ def test_a_window_that_was_not_materialised_is_found(settings: Settings, shop: M
         settings.database_url, [Event(1, 5, at(1)), Event(1, 6, at(8)), Event(2, 6, at(2))]
     )
     build_features(settings, WEEKS[0], shop)
-    materialize_window(settings, WEEKS[0], shop)
+    materialize(settings, shop)
     build_features(settings, WEEKS[1], shop)
     found = online_skew(settings, shop)
     assert (found.users, found.differ) == (2, 2)

@@ -199,7 +199,7 @@ def stand_in(patch: pytest.MonkeyPatch, life: Life) -> None:
     patch.setattr(window, "_judge", judge)
     patch.setattr(statistics, "measure", lambda *_: object())
     patch.setattr(daily, "build_features", nothing)
-    patch.setattr(online, "materialize_window", nothing)
+    patch.setattr(online, "materialize", nothing)
     patch.setattr(training_set, "_queries", queries)
     patch.setattr(training_set, "_items", items)
     patch.setattr(training_set, "join_item_days", lambda *_: _table("item_days", []))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recloop.calendar import WindowCalendar
-from recloop.database.connection import transaction
+from recloop.database.connection import asked, column, transaction
 from recloop.errors import BadData, BadInput, CheckCrashed
 from recloop.features.artefact import read_training_set
 from recloop.ledger import parts
@@ -56,6 +56,8 @@ def test_a_window_that_a_check_crashes_on_does_not_stop_the_later_ones(
 
     monkeypatch.setattr(ingest_stages, "validate", crash)
     report = ingest_windows(source)
+    behind = "select 1 from features.built_window where online_as_of is distinct from built_at"
+    assert asked(source.database_url, column, behind) == []
     assert report["done"] == [WEEKS[1]]
     assert report["crashed"] == [{"window": WEEKS[0], "message": "a rule divides by zero"}]
     monkeypatch.undo()
