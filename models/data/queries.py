@@ -241,7 +241,9 @@ class Queries:
         own = self.own if self.own is not None or not kinds else OwnItems.none(len(self), kinds)
         own = None if own is None else own.with_kinds(kinds)
         items = None if self.items is None else self.items.with_kinds(kinds)
-        return self if own is self.own and items is self.items else replace(self, own=own, items=items)
+        return (
+            self if own is self.own and items is self.items else replace(self, own=own, items=items)
+        )
 
     def take(self, index: np.ndarray | slice) -> "Queries":
         """The queries at `index` (integers, booleans or a slice)."""

@@ -2,8 +2,8 @@
 
 What a ranker asks of a user beside the query, item by item, is called `own`: owner int32 [n] (which of
 the B queries), rows int64 [n], values float32 [n, 6 + K] (`models.data.queries.OWN_COLUMNS`, then events
-of each kind), totals float32 [B, 2 + K] (`TOTAL_COLUMNS`, likewise). An export carries it as of the day that it is written (`OwnOfUsers`);
-`top_k_of_own` takes it from the caller.
+of each kind), totals float32 [B, 2 + K] (`TOTAL_COLUMNS`, likewise). An export carries it as of the day
+that it is written (`OwnOfUsers`); `top_k_of_own` takes it from the caller.
 
 The arithmetic is that of `models.ranker.pair_features`, line by line.
 """

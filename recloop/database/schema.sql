@@ -549,6 +549,7 @@ create table if not exists features.item_statistics (
     price           double precision,          -- median of 28 days
     cancels_28d     bigint not null,
     newest_event_at timestamptz,
+    kinds_28d       bigint[] not null default '{}',  -- events of each kind, where there are several
     primary key (event_timestamp, item_key)
 );
 
@@ -574,8 +575,18 @@ create table if not exists features.user_items (
     all_purchases   bigint not null,           -- events and days of all items, beyond the 300 too
     all_days        bigint not null,
     newest_event_at timestamptz not null,
+    kinds           bigint[] not null default '{}',  -- where there are several kinds: events of each
+    all_kinds       bigint[] not null default '{}',  -- kind, one item after the other; of all items
     primary key (user_key, event_timestamp)
 );
+do $$ begin  -- a database from before features counted each kind; its rows count none
+    if not exists (select from pg_attribute where attrelid = 'features.user_items'::regclass
+                   and attname = 'all_kinds') then
+        alter table features.item_statistics add column kinds_28d bigint[] not null default '{}';
+        alter table features.user_items add column kinds bigint[] not null default '{}',
+            add column all_kinds bigint[] not null default '{}';
+    end if;
+end $$;
 create index if not exists user_items_time on features.user_items (event_timestamp);
 
 create table if not exists features.item_content (

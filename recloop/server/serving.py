@@ -187,7 +187,7 @@ class Serving:
             given, unknown = self._shelf.keys(asked.items)
             strange += unknown
         family = self.opened.family
-        queries = after_session(family, person.queries, session)
+        queries = after_session(family, person.queries, session, self.meaning)
         if not (asked.include_known or family.repeats):
             banned = [*person.chosen.tolist(), *session, *banned]
         shown = self._shelf.shown(asked.filter, given)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from models.recommenders.family import Family, Recommender, Widths
 from recloop.config.dataset import load_dataset
+from recloop.config.learnable import meaning_of
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.ranker_inputs import ITEM_STATISTICS, STATISTICS
 from recloop.settings import Settings
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
     from recloop.contracts import Release
 
 CHECKPOINT = "checkpoint"
-WIDTHS = Widths(
-    history=HISTORY_LENGTH,
-    statistics=len(STATISTICS),
-    item_statistics=len(ITEM_STATISTICS),
-    popularity_column=ITEM_STATISTICS.index("purchases_28d"),
-)
+
+
+def widths_of(kinds: int = 0) -> Widths:
+    """How wide features are, where events of so many kinds are counted apart."""
+    return Widths(
+        history=HISTORY_LENGTH,
+        statistics=len(STATISTICS),
+        item_statistics=len(ITEM_STATISTICS) + kinds,
+        popularity_column=ITEM_STATISTICS.index("purchases_28d"),
+        kinds=kinds,
+    )
 
 
 def family_of(settings: Settings) -> Family:
@@ -35,7 +41,8 @@ def family_of(settings: Settings) -> Family:
 def new_model(settings: Settings, seed: int) -> Recommender:
     """A recommender of the dataset's family and shape, knowing nothing."""
     spec = load_dataset(settings)
-    return spec.model.known_family.load().new(spec.known_shape, WIDTHS, seed)
+    widths = widths_of(len(meaning_of(settings).kinds))
+    return spec.model.known_family.load().new(spec.known_shape, widths, seed)
 
 
 def family_of_release(release: Release) -> Family:
