@@ -197,6 +197,24 @@ do $$ begin  -- a database from before a person could accept a refused window
     end if;
 end $$;
 
+-- Two counts by name as one.
+create or replace function ledger.added_up(one jsonb, other jsonb) returns jsonb
+    language sql immutable parallel safe as $$
+    select coalesce(jsonb_object_agg(name, n), '{}') from (
+        select name, sum(n) as n from (
+            select key as name, value::bigint as n from jsonb_each_text(one)
+            union all
+            select key, value::bigint from jsonb_each_text(other)
+        ) both_counts group by name
+    ) summed
+$$;
+do $$ begin  -- a database from before windows said how many events of each kind they have
+    if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
+                   and attname = 'kinds') then
+        alter table ledger.window add column kinds jsonb not null default '{}';
+    end if;
+end $$;
+
 do $$ begin  -- earlier versions noted windows that cannot be, such as '1-01-01'; nothing was accepted in them
     if not exists (select from pg_constraint where conrelid = 'ledger.window'::regclass
                    and conname = 'window_key_is_a_date') then

@@ -250,9 +250,12 @@ class Serving:
 
     def _feature_names(self, width: int) -> list[str]:
         """Of the ranker's features, in their order."""
-        names = [*PAIR_FEATURES, *USER_FEATURES, *(f"user_{name}" for name in STATISTICS)]
-        names += [*(f"item_{name}" for name in ITEM_STATISTICS), *PAIR_MEMORY_FEATURES]
-        return names[:width]
+        kinds = self.meaning.kinds[: self.opened.answerer.shape.get("kinds", 0)]
+        names = [*PAIR_FEATURES, *(f"own_{kind}" for kind in kinds)]
+        names += [*USER_FEATURES, *(f"user_{kind}" for kind in kinds)]
+        names += [f"user_{name}" for name in STATISTICS]
+        names += [f"item_{name}" for name in (*ITEM_STATISTICS, *(f"{kind}_28d" for kind in kinds))]
+        return [*names, *PAIR_MEMORY_FEATURES][:width]
 
 
 def _source(person: Person, session: Sequence[int]) -> str:
