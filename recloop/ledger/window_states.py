@@ -40,7 +40,9 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
             accepted = w.accepted + %(accepted)s,
             duplicates = w.duplicates + %(duplicates)s,
             quarantined = ledger.added_up(w.quarantined, %(quarantined)s),
-            kinds = ledger.added_up(w.kinds, %(kinds)s),
+            -- of what was accepted before kinds were counted, no kind is known
+            kinds = case when w.accepted = 0 or w.kinds <> '{}'
+                then ledger.added_up(w.kinds, %(kinds)s) else w.kinds end,
             data_hash = %(data_hash)s,
             validation = %(report)s,
             acceptance = coalesce(%(acceptance)s, w.acceptance),

@@ -147,7 +147,8 @@ def count_fates(cursor: Cursor, window: Window) -> tuple[int, int, dict[str, int
 
 
 def count_kinds(cursor: Cursor, window: Window, types: Sequence[str]) -> dict[str, int]:
-    """How many checked lines are good, by these types of events; nothing, where it is but one."""
+    """How many checked lines are good, by these types of events, where there are some; nothing, where it
+    is but one type."""
     if len(types) < 2:
         return {}
     cursor.execute(
@@ -155,8 +156,7 @@ def count_kinds(cursor: Cursor, window: Window, types: Sequence[str]) -> dict[st
         "and not duplicate and event_type = any(%s) group by 1",
         (window.key, list(types)),
     )
-    counts = dict(cursor.fetchall())
-    return {kind: int(counts.get(kind, 0)) for kind in types}
+    return {kind: int(count) for kind, count in cursor.fetchall()}
 
 
 def note_why(cursor: Cursor, odd: Mapping[tuple[int, int], str]) -> None:

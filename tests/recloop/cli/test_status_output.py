@@ -114,8 +114,9 @@ def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(lived: Settings, wi
 
 def test_events_of_each_kind_are_told_where_there_are_several(lived: Settings) -> None:
     with transaction(lived.database_url) as cursor:
-        accept(cursor, 24, 5, click=1200, purchase=3)
-        accept(cursor, 24, 5, purchase=1)  # late ones
+        accept(cursor, 25, 1203, click=1200, purchase=3)
+        accept(cursor, 25, 1, purchase=1)  # late ones
+        accept(cursor, 24, 1, purchase=1)  # of a window that was accepted before kinds were counted
     rows = read_status(lived)["windows"][-2:]
     assert [row["kinds"] for row in rows] == [{}, {"click": 1200, "purchase": 4}]
     console = Console(width=200, record=True, file=None, force_terminal=False)
