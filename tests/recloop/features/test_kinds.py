@@ -15,7 +15,7 @@ from recloop.features.current_queries import known_queries
 from recloop.features.daily import build_features
 from recloop.features.examples import read_examples
 from recloop.features.many_queries import many_known
-from recloop.features.online import materialize_window, online_queries, release_snapshot
+from recloop.features.online import materialize, online_queries, release_snapshot
 from recloop.features.training_set import build_training_set
 from recloop.settings import Settings
 from tests.recloop.features.oracle import (
@@ -145,7 +145,7 @@ def test_training_and_serving_are_told_the_same(
                 (user, f"u{user}"),
             )
     build(settings, WEEKS[0])
-    materialize_window(settings, WEEKS[0], SHOP)
+    materialize(settings, SHOP)
     with transaction(settings.database_url) as cursor:
         one_by_one = known_queries(cursor, [1, 2, 3], SHOP)
         many = many_known(cursor, np.array([1, 2, 3]), SHOP)
