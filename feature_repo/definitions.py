@@ -62,6 +62,11 @@ item_statistics = FeatureView(
         Field(name="buyers_28d", dtype=Int64),
         Field(name="price", dtype=Float64, description="median price of 28 days"),
         Field(name="cancels_28d", dtype=Int64),
+        Field(
+            name="kinds_28d",
+            dtype=Array(Int64),
+            description="events of each kind in `learn_from`, where there are several; else empty",
+        ),
         NEWEST_EVENT,
     ],
 )
@@ -94,6 +99,12 @@ user_items = FeatureView(
         Field(name="decayed_112d", dtype=Array(Float64), description="sum of exp(-age / 112 days)"),
         Field(name="all_purchases", dtype=Int64, description="events of all items"),
         Field(name="all_days", dtype=Int64, description="days with any purchase"),
+        Field(
+            name="kinds",
+            dtype=Array(Int64),
+            description="events of each item by kind, item by item, where there are several kinds",
+        ),
+        Field(name="all_kinds", dtype=Array(Int64), description="events of all items by kind"),
         NEWEST_EVENT,
     ],
 )
@@ -119,6 +130,14 @@ USER_STATISTICS = [
     "distinct_items_28d",
     "cancels_28d",
 ]
+ITEM_STATISTICS = [
+    "purchases_7d",
+    "purchases_28d",
+    "buyers_28d",
+    "price",
+    "cancels_28d",
+    "kinds_28d",
+]
 
 training_users = FeatureService(
     name="training_users", features=[user_statistics, user_history, user_items]
@@ -132,7 +151,7 @@ serving_users = FeatureService(
 serving_items = FeatureService(
     name="serving_items",
     features=[
-        item_statistics[["purchases_7d", "purchases_28d", "buyers_28d", "price", "cancels_28d"]],
+        item_statistics[ITEM_STATISTICS],
         item_content[["name", "words"]],
     ],
 )

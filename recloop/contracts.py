@@ -72,6 +72,8 @@ class ValidationReport(Contract):
     returned: int = 0
     """Of the accepted lines, those that had been in the quarantine before a setting was mended."""
     acceptance: Acceptance | None = None
+    kinds: dict[str, int] = Field(default_factory=dict)
+    """Accepted events of each type that is learnt from, where there are several; else empty."""
 
 
 class FeatureReport(Contract):

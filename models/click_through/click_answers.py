@@ -36,7 +36,7 @@ class ClickAnswers(Answerer):
         if self._config.item_statistics:
             order = np.argsort(self.items.keys)
             values = np.asarray(self.arrays[STATISTICS])[1:][order]
-            self._known = ItemStatistics(self.items.keys[order], values[None])
+            self._known = ItemStatistics(self.items.keys[order], values[None], self._config.kinds)
 
     def all_scores(self, queries: Queries) -> Float32Array:
         asked = Queries(
@@ -44,7 +44,8 @@ class ClickAnswers(Answerer):
         )
         keys, count = self.items.keys, len(queries)
         row = np.repeat(np.arange(count), len(keys))
-        features = features_of(asked, row, np.tile(keys, count), self._config.item_statistics)
+        widths = self._config.item_statistics, self._config.kinds
+        features = features_of(asked, row, np.tile(keys, count), *widths)
         users = self.users.rows(queries.user_keys)
         items = np.tile(np.arange(1, len(keys) + 1), count)
         return self._ranker.score(features, users[row], items).reshape(count, len(keys))

@@ -40,13 +40,14 @@ class ClickLearner(NetworkLearner, RankingRecommender):
     @classmethod
     def new(cls, shape: ClickShape, widths: Widths, seed: int) -> Self:
         config = RankerConfig(
-            feature_width=feature_width(widths.statistics, widths.item_statistics),
+            feature_width=feature_width(widths.statistics, widths.item_statistics, widths.kinds),
             dimension=shape.dimension,
             cross_layers=shape.cross_layers,
             hidden=shape.hidden,
             second_head="value" if shape.value_head else "none",
             loss="pointwise",
             statistics_width=widths.statistics,
+            kinds=widths.kinds,
         )
         return cls.create(config, seed)
 
@@ -84,7 +85,7 @@ class ClickLearner(NetworkLearner, RankingRecommender):
     ) -> tuple[Int64Array, Float32Array]:
         """The k items most likely to be clicked, of all; scores are logits of the probability. Cost
         follows the number of candidates."""
-        state, width = self._state, self.config.item_statistics
+        state, widths = self._state, (self.config.item_statistics, self.config.kinds)
         asked = TopKRequest(state.items, len(queries), k, candidates, exclude)
         pool = asked.pool
         for block in asked.blocks(self.config.feature_width):
@@ -93,7 +94,7 @@ class ClickLearner(NetworkLearner, RankingRecommender):
             items = np.tile(pool, len(part))
             scores = pair_logits(
                 state,
-                features_of(part, row, items, width),
+                features_of(part, row, items, *widths),
                 state.users.rows(part.user_keys)[row],
                 np.tile(asked.rows, len(part)),
             )[0].reshape(len(part), len(pool))
@@ -105,6 +106,7 @@ class ClickLearner(NetworkLearner, RankingRecommender):
 
     def export(self, directory: str | Path, known: Queries | None = None) -> None:
         state = self._state
+        known = None if known is None else known.with_kinds(self.config.kinds)
         statistics = statistics_of_rows(state, known, self.config.item_statistics)
         export.export(
             state,
@@ -128,8 +130,8 @@ class ClickLearner(NetworkLearner, RankingRecommender):
         )
 
     def _features(self, events: Events) -> Float32Array:
-        width = self.config.item_statistics
-        return features_of(events.queries(), events.query, events.item_keys, width)
+        widths = self.config.item_statistics, self.config.kinds
+        return features_of(events.queries(), events.query, events.item_keys, *widths)
 
 
 def _worths(events: Events) -> Float32Array:

@@ -5,11 +5,14 @@
     Interactions               which items were chosen
     Items                      the items' words
 
+Where events are of several kinds (click, cart, purchase), K of them, own items, totals and items'
+statistics are counted by kind, too: in their last K columns. K is 0 where all events are of one kind.
+
 Keys are the positive int64 ids that the database gives. Rows are the model's own business
 (`models.tables.vocabulary`). `recloop.features` builds all of them from Feast's rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,8 +44,10 @@ class OwnItems:
         offsets: int64 [B + 1], from 0 to n: which items are of which query (`models.data.ragged`).
         item_keys: int64 [n], positive; each at most once per query. Any order; a long list may be
             cut to the latest.
-        values: float32 [n, 6], `OWN_COLUMNS`; finite, not negative, not on a log scale.
-        totals: float32 [B, 2], `TOTAL_COLUMNS`; 0 for a user without events.
+        values: float32 [n, 6 + K], `OWN_COLUMNS`, then events of each kind; finite, not negative, not
+            on a log scale.
+        totals: float32 [B, 2 + K], `TOTAL_COLUMNS`, then events of each kind; 0 for a user without
+            events.
     """
 
     offsets: Int64Array
@@ -58,10 +63,10 @@ class OwnItems:
             ("values", self.values, OWN_COLUMNS),
             ("totals", self.totals, TOTAL_COLUMNS),
         ):
-            if array.shape[1] != len(columns):
+            if self.kinds < 0 or array.shape[1] != len(columns) + self.kinds:
                 raise ValueError(
-                    f"`{name}` should have the columns {', '.join(columns)}. "
-                    f"Received: shape {array.shape}."
+                    f"`{name}` should have the columns {', '.join(columns)}, and one for each kind of "
+                    f"events that `values` counts. Received: shape {array.shape}."
                 )
             fine = np.isfinite(array) & (array >= 0)
             check_all(name, fine, array, "finite and not negative")
@@ -71,14 +76,28 @@ class OwnItems:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def kinds(self) -> int:
+        """K: how many kinds of events are counted apart."""
+        return self.values.shape[1] - len(OWN_COLUMNS)
+
     @classmethod
-    def none(cls, queries: int) -> "OwnItems":
+    def none(cls, queries: int, kinds: int = 0) -> "OwnItems":
         """Users of whom nothing is known."""
         return cls(
             np.zeros(queries + 1, np.int64),
             np.zeros(0, np.int64),
-            np.zeros((0, len(OWN_COLUMNS)), np.float32),
-            np.zeros((queries, len(TOTAL_COLUMNS)), np.float32),
+            np.zeros((0, len(OWN_COLUMNS) + kinds), np.float32),
+            np.zeros((queries, len(TOTAL_COLUMNS) + kinds), np.float32),
+        )
+
+    def with_kinds(self, kinds: int) -> "OwnItems":
+        """The same with so many kinds: see `Queries.with_kinds`."""
+        if kinds == self.kinds:
+            return self
+        values = _wide(self.values, len(OWN_COLUMNS) + kinds)
+        return OwnItems(
+            self.offsets, self.item_keys, values, _wide(self.totals, len(TOTAL_COLUMNS) + kinds)
         )
 
     def owners(self) -> Int64Array:
@@ -112,10 +131,12 @@ class ItemStatistics:
     Attributes:
         item_keys: int64 [C], ascending, positive; an item that isn't here has zeros.
         values: float32 [T, C, S], already on a log scale (log1p) and finite.
+        kinds: K, how many of the S are events of each kind: the last ones.
     """
 
     item_keys: Int64Array
     values: Float32Array
+    kinds: int = 0
 
     def __post_init__(self) -> None:
         check_array("item_keys", self.item_keys, np.int64, 1)
@@ -135,6 +156,13 @@ class ItemStatistics:
     @property
     def moments(self) -> int:
         return len(self.values)
+
+    def with_kinds(self, kinds: int) -> "ItemStatistics":
+        """The same with so many kinds: see `Queries.with_kinds`."""
+        if kinds == self.kinds:
+            return self
+        width = self.values.shape[2] - self.kinds + kinds
+        return ItemStatistics(self.item_keys, _wide(self.values, width), kinds)
 
     def of(self, item_keys: Int64Array) -> Float32Array:
         """Their statistics at every moment: float32 [T, M, S]; zeros for items that aren't here."""
@@ -206,6 +234,17 @@ class Queries:
         latest[:, : kept.shape[1]] = kept
         return latest
 
+    def with_kinds(self, kinds: int) -> "Queries":
+        """The same with events of so many kinds counted apart, as a model takes them that was made
+        before, or that is asked with what was written before: further columns are left out, and those
+        that are missing are 0. Where own items are counted so, a user without any has none."""
+        own = self.own if self.own is not None or not kinds else OwnItems.none(len(self), kinds)
+        own = None if own is None else own.with_kinds(kinds)
+        items = None if self.items is None else self.items.with_kinds(kinds)
+        return (
+            self if own is self.own and items is self.items else replace(self, own=own, items=items)
+        )
+
     def take(self, index: np.ndarray | slice) -> "Queries":
         """The queries at `index` (integers, booleans or a slice)."""
         return Queries(
@@ -269,3 +308,11 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.item_keys)
+
+
+def _wide(columns: Float32Array, width: int) -> Float32Array:
+    """The first `width` of the last axis; zeros where there are fewer."""
+    found = np.zeros((*columns.shape[:-1], width), np.float32)
+    kept = min(width, columns.shape[-1])
+    found[..., :kept] = columns[..., :kept]
+    return found

@@ -7,13 +7,19 @@ other.
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
-from models.data.queries import OWN_COLUMNS, ItemStatistics, OwnItems, Queries
+from models.data.queries import (
+    OWN_COLUMNS,
+    TOTAL_COLUMNS,
+    ItemStatistics,
+    OwnItems,
+    Queries,
+)
 from models.data.ragged import look_up
 from models.ranker.ranker_config import LEAST_RETRIEVAL, PAIR_FEATURES
 
 
 def features_of(
-    queries: Queries, row: np.ndarray, item_keys: Int64Array, item_statistics: int
+    queries: Queries, row: np.ndarray, item_keys: Int64Array, item_statistics: int, kinds: int = 0
 ) -> Float32Array:
     """Features of any pairs, without a retrieval score: float32 [N, F], in the order of
     `CandidateLists.features`.
@@ -24,10 +30,12 @@ def features_of(
         row: int [N], the query of each pair.
         item_keys: int64 [N].
         item_statistics: how many statistics of items there are.
+        kinds: how many kinds of events are counted apart.
 
     Raises:
         ValueError: `queries.items` has another number of statistics.
     """
+    queries = queries.with_kinds(kinds)
     own = queries.own if queries.own is not None else OwnItems.none(len(queries))
     row = np.asarray(row, np.int64)
     retrieval = np.zeros(len(row), np.float32)
@@ -81,24 +89,26 @@ def _check_width(known: ItemStatistics, width: int) -> None:
 def pair_features(
     own: OwnItems, retrieval: Float32Array, position: np.ndarray, row: np.ndarray
 ) -> Float32Array:
-    """[N, len(PAIR_FEATURES)]; of a pair that isn't known, all but the retrieval score are 0."""
-    features = np.zeros((len(row), len(PAIR_FEATURES)), np.float32)
+    """[N, len(PAIR_FEATURES) + K]; of a pair that isn't known, all but the retrieval score are 0."""
+    features = np.zeros((len(row), len(PAIR_FEATURES) + own.kinds), np.float32)
     features[:, 0] = np.maximum(retrieval, LEAST_RETRIEVAL)
     known = np.flatnonzero(position >= 0)
     values = own.values[position[known]]
-    by_name = dict(zip(OWN_COLUMNS, values.T, strict=True))
+    by_name = dict(zip(OWN_COLUMNS, values.T, strict=False))
     days = np.maximum(own.totals[row[known], 1], 1.0)
     features[known, 1] = 1.0
     for column, name in enumerate(PAIR_FEATURES[2:8], 2):
         features[known, column] = np.log1p(by_name[name.removeprefix("own_")])
     features[known, 8] = by_name["days"] / days
     features[known, 9] = by_name["last_age"] <= _last_ages(own)[row[known]]
+    features[known, 10:] = np.log1p(values[:, len(OWN_COLUMNS) :])
     return features
 
 
 def user_features(own: OwnItems) -> Float32Array:
-    """[B, len(USER_FEATURES)]."""
-    raw = np.column_stack([own.totals, _last_ages(own)])
+    """[B, len(USER_FEATURES) + K]."""
+    every, kinds = np.split(own.totals, [len(TOTAL_COLUMNS)], axis=1)
+    raw = np.column_stack([every, _last_ages(own), kinds])
     return np.log1p(raw).astype(np.float32)
 
 

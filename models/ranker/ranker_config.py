@@ -49,6 +49,8 @@ class RankerConfig(checks.Plain):
     """Adagrad's slots start here."""
     statistics_width: int = 0
     """How many of the features are the query's statistics; 0: an example brings all of its features."""
+    kinds: int = 0
+    """How many kinds of events the features count apart."""
 
     history_length: ClassVar[int] = 0
     words_per_item: ClassVar[int] = 0
@@ -58,6 +60,7 @@ class RankerConfig(checks.Plain):
         # JSON has no tuples.
         object.__setattr__(self, "hidden", tuple(self.hidden))
         checks.integers(self, feature_width=1, dimension=0, cross_layers=0, statistics_width=0)
+        checks.integers(self, kinds=0)
         if not -1 <= self.start_feature < self.feature_width:
             raise ValueError(
                 f"`start_feature` should be one of the {self.feature_width} features, or -1. "
@@ -72,7 +75,7 @@ class RankerConfig(checks.Plain):
     @property
     def item_statistics(self) -> int:
         """How many of the features are statistics of the item, if they are `CandidateLists.features`."""
-        return self.feature_width - feature_width(self.statistics_width, 0)
+        return self.feature_width - feature_width(self.statistics_width, 0, self.kinds)
 
 
 PAIR_FEATURES = (
@@ -87,10 +90,12 @@ PAIR_FEATURES = (
     "own_share",  # days with the item / days with anything
     "own_latest",  # 1: nothing was chosen after it
 )
+"""Events of each kind on the pair follow, on a log1p scale, where several are counted apart."""
 
 
 USER_FEATURES = ("user_purchases", "user_days", "user_last_age")
-"""On a log1p scale. `Queries.statistics` and the item's statistics follow, as they are."""
+"""On a log1p scale. The user's events of each kind follow, likewise; then `Queries.statistics` and the
+item's statistics, as they are."""
 
 
 LEAST_RETRIEVAL = -20.0
@@ -103,8 +108,9 @@ class CandidateLists:
     Attributes:
         offsets: int64 [B + 1], which candidates are of which query (`models.data.ragged`).
         item_keys: int64 [N].
-        features: float32 [N, F], in the order PAIR_FEATURES, USER_FEATURES, user statistics, item
-            statistics; column 1 says whether the pair is known.
+        features: float32 [N, F], in the order PAIR_FEATURES, the pair's events of each kind,
+            USER_FEATURES, the user's events of each kind, user statistics, item statistics; column 1
+            says whether the pair is known.
     """
 
     offsets: Int64Array
@@ -119,6 +125,7 @@ class CandidateLists:
         return owners(self.offsets)
 
 
-def feature_width(user_statistics: int, item_statistics: int) -> int:
+def feature_width(user_statistics: int, item_statistics: int, kinds: int = 0) -> int:
     """F of `CandidateLists.features`."""
-    return len(PAIR_FEATURES) + len(USER_FEATURES) + user_statistics + item_statistics
+    pair, user = len(PAIR_FEATURES) + kinds, len(USER_FEATURES) + kinds
+    return pair + user + user_statistics + item_statistics

@@ -1,9 +1,9 @@
 """The ranker in the graph of an export: features of pairs, and their scores.
 
 What a ranker asks of a user beside the query, item by item, is called `own`: owner int32 [n] (which of
-the B queries), rows int64 [n], values float32 [n, 6] (`models.data.queries.OWN_COLUMNS`), totals
-float32 [B, 2] (`TOTAL_COLUMNS`). An export carries it as of the day that it is written (`OwnOfUsers`);
-`top_k_of_own` takes it from the caller.
+the B queries), rows int64 [n], values float32 [n, 6 + K] (`models.data.queries.OWN_COLUMNS`, then events
+of each kind), totals float32 [B, 2 + K] (`TOTAL_COLUMNS`, likewise). An export carries it as of the day
+that it is written (`OwnOfUsers`); `top_k_of_own` takes it from the caller.
 
 The arithmetic is that of `models.ranker.pair_features`, line by line.
 """
@@ -47,13 +47,15 @@ def features_of(pairs, retrieval, position, own, statistics, item_statistics):  
     # Row 0 of the values is that of a pair that isn't known: zeros.
     mine = tf.gather(tf.pad(values, [[1, 0], [0, 0]]), place + 1)
     totals, latest = tf.gather(totals, row), tf.gather(latest, row)[:, None]
+    mine, kinds = mine[:, : len(OWN_COLUMNS)], mine[:, len(OWN_COLUMNS) :]
+    user, user_kinds = totals[:, : len(TOTAL_COLUMNS)], totals[:, len(TOTAL_COLUMNS) :]
     columns = [
         retrieval[:, None],
         known,
         tf.math.log1p(mine),
         mine[:, DAYS : DAYS + 1] / tf.maximum(totals[:, 1:2], 1.0),
         known * tf.cast(mine[:, LAST_AGE : LAST_AGE + 1] <= latest, tf.float32),
-        tf.math.log1p(tf.concat([totals, latest], axis=1)),
+        tf.math.log1p(tf.concat([kinds, user, latest, user_kinds], axis=1)),
         statistics,
         item_statistics,
     ]
@@ -104,10 +106,10 @@ class RankerServing(tf.Module):
 class OwnOfUsers(tf.Module):
     """What each user that a state knows had chosen before, as of the release."""
 
-    def __init__(self, state: ModelState, known: Queries | None) -> None:
+    def __init__(self, state: ModelState, known: Queries | None, kinds: int) -> None:
         super().__init__(name="own_items")
         users = np.zeros(0, np.int64)
-        own = OwnItems.none(0)
+        own = OwnItems.none(0, kinds)
         if known is not None and known.own is not None:
             rows = state.users.rows(known.user_keys)
             order = np.argsort(rows, kind="stable")
@@ -115,7 +117,7 @@ class OwnOfUsers(tf.Module):
             users, own = rows[order], known.own.take(order)
         lengths = np.zeros(len(state.users) + 2, np.int64)
         lengths[users + 1] = np.diff(own.offsets)
-        totals = np.zeros((len(state.users) + 1, len(TOTAL_COLUMNS)), np.float32)
+        totals = np.zeros((len(state.users) + 1, own.totals.shape[1]), np.float32)
         totals[users] = own.totals
         self.offsets = fixed(np.cumsum(lengths))
         self.rows = fixed(state.items.rows(own.item_keys))
@@ -154,7 +156,8 @@ class PairServing(tf.Module):
 
     Args:
         state: the one with the ids.
-        known: of users, `own`; of items, `items`; as of the release, one moment. None: nothing.
+        known: of users, `own`; of items, `items`; as of the release, one moment; of as many kinds as the
+            ranker takes. None: nothing.
         width: how many statistics of items there are.
     """
 
@@ -164,12 +167,13 @@ class PairServing(tf.Module):
         super().__init__(name=f"recloop_{name}")
         self.ranker = RankerServing(ranker)
         self.statistics = fixed(statistics_of_rows(state, known, width))
-        self.own = OwnOfUsers(state, known)
+        kinds = ranker.config.kinds
+        self.own = OwnOfUsers(state, known, kinds)
         spec = tf.TensorSpec
         own = [
             spec([None, None], tf.int64, "own_rows"),
-            spec([None, None, len(OWN_COLUMNS)], tf.float32, "own_values"),
-            spec([None, len(TOTAL_COLUMNS)], tf.float32, "own_totals"),
+            spec([None, None, len(OWN_COLUMNS) + kinds], tf.float32, "own_values"),
+            spec([None, len(TOTAL_COLUMNS) + kinds], tf.float32, "own_totals"),
         ]
         self.endpoints = {
             **endpoints_of(state.config, self._scores, self._top_k),
@@ -215,12 +219,14 @@ class ServedRanker(Served):
     signature = "top_k_of_own"
 
     def _more(self, queries: Queries) -> dict[str, np.ndarray]:
+        takes = self._answer.structured_input_signature[1]
+        queries = queries.with_kinds(takes["own_totals"].shape[1] - len(TOTAL_COLUMNS))
         own = queries.own if queries.own is not None else OwnItems.none(len(queries))
         owner = own.owners()
         place = np.arange(len(owner)) - own.offsets[owner]
         width = int(np.diff(own.offsets).max(initial=0))
         rows = np.zeros((len(queries), width), np.int64)
-        values = np.zeros((len(queries), width, len(OWN_COLUMNS)), np.float32)
+        values = np.zeros((len(queries), width, own.values.shape[1]), np.float32)
         rows[owner, place] = self._items.rows(own.item_keys)
         values[owner, place] = own.values
         return {"own_rows": rows, "own_values": values, "own_totals": own.totals}

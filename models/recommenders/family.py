@@ -297,5 +297,8 @@ class Widths:
     history: int = 0
     statistics: int = 0
     item_statistics: int = 0
+    """Those that count kinds of events among them."""
     popularity_column: int = -1
     """Of the item statistics, the one that says how much an item is chosen of late; -1: none does."""
+    kinds: int = 0
+    """How many kinds of events are counted apart."""

@@ -106,7 +106,8 @@ def candidates_of(
     """Which items are candidates of each query.
 
     Args:
-        queries: B of them. Without `own` their users are taken to be new.
+        queries: B of them, of as many kinds of events as the ranker takes. Without `own` their users
+            are taken to be new.
         moments: int [B], which of the pool's moments each query sees.
         scores: retrieval's, of the pool.
         retrieved: how many of the best by retrieval are candidates. At least as many as will be

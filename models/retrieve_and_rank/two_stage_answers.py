@@ -100,6 +100,7 @@ class TwoStageAnswers(Answerer):
     ) -> None:
         # A product of many rows costs half of one of few; what follows meets its scores again and again,
         # and costs least where a core's caches hold them.
+        queries = queries.with_kinds(self._config.kinds)
         vectors = self._towers.query_vectors(queries, self.users, self.items)
         logits = self._towers.logits(vectors) if self._nearest is None else None
         size = max(1, BLOCK_SCORES // max(1, len(self.items)))
@@ -151,7 +152,7 @@ class TwoStageAnswers(Answerer):
 
     def features(self, queries: Queries, keys: Int64Array) -> Float32Array:
         """See `models.recommenders.answers.Answerer`."""
-        nowhere = np.zeros(0, np.int64)
+        queries, nowhere = queries.with_kinds(self._config.kinds), np.zeros(0, np.int64)
         only = Hidden(nowhere, nowhere, np.isin(self.items.keys, keys))
         moments, together = np.zeros(len(queries), np.int32), self._together(queries)
         found = self._scores(self._towers.query_vectors(queries, self.users, self.items))

@@ -27,7 +27,9 @@ class RetrieveAndRankConfig(checks.Plain):
     )
     """Of the two towers."""
     item_statistics: int = 5
-    """How many statistics of items a query carries (see `point_in_time.ItemStatistics`)."""
+    """How many statistics of items a query carries (see `models.data.queries.ItemStatistics`)."""
+    kinds: int = 0
+    """How many kinds of events the features count apart; of a model made before they were, 0."""
     retrieved: int = 100
     """How many of the best by retrieval are candidates."""
     popular: int = 50
@@ -52,7 +54,7 @@ class RetrieveAndRankConfig(checks.Plain):
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         checks.integers(self, item_statistics=0, retrieved=1, popular=0, popularity_column=-1)
-        checks.integers(self, together=0, neighbours=0)
+        checks.integers(self, together=0, neighbours=0, kinds=0)
         checks.not_negative(self, "repeat_weight")
         _ = self.ranker  # which checks the last four
 
@@ -60,8 +62,11 @@ class RetrieveAndRankConfig(checks.Plain):
     def ranker(self) -> RankerConfig:
         """The ranker's own configuration."""
         return RankerConfig(
-            feature_width=feature_width(self.retrieval.statistics_width, self.item_statistics)
+            feature_width=feature_width(
+                self.retrieval.statistics_width, self.item_statistics, self.kinds
+            )
             + (len(PAIR_MEMORY_FEATURES) if self.neighbours else 0),
+            kinds=self.kinds,
             cross_layers=self.cross_layers,
             hidden=self.hidden,
             discovery_weight=self.discovery_weight,

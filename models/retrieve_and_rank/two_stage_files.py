@@ -96,6 +96,7 @@ def export(
     Args:
         known: what the release knows of users (`own`) and of items (`items`, one moment).
     """
+    known = None if known is None else known.with_kinds(config.kinds)
     module = TwoStageServing(config, towers, ranker, known)
     arrays = two_stage_answers.arrays_of(
         towers,

@@ -34,6 +34,7 @@ class TwoStageLearner(RetrieveAndRank, WindowLearner):
             shape,
             retrieval=towers,
             item_statistics=widths.item_statistics,
+            kinds=widths.kinds,
             popularity_column=widths.popularity_column,
         )
         return cls.create(config, seed)

@@ -5,8 +5,9 @@
     top_k   user_row, history_rows, statistics, exclude_rows int64 [B, E], k
             -> rows, keys, scores, as `models.recommenders.export` gives them
     top_k_of_own    the same, and what each user had chosen before: own_rows int64 [B, O],
-            own_values float32 [B, O, 6] (`models.data.queries.OWN_COLUMNS`; an entry without
-            purchases is padding), own_totals float32 [B, 2] (`TOTAL_COLUMNS`)
+            own_values float32 [B, O, 6 + K] (`models.data.queries.OWN_COLUMNS`, then events of each of
+            the K kinds that are counted apart; an entry without purchases is padding), own_totals
+            float32 [B, 2 + K] (`TOTAL_COLUMNS`, likewise)
     serving_default = top_k
 
 The ranker needs what the user had chosen before, item by item, and statistics of all items, which a

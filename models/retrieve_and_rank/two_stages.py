@@ -72,6 +72,7 @@ def candidates_of(
     retrieved: int,
 ) -> CandidateLists:
     """Candidates of one block of queries, of all items in row order."""
+    queries = queries.with_kinds(config.kinds)
     statistics, moments = statistics_of_pool(queries, towers.items.keys, config.item_statistics)
     return candidate_lists(
         queries,

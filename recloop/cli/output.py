@@ -96,13 +96,17 @@ PIPED_WIDTH = 150
 console = Screen(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 messages = Screen(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
 Json = dict[str, Any]
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, KINDS = "champion", "challenger", "of each kind"
 COLUMNS = {
     0: ("window", "decision"),
     52: ("window", "decision", "gate", "release"),
     84: ("window", "events", "quarant.", "decision", "gate", "release"),
     130: (
         "window", "events", "quarant.", "decision", "gate", "release", CHAMPION, CHALLENGER, "seconds",
+    ),
+    150: (
+        "window", "events", KINDS, "quarant.", "decision", "gate", "release", CHAMPION, CHALLENGER,
+        "seconds",
     ),
 }  # fmt: skip
 """Columns of the table of windows, by the terminal's least width."""
@@ -146,18 +150,21 @@ def windows_table(windows: list[Json], title: str = "Windows", width: int | None
     """
     width = width or console.width
     kept = max((least for least in COLUMNS if least <= width), default=0)
-    names = COLUMNS[kept]
+    kinds = [*dict.fromkeys(kind for row in windows for kind in row["kinds"])]
+    names = [name for name in COLUMNS[kept] if name != KINDS or kinds]
     table = Table(title=title, header_style="bold")
     judged = next((list(row["challenger"]) for row in windows if row["challenger"]), [])[:SHOWN]
     for name in names:
         measured = name in (CHAMPION, CHALLENGER) and judged
         told = f"{name}\n{' / '.join(judged)}" if measured else name
+        told = f"{name}\n{' / '.join(kinds)}" if name == KINDS else told
         table.add_column(told, no_wrap=kept > 0)
     for row in windows:
         gate, late = row["gate"], sum(part["events"] for part in row["late"])
         cells = {
             "window": row["window"],
             "events": f"{row['events']:,}" + (f" ({late:,} late)" if late else ""),
+            KINDS: " / ".join(f"{row['kinds'].get(kind, 0):,}" for kind in kinds),
             "quarant.": f"{row['quarantined']:,}",
             "decision": row["decision"] + (" (pending)" if row["pending"] else ""),
             "gate": "–" if gate is None else gate["answer"],

@@ -30,6 +30,9 @@ EXAMPLES = f"""
 
 WEIGHT = "coalesce((%(weights)s::jsonb ->> event_type)::float8, 1)"
 """SQL: how much a row counts by its type. Takes the same."""
+KIND = "array_position(%(kinds)s::text[], event_type)"
+"""SQL: the place of a row's type among those that are counted apart, from 1 on; null: it is none.
+Takes the same."""
 GOAL = "(%(goal)s::text[] is null or event_type = any(%(goal)s))"
 """SQL: whether a learnable row is one of those that the recommender is judged by. Takes the same."""
 NEGATIVE = (
@@ -81,6 +84,7 @@ class Meaning:
         minimum = None if self.valued else self.minimum_value
         return {
             "types": list(self.learn_from),
+            "kinds": list(self.kinds),
             "minimum": minimum,
             "valued": self.valued,
             "labelled": self.labelled,
@@ -96,6 +100,18 @@ class Meaning:
     def several_kinds(self) -> bool:
         """Whether training sets say of what type each event is."""
         return len(self.learn_from) > 1
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Event types that features count apart, in the order of their columns; none, where there is but
+        one: what counts all events counts it."""
+        return self.learn_from if self.several_kinds else ()
+
+    @property
+    def lightest_kind(self) -> int:
+        """The place among `kinds` of the type that counts least; of equal ones the first."""
+        weights = [self.weights.get(kind, 1.0) for kind in self.kinds]
+        return weights.index(min(weights)) if weights else 0
 
     @property
     def like_from(self) -> float | None:

@@ -145,7 +145,7 @@ def _gate(found: Json) -> list[str]:
 def _windows(found: Json) -> list[str]:
     rows = [
         [
-            row["window_key"], f"{row['sign']} {row['told']}", readable(row["accepted"]),
+            row["window_key"], f"{row['sign']} {row['told']}", _events(row),
             readable(row["quarantined"]), readable(row["late"]), row["decision"] or "–",
             row["gate"] or "–", row["why"],
         ]
@@ -154,6 +154,12 @@ def _windows(found: Json) -> list[str]:
     ]  # fmt: skip
     head = ["window", "fate", "events", "put aside", "late", "plan", "gate", "why"]
     return ["## Windows", "", *_table(head, rows)]
+
+
+def _events(row: Json) -> str:
+    """How many, and of each kind where there are several."""
+    kinds = ", ".join(f"{readable(count)} {kind}" for kind, count in row["kinds"].items())
+    return readable(row["accepted"]) + (f" ({kinds})" if kinds else "")
 
 
 def _releases(found: Json) -> list[str]:

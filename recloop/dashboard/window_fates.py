@@ -25,7 +25,7 @@ SIGNS = {
 """A fate's sign, so that it is told by more than a colour."""
 
 WINDOWS = """
-select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, acceptance,
+select window_key, starts, ends, state, lines, accepted, kinds, duplicates, quarantined, acceptance,
     jsonb_path_query_array(validation, '$.rules[*] ? (@.passed == false)') as broken
 from ledger.window where starts < coalesce(%s, 'infinity'::timestamptz)
 order by starts desc limit %s
@@ -53,8 +53,9 @@ order by u.target, u.update_id desc
 def read_windows(cursor: Cursor, before: str | None = None, limit: int = PAGE) -> list[Json]:
     """So many windows that start before the window `before` (None: the newest), newest first.
 
-    Each has `fate` (a key of `SIGNS`), `told` (the fate in words), `why` (the sentence of the decision),
-    `quarantined` and `late` lines, and the `update_id` and `holder` of the last decision on it.
+    Each has `kinds` (its events by type, most first, where several are learnt from), `fate` (a key of
+    `SIGNS`), `told` (the fate in words), `why` (the sentence of the decision), `quarantined` and
+    `late` lines, and the `update_id` and `holder` of the last decision on it.
     """
     starts = None
     if before:
@@ -94,6 +95,7 @@ def _fate(row: Json, parts: list[Json], decisions: dict[str, Json]) -> Json:
     }[fate]
     return {
         **{name: row[name] for name in ("window_key", "starts", "lines", "accepted", "duplicates")},
+        "kinds": dict(sorted(row["kinds"].items(), key=lambda one: (-one[1], one[0]))),
         "fate": fate,
         "sign": SIGNS[fate],
         "told": told,

@@ -197,6 +197,24 @@ do $$ begin  -- a database from before a person could accept a refused window
     end if;
 end $$;
 
+-- Two counts by name as one.
+create or replace function ledger.added_up(one jsonb, other jsonb) returns jsonb
+    language sql immutable parallel safe as $$
+    select coalesce(jsonb_object_agg(name, n), '{}') from (
+        select name, sum(n) as n from (
+            select key as name, value::bigint as n from jsonb_each_text(one)
+            union all
+            select key, value::bigint from jsonb_each_text(other)
+        ) both_counts group by name
+    ) summed
+$$;
+do $$ begin  -- a database from before windows said how many events of each kind they have
+    if not exists (select from pg_attribute where attrelid = 'ledger.window'::regclass
+                   and attname = 'kinds') then
+        alter table ledger.window add column kinds jsonb not null default '{}';
+    end if;
+end $$;
+
 do $$ begin  -- earlier versions noted windows that cannot be, such as '1-01-01'; nothing was accepted in them
     if not exists (select from pg_constraint where conrelid = 'ledger.window'::regclass
                    and conname = 'window_key_is_a_date') then
@@ -549,6 +567,7 @@ create table if not exists features.item_statistics (
     price           double precision,          -- median of 28 days
     cancels_28d     bigint not null,
     newest_event_at timestamptz,
+    kinds_28d       bigint[] not null default '{}',  -- events of each kind, where there are several
     primary key (event_timestamp, item_key)
 );
 
@@ -574,8 +593,18 @@ create table if not exists features.user_items (
     all_purchases   bigint not null,           -- events and days of all items, beyond the 300 too
     all_days        bigint not null,
     newest_event_at timestamptz not null,
+    kinds           bigint[] not null default '{}',  -- where there are several kinds: events of each
+    all_kinds       bigint[] not null default '{}',  -- kind, one item after the other; of all items
     primary key (user_key, event_timestamp)
 );
+do $$ begin  -- a database from before features counted each kind; its rows count none
+    if not exists (select from pg_attribute where attrelid = 'features.user_items'::regclass
+                   and attname = 'all_kinds') then
+        alter table features.item_statistics add column kinds_28d bigint[] not null default '{}';
+        alter table features.user_items add column kinds bigint[] not null default '{}',
+            add column all_kinds bigint[] not null default '{}';
+    end if;
+end $$;
 create index if not exists user_items_time on features.user_items (event_timestamp);
 
 create table if not exists features.item_content (

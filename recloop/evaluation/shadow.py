@@ -113,10 +113,11 @@ def compare(settings: Settings, chosen: Chosen, progress: Callable[[Any], None])
         decided_by="shadow",
         reason=f"what would a retraining before {chosen.window} have given?",
     )
-    model = new_model(settings, seed_of(settings.seed, "create"))
+    past = read_examples(learnt)
+    model = new_model(settings, seed_of(settings.seed, "create"), past)
     recent = timedelta(days=rules.rebuild.recent_days)
     recipes = Recipes(family_of(settings), plan, settings.seed)
-    trained = rebuild(model, read_examples(learnt), window.start, recent, recipes, progress)
+    trained = rebuild(model, past, window.start, recent, recipes, progress)
     scores = judge.score(model, heldout)
     with np.load(chosen.scores) as recorded:
         owners = judge.owners(heldout)

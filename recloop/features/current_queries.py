@@ -22,17 +22,21 @@ from recloop.config.learnable import LEARNABLE, Meaning
 from recloop.database.connection import Cursor, first
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.ranker_inputs import (
+    ALL_KINDS,
+    OWN_KINDS,
     OWN_LISTS,
     OWN_TOTALS,
     STATISTICS,
     aged_own_items,
+    by_kind,
     scaled_statistics,
+    whole_lists,
 )
 
 _COLUMNS = (
     *(f"counted.{name}" for name in STATISTICS),
     "history",
-    *(f"own.{name}" for name in (*OWN_LISTS, *OWN_TOTALS)),
+    *(f"own.{name}" for name in (*OWN_LISTS, *OWN_TOTALS, OWN_KINDS, ALL_KINDS)),
 )
 # One look into each primary key for each user: `distinct on` would read every row ever written.
 KNOWN = """
@@ -73,7 +77,7 @@ def known_queries(
     zeros for unknown ones. Items' statistics are not among them: a release carries its own."""
     moment = moment or known_moment(cursor, meaning)
     if moment is None:
-        return nothing_known(user_keys)
+        return nothing_known(user_keys, meaning)
     cursor.execute(
         f"select {', '.join(_COLUMNS)} {KNOWN}",
         {"users": [int(key) for key in user_keys], "moment": moment},
@@ -90,11 +94,11 @@ def known_queries(
         np.asarray(user_keys, np.int64),
         history,
         scaled_statistics(np.array(raw, np.float64).reshape(len(STATISTICS), len(rows)).T),
-        _own(columns, meaning.calendar.day_number(moment), len(rows)),
+        _own(columns, meaning.calendar.day_number(moment), len(rows), len(meaning.kinds)),
     )
 
 
-def _own(columns: dict[str, tuple], day: int, users: int) -> OwnItems:
+def _own(columns: dict[str, tuple], day: int, users: int, kinds: int) -> OwnItems:
     lengths = np.array([len(items or ()) for items in columns.get("items", ())], np.int64)
     lists = {
         name: np.array(
@@ -106,26 +110,54 @@ def _own(columns: dict[str, tuple], day: int, users: int) -> OwnItems:
     totals = np.zeros((users, len(OWN_TOTALS)), np.float32)
     for place, name in enumerate(OWN_TOTALS):
         totals[:, place] = [value or 0 for value in columns.get(name, ())]
-    return aged_own_items(lengths, np.full(users, day), lists, totals)
+    return aged_own_items(
+        lengths,
+        np.full(users, day),
+        lists,
+        totals,
+        kinds_of(lengths, columns.get(OWN_KINDS, ()), columns.get(ALL_KINDS, ()), kinds),
+    )
 
 
-def nothing_known(user_keys: Sequence[int] | npt.NDArray[np.int64]) -> Queries:
+def kinds_of(
+    lengths: npt.NDArray[np.int64],
+    own: Sequence[Sequence[int] | None],
+    every: Sequence[Sequence[int] | None],
+    kinds: int,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Events of each kind of each own item, float32 [n, K], and of all items, float32 [B, K], of rows of
+    `user_items`; None: there is but one kind.
+
+    Args:
+        lengths: int64 [B], how many own items each has.
+        own, every: `OWN_KINDS` and `ALL_KINDS` of each, or None.
+    """
+    if not kinds:
+        return None
+    return (
+        by_kind(whole_lists(own, (kinds * lengths).tolist()), kinds),
+        by_kind(whole_lists(every, [kinds] * len(lengths)), kinds),
+    )
+
+
+def nothing_known(user_keys: Sequence[int] | npt.NDArray[np.int64], meaning: Meaning) -> Queries:
     """The inputs for users of whom nothing is known."""
     count = len(user_keys)
     return Queries(
         np.asarray(user_keys, np.int64),
         np.zeros((count, HISTORY_LENGTH), np.int64),
         np.zeros((count, len(STATISTICS)), np.float32),
-        OwnItems.none(count),
+        OwnItems.none(count, len(meaning.kinds)),
     )
 
 
-def with_session(queries: Queries, session: Sequence[int]) -> Queries:
+def with_session(queries: Queries, session: Sequence[int], kind: int = 0) -> Queries:
     """One query, as if its user had chosen these items just now: at the head of its history, and among
     its own.
 
     Args:
         session: item keys, oldest first.
+        kind: which kind of event a choice just now is, where several are counted apart.
     """
     if not session:
         return queries
@@ -133,23 +165,24 @@ def with_session(queries: Queries, session: Sequence[int]) -> Queries:
     history = np.array([[*newest, *queries.history[0].tolist()]], np.int64)
     width = queries.history.shape[1]
     own = queries.own if queries.own is not None else OwnItems.none(1)
+    kinds = range(own.kinds)
+    columns = (*OWN_COLUMNS, *kinds)
     entries = {
-        int(key): dict(zip(OWN_COLUMNS, values.tolist(), strict=True))
+        int(key): dict(zip(columns, values.tolist(), strict=True))
         for key, values in zip(own.item_keys, own.values, strict=True)
     }
-    fresh = dict.fromkeys(OWN_COLUMNS, 0.0)
+    fresh = dict.fromkeys(columns, 0.0)
     today = any(entry["last_age"] == 0 for entry in entries.values())
     for key in newest:
         entry = entries.setdefault(key, dict(fresh))
         entry["days"] += entry["purchases"] == 0 or entry["last_age"] > 0
         times = sum(one == key for one in session)
-        for name in ("purchases", "decayed_28d", "decayed_112d"):
+        for name in ("purchases", "decayed_28d", "decayed_112d", *kinds[kind : kind + 1]):
             entry[name] += times
         entry["last_age"] = 0.0
-    totals = own.totals + np.array([[len(session), not today]], np.float32)
-    values = np.array(
-        [[entry[name] for name in OWN_COLUMNS] for entry in entries.values()], np.float32
-    )
+    counted = [len(session) * (one == kind) for one in kinds]
+    totals = own.totals + np.array([[len(session), not today, *counted]], np.float32)
+    values = np.array([[entry[name] for name in columns] for entry in entries.values()], np.float32)
     return Queries(
         queries.user_keys,
         history[:, :width],

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from recloop.calendar import Window, WindowCalendar
-from recloop.config.learnable import LEARNABLE, NEGATIVE, WEIGHT, Meaning, meaning_of
+from recloop.config.learnable import KIND, LEARNABLE, NEGATIVE, WEIGHT, Meaning, meaning_of
 from recloop.contracts import FeatureReport
 from recloop.database.connection import Cursor, Lock, copy_rows, first, transaction
 from recloop.database.embedded import database_of
@@ -105,20 +105,35 @@ def _rebuild(cursor: Cursor, window: Window, reach: Reach, meaning: Meaning) -> 
         "first_day": number(reach.start),
         "last_day": number(reach.end) - 1,
     }
-    cursor.execute(_sql("recent_events"), parameters)
+    kinds = len(meaning.kinds)
+    cursor.execute(_sql("recent_events", kinds), parameters)
     rows = {}
     for table in TABLES[:-1]:
-        cursor.execute(_sql(table), parameters)
+        cursor.execute(_sql(table, kinds), parameters)
         rows[table] = cursor.rowcount
     rows["item_content"] = insert_item_content(cursor, reach.start, reach.end, meaning)
     return rows
 
 
 @cache
-def _sql(name: str) -> str:
-    """The text of `<name>.sql`, its constants filled in."""
+def _sql(name: str, kinds: int) -> str:
+    """The text of `<name>.sql`, its constants filled in.
+
+    Args:
+        kinds: how many kinds of events are counted apart. Counts of each are an array; of none, `{}`.
+    """
     text = Path(__file__).with_name(f"{name}.sql").read_text()
-    named = {"learnable": LEARNABLE, "negative": NEGATIVE, "weight": WEIGHT}
+    each = [f"count(*) filter (where kind = {n})" for n in range(1, kinds + 1)]
+    learnt = [f"count(*) filter (where learnable and kind = {n})" for n in range(1, kinds + 1)]
+    recent = "filter (where tile.day > grid.day - 28)"
+    summed = [f"coalesce(sum(kinds[{n}]) {recent}, 0)" for n in range(1, kinds + 1)]
+    named = {"learnable": LEARNABLE, "negative": NEGATIVE, "weight": WEIGHT, "kind": KIND}
+    for constant, counts in (
+        ("each_kind", each),
+        ("learnable_kinds", learnt),
+        ("kinds_28d", summed),
+    ):
+        named[constant] = f"array[{', '.join(counts)}]::bigint[]"
     named |= {"own_items": str(OWN_ITEMS), "history_length": str(HISTORY_LENGTH)}
     for name, value in named.items():
         text = text.replace(f"{{{name}}}", value)

@@ -5,13 +5,14 @@ where event_timestamp > %(reach_start)s and event_timestamp <= %(reach_end)s;
 
 insert into features.item_statistics
     (item_key, event_timestamp, purchases_7d, purchases_28d, buyers_28d, price, cancels_28d,
-     newest_event_at)
+     newest_event_at, kinds_28d)
 with tile as (
     select
         item_key,
         day,
         count(*) filter (where learnable) as purchases,
         count(*) filter (where cancelled) as cancels,
+        {learnable_kinds} as kinds,
         max(event_timestamp) as newest
     from recent
     group by item_key, day
@@ -23,6 +24,7 @@ dense as (
         sum(purchases) filter (where tile.day > grid.day - 7) as purchases_7d,
         sum(purchases) filter (where tile.day > grid.day - 28) as purchases_28d,
         sum(cancels) filter (where tile.day > grid.day - 28) as cancels_28d,
+        {kinds_28d} as kinds_28d,
         max(newest) filter (where tile.day > grid.day - 28) as newest
     from tile
     join generate_series(%(first_day)s, %(last_day)s) as grid (day)
@@ -64,7 +66,8 @@ select
     sum(coalesce(step.step, 0)) over (partition by dense.item_key order by dense.day),
     median.price,
     coalesce(cancels_28d, 0),
-    newest
+    newest,
+    kinds_28d
 from dense
 left join step on step.item_key = dense.item_key and step.day = dense.day
 left join median on median.item_key = dense.item_key and median.day = dense.day;

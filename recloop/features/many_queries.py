@@ -20,10 +20,13 @@ from recloop.database.copying import binary_rows, columns_of
 from recloop.features.current_queries import KNOWN, known_moment, nothing_known
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.ranker_inputs import (
+    ALL_KINDS,
+    OWN_KINDS,
     OWN_LISTS,
     OWN_TOTALS,
     STATISTICS,
     aged_own_items,
+    by_kind,
     scaled_statistics,
 )
 
@@ -33,6 +36,10 @@ NUMBERS = (
     *(f"coalesce(own.{name}, 0)::float8" for name in OWN_TOTALS),
 )
 ARRAYS = ("history", *(f"own.{name}" for name in OWN_LISTS))
+WHOLE = f"""case when cardinality(own.{OWN_KINDS}) = %(kinds)s * cardinality(own.items)
+    then own.{OWN_KINDS}
+    else array_fill(0::bigint, array[%(kinds)s * coalesce(cardinality(own.items), 0)]) end"""
+"""SQL: events of each kind of own items; zeros where a row was written before kinds were counted."""
 LENGTHS = struct.Struct(">i4xi")
 """The first two fields of a row, without the length before the first."""
 FIELD, ELEMENT = 4, 12
@@ -47,15 +54,17 @@ def many_known(cursor: Cursor, user_keys: Keys, meaning: Meaning) -> Queries:
     """`current_queries.known_queries` of many users."""
     moment = known_moment(cursor, meaning)
     if moment is None:
-        return nothing_known(user_keys)
+        return nothing_known(user_keys, meaning)
     lengths = "coalesce(cardinality(history), 0), coalesce(cardinality(own.items), 0)"
-    arrays = ", ".join(f"coalesce({name}, '{{}}')" for name in ARRAYS)
+    kinds = len(meaning.kinds)
+    numbers = [*NUMBERS, *(_of_all(place) for place in range(1, kinds + 1))]
+    arrays = [f"coalesce({name}, '{{}}')" for name in ARRAYS] + [WHOLE] * bool(kinds)
     rows = binary_rows(
         cursor,
-        f"select {lengths}, {', '.join(NUMBERS)}, {arrays} {KNOWN}",
-        {"users": user_keys.tolist(), "moment": moment},
+        f"select {lengths}, {', '.join(numbers)}, {', '.join(arrays)} {KNOWN}",
+        {"users": user_keys.tolist(), "moment": moment, "kinds": kinds},
     )
-    read = _Rows(rows, len(user_keys))
+    read = _Rows(rows, len(user_keys), kinds)
     history = np.zeros((len(user_keys), HISTORY_LENGTH), np.int64)
     owner, place = _places(read.histories)
     history[owner, place] = read.elements(0, np.int64)
@@ -64,45 +73,57 @@ def many_known(cursor: Cursor, user_keys: Keys, meaning: Meaning) -> Queries:
         for number, name in enumerate(OWN_LISTS, 1)
     }
     day = np.full(len(user_keys), meaning.calendar.day_number(moment))
+    ends = [len(STATISTICS), len(NUMBERS)]
+    counted, totals, every = np.split(read.numbers, ends, axis=1)
+    each = None
+    if kinds:
+        each = by_kind(read.elements(len(ARRAYS), np.int64), kinds), every.astype(np.float32)
     return Queries(
         user_keys,
         history,
-        scaled_statistics(read.numbers[:, : len(STATISTICS)]),
-        aged_own_items(
-            read.owned, day, lists, read.numbers[:, len(STATISTICS) :].astype(np.float32)
-        ),
+        scaled_statistics(counted),
+        aged_own_items(read.owned, day, lists, totals.astype(np.float32), each),
     )
+
+
+def _of_all(place: int) -> str:
+    """SQL: a user's events of one kind, of all items; beyond an array's end is null."""
+    return f"coalesce(own.{ALL_KINDS}[{place}], 0)::float8"
 
 
 class _Rows:
     """Rows of two lengths, float8 numbers, and arrays of int8 or float8 without nulls, as `copy` writes
-    them. The first array has the first length, the others the second.
+    them. The first array has the first length, the others the second; one more, where there are kinds,
+    so many times the second.
 
     Attributes:
         histories, owned: int64 [B], the lengths.
-        numbers: float64 [B, `NUMBERS`].
+        numbers: float64 [B, `NUMBERS`, and as many more as there are kinds].
     """
 
-    def __init__(self, rows: bytes, count: int) -> None:
-        self._rows = rows
-        numbers = len(NUMBERS) * (FIELD + 8)
-        self._arrays_at = 2 + 2 * (FIELD + 4) + numbers
+    def __init__(self, rows: bytes, count: int, kinds: int) -> None:
+        self._rows, self._kinds = rows, kinds
+        width = len(NUMBERS) + kinds
+        self._arrays_at = 2 + 2 * (FIELD + 4) + width * (FIELD + 8)
         starts, lengths = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
         at = 0
         for row in range(count):
             first, second = LENGTHS.unpack_from(rows, at + 2 + FIELD)
             starts[row], lengths[row] = at, (first, second)
             at += self._arrays_at + _size(first) + len(OWN_LISTS) * _size(second)
+            at += _size(kinds * second) if kinds else 0
         assert at == len(rows)
         self.histories, self.owned = lengths[:, 0], lengths[:, 1]
         self._starts = starts
         places = starts[:, None] + 2 + 2 * (FIELD + 4) + FIELD
-        places = places + (FIELD + 8) * np.arange(len(NUMBERS))
+        places = places + (FIELD + 8) * np.arange(width)
         self.numbers = self._read(places, np.float64)
 
     def elements(self, array: int, kind: type) -> np.ndarray:
         """The elements of one array of all rows, one row after the other."""
         lengths = self.owned if array else self.histories
+        if array == len(ARRAYS):
+            lengths = self._kinds * lengths
         begin = self._starts + self._arrays_at
         if array:
             begin = begin + _sizes(self.histories) + (array - 1) * _sizes(self.owned)

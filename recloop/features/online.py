@@ -19,8 +19,11 @@ from recloop.config.learnable import Meaning, meaning_of
 from recloop.database.connection import first, transaction
 from recloop.database.embedded import database_of
 from recloop.errors import ServiceAway
+from recloop.features.current_queries import kinds_of
 from recloop.features.daily import HISTORY_LENGTH
 from recloop.features.ranker_inputs import (
+    ALL_KINDS,
+    OWN_KINDS,
     OWN_LISTS,
     OWN_TOTALS,
     STATISTICS,
@@ -125,15 +128,17 @@ def online_queries(settings: Settings, user_keys: Sequence[int]) -> Queries:
     lists: dict[str, list[float]] = {name: [] for name in OWN_LISTS}
     totals = np.zeros((len(user_keys), len(OWN_TOTALS)), np.float32)
     lengths = np.zeros(len(user_keys), np.int64)
+    counts: list[tuple[list[int] | None, list[int] | None]] = []
     for n, known in enumerate(online_features(settings, user_keys=user_keys)):
         items = known["history"] or []
         history[n, : len(items)] = items
         raw[n] = [known[name] or 0 for name in STATISTICS]
         totals[n] = [known[name] or 0 for name in OWN_TOTALS]
         lengths[n] = len(known["items"] or [])
+        counts.append((known[OWN_KINDS], known[ALL_KINDS]))
         for name in OWN_LISTS:
             lists[name] += known[name] or []
-    own = _own_items(settings, lengths, lists, totals)
+    own = _own_items(settings, lengths, lists, totals, counts)
     return Queries(np.asarray(user_keys, np.int64), history, scaled_statistics(raw), own)
 
 
@@ -142,13 +147,21 @@ def _own_items(
     lengths: np.ndarray,
     lists: Mapping[str, Iterable[float]],
     totals: np.ndarray,
+    counts: Sequence[tuple[Sequence[int] | None, Sequence[int] | None]],
 ) -> OwnItems:
-    """`aged_own_items` as of the newest computed day."""
+    """`aged_own_items` as of the newest computed day.
+
+    Args:
+        counts: `OWN_KINDS` and `ALL_KINDS` of each query.
+    """
     columns = {
         name: np.array(list(values), np.float64 if "decayed" in name else np.int64)
         for name, values in lists.items()
     }
-    return aged_own_items(lengths, np.full(len(lengths), newest_day(settings)), columns, totals)
+    own, every = zip(*counts, strict=True) if counts else ((), ())
+    kinds = kinds_of(lengths, own, every, len(meaning_of(settings).kinds))
+    days = np.full(len(lengths), newest_day(settings))
+    return aged_own_items(lengths, days, columns, totals, kinds)
 
 
 def newest_day(settings: Settings) -> int:
@@ -162,9 +175,10 @@ def newest_day(settings: Settings) -> int:
 # What is known of all users and items when a release is exported: what it answers from by itself.
 
 
+_COLUMNS = (*OWN_LISTS, *OWN_TOTALS, OWN_KINDS, ALL_KINDS)
 # One look into the primary key for each user: `distinct on` would read every row ever written.
 _LATEST = f"""
-    select account.user_key, {", ".join(f"latest.{name}" for name in (*OWN_LISTS, *OWN_TOTALS))}
+    select account.user_key, {", ".join(f"latest.{name}" for name in _COLUMNS)}
     from behavior.account
     cross join lateral (
         select * from features.user_items
@@ -189,11 +203,19 @@ def release_snapshot(settings: Settings, moment: datetime) -> Queries:
     lists = dict(zip(OWN_LISTS, zip(*(row[1:] for row in rows), strict=True), strict=False))
     lengths = np.array([len(items) for items in lists.get("items", ())], np.int64)
     flat = {name: chain.from_iterable(lists.get(name, ())) for name in OWN_LISTS}
-    totals = np.array([row[-len(OWN_TOTALS) :] for row in rows], np.float32)
+    after = 1 + len(OWN_LISTS) + len(OWN_TOTALS)
+    totals = np.array([row[1 + len(OWN_LISTS) : after] for row in rows], np.float32)
+    meaning = meaning_of(settings)
     return Queries(
         users,
         np.zeros((len(rows), 0), np.int64),
         np.zeros((len(rows), 0), np.float32),
-        _own_items(settings, lengths, flat, totals.reshape(-1, len(OWN_TOTALS))),
-        item_snapshot(settings, moment, meaning_of(settings).calendar),
+        _own_items(
+            settings,
+            lengths,
+            flat,
+            totals.reshape(-1, len(OWN_TOTALS)),
+            [row[after:] for row in rows],
+        ),
+        item_snapshot(settings, moment, meaning.calendar, len(meaning.kinds)),
     )

@@ -7,7 +7,7 @@ Keep out: files (see `artefact.py`), slices of time (see `examples.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,35 @@ ITEM_STATISTICS = ("purchases_7d", "purchases_28d", "buyers_28d", "price", "canc
 OWN_LISTS = ("items", "purchases", "days", "first_day", "last_day", "decayed_28d", "decayed_112d")
 """Lists of `user_items`, of one length for each user; `own_…` in the queries."""
 OWN_TOTALS = ("all_purchases", "all_days")
+# Where there are several kinds of events, K of them: K numbers for each item or user, in one list.
+OWN_KINDS = "kinds"
+"""Of `user_items`: K numbers for each own item; `own_kinds` in the queries."""
+ALL_KINDS = "all_kinds"
+"""Of `user_items`: of all items."""
+ITEM_KINDS = "kinds_28d"
+"""Of `item_statistics`."""
 
 
 def scaled_statistics(raw: np.ndarray) -> np.ndarray:
     """sign(x) * log1p(|x|), in float32; NaN becomes 0. The one scaling of training and serving."""
     known = np.nan_to_num(np.asarray(raw, np.float64))
     return (np.sign(known) * np.log1p(np.abs(known))).astype(np.float32)
+
+
+def whole_lists(lists: Iterable[Sequence[int] | None], sizes: Iterable[int]) -> list[int]:
+    """Counts by kind, one list after the other, of lists that should have these sizes. One that has not
+    was written before kinds were counted, or is of nobody: its counts are 0."""
+    found: list[int] = []
+    for counts, size in zip(lists, sizes, strict=True):
+        found += counts if counts is not None and len(counts) == size else [0] * size
+    return found
+
+
+def by_kind(counts: Sequence[int] | np.ndarray, kinds: int) -> np.ndarray:
+    """The counts of K kinds, one thing after the other, as float32 [things, K]."""
+    if not kinds:
+        raise ValueError("`kinds` should be positive. Received: 0.")
+    return np.asarray(counts, np.float32).reshape(-1, kinds)
 
 
 def own_items(queries: pa.Table, days: np.ndarray) -> OwnItems:
@@ -56,11 +79,20 @@ def own_items(queries: pa.Table, days: np.ndarray) -> OwnItems:
 
     totals = [np.asarray(queries[name].to_numpy(), np.float32) for name in OWN_TOTALS]
     columns = {name: flat(name) for name in OWN_LISTS}
-    return aged_own_items(lengths, days, columns, np.stack(totals, axis=1))
+    kinds = None
+    if ALL_KINDS in queries.column_names and len(queries):
+        every = queries[ALL_KINDS].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        width = len(every) // len(queries)
+        kinds = by_kind(flat(OWN_KINDS), width), by_kind(every, width)
+    return aged_own_items(lengths, days, columns, np.stack(totals, axis=1), kinds)
 
 
 def aged_own_items(
-    lengths: np.ndarray, days: np.ndarray, columns: dict[str, np.ndarray], totals: np.ndarray
+    lengths: np.ndarray,
+    days: np.ndarray,
+    columns: dict[str, np.ndarray],
+    totals: np.ndarray,
+    kinds: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> OwnItems:
     """Rows of the view `user_items` as of other days: ages from days, decayed counts decayed on.
 
@@ -69,6 +101,8 @@ def aged_own_items(
         days: int64 [Q], the queries' days since 1970-01-01.
         columns: the view's lists, one after the other, by name.
         totals: float32 [Q, 2]: all_purchases, all_days.
+        kinds: float32 [n, K] and [Q, K], events of each kind of each item, and of all items; None:
+            there is one kind.
     """
     owner = np.repeat(np.arange(len(lengths)), lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -83,12 +117,11 @@ def aged_own_items(
         "decayed_28d": columns["decayed_28d"] * np.exp((stamp - today) / 28.0),
         "decayed_112d": columns["decayed_112d"] * np.exp((stamp - today) / 112.0),
     }
-    return OwnItems(
-        offsets,
-        np.asarray(columns["items"], np.int64),
-        np.stack([np.asarray(values[name], np.float32) for name in OWN_COLUMNS], axis=1),
-        totals,
-    )
+    stacked = np.stack([np.asarray(values[name], np.float32) for name in OWN_COLUMNS], axis=1)
+    if kinds is not None:
+        stacked = np.concatenate([stacked, kinds[0]], axis=1)
+        totals = np.concatenate([totals, kinds[1]], axis=1)
+    return OwnItems(offsets, np.asarray(columns["items"], np.int64), stacked, totals)
 
 
 def item_statistics(item_days: pa.Table, days: np.ndarray) -> tuple[np.ndarray, ItemStatistics]:
@@ -96,17 +129,24 @@ def item_statistics(item_days: pa.Table, days: np.ndarray) -> tuple[np.ndarray, 
     day = np.asarray(item_days["day"].to_numpy(), np.int64)
     items = np.asarray(item_days["item_key"].to_numpy(), np.int64)
     keys, place = np.unique(items, return_inverse=True)
-    values = np.zeros((len(days), len(keys), len(ITEM_STATISTICS)), np.float32)
+    raw = [np.asarray(item_days[name].to_numpy(), np.float64) for name in ITEM_STATISTICS]
+    kinds = 0
+    if ITEM_KINDS in item_days.column_names and len(day):
+        counts = item_days[ITEM_KINDS].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        kinds = len(counts) // len(day)
+        raw += list(counts.reshape(-1, kinds).T)
+    values = np.zeros((len(days), len(keys), len(raw)), np.float32)
     if len(day):
-        raw = [np.asarray(item_days[name].to_numpy(), np.float64) for name in ITEM_STATISTICS]
         values[np.searchsorted(days, day), place] = scaled_statistics(np.stack(raw, axis=1))
-    return days, ItemStatistics(keys, values)
+    return days, ItemStatistics(keys, values, kinds)
 
 
 def joined_own_items(parts: Sequence[OwnItems]) -> OwnItems:
-    """The queries of all parts, one part after the other."""
+    """The queries of all parts, one part after the other, with the kinds of the part that has most."""
     if not parts:
         return OwnItems.none(0)
+    kinds = max(part.kinds for part in parts)
+    parts = [part.with_kinds(kinds) for part in parts]
     lengths = np.concatenate([np.diff(part.offsets) for part in parts])
     return OwnItems(
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
@@ -119,13 +159,19 @@ def joined_own_items(parts: Sequence[OwnItems]) -> OwnItems:
 def joined_statistics(parts: Sequence[ItemStatistics]) -> ItemStatistics:
     """The moments of all parts, one part after the other; an item that a part lacks has zeros."""
     keys = np.unique(np.concatenate([part.item_keys for part in parts] or [np.zeros(0, np.int64)]))
-    none = np.zeros((0, len(keys), len(ITEM_STATISTICS)), np.float32)
-    return ItemStatistics(keys, np.concatenate([none, *(part.of(keys) for part in parts)]))
+    kinds = max((part.kinds for part in parts), default=0)
+    parts = [part.with_kinds(kinds) for part in parts]
+    none = np.zeros((0, len(keys), len(ITEM_STATISTICS) + kinds), np.float32)
+    return ItemStatistics(keys, np.concatenate([none, *(part.of(keys) for part in parts)]), kinds)
 
 
-def schemas() -> dict[str, pa.Schema]:
-    """Columns and types of the four tables. Times are UTC."""
+def schemas(kinds: int = 0) -> dict[str, pa.Schema]:
+    """Columns and types of the four tables. Times are UTC. Of several kinds of events each list of
+    counts by kind is whole; where there is but one, there are no such columns."""
     import pyarrow as pa
+
+    def counts(*names: str) -> list[tuple[str, pa.DataType]]:
+        return [(name, pa.list_(pa.int64())) for name in names if kinds]
 
     time = pa.timestamp("us", tz="UTC")
     statistics = [(name, pa.float64()) for name in ITEM_STATISTICS]
@@ -141,6 +187,7 @@ def schemas() -> dict[str, pa.Schema]:
                 *((name, pa.float64()) for name in STATISTICS),
                 *((f"own_{name}", pa.list_(kind)) for name, kind in own.items()),
                 *((name, pa.int64()) for name in OWN_TOTALS),
+                *counts(f"own_{OWN_KINDS}", ALL_KINDS),
             ]
         ),
         "interactions": pa.schema(
@@ -159,12 +206,28 @@ def schemas() -> dict[str, pa.Schema]:
                 *statistics,
             ]
         ),
-        "item_days": pa.schema([("day", pa.int64()), ("item_key", pa.int64()), *statistics]),
+        "item_days": pa.schema(
+            [("day", pa.int64()), ("item_key", pa.int64()), *statistics, *counts(ITEM_KINDS)]
+        ),
     }
 
 
+def whole_column(column: pa.ChunkedArray, sizes: np.ndarray) -> pa.Array:
+    """Lists of counts by kind as they should be, of these sizes (int64 [rows]): see `whole_lists`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = pc.fill_null(column, []).combine_chunks()
+    if np.array_equal(lists.value_lengths().to_numpy(zero_copy_only=False), sizes):
+        return lists.cast(pa.list_(pa.int64()))
+    counts = pa.array(whole_lists(lists.to_pylist(), sizes.tolist()), pa.int64())
+    return pa.ListArray.from_arrays(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32), counts
+    )
+
+
 def join_item_days(
-    settings: Settings, cursor: Cursor, days: str, calendar: WindowCalendar
+    settings: Settings, cursor: Cursor, days: str, calendar: WindowCalendar, kinds: int = 0
 ) -> pa.Table:
     """The table `item_days` of a training set, by day and item.
 
@@ -172,6 +235,7 @@ def join_item_days(
 
     Args:
         days: SQL, a query for the moments (midnights in the calendar's zone).
+        kinds: how many kinds of events are counted apart.
 
     Raises:
         BadData: a joined row knows of the day or later.
@@ -186,7 +250,7 @@ def join_item_days(
     )
     cursor.execute(f"select exists ({entities})")
     if cursor.fetchone() == (False,):  # Feast cannot join nothing
-        return schemas()["item_days"].empty_table()
+        return schemas(kinds)["item_days"].empty_table()
     joined = point_in_time_join(settings, entities, "candidate_items")
     joined = joined.sort_by([("event_timestamp", "ascending"), ("item_key", "ascending")])
     check_not_newer(joined, "event_timestamp", ["item_statistics__newest_event_at"])
@@ -197,15 +261,20 @@ def join_item_days(
         "item_key": joined["item_key"],
         **{name: joined[f"item_statistics__{name}"] for name in ITEM_STATISTICS},
     }
-    return pa.table(columns).cast(schemas()["item_days"])
+    if kinds:
+        sizes = np.full(len(joined), kinds)
+        columns[ITEM_KINDS] = whole_column(joined[f"item_statistics__{ITEM_KINDS}"], sizes)
+    return pa.table(columns).cast(schemas(kinds)["item_days"])
 
 
-def item_snapshot(settings: Settings, moment: datetime, calendar: WindowCalendar) -> ItemStatistics:
+def item_snapshot(
+    settings: Settings, moment: datetime, calendar: WindowCalendar, kinds: int = 0
+) -> ItemStatistics:
     """The statistics of active items at one midnight, scaled: one moment."""
     from recloop.database.embedded import database_of
 
     with transaction(database_of(settings)) as cursor:
         literal = cursor.mogrify("select %s::timestamptz", (moment,)).decode()
-        table = join_item_days(settings, cursor, literal, calendar)
+        table = join_item_days(settings, cursor, literal, calendar, kinds)
     day = np.array([calendar.day_number(moment)])
     return item_statistics(table, day)[1]

@@ -8,6 +8,7 @@ select
     event_timestamp,
     features.day_of(event_timestamp, %(zone)s) as day,
     {learnable} as learnable,
+    {kind} as kind,
     {negative} as cancelled,
     -- NULL beyond any bound that a row rule can have: of events accepted before rules had bounds
     case when abs(price) <= 1e12 then price end as price,

@@ -90,14 +90,20 @@ def differing(served: Json, trained: Json) -> Told:
 def _numbers(
     group: str, names: Sequence[str], served: Sequence[float], trained: Sequence[float]
 ) -> Told:
-    """The numbers that differ, by name; under the group's name, if there are more or fewer of them."""
+    """The numbers that differ, by name; under the group's name, if there are more or fewer of them. What
+    was served before kinds of events were counted apart is compared without them."""
+    if len(served) == len(names):
+        trained = trained[: len(names)]
     if served == trained:  # nearly always, and a hundred times as fast
         return {}
     if len(served) != len(trained):
         return {group: (list(served), list(trained))}
     close = np.isclose(served, trained, rtol=TOLERANCE, atol=TOLERANCE**2)
     return {
-        names[n] if n < len(names) else group: (served[n], trained[n])
+        names[n] if n < len(names) else f"{group} of kind {n - len(names) + 1}": (
+            served[n],
+            trained[n],
+        )
         for n in np.flatnonzero(~close).tolist()
     }
 

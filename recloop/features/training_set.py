@@ -34,12 +34,15 @@ from recloop.features.damping import damping
 from recloop.features.days import day_numbers, midnights
 from recloop.features.leak_guard import check_against_events, check_not_newer
 from recloop.features.ranker_inputs import (
+    ALL_KINDS,
     ITEM_STATISTICS,
+    OWN_KINDS,
     OWN_LISTS,
     OWN_TOTALS,
     STATISTICS,
     join_item_days,
     schemas,
+    whole_column,
 )
 from recloop.features.store import point_in_time_join
 from recloop.features.training_sql import (
@@ -82,7 +85,9 @@ def build_training_set(settings: Settings, key: str, meaning: Meaning | None = N
             tables["queries"] = _queries(settings, cursor, part)
             tables["items"] = _items(settings, cursor, part)
             days = _rendered(cursor, QUERY_DAYS, part)
-            tables["item_days"] = join_item_days(settings, cursor, days, meaning.calendar)
+            tables["item_days"] = join_item_days(
+                settings, cursor, days, meaning.calendar, len(meaning.kinds)
+            )
         elif interactions.num_rows:
             plain = _read(cursor, QUERIES, part, ("query_id", "user_key", "event_timestamp"))
             tables["queries"] = _filled(_with_days(plain, meaning), "queries")
@@ -203,7 +208,14 @@ def _queries(settings: Settings, cursor: Cursor, part: _Part) -> pa.Table:
         **{f"own_{name}": pc.fill_null(joined[f"user_items__{name}"], []) for name in OWN_LISTS},
         **{name: pc.fill_null(joined[f"user_items__{name}"], 0) for name in OWN_TOTALS},
     }
-    queries = pa.table(columns).cast(schemas()["queries"])
+    if kinds := len(part.meaning.kinds):
+        owned = columns["own_items"].combine_chunks().value_lengths()
+        columns[f"own_{OWN_KINDS}"] = whole_column(
+            joined[f"user_items__{OWN_KINDS}"], kinds * owned.to_numpy(zero_copy_only=False)
+        )
+        every = np.full(len(joined), kinds)
+        columns[ALL_KINDS] = whole_column(joined[f"user_items__{ALL_KINDS}"], every)
+    queries = pa.table(columns).cast(schemas(kinds)["queries"])
     check_against_events(cursor, queries, part.meaning)
     return queries
 

@@ -2,6 +2,8 @@
 -- purchased up to the end of that day, item by item: the {own_items} items purchased latest, latest
 -- first. Days are chosen as in user_history.sql, which also makes the table `touched`. Decayed counts
 -- are as of the day after; exp(-1/28) to a power ages them further. Ordered sums keep their last bit.
+-- Where there are several kinds of events, each item has as many numbers in `kinds`, one item after the
+-- other; else there are none.
 delete from features.user_items
 where event_timestamp > %(reach_start)s and event_timestamp <= %(end)s;
 
@@ -11,7 +13,7 @@ where event_timestamp > %(end)s and event_timestamp <= %(horizon)s
 
 insert into features.user_items
     (user_key, event_timestamp, items, purchases, days, first_day, last_day, decayed_28d,
-     decayed_112d, all_purchases, all_days, newest_event_at)
+     decayed_112d, all_purchases, all_days, newest_event_at, kinds, all_kinds)
 with active as (
     select distinct user_key, features.day_of(event_timestamp, %(zone)s) as day
     from behavior.event
@@ -25,7 +27,7 @@ with active as (
 select
     active.user_key, features.midnight(active.day + 1, %(zone)s), past.items, past.purchases, past.days,
     past.first_day, past.last_day, past.decayed_28d, past.decayed_112d,
-    total.purchases, total.days, total.newest
+    total.purchases, total.days, total.newest, array(select unnest(past.kinds)), total.kinds
 from active
 cross join lateral (
     select
@@ -35,7 +37,9 @@ cross join lateral (
         array_agg(first_day order by last_day desc, item_key) as first_day,
         array_agg(last_day order by last_day desc, item_key) as last_day,
         array_agg(decayed_28d order by last_day desc, item_key) as decayed_28d,
-        array_agg(decayed_112d order by last_day desc, item_key) as decayed_112d
+        array_agg(decayed_112d order by last_day desc, item_key) as decayed_112d,
+        -- PostgreSQL gathers no empty arrays
+        array_agg(kinds order by last_day desc, item_key) filter (where kinds <> '{}') as kinds
     from (
         select
             item_key,
@@ -44,9 +48,10 @@ cross join lateral (
             min(day) as first_day,
             max(day) as last_day,
             sum(weight * exp((day - active.day - 1) / 28.0::float8) order by day, weight) as decayed_28d,
-            sum(weight * exp((day - active.day - 1) / 112.0::float8) order by day, weight) as decayed_112d
+            sum(weight * exp((day - active.day - 1) / 112.0::float8) order by day, weight) as decayed_112d,
+            {each_kind} as kinds
         from (
-            select item_key, {weight} as weight,
+            select item_key, {weight} as weight, {kind} as kind,
                 features.day_of(event_timestamp, %(zone)s) as day
             from behavior.event
             where user_key = active.user_key
@@ -62,9 +67,13 @@ cross join lateral (
     select
         count(*) as purchases,
         count(distinct features.day_of(event_timestamp, %(zone)s)) as days,
-        max(event_timestamp) as newest
-    from behavior.event
-    where user_key = active.user_key
-      and event_timestamp < features.midnight(active.day + 1, %(zone)s)
-      and {learnable}
+        max(event_timestamp) as newest,
+        {each_kind} as kinds
+    from (
+        select event_timestamp, {kind} as kind
+        from behavior.event
+        where user_key = active.user_key
+          and event_timestamp < features.midnight(active.day + 1, %(zone)s)
+          and {learnable}
+    ) as event
 ) as total;

@@ -39,15 +39,10 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
             lines = w.lines + %(lines)s,
             accepted = w.accepted + %(accepted)s,
             duplicates = w.duplicates + %(duplicates)s,
-            quarantined = (
-                select coalesce(jsonb_object_agg(rule, n), '{}') from (
-                    select rule, sum(n) as n from (
-                        select key as rule, value::bigint as n from jsonb_each_text(w.quarantined)
-                        union all
-                        select key, value::bigint from jsonb_each_text(%(quarantined)s::jsonb)
-                    ) both_counts group by rule
-                ) summed
-            ),
+            quarantined = ledger.added_up(w.quarantined, %(quarantined)s),
+            -- of what was accepted before kinds were counted, no kind is known
+            kinds = case when w.accepted = 0 or w.kinds <> '{}'
+                then ledger.added_up(w.kinds, %(kinds)s) else w.kinds end,
             data_hash = %(data_hash)s,
             validation = %(report)s,
             acceptance = coalesce(%(acceptance)s, w.acceptance),
@@ -60,6 +55,7 @@ def note_accepted(cursor: Cursor, report: ValidationReport) -> None:
             "accepted": report.accepted,
             "duplicates": report.duplicates,
             "quarantined": json.dumps(report.quarantined),
+            "kinds": json.dumps(report.kinds),
             "data_hash": report.data_hash,
             "report": report.model_dump_json(),
             "acceptance": report.acceptance and report.acceptance.model_dump_json(),
@@ -179,7 +175,7 @@ def all_windows(cursor: Cursor) -> list[dict[str, Any]]:
     """Every window's row, oldest first."""
     return records(
         cursor,
-        "select window_key, starts, ends, state, lines, accepted, duplicates, quarantined, "
+        "select window_key, starts, ends, state, lines, accepted, kinds, duplicates, quarantined, "
         "validation, acceptance, seconds from ledger.window order by starts",
     )
 

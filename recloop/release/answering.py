@@ -192,14 +192,17 @@ def hears_sessions(family: Family) -> bool:
     return any(family.needs(name) for name in ("sessions", "history", "own_items"))
 
 
-def after_session(family: Family, queries: Queries, session: Sequence[int]) -> Queries:
+def after_session(
+    family: Family, queries: Queries, session: Sequence[int], meaning: Meaning
+) -> Queries:
     """One query as it is after its user chose these items just now, keys, oldest first. To a family that
-    learns sessions, they are the session."""
+    learns sessions, they are the session. Where there are several kinds of events, they were of the kind
+    that counts least: who looks has not bought yet."""
     if not session or not hears_sessions(family):
         return queries
     if family.needs("sessions"):
         return queries_of(np.array([session[::-1]], np.int64))
-    return with_session(queries, session)
+    return with_session(queries, session, meaning.lightest_kind)
 
 
 def already_chosen(cursor: Cursor, family: Family, user_key: int, meaning: Meaning) -> Keys:

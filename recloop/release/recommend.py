@@ -94,7 +94,7 @@ def recommend(
         user_key = asked_user(cursor, user_id) if user_id else 0
         items = _keys(cursor, [storable(rules.normal(item)) for item in session])
         known = queries_for(cursor, asked.family, [user_key], meaning)
-        queries = after_session(asked.family, known, items)
+        queries = after_session(asked.family, known, items, meaning)
         chosen = already_chosen(cursor, asked.family, user_key, meaning)
     again = include_known or asked.family.repeats
     banned = np.zeros(0, np.int64) if again else np.union1d(chosen, np.array(items, np.int64))

@@ -187,7 +187,7 @@ class Serving:
             given, unknown = self._shelf.keys(asked.items)
             strange += unknown
         family = self.opened.family
-        queries = after_session(family, person.queries, session)
+        queries = after_session(family, person.queries, session, self.meaning)
         if not (asked.include_known or family.repeats):
             banned = [*person.chosen.tolist(), *session, *banned]
         shown = self._shelf.shown(asked.filter, given)
@@ -243,16 +243,26 @@ class Serving:
             row["stage"], row["reason"] = SOURCES[stage], reasons[SOURCES[stage]]
         if explain:
             features = answerer.features(queries, keys)
-            names = self._feature_names(features.shape[1])
+            names = feature_names(self.meaning.kinds, answerer.shape.get("kinds", 0))
+            names = names[: features.shape[1]]
             for row, values in zip(rows, features.tolist(), strict=True):
                 row["features"] = dict(zip(names, [round(one, 6) for one in values], strict=True))
         return rows
 
-    def _feature_names(self, width: int) -> list[str]:
-        """Of the ranker's features, in their order."""
-        names = [*PAIR_FEATURES, *USER_FEATURES, *(f"user_{name}" for name in STATISTICS)]
-        names += [*(f"item_{name}" for name in ITEM_STATISTICS), *PAIR_MEMORY_FEATURES]
-        return names[:width]
+
+def feature_names(told: Sequence[str], count: int) -> list[str]:
+    """Of the ranker's features, in their order.
+
+    Args:
+        told: kinds of events that the dataset file counts apart.
+        count: how many the model does: none, if it was made before; more, if the file had more then.
+    """
+    kinds = [*told, *(f"kind_{n + 1}" for n in range(len(told), count))][:count]
+    names = [*PAIR_FEATURES, *(f"own_{kind}" for kind in kinds)]
+    names += [*USER_FEATURES, *(f"user_{kind}" for kind in kinds)]
+    names += [f"user_{name}" for name in STATISTICS]
+    names += [f"item_{name}" for name in (*ITEM_STATISTICS, *(f"{kind}_28d" for kind in kinds))]
+    return [*names, *PAIR_MEMORY_FEATURES]
 
 
 def _source(person: Person, session: Sequence[int]) -> str:

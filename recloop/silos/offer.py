@@ -18,7 +18,7 @@ import numpy as np
 from psycopg2.extensions import cursor as Cursor
 
 from models.data.events import Events
-from models.data.queries import ItemStatistics, OwnItems
+from models.data.queries import OwnItems
 from models.data.ragged import look_up
 from recloop.database.connection import asked, transaction
 from recloop.errors import BadInput, ReleaseMissing
@@ -186,5 +186,7 @@ def renamed(examples: Events, names: Mapping[int, int]) -> Events:
         catalogue=catalogue[order],
         words=examples.words[order],
         own=OwnItems(own.offsets, of(own.item_keys), own.values, own.totals),
-        items=ItemStatistics(items[columns], examples.items.values[:, columns]),
+        items=replace(
+            examples.items, item_keys=items[columns], values=examples.items.values[:, columns]
+        ),
     )

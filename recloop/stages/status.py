@@ -97,6 +97,7 @@ def _window(row: Json, update: Json | None, learnt: Json | None, pending: set[st
         "window": key,
         "state": row["state"],
         "events": row["accepted"],
+        "kinds": row["kinds"],
         "lines": row["lines"],
         "quarantined": sum(row["quarantined"].values()),
         "duplicates": row["duplicates"],

@@ -55,7 +55,7 @@ def train_candidate(
         recommender = warm_start(assignment, recipes)
         report = learn(recommender, material.seen, recipes, progress, material.held_out)
     else:
-        recommender = new_model(settings, seed_of(seed, "create"))
+        recommender = new_model(settings, seed_of(seed, "create"), material.seen)
         days = timedelta(days=rules.rebuild.recent_days)
         report = rebuild(recommender, material.seen, material.end, days, recipes, progress)
     cost = Cost(report.examples, report.cpu_seconds)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
@@ -144,6 +144,19 @@ def count_fates(cursor: Cursor, window: Window) -> tuple[int, int, dict[str, int
     counts = {name: int(n) for name, n in cursor.fetchall()}
     good, duplicates = counts.pop(None, 0), counts.pop("", 0)
     return good, duplicates, counts
+
+
+def count_kinds(cursor: Cursor, window: Window, types: Sequence[str]) -> dict[str, int]:
+    """How many checked lines are good, by these types of events, where there are some; nothing, where it
+    is but one type."""
+    if len(types) < 2:
+        return {}
+    cursor.execute(
+        "select event_type, count(*) from behavior.checked where window_key = %s and rules = '{}' "
+        "and not duplicate and event_type = any(%s) group by 1",
+        (window.key, list(types)),
+    )
+    return {kind: int(count) for kind, count in cursor.fetchall()}
 
 
 def note_why(cursor: Cursor, odd: Mapping[tuple[int, int], str]) -> None:

@@ -179,6 +179,7 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
             rules=tuple(results),
             data_docs=str(page_of(case.settings, case.window.key)),
             acceptance=word.model_copy(update={"rules": broken}) if word and broken else None,
+            kinds=accepting.count_kinds(cursor, case.window, case.spec.event.positives.types),
         )
         if report.passed:
             rules = judging(case.spec, case.limits)
@@ -187,7 +188,7 @@ def _validate(case: _Case, held: Connection, odd: dict[Line, str]) -> Validation
             report = report.model_copy(update={"data_hash": data_hash})
             ledger.note_accepted(cursor, report)
         else:
-            report = report.model_copy(update={"accepted": 0, "returned": 0})
+            report = report.model_copy(update={"accepted": 0, "returned": 0, "kinds": {}})
             ledger.note_refused(cursor, report)
         checking.clear(cursor, case.window)
     write_validation_page(case.settings, report)

@@ -255,10 +255,10 @@ def test_every_scope_of_a_family_has_something_to_train_and_no_other_does(name: 
     from models.learning.recipes import SCOPES
     from models.learning.scopes import scope_of
     from recloop.config.strategy import strategy_of
-    from recloop.training.recommender import WIDTHS
+    from recloop.training.recommender import widths_of
 
     family = family_named(name)
-    model = family.load().new(family.shaped({}), WIDTHS, 7)
+    model = family.load().new(family.shaped({}), widths_of(), 7)
     touched = SimpleNamespace(touched=lambda: {"users": np.array([1]), "items": np.array([1])})
     for section, state in zip(("recipe", "ranker"), model.states.values(), strict=False):
         for scope in SCOPES:

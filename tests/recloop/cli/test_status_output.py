@@ -17,7 +17,7 @@ from recloop.ledger import releases, updates
 from recloop.main import app
 from recloop.settings import Settings
 from recloop.stages.status import read_status
-from tests.recloop.ledger.builders import feature, judge, plan, promote, train, window
+from tests.recloop.ledger.builders import accept, feature, judge, plan, promote, train, window
 
 WINDOWS = 25
 
@@ -110,6 +110,23 @@ def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none(lived: Settings, wi
     assert ("release" in drawn) == (width > 40)
     assert ("13.2" in drawn) == ("a / b" in drawn) == (width >= 130)
     assert "0.5000 / 0.5000 / 0.5000" not in drawn, "two metrics of seven"
+
+
+def test_events_of_each_kind_are_told_where_there_are_several(lived: Settings) -> None:
+    with transaction(lived.database_url) as cursor:
+        accept(cursor, 25, 1203, click=1200, purchase=3)
+        accept(cursor, 25, 1, purchase=1)  # late ones
+        accept(cursor, 24, 1, purchase=1)  # of a window that was accepted before kinds were counted
+    rows = read_status(lived)["windows"][-2:]
+    assert [row["kinds"] for row in rows] == [{}, {"click": 1200, "purchase": 4}]
+    console = Console(width=200, record=True, file=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(windows_table(rows, width=200))
+    assert "click / purchase" in captured.get()
+    assert "1,200 / 4" in captured.get()
+    with console.capture() as captured:
+        console.print(windows_table(rows[:1], width=200))
+    assert "of each kind" not in captured.get()
 
 
 def test_a_screenful_follows_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def window(name: str) -> dict[str, Any]:
     return {
         "window": name, "events": 1, "quarantined": 0, "decision": name, "pending": False,
         "gate": None, "release": None, "champion": None, "challenger": None, "seconds": {name: 1.0},
-        "late": [],
+        "late": [], "kinds": {},
     }  # fmt: skip
 
 

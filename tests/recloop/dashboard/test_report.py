@@ -12,6 +12,7 @@ from recloop.database.connection import transaction
 from recloop.errors import BadInput
 from recloop.settings import Settings
 from tests.recloop.dashboard.lives import NOW, key, live, shadow
+from tests.recloop.ledger.builders import accept
 
 EVIL = "<script>alert(1)</script> | [x](http://evil.example) ![y](http://evil.example/y.png)"
 
@@ -53,6 +54,15 @@ def test_markdown_tells_the_same(shop: Settings, tmp_path: Path) -> None:
         "## How fresh", "## Quality over time", "## Drift", "## Cost", "## The gate", "## Windows",
         "## Releases", "## Quarantine",
     ]  # fmt: skip
+
+
+def test_events_of_each_kind_are_told(shop: Settings, tmp_path: Path) -> None:
+    with transaction(shop.database_url) as cursor:
+        accept(cursor, 6, 1203, purchase=3, click=1200)
+    page = write_report(shop, NOW, tmp_path / "report.html").read_text()
+    assert '<td class="number">1,203: 1,200 click, 3 purchase</td>' in page
+    text = write_report(shop, NOW, tmp_path / "report.md").read_text()
+    assert "| 1,203 (1,200 click, 3 purchase) |" in text
 
 
 def test_text_of_others_is_nothing_but_text(shop: Settings, tmp_path: Path) -> None:

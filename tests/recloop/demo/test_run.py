@@ -84,9 +84,9 @@ def test_what_is_shown_has_the_reasons_the_differences_and_both_answers(
     nothing_new = {"recall@20": None, "ndcg@20": None}
     champion = nothing_new | {"all_pairs": {"recall@20": 0.5, "ndcg@20": 0.25}}
     row: dict[str, Any] = {
-        "window": "2011-05-30", "events": 1234, "late": [], "quarantined": 7, "pending": False,
-        "decision": "increment", "reason": "news in [brackets]", "gate": None, "release": 2,
-        "champion": None, "challenger": None, "seconds": {},
+        "window": "2011-05-30", "events": 1234, "late": [], "kinds": {}, "quarantined": 7,
+        "pending": False, "decision": "increment", "reason": "news in [brackets]", "gate": None,
+        "release": 2, "champion": None, "challenger": None, "seconds": {},
     }  # fmt: skip
     lines = {"total": 0, "accepted": 0, "duplicates": 0, "quarantined": {}, "pending": 0}
     item = {"item_id": "20001", "name": "RED CUP"}

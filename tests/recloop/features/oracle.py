@@ -108,8 +108,16 @@ def purchases(events: list[Event], learn_from: tuple[str, ...] = ("purchase",)) 
     return [e for e in events if e.kind in learn_from]
 
 
-def expected_statistics(events: list[Event], key: str, days: list[date]) -> list[dict[str, Any]]:
-    """The dense rows of `user` or `item` statistics for these days, by looking at every event."""
+def by_kind(events: list[Event], kinds: tuple[str, ...]) -> list[int]:
+    """How many events are of each kind."""
+    return [sum(e.kind == kind for e in events) for kind in kinds]
+
+
+def expected_statistics(
+    events: list[Event], key: str, days: list[date], kinds: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """The dense rows of `user` or `item` statistics for these days, by looking at every event. Events of
+    these kinds are learnt from; purchases, if it is none."""
     rows = []
     for day in days:
         end = midnight_after(day)
@@ -118,7 +126,7 @@ def expected_statistics(events: list[Event], key: str, days: list[date]) -> list
             if not any(e.at >= end - 29 * DAY for e in mine):
                 continue
             month = [e for e in mine if e.at >= end - 28 * DAY]
-            bought = purchases(month)
+            bought = purchases(month, kinds or ("purchase",))
             row = {
                 "event_timestamp": end,
                 f"{key}_key": entity,
@@ -134,6 +142,7 @@ def expected_statistics(events: list[Event], key: str, days: list[date]) -> list
                 priced = [e.price for e in bought if e.price is not None]
                 row["buyers_28d"] = len({e.user for e in bought})
                 row["price"] = round(statistics.median(priced), 6) if priced else None
+                row["kinds_28d"] = by_kind(month, kinds)
             rows.append(row)
     return rows
 
@@ -165,9 +174,12 @@ def expected_histories(events: list[Event], days: list[date]) -> list[dict[str, 
     return rows
 
 
-def expected_own_items(events: list[Event], user: int, before: datetime) -> dict[str, Any]:
+def expected_own_items(
+    events: list[Event], user: int, before: datetime, kinds: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """What `user_items` says of a user at a midnight, lists beside one another."""
-    mine = [e for e in purchases(events) if e.user == user and e.at < before]
+    learnt = purchases(events, kinds or ("purchase",))
+    mine = [e for e in learnt if e.user == user and e.at < before]
     number = {e: (e.at.date() - date(1970, 1, 1)).days for e in mine}
     today = (before.date() - date(1970, 1, 1)).days
     rows = []
@@ -185,6 +197,7 @@ def expected_own_items(events: list[Event], user: int, before: datetime) -> dict
             }
         )
     rows.sort(key=lambda row: (-row["last_day"], row["items"]))
+    counted = [by_kind([e for e in mine if e.item == row["items"]], kinds) for row in rows[:300]]
     return {
         "user_key": user,
         "event_timestamp": before,
@@ -192,15 +205,20 @@ def expected_own_items(events: list[Event], user: int, before: datetime) -> dict
         "all_purchases": len(mine),
         "all_days": len(set(number.values())),
         "newest_event_at": max(e.at for e in mine),
+        "kinds": [count for counts in counted for count in counts],
+        "all_kinds": by_kind(mine, kinds),
     }
 
 
-def expected_items(events: list[Event], days: list[date]) -> list[dict[str, Any]]:
+def expected_items(
+    events: list[Event], days: list[date], kinds: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """The sparse rows of the users' own items for these days."""
+    learnt = purchases(events, kinds or ("purchase",))
     return [
-        expected_own_items(events, user, midnight_after(day))
-        for user in sorted({e.user for e in purchases(events)})
-        for day in sorted({e.at.date() for e in purchases(events) if e.user == user} & set(days))
+        expected_own_items(events, user, midnight_after(day), kinds)
+        for user in sorted({e.user for e in learnt})
+        for day in sorted({e.at.date() for e in learnt if e.user == user} & set(days))
     ]
 
 

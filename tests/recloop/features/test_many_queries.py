@@ -21,6 +21,7 @@ from recloop.features.current_queries import (
 from recloop.features.many_queries import many_chosen, many_known, many_sessions
 
 END = datetime(2024, 2, 5, tzinfo=UTC)
+KINDS = ("click", "cart", "purchase")
 SHOP = Meaning()
 CLICKS = Meaning(("click",), session_gap=1800.0)
 USERS = 40
@@ -52,17 +53,21 @@ def fill(cursor: Cursor, random: np.random.Generator) -> None:
 
 def own(cursor: Cursor, random: np.random.Generator, user: int, at: datetime) -> None:
     count = int(random.integers(0, 12))
+    counted = bool(random.random() < 0.7)  # the others were written before kinds were
     last = int((at - datetime(1970, 1, 1, tzinfo=UTC)).days) - 1
     days = np.sort(random.integers(0, 30, count))
     cursor.execute(
         "insert into features.user_items values (%s, %s, %s::bigint[], %s::bigint[], %s::bigint[], "
-        "%s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s, %s, %s)",
+        "%s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s, %s, %s, %s::bigint[], "
+        "%s::bigint[])",
         (
             *(user, at, (random.permutation(200)[:count] + 1).tolist()),
             *random.integers(1, 5, (2, count)).tolist(),
             *((last - days - 3).tolist(), (last - days).tolist()),
             *random.random((2, count)).tolist(),
             *(int(random.integers(0, 99)), int(random.integers(0, 20)), at),
+            random.integers(0, 9, 3 * count * counted).tolist(),
+            random.integers(0, 99, 3 * counted).tolist(),
         ),
     )
 
@@ -81,17 +86,23 @@ def events(cursor: Cursor, random: np.random.Generator, kind: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("step", [1, 3])
-def test_features_are_those_of_each_user_alone(database_url: str, seed: int, step: int) -> None:
+@pytest.mark.parametrize(("step", "shop"), [(1, SHOP), (3, SHOP), (1, Meaning(KINDS))])
+def test_features_are_those_of_each_user_alone(
+    database_url: str, seed: int, step: int, shop: Meaning
+) -> None:
     random = np.random.default_rng(seed)
     with transaction(database_url) as cursor:
         fill(cursor, random)
         users = np.arange(1, USERS + 9, step)  # the last are not known
-        same(many_known(cursor, users, SHOP), known_queries(cursor, users.tolist(), SHOP))
-        assert known_moment(cursor, SHOP) == END
-        assert many_known(cursor, users, SHOP).history.any()
+        found = many_known(cursor, users, shop)
+        same(found, known_queries(cursor, users.tolist(), shop))
+        assert known_moment(cursor, shop) == END
+        assert found.history.any()
+        assert found.own is not None
+        assert found.own.kinds == len(shop.kinds)
+        assert not shop.kinds or (found.own.values[:, 6:].any() and found.own.totals[:, 2:].any())
         nobody = np.zeros(0, np.int64)
-        assert len(many_known(cursor, nobody, SHOP)) == 0
+        assert len(many_known(cursor, nobody, shop)) == 0
 
 
 def test_before_anything_was_computed_nothing_is_known(database_url: str) -> None:

@@ -56,9 +56,9 @@ def shop(settings: Settings) -> Iterator[Settings]:
     return settings
 
 
-def serve(settings: Settings, *names: str, times: int = 1) -> None:
+def serve(settings: Settings, *names: str, times: int = 1, meaning: Meaning = DAILY) -> None:
     """A server that has just begun answers these users, as `recloop serve` does."""
-    recorder, people = Recorder(100_000), People(FAMILY, DAILY)
+    recorder, people = Recorder(100_000), People(FAMILY, meaning)
     with transaction(settings.database_url) as cursor:
         for name in (names or [f"u{user}" for user in USERS]) * times:
             person = people.of(cursor, name.strip())
@@ -73,9 +73,9 @@ def serve(settings: Settings, *names: str, times: int = 1) -> None:
     assert not recorder.lost
 
 
-def learnt(settings: Settings, day: int) -> Events:
-    build_features(settings, key(day), DAILY)
-    return read_examples([build_training_set(settings, key(day), DAILY)])
+def learnt(settings: Settings, day: int, meaning: Meaning = DAILY) -> Events:
+    build_features(settings, key(day), meaning)
+    return read_examples([build_training_set(settings, key(day), meaning)])
 
 
 def compared(settings: Settings, day: int, events: Events, meaning: Meaning = DAILY) -> Skew:
@@ -94,6 +94,22 @@ def test_all_users_are_served_what_the_next_days_training_sets_say(shop: Setting
         users, active = users + found.users, active + len(events.own.item_keys)
     assert users > 20, "the events should be of most users on most of these days"
     assert active > 100, "and the users should have own items"
+
+
+def test_counts_of_each_kind_are_served_as_they_are_learnt(shop: Settings) -> None:
+    kinds = replace(DAILY, learn_from=("view", "purchase", "cancel"), negatives=())
+    for day in range(20):
+        build_features(shop, key(day), kinds)
+    counted = 0.0
+    for day in range(20, DAYS):
+        serve(shop, meaning=kinds)
+        events = learnt(shop, day, kinds)
+        found = compared(shop, day, events, kinds)
+        assert (found.differ, found.late, found.example) == (0, 0, ""), found
+        assert found.compared == len(set(events.user_keys.tolist()))
+        counted += events.own.values[:, 6:].sum()
+        np.testing.assert_array_equal(events.own.values[:, 6:].sum(axis=1), events.own.values[:, 0])
+    assert counted > 100
 
 
 @pytest.mark.parametrize(
@@ -147,6 +163,18 @@ def test_own_items_have_no_order_and_each_has_its_values() -> None:
     other = [[1.0] * 6, [2.0, 2.0, 5.0, 2.0, 2.0, 2.0]]
     assert differing(one | {"values": other}, one) == {"own first_age": (5.0, 2.0)}
     assert differing(one | {"items": [7]}, one) == {"own items": ([], [8])}
+
+
+def test_a_kind_is_named_by_its_place_and_not_compared_where_none_was_served() -> None:
+    own = {"items": [7], "values": [[2.0, 1, 5, 2, 1.5, 1.9, 2, 0]], "totals": [2.0, 1, 2, 0]}
+    one = {"history": [7], "statistics": [0.3]} | own
+    other = one | {"values": [[*own["values"][0][:7], 1]], "totals": [2.0, 1, 1, 0]}
+    assert differing(other, one) == {
+        "totals of kind 1": (1, 2), "own values of kind 2": (1, 0),
+    }  # fmt: skip
+    before = one | {"values": [own["values"][0][:6]], "totals": [2.0, 1]}
+    assert differing(before, one) == {}
+    assert list(differing(before | {"totals": [3.0, 1]}, one)) == ["all_purchases"]
 
 
 def test_features_of_another_version_are_named_by_their_group() -> None:

@@ -33,8 +33,9 @@ def feature(cursor, *numbers: int, events: int = 100) -> None:
         note_featured(cursor, accept(cursor, number, events))
 
 
-def accept(cursor, number: int, events: int = 100) -> str:
-    """Events of a window are accepted; returns the key of the part that they join."""
+def accept(cursor, number: int, events: int = 100, **kinds: int) -> str:
+    """Events of a window are accepted, so many of each kind; returns the key of the part that they
+    join."""
     one = window(number)
     window_states.note_landed(cursor, [one])
     part = parts.receive(cursor, one.key, events)
@@ -46,6 +47,7 @@ def accept(cursor, number: int, events: int = 100) -> str:
         duplicates=0,
         quarantined={},
         data_hash="h",
+        kinds=kinds,
     )
     window_states.note_accepted(cursor, report)
     return part_key(one.key, part)

@@ -46,6 +46,24 @@ def test_a_stranger_with_a_session_has_just_that() -> None:
     assert after.own.totals.tolist() == [[1, 1]]
 
 
+def test_a_session_is_of_the_kind_that_counts_least() -> None:
+    """Of the kinds cart, click, purchase, of which the user put item 7 into the cart once and bought it
+    once, and clicked item 8."""
+    one = user()
+    assert one.own is not None
+    values = np.append(one.own.values, np.array([[1, 0, 1], [0, 1, 0]], np.float32), axis=1)
+    totals = np.array([[3, 2, 1, 1, 1]], np.float32)
+    own = OwnItems(one.own.offsets, one.own.item_keys, values, totals)
+    weights = {"cart": 0.3, "click": 0.1, "purchase": 1.0}
+    shop = Meaning(tuple(weights), weights=weights)
+    asked = Queries(one.user_keys, one.history, one.statistics, own)
+    after = after_session(family_named("retrieve_and_rank"), asked, [9, 8, 9], shop)
+    assert after.own is not None
+    kinds = dict(zip(after.own.item_keys.tolist(), after.own.values[:, 6:].tolist(), strict=True))
+    assert kinds == {7: [1, 0, 1], 8: [0, 2, 0], 9: [0, 2, 0]}
+    assert after.own.totals.tolist() == [[6, 2, 1, 4, 1]]
+
+
 def test_each_family_is_asked_with_what_it_needs(settings: Settings, cursor) -> None:
     shops, sessions = family_named("retrieve_and_rank"), family_named("sessions")
     asked = queries_for(cursor, shops, [1, 2], MEANING)  # nothing was computed yet
@@ -53,10 +71,11 @@ def test_each_family_is_asked_with_what_it_needs(settings: Settings, cursor) -> 
     assert not asked.history.any()
     assert asked.own is not None
     one = asked.take(slice(0, 1))
-    assert after_session(sessions, one, [3, 4]).history.tolist() == [[4, 3]]
-    assert after_session(shops, one, [3, 4]).history[0, :2].tolist() == [4, 3]
-    assert after_session(shops, one, []) is one
-    assert after_session(family_named("ratings"), one, [3]) is one  # it looks at users alone
+    assert after_session(sessions, one, [3, 4], Meaning()).history.tolist() == [[4, 3]]
+    assert after_session(shops, one, [3, 4], Meaning()).history[0, :2].tolist() == [4, 3]
+    assert after_session(shops, one, [], Meaning()) is one
+    ratings = family_named("ratings")  # it looks at users alone
+    assert after_session(ratings, one, [3], Meaning()) is one
     assert already_chosen(cursor, shops, 0, MEANING).tolist() == []
     assert already_chosen(cursor, sessions, 1, MEANING).tolist() == []
 

@@ -14,7 +14,7 @@ from recloop.database.connection import transaction
 from recloop.errors import ReleaseDamaged
 from recloop.ledger import releases
 from recloop.release.recommend import recommend
-from recloop.server.serving import Asked, Serving
+from recloop.server.serving import Asked, Serving, feature_names
 from recloop.settings import Settings
 from tests.integration import shop_life
 from tests.recloop.behavior.shop import WEEKS
@@ -112,6 +112,21 @@ def test_explained_are_the_features_that_were_scored(shop: Settings) -> None:
         assert row == same
         assert row["stage"] in ("own", "together", "popular", "retrieval")
         assert row["reason"]
+
+
+def test_features_of_each_kind_have_its_name() -> None:
+    names = feature_names(("click", "cart"), 2)
+    assert names[9:17] == [
+        "own_latest", "own_click", "own_cart", "user_purchases", "user_days", "user_last_age",
+        "user_click", "user_cart",
+    ]  # fmt: skip
+    assert names[26:29] == ["item_cancels_28d", "item_click_28d", "item_cart_28d"]
+    before = feature_names(("click", "cart"), 0)
+    assert before == feature_names((), 0)
+    assert len(names) == len(before) + 3 * 2
+    assert [name for name in feature_names(("click",), 2) if "kind" in name] == [
+        "own_kind_2", "user_kind_2", "item_kind_2_28d",
+    ]  # fmt: skip
 
 
 def test_of_nothing_nothing_is_explained(shop: Settings) -> None:

@@ -99,6 +99,28 @@ def test_late_lines_are_added_and_known_ones_are_duplicates(shop: Settings) -> N
     assert (counts["accepted"], counts["pending"]) == (len(whole) + 4, 0)
 
 
+def test_events_of_each_kind_that_is_learnt_from_are_counted(
+    shop: Settings, tmp_path: Path
+) -> None:
+    """Every fifth line is taken back; nothing is counted apart where one kind is learnt from."""
+    assert shop.data is not None
+    whole = [
+        {**line, "InvoiceNo": ("C" if n % 5 == 0 else "") + line["InvoiceNo"]}
+        for n, line in enumerate(shop_week(FIRST))
+    ]
+    kinds = {"purchase": len(whole) - len(whole[::5]), "cancel": len(whole[::5])}
+    learnt = {"learn_from": {"types": ["purchase", "cancel"]}}
+    several = customised(shop, "online_retail", tmp_path, event=learnt)
+    put(several, whole)
+    found = validate_window(several, FIRST)
+    assert found.kinds == kinds
+    late = {**whole[1], "InvoiceNo": "7" + whole[1]["InvoiceNo"][1:]}
+    put(several, [*whole, late])
+    assert validate_window(several, FIRST).kinds == {"purchase": 1}
+    ((told,),) = rows(several, "select kinds from ledger.window")
+    assert told == kinds | {"purchase": kinds["purchase"] + 1}
+
+
 def test_too_many_late_lines_are_quarantined(shop: Settings) -> None:
     whole = shop_week(FIRST)
     accepted = validate_window(shop, FIRST).accepted
