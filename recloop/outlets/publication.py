@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -250,7 +251,8 @@ class _Work:
         cursor, outlet = self._cursor, self._outlet
         outlet.begin(cursor, self._release.release.version)
         total = rows = similar = 0
-        for lists in (self._asking.strangers(cursor), *self._many(keys, names, progress)):
+        strangers = self._asking.strangers(cursor)
+        for lists in chain((strangers,), self._many(keys, names, progress)):
             outlet.add(cursor, LISTS, rows_of(lists, self._catalogue), anew=True)
             total, rows = total + lists.digest(), rows + lists.rows
         for lists in self._asking.similar(self._catalogue):
