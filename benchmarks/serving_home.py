@@ -28,7 +28,9 @@ from recloop.addresses import database_name, with_database
 from recloop.config.recommenders import chosen
 from recloop.database import embedded
 from recloop.database.connection import asked, connect, first
+from recloop.database.schema import migrate
 from recloop.errors import BadInput
+from recloop.ledger import releases
 from recloop.settings import PROJECT, Settings, process_environment
 
 COPY = "recloop_bench_serving"
@@ -41,7 +43,7 @@ def copied(settings: Settings) -> Iterator[Settings]:
     """The settings on a copy of the database and a home of their own; releases stay where they are.
 
     Raises:
-        BadInput: somebody else is connected to the database.
+        BadInput: somebody else is connected to the database, or it has no champion.
     """
     started = not settings.database_url and embedded.running_pid(settings.home) is None
     home, settings = settings.home, embedded.resolve(settings)
@@ -64,6 +66,12 @@ def copied(settings: Settings) -> Iterator[Settings]:
             shutil.copytree(settings.config, folder / "config")
             (folder / "config" / "serve.toml").write_text(UNLIMITED)
             url = with_database(settings.database_url, COPY)
+            migrate(url)
+            copy = chosen(settings.model_copy(update={"database_url": url}))
+            if asked(copy.database_url, releases.champion) is None:
+                raise BadInput(
+                    f"there is no champion in {home} to serve; run `make demo` first, or give --home."
+                )
             changed = {"database_url": url, "home": folder, "config": folder / "config"}
             yield chosen(settings.model_copy(update=changed))
             cursor.execute(f'drop database if exists "{COPY}" with (force)')
