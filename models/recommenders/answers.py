@@ -309,10 +309,14 @@ def unit(vectors: Float32Array, epsilon: float) -> Float32Array:
 def mean_of_rows(table: Float32Array, rows: Int64Array) -> Float32Array:
     """Mean over each bag of the table's rows that are there: float32 [B, d] from int64 [B, n], where 0
     is none; zeros of an empty bag."""
-    # Added in order: a bag's sum does not depend on the others.
-    total = np.zeros((len(rows), table.shape[1]), np.float32)
-    for column in rows.T:
-        there = np.flatnonzero(column)
-        total[there] += table[column[there]]
+    # Added in order: a bag's sum does not depend on the others. Few bags are added up in one step, many
+    # without a copy of all their rows.
+    if len(rows) < rows.shape[1]:
+        total = np.where((rows > 0)[:, :, None], table[rows], np.float32(0.0)).sum(axis=1)
+    else:
+        total = np.zeros((len(rows), table.shape[1]), np.float32)
+        for column in rows.T:
+            there = np.flatnonzero(column)
+            total[there] += table[column[there]]
     count = np.count_nonzero(rows, axis=1).astype(np.float32)
     return total / np.maximum(count, 1.0)[:, None]

@@ -236,3 +236,13 @@ def test_an_empty_bag_has_a_mean_of_zero() -> None:
     table = np.array([[9, 9], [1, 2], [3, 6]], np.float32)
     found = mean_of_rows(table, np.array([[1, 0, 2], [0, 0, 0], [2, 0, 0]]))
     assert found.tolist() == [[2, 4], [0, 0], [3, 6]]
+
+
+def test_a_mean_has_the_same_bits_alone_and_among_many() -> None:
+    rng = np.random.default_rng(2)
+    table = rng.normal(size=(200, 24)).astype(np.float32)
+    rows = rng.integers(0, 200, (64, 40)) * (rng.random((64, 40)) < 0.6)
+    together = mean_of_rows(table, rows)
+    for bag in range(len(rows)):
+        alone = mean_of_rows(table, rows[bag : bag + 1])
+        np.testing.assert_array_equal(alone[0], together[bag])
