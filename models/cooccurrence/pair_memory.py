@@ -135,9 +135,13 @@ class PairMemory:
         source = self.counts[rows, SOURCE] + np.float32(PRIOR * self.growth)
         return self.weights[rows] / source[:, None]
 
+    def neighbour_there(self, rows: Int64Array) -> np.ndarray:
+        """Which places of these rows hold a neighbour: bool [r, K]."""
+        return np.asarray((self.weights[rows] > 0) & (self.neighbours[rows] > 0))
+
     def sparse_shares(self, rows: Int64Array) -> csr_array:
         """The same, sparse: [r, n]."""
-        there = self.weights[rows] > 0
+        there = self.neighbour_there(rows)
         ends = np.concatenate([[0], np.cumsum(np.count_nonzero(there, axis=1))])
         shares, neighbours = self.shares(rows)[there], self.neighbours[rows][there]
         return csr_array((shares, neighbours, ends), (len(rows), len(self)))

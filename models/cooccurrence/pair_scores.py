@@ -170,7 +170,7 @@ def _votes_of_one(
     known = np.flatnonzero((source > 0) & (source < size))
     known = known[np.argsort(source[known], kind="stable")]
     rows = source[known]
-    there = memory.weights[rows] > 0
+    there = memory.neighbour_there(rows)
     strength = np.exp(-own.values[known, LAST_AGE].astype(np.float64) / AGE_DAYS)
     neighbours = memory.neighbours[rows][there]
     votes = (strength[:, None] * memory.shares(rows))[there]

@@ -51,7 +51,7 @@ def growing(settings: Settings, folder: Path, *volumes: int) -> Settings:
 @pytest.fixture(autouse=True)
 def no_features(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows stay `validated`: features say nothing of what is judged here."""
-    monkeypatch.setattr(ingest_stages, "featurize", lambda *_: {})
+    monkeypatch.setattr(ingest_stages, "featurize", lambda *_, **__: {})
 
 
 CALM = [60] * 10

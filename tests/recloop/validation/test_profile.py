@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_a_profile_tells_what_is_usual_and_can_be_held_by_hand(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_stages, "featurize", lambda *_: {})
+    monkeypatch.setattr(ingest_stages, "featurize", lambda *_, **__: {})
     shop = growing(settings, tmp_path, *CALM)
     assert profile(shop)["rules"] == []
     ingest_windows(shop)
