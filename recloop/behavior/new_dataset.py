@@ -202,12 +202,17 @@ def _event(roles: Roles) -> list[str]:
     lines += [f"value = {_q(roles.value.column)}"] if roles.value else []
     lines += [f"price = {_q(roles.price.column)}"] if roles.price else []
     if roles.kind:
-        lines += [f"type_column = {_q(roles.kind.column)}", "", *_kinds(roles.kinds)]
+        lines += [
+            f"type_column = {_q(roles.kind.column)}",
+            "",
+            *_kinds(roles.kinds, roles.kind.sure != "a guess"),
+        ]
     return lines
 
 
-def _kinds(counts: dict[str, int]) -> list[str]:
-    """What is learnt from and judged by, of kinds of events and how many there are of each."""
+def _kinds(counts: dict[str, int], named: bool = True) -> list[str]:
+    """What is learnt from and judged by, of kinds of events and how many there are of each. Of a column
+    that is not `named` so, weights and a goal are proposed as comments."""
 
     def saying(words: str) -> list[str]:
         return [kind for kind in counts if any(word in kind.lower() for word in words.split())]
@@ -219,22 +224,24 @@ def _kinds(counts: dict[str, int]) -> list[str]:
     told = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
     lines = [f"[event.learn_from]  # in the file: {told}"]
     many = sum(counts[kind] for kind in bought)
-    if many < ENOUGH or len(bought) == len(learnt):
+    some = many >= ENOUGH and len(bought) < len(learnt)
+    if not (some and named):
         lines += [f"types = {json.dumps(learnt, ensure_ascii=False)}"]
-    else:
+    if some:
         weights = {
             k: 1.0 if k in bought else min(1.0, max(0.001, many / counts[k])) for k in learnt
         }
         pairs = ", ".join(f"{_q(kind)} = {weight:.2g}" for kind, weight in weights.items())
         lines += [
             "# a guess: all events of a kind together count as much as the purchases do",
-            f"weights = {{ {pairs} }}",
+            f"{'' if named else '# in place of types: '}weights = {{ {pairs} }}",
         ]
     if refused and learnt != list(counts):
         lines += [f"negatives = {json.dumps(refused, ensure_ascii=False)}"]
-    if many >= ENOUGH and len(bought) < len(learnt):
+    if some:
         goal = json.dumps(bought, ensure_ascii=False)
-        lines += ["", "[event.goal]  # what the recommender is judged by", f"types = {goal}"]
+        judged = ["[event.goal]  # what the recommender is judged by", f"types = {goal}"]
+        lines += ["", *(judged if named else [f"# {line}" for line in judged])]
     return lines
 
 

@@ -64,6 +64,14 @@ def test_all_events_of_a_kind_count_as_much_as_purchases_do(tmp_path: Path) -> N
     assert event["goal"]["types"] == ["order"]
 
 
+def test_of_kinds_that_are_known_by_values_alone_weights_and_goal_are_proposed() -> None:
+    told = "\n".join(_kinds({"view": 2000, "order": 200, "returned": 9}, named=False))
+    event = tomllib.loads(told)["event"]
+    assert event == {"learn_from": {"types": ["view", "order"], "negatives": ["returned"]}}
+    assert '# in place of types: weights = { "view" = 0.1, "order" = 1 }' in told
+    assert "# [event.goal]" in told
+
+
 @pytest.mark.parametrize("counts", [{"view": 2000, "order": 20}, {"order": 500}, {"play": 300}])
 def test_too_few_purchases_or_nothing_else_is_learnt_from_alike(counts: dict[str, int]) -> None:
     event = tomllib.loads("\n".join(_kinds(counts)))["event"]
