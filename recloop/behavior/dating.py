@@ -40,6 +40,10 @@ OUTSIDE = "outside_period"
 def remedies(spec: DatasetSpec) -> dict[str, str]:
     """What to do about lines without a window, by rule."""
     texts = {rule: text.format(form=spec.event.timestamp_format) for rule, text in UNDATED.items()}
+    if spec.event.time_of_day:
+        texts["unparseable_timestamp"] += (
+            f" It is of {spec.event.timestamp} and {spec.event.time_of_day}, a blank between them."
+        )
     return texts | {OUTSIDE: "Check the date; if it is right, widen [period] in the dataset file."}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from recloop.behavior.dating import remedies
 from recloop.behavior.landing import land
 from recloop.behavior.new_dataset import _kinds, describe
 from recloop.config.dataset import load_dataset
@@ -134,6 +135,7 @@ def test_words_are_told_and_the_time_of_day_is_joined_to_the_day(
     assert {("time", "Date"), ("time of day", "Time")} <= guesses
     (tmp_path / "till.toml").write_text(found.text)
     shop = settings.model_copy(update={"dataset": str(tmp_path / "till.toml"), "data": path})
+    assert "Date and Time" in remedies(load_dataset(shop))["unparseable_timestamp"]
     land(shop)
     with transaction(shop.database_url) as cursor:
         cursor.execute("select min(event_timestamp), max(event_timestamp) from behavior.landing")
