@@ -109,6 +109,7 @@ do $$ begin  -- a database from before parts; asked first, because altering lock
     end if;
 end $$;
 create index if not exists event_user on behavior.event (user_key, event_timestamp);
+create index if not exists event_pair on behavior.event (user_key, item_key, event_timestamp);
 create index if not exists event_item on behavior.event (item_key, event_timestamp);
 create index if not exists event_time on behavior.event (event_timestamp);
 
@@ -595,14 +596,19 @@ create table if not exists features.user_items (
     newest_event_at timestamptz not null,
     kinds           bigint[] not null default '{}',  -- where there are several kinds: events of each
     all_kinds       bigint[] not null default '{}',  -- kind, one item after the other; of all items
+    basis           bigint not null default 0, -- how events were read when it was made: see daily.py
     primary key (user_key, event_timestamp)
 );
-do $$ begin  -- a database from before features counted each kind; its rows count none
+do $$ begin  -- a database from before features counted each kind, or rows had a basis
     if not exists (select from pg_attribute where attrelid = 'features.user_items'::regclass
                    and attname = 'all_kinds') then
         alter table features.item_statistics add column kinds_28d bigint[] not null default '{}';
         alter table features.user_items add column kinds bigint[] not null default '{}',
             add column all_kinds bigint[] not null default '{}';
+    end if;
+    if not exists (select from pg_attribute where attrelid = 'features.user_items'::regclass
+                   and attname = 'basis') then
+        alter table features.user_items add column basis bigint not null default 0;
     end if;
 end $$;
 create index if not exists user_items_time on features.user_items (event_timestamp);

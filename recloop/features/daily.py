@@ -13,6 +13,7 @@ count is exactly zero (docs/adr/0003-sparse-where-exact.md).
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,6 +105,7 @@ def _rebuild(cursor: Cursor, window: Window, reach: Reach, meaning: Meaning) -> 
         "horizon": reach.horizon,
         "first_day": number(reach.start),
         "last_day": number(reach.end) - 1,
+        "basis": _basis(meaning),
     }
     kinds = len(meaning.kinds)
     cursor.execute(_sql("recent_events", kinds), parameters)
@@ -113,6 +115,15 @@ def _rebuild(cursor: Cursor, window: Window, reach: Reach, meaning: Meaning) -> 
         rows[table] = cursor.rowcount
     rows["item_content"] = insert_item_content(cursor, reach.start, reach.end, meaning)
     return rows
+
+
+def _basis(meaning: Meaning) -> int:
+    """What rows of own items depend on beside the events, as a number: int64."""
+    names = ("types", "kinds", "minimum", "valued", "weights", "zone")
+    read = {name: value for name, value in meaning.parameters().items() if name in names}
+    said = json.dumps([OWN_ITEMS, read], sort_keys=True)
+    digest = hashlib.sha256(said.encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 @cache
@@ -128,13 +139,21 @@ def _sql(name: str, kinds: int) -> str:
     recent = "filter (where tile.day > grid.day - 28)"
     summed = [f"coalesce(sum(kinds[{n}]) {recent}, 0)" for n in range(1, kinds + 1)]
     named = {"learnable": LEARNABLE, "negative": NEGATIVE, "weight": WEIGHT, "kind": KIND}
+    counted = [f"now.kinds[{n}] + coalesce(before.kinds[{n}], 0)" for n in range(1, kinds + 1)]
+    added = [f"coalesce(known.all_kinds[{n}], 0) + total.kinds[{n}]" for n in range(1, kinds + 1)]
     for constant, counts in (
         ("each_kind", each),
         ("learnable_kinds", learnt),
         ("kinds_28d", summed),
+        ("counted_kinds", counted),
+        ("added_kinds", added),
     ):
         named[constant] = f"array[{', '.join(counts)}]::bigint[]"
-    named |= {"own_items": str(OWN_ITEMS), "history_length": str(HISTORY_LENGTH)}
+    named |= {
+        "own_items": str(OWN_ITEMS),
+        "history_length": str(HISTORY_LENGTH),
+        "kinds": str(kinds),
+    }
     for name, value in named.items():
         text = text.replace(f"{{{name}}}", value)
     return text

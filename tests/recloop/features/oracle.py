@@ -97,11 +97,12 @@ def store_items(url: str, versions: list[tuple[int, datetime, str]]) -> None:
 
 
 def rows_of(url: str, table: str) -> list[dict[str, Any]]:
-    """All rows of a table of the schema `features`, ordered by their keys."""
+    """All rows of a table of the schema `features`, ordered by their keys; without their `basis`."""
     with transaction(url) as cursor:
         cursor.execute(f"select * from features.{table} order by 1, 2")
         names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [{name: row[name] for name in row if name != "basis"} for row in rows]
 
 
 def purchases(events: list[Event], learn_from: tuple[str, ...] = ("purchase",)) -> list[Event]:
@@ -175,9 +176,13 @@ def expected_histories(events: list[Event], days: list[date]) -> list[dict[str, 
 
 
 def expected_own_items(
-    events: list[Event], user: int, before: datetime, kinds: tuple[str, ...] = ()
+    events: list[Event],
+    user: int,
+    before: datetime,
+    kinds: tuple[str, ...] = (),
+    most: int = 300,
 ) -> dict[str, Any]:
-    """What `user_items` says of a user at a midnight, lists beside one another."""
+    """What `user_items` says of a user at a midnight, lists of `most` items beside one another."""
     learnt = purchases(events, kinds or ("purchase",))
     mine = [e for e in learnt if e.user == user and e.at < before]
     number = {e: (e.at.date() - date(1970, 1, 1)).days for e in mine}
@@ -197,11 +202,12 @@ def expected_own_items(
             }
         )
     rows.sort(key=lambda row: (-row["last_day"], row["items"]))
-    counted = [by_kind([e for e in mine if e.item == row["items"]], kinds) for row in rows[:300]]
+    rows = rows[:most]
+    counted = [by_kind([e for e in mine if e.item == row["items"]], kinds) for row in rows]
     return {
         "user_key": user,
         "event_timestamp": before,
-        **{name: [row[name] for row in rows[:300]] for name in rows[0]},
+        **{name: [row[name] for row in rows] for name in rows[0]},
         "all_purchases": len(mine),
         "all_days": len(set(number.values())),
         "newest_event_at": max(e.at for e in mine),
@@ -211,12 +217,12 @@ def expected_own_items(
 
 
 def expected_items(
-    events: list[Event], days: list[date], kinds: tuple[str, ...] = ()
+    events: list[Event], days: list[date], kinds: tuple[str, ...] = (), most: int = 300
 ) -> list[dict[str, Any]]:
     """The sparse rows of the users' own items for these days."""
     learnt = purchases(events, kinds or ("purchase",))
     return [
-        expected_own_items(events, user, midnight_after(day), kinds)
+        expected_own_items(events, user, midnight_after(day), kinds, most)
         for user in sorted({e.user for e in learnt})
         for day in sorted({e.at.date() for e in learnt if e.user == user} & set(days))
     ]

@@ -185,6 +185,7 @@ def test_any_order_of_windows_gives_the_oracles_rows(
     build(settings, shop, *(WEEKS[n] for n in order))
     got = rounded(rows_of(settings.database_url, "user_statistics"))
     assert got == expected_statistics(events, "user", ALL_DAYS[: 6 * 7])
+    assert rounded(rows_of(settings.database_url, "user_items")) == expected_items(events, ALL_DAYS)
 
 
 def test_content_is_known_from_the_next_day_on(settings: Settings, shop: Meaning) -> None:
