@@ -36,15 +36,13 @@ from models.retrieve_and_rank import two_stages as stages
 from models.retrieve_and_rank.candidates import best_of_lists
 from models.retrieve_and_rank.retrieval_scores import Hidden
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
+from models.retrieve_and_rank.two_stages import Learned
 from models.storage import checkpoint
 from models.tables.backend import prepare_devices
 from models.tables.state import ModelState
 from models.two_tower import tower_recommender
 from models.two_tower.basket_batches import tower_batches
 from models.two_tower.tower_recommender import TwoTowerRecommender
-
-Learned = tuple[Queries, Interactions]
-"""What was asked and what was chosen."""
 
 
 class RetrieveAndRank(KnowsIds):
@@ -153,7 +151,7 @@ class RetrieveAndRank(KnowsIds):
         interactions = admitted(self.towers, interactions)
         seen = None
         if ranker is not None and self.steps and queries.own is not None:
-            seen = stages.tested(self._config, self.towers, queries, interactions)
+            seen = stages.tested(self._config, self.towers, queries, interactions, ranker, 1)
         batches = self._tower_batches(queries, interactions, recipe)
         report = rehearsal.learn(
             self.towers, batches, recipe, tower_recommender.batches_of, progress, validate
@@ -213,7 +211,8 @@ class RetrieveAndRank(KnowsIds):
             if not known.weights.any():  # all on items that still wait
                 continue
             if queries.own is not None:
-                learned.append(stages.tested(self._config, self.towers, queries, known))
+                seen = self._config, self.towers, queries, known
+                learned.append(stages.tested(*seen, ranker, len(windows)))
             batches = self._tower_batches(queries, known, increment)
             training.fit(self.towers, batches, increment)
             self._learn_pairs(queries, known)

@@ -14,9 +14,11 @@ import numpy as np
 
 from models.cooccurrence.pair_memory import PairMemory
 from models.cooccurrence.pair_scores import Together
-from models.data.checks import Float32Array
+from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Interactions, OwnItems, Queries
+from models.data.ragged import look_up
 from models.learning.graphs import compiled
+from models.learning.recipes import Recipe
 from models.ranker.list_batches import labels_of
 from models.ranker.pair_features import statistics_of_pool
 from models.ranker.ranker_config import CandidateLists
@@ -30,6 +32,11 @@ from models.tables.backend import tf
 from models.tables.packing import as_exported, packing_of
 from models.tables.state import ModelState
 
+Learned = tuple[Queries, Interactions]
+"""What was asked and what was chosen."""
+MOST_LISTS = 40_000
+"""Queries that a ranker learns from at a time. Lists take 24 KB each in memory and more time than all
+else, and a ranker has some thousand weights."""
 Tested = tuple[CandidateLists, Float32Array]
 """Candidates as the towers saw them before they learned, and the weight with which each was
 chosen."""
@@ -104,9 +111,23 @@ def found_together(
 
 
 def tested(
-    config: RetrieveAndRankConfig, towers: ModelState, queries: Queries, interactions: Interactions
+    config: RetrieveAndRankConfig,
+    towers: ModelState,
+    queries: Queries,
+    interactions: Interactions,
+    recipe: Recipe,
+    windows: int,
 ) -> Tested:
-    """A window's candidates, by towers that are about to learn from it."""
+    """A window's candidates, by towers that are about to learn from it.
+
+    Args:
+        recipe: the ranker's; where there are many queries, its seed draws those that it learns from.
+        windows: how many are tested, and learnt from together.
+    """
+    most = max(1, MOST_LISTS // windows)
+    if len(queries) > most:
+        drawn = np.random.default_rng(recipe.seed).choice(len(queries), most, replace=False)
+        queries, interactions = _of_queries(queries, interactions, np.sort(drawn))
     items = len(towers.items)
     parts = [
         candidates_of(
@@ -120,6 +141,15 @@ def tested(
     ]
     lists = joined(parts)
     return lists, labels_of(lists, interactions)
+
+
+def _of_queries(queries: Queries, interactions: Interactions, chosen: Int64Array) -> Learned:
+    """These queries (int64 [n], ascending), with what they chose."""
+    found, place = look_up(chosen, np.asarray(interactions.query, np.int64))
+    kept = Interactions(
+        place[found].astype(np.int32), interactions.item_keys[found], interactions.weights[found]
+    )
+    return queries.take(chosen), kept
 
 
 def for_retrieval(

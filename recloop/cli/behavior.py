@@ -47,7 +47,7 @@ def accept(
             waiting = refused_windows(settings)
             print_json(waiting) if json else _tell_waiting(waiting)
             return
-        with progress_bar() as bar:
+        with progress_bar(lines=False) as bar:
             by, shown = person(), _window_bar(bar)
             report = accept_windows(settings, windows or [], through, reason, by, shown)
     _tell_ingested(report, f"{counted(len(report['accepted']))} accepted on your word, ", json)
@@ -154,7 +154,7 @@ def ingest_with_progress(
     """`ingest_windows` with two progress bars, lines, then windows; into a file, a line per window."""
     from recloop.stages.ingest_stages import ingest_windows
 
-    with progress_bar() as bar:
+    with progress_bar(lines=False) as bar:
         reading = bar.add_task("reading lines", total=None)
         return ingest_windows(
             settings,

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterable
 from types import TracebackType
@@ -13,7 +14,15 @@ from typing import Any
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
@@ -129,9 +138,33 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
-def progress_bar() -> Progress:
-    """A progress bar on standard error, gone when done."""
-    return Progress(
+SECONDS = 30.0
+"""Between two lines of progress where there is no terminal."""
+
+
+class _Told(Progress):
+    """Where there is no terminal, a line from time to time."""
+
+    def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
+        super().__init__(*columns, **options)
+        self._told = time.monotonic()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:  # type: ignore[override]
+        super().update(task_id, **changes)
+        (task,) = (one for one in self.tasks if one.id == task_id)
+        if messages.is_terminal or not task.total or time.monotonic() - self._told < SECONDS:
+            return
+        self._told = time.monotonic()
+        say(f"{task.description}: {task.completed:,.0f} of {task.total:,.0f}")
+
+
+def progress_bar(lines: bool = True) -> Progress:
+    """A progress bar on standard error, gone when done.
+
+    Args:
+        lines: whether, where there is no terminal, a line says so from time to time.
+    """
+    return (_Told if lines else Progress)(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

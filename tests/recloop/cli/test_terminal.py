@@ -121,3 +121,16 @@ def test_logs_and_tracebacks_are_escaped(capsys: pytest.CaptureFixture[str]) -> 
     error = RuntimeError("item \x1b[2J")
     output._tell(RuntimeError, error, None)
     assert capsys.readouterr().err == "RuntimeError: item \\x1b[2J\n"
+
+
+def test_without_a_terminal_progress_is_lines_from_time_to_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with output.progress_bar() as bar:
+        task = bar.add_task("training, rebuild", total=None)
+        bar.update(task, completed=1, total=4000)
+        monkeypatch.setattr(output, "SECONDS", 0)
+        bar.update(task, completed=1200, total=4000)
+    with output.progress_bar(lines=False) as bar:
+        bar.update(bar.add_task("silent", total=2), completed=1)
+    assert capsys.readouterr().err.split("\n") == ["training, rebuild: 1,200 of 4,000", "", "", ""]
