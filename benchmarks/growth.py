@@ -49,7 +49,8 @@ ENTITIES = """
 """
 PAST = """
     truncate behavior.event, behavior.account, behavior.item, features.built_window, features.user_items,
-        features.user_history, features.user_statistics, features.item_statistics restart identity cascade;
+        features.user_history, features.user_statistics, features.item_statistics
+        restart identity cascade;
     insert into behavior.account (user_id, first_seen)
     select 'u' || n, %(start)s from generate_series(1, 300) n order by n;
     insert into behavior.item (item_id, first_seen)

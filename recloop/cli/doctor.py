@@ -260,8 +260,11 @@ def _family(settings: Settings) -> Finding:
     from recloop.config.learnable import meaning_of
     from recloop.features.fit import data_fit
 
-    family = load_dataset(settings).model.known_family
-    without_data = _ok("family", f"{family.name}: {family.summary}")
+    dataset = load_dataset(settings)
+    family = dataset.model.known_family
+    alike = "; it learns each event alike, whatever `event.learn_from` weighs"
+    alike = alike if dataset.weighs_in_vain else ""
+    without_data = _ok("family", f"{family.name}: {family.summary}{alike}")
     if not _runs(settings):
         return without_data
     with transaction(_url(settings)) as cursor:
@@ -269,8 +272,8 @@ def _family(settings: Settings) -> Finding:
             return without_data
         found = data_fit(cursor, family, meaning_of(settings))
     if found.suits:
-        return _ok("family", found.detail)
-    return _warning("family", found.detail, found.remedy)
+        return _ok("family", found.detail + alike)
+    return _warning("family", found.detail + alike, found.remedy)
 
 
 def _online_store(settings: Settings) -> Finding:

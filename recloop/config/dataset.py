@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from hashlib import md5
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
@@ -279,9 +279,7 @@ class DatasetSpec(Section):
 
     @model_validator(mode="after")
     def _weights_can_be_learnt(self) -> DatasetSpec:
-        positives = self.event.positives
-        uneven = len(set(positives.weights.values())) > 1 or positives.by_value
-        if uneven and "sessions" in self.model.offered.inputs:
+        if self.weighs_in_vain:
             raise ValueError(
                 f"`event.learn_from` weighs events, and family {self.model.family} learns their order, "
                 "each alike: leave `weights` and `by_value` out, and name the types."
@@ -304,6 +302,13 @@ class DatasetSpec(Section):
             told = low <= 1 <= high and "values" not in self.model.offered.inputs
             check_feedback(self.feedback, self.event, told, self.rules.positive_price)
         return self
+
+    @property
+    def weighs_in_vain(self) -> bool:
+        """Whether events weigh more or less, and the family learns each alike."""
+        positives = self.event.positives
+        uneven = len(set(positives.weights.values())) > 1 or positives.by_value
+        return uneven and "sessions" in self.model.offered.inputs
 
     @property
     def bounded(self) -> bool:
@@ -360,6 +365,14 @@ class DatasetSpec(Section):
         return self.window.calendar(self.event.timezone)
 
 
+class _Shared(DatasetSpec):
+    """With a recommender's own model: weights are for the others on the dataset, too."""
+
+    @model_validator(mode="after")
+    def _weights_can_be_learnt(self) -> Self:
+        return self
+
+
 def load_dataset(settings: Settings) -> DatasetSpec:
     """The dataset that the settings name.
 
@@ -373,5 +386,5 @@ def load_dataset(settings: Settings) -> DatasetSpec:
     to_model(DatasetSpec, content, path)  # so that a mistake is blamed on the file that has it
     content |= {name: table for name, table in own.items() if name != "event"}
     return to_model(
-        DatasetSpec, laid_over({"event": own.get("event", {})}, content), settings.recommender_file
+        _Shared, laid_over({"event": own.get("event", {})}, content), settings.recommender_file
     )

@@ -133,4 +133,4 @@ def test_without_a_terminal_progress_is_lines_from_time_to_time(
         bar.update(task, completed=1200, total=4000)
     with output.progress_bar(lines=False) as bar:
         bar.update(bar.add_task("silent", total=2), completed=1)
-    assert capsys.readouterr().err.split("\n") == ["training, rebuild: 1,200 of 4,000", "", "", ""]
+    assert capsys.readouterr().err.strip() == "training, rebuild: 1,200 of 4,000"

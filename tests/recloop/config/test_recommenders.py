@@ -123,6 +123,35 @@ def test_its_tables_lie_over_the_shared_files_and_leave_the_rest(base: Settings)
     assert load_dataset(base).event.goal is None
 
 
+def test_weights_of_a_shared_dataset_are_for_who_can_learn_them(base: Settings) -> None:
+    shop = {
+        "name": "shop",
+        "source": {"kind": "file", "path": "events.csv"},
+        "columns": {"user": "text", "item": "text", "at": "time", "kind": "text"},
+        "event": {
+            "user_id": "user",
+            "item_id": "item",
+            "timestamp": "at",
+            "type_column": "kind",
+            "learn_from": {"weights": {"click": 0.1, "purchase": 1.0}},
+        },
+    }
+    (base.config / "datasets" / "shop.toml").write_text(as_toml(shop))
+    write(base, "home_page", dataset="shop")
+    write(base, "product_page", dataset="shop", model={"family": "sessions"})
+    home, product = (
+        load_dataset(settings_of(base, name)) for name in ("home_page", "product_page")
+    )
+    assert (home.weighs_in_vain, product.weighs_in_vain) == (False, True)
+    assert product.event.learn_from == home.event.learn_from
+    assert product.reading == home.reading
+    (base.config / "datasets" / "shop.toml").write_text(
+        as_toml(shop | {"model": {"family": "sessions"}})
+    )
+    with pytest.raises(BadInput, match=r"shop\.toml.*learns their order, each alike"):
+        load_dataset(settings_of(base, "home_page"))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
