@@ -623,6 +623,20 @@ create table if not exists features.item_content (
 );
 create index if not exists item_content_time on features.item_content (event_timestamp);
 
+-- Nothing is looked up by what these lists hold: to sample them would take a tenth of an ingestion.
+do $$ declare list record; begin
+    for list in
+        select attrelid::regclass as place, attname as name
+        from pg_attribute join pg_type on pg_type.oid = atttypid
+        where attrelid = any(array['features.user_history', 'features.user_items',
+                'features.item_statistics', 'features.item_content']::regclass[])
+            and attnum > 0 and not attisdropped and typcategory = 'A'
+            and coalesce(attstattarget, -1) <> 0
+    loop
+        execute format('alter table %s alter column %I set statistics 0', list.place, list.name);
+    end loop;
+end $$;
+
 -- Which windows have feature rows; says how far late events reach.
 create table if not exists features.built_window (
     window_key text primary key,
