@@ -136,7 +136,7 @@ class RetrieveAndRank(KnowsIds):
             queries: with `own` and `items`, if the ranker is to learn.
             interactions: the window's events; those on items that wait for admission are left out.
             recipe: of the towers.
-            progress: of the towers' training; see `training.fit`.
+            progress: of the towers, then of the ranker; see `training.fit`.
             ranker: its recipe; None: it stays as it is. It does, too, when `queries.own` is None,
                 when the towers knew nothing before, or when none of the candidates was chosen.
             validate: of the towers' training; see `training.fit`.
@@ -157,7 +157,7 @@ class RetrieveAndRank(KnowsIds):
             self.towers, batches, recipe, tower_recommender.batches_of, progress, validate
         )
         if seen is not None and ranker is not None:
-            self._train_ranker([seen], ranker)
+            self._train_ranker([seen], ranker, progress)
         self._learn_pairs(queries, interactions)
         return replace(report, cpu_seconds=time.process_time() - started)
 
@@ -192,7 +192,7 @@ class RetrieveAndRank(KnowsIds):
             windows: the last windows, oldest first.
             recipe: of the towers, on the history.
             increment: of the towers, on each window.
-            progress: of the training on the history.
+            progress: told of each training, one after the other.
             ranker: its recipe.
 
         Returns:
@@ -214,9 +214,9 @@ class RetrieveAndRank(KnowsIds):
                 seen = self._config, self.towers, queries, known
                 learned.append(stages.tested(*seen, ranker, len(windows)))
             batches = self._tower_batches(queries, known, increment)
-            training.fit(self.towers, batches, increment)
+            training.fit(self.towers, batches, increment, progress)
             self._learn_pairs(queries, known)
-        self._train_ranker(learned, ranker)
+        self._train_ranker(learned, ranker, progress)
         return replace(report, cpu_seconds=time.process_time() - started)
 
     def top_k(
@@ -310,7 +310,9 @@ class RetrieveAndRank(KnowsIds):
             memory = learnt(memory, self.towers.items, queries, interactions)
             self.towers.extra |= memory.to_arrays()
 
-    def _train_ranker(self, learned: list[stages.Tested], recipe: Recipe) -> None:
+    def _train_ranker(
+        self, learned: list[stages.Tested], recipe: Recipe, progress: ProgressCallback | None
+    ) -> None:
         """Empties `learned`: the lists are large, and go as soon as the batches has its copy."""
         if not any(labels.any() for _, labels in learned):
             return
@@ -318,4 +320,4 @@ class RetrieveAndRank(KnowsIds):
         parts = [lists for lists, _ in learned]
         learned.clear()
         batches = ListBatches(self._ranker, stages.joined(parts), labels, recipe)
-        training.fit(self._ranker, batches, recipe)
+        training.fit(self._ranker, batches, recipe, progress)
