@@ -207,9 +207,12 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
             named, text = _says(name, "time"), not form.startswith("unix")
             found.append((named, text, frame[name].nunique(), name, form))
     if not found:
+        first = ", ".join(f"{name} = {frame[name].iloc[0]!r}" for name in frame.columns)
         raise BadInput(
-            f"none of the columns {', '.join(map(repr, frame.columns))} holds times that could be read. "
-            "Write the dataset file by hand, with event.timestamp_format in strptime's codes."
+            "each event needs the time at which it happened, and no column holds times that could be "
+            f"read. Received in the first line: {first}. If one of them is a time, write the dataset file "
+            "by hand, with event.timestamp_format in strptime's codes; if none is, export one with the "
+            "events."
         )
     named, text, _, name, form = max(found)
     sure: Sure = "sure" if named else "likely" if text else "a guess"

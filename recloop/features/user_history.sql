@@ -5,6 +5,17 @@ create temporary table touched on commit drop as
 select distinct user_key from behavior.event
 where event_timestamp >= %(start)s and event_timestamp < %(end)s;
 
+-- A row for each of these users and days.
+create temporary table active on commit drop as
+select distinct user_key, features.day_of(event_timestamp, %(zone)s) as day
+from behavior.event
+where event_timestamp >= %(reach_start)s and event_timestamp < %(end)s and {learnable}
+union
+select user_key, features.day_of(event_timestamp, %(zone)s)
+from behavior.event
+where event_timestamp >= %(end)s and event_timestamp < %(horizon)s and {learnable}
+  and user_key in (select user_key from touched);
+
 delete from features.user_history
 where event_timestamp > %(reach_start)s and event_timestamp <= %(end)s;
 
@@ -13,16 +24,6 @@ where event_timestamp > %(end)s and event_timestamp <= %(horizon)s
   and user_key in (select user_key from touched);
 
 insert into features.user_history (user_key, event_timestamp, history, newest_event_at)
-with active as (
-    select distinct user_key, features.day_of(event_timestamp, %(zone)s) as day
-    from behavior.event
-    where event_timestamp >= %(reach_start)s and event_timestamp < %(end)s and {learnable}
-    union
-    select user_key, features.day_of(event_timestamp, %(zone)s)
-    from behavior.event
-    where event_timestamp >= %(end)s and event_timestamp < %(horizon)s and {learnable}
-      and user_key in (select user_key from touched)
-)
 select active.user_key, features.midnight(active.day + 1, %(zone)s), past.history, past.newest
 from active
 cross join lateral (

@@ -1,8 +1,8 @@
 -- Rows of features.user_items: for each user and day with a purchase, what the user has ever
 -- purchased up to the end of that day, item by item: the {own_items} items purchased latest, latest
--- first. Days are chosen as in user_history.sql, which also makes the table `touched`. Decayed counts
--- are as of the day after; exp(-1/28) to a power ages them further. Where there are several kinds of
--- events, each item has as many numbers in `kinds`, one item after the other; else there are none.
+-- first. The tables `touched` and `active` are made by user_history.sql. Decayed counts are as of the day
+-- after; exp(-1/28) to a power ages them further. Where there are several kinds of events, each item has
+-- as many numbers in `kinds`, one item after the other; else there are none.
 --
 -- A row is made of the user's row before and of one day's events, so that its cost does not follow the
 -- user's past, and building it again gives the same bits. A full row may have left out an item that comes
@@ -18,37 +18,26 @@ where event_timestamp > %(end)s and event_timestamp <= %(horizon)s
 insert into features.user_items
     (user_key, event_timestamp, items, purchases, days, first_day, last_day, decayed_28d,
      decayed_112d, all_purchases, all_days, newest_event_at, kinds, all_kinds, basis)
-with recursive active as (   -- the days of each user, ascending
-    select user_key, array_agg(day order by day) as coming
-    from (
-        select distinct user_key, features.day_of(event_timestamp, %(zone)s) as day
-        from behavior.event
-        where event_timestamp >= %(reach_start)s and event_timestamp < %(end)s and {learnable}
-        union
-        select user_key, features.day_of(event_timestamp, %(zone)s)
-        from behavior.event
-        where event_timestamp >= %(end)s and event_timestamp < %(horizon)s and {learnable}
-          and user_key in (select user_key from touched)
-    ) as user_day
-    group by user_key
+with recursive coming as (   -- the days of each user, ascending
+    select user_key, array_agg(day order by day) as ahead from active group by user_key
 ),
 known as (                   -- `n`: how many of the days are computed; `stamp`: the row's midnight
-    select active.user_key, coming, 0 as n, base.event_timestamp as stamp, base.items, base.purchases,
+    select coming.user_key, ahead, 0 as n, base.event_timestamp as stamp, base.items, base.purchases,
         base.days, base.first_day, base.last_day, base.decayed_28d, base.decayed_112d,
         coalesce(base.all_purchases, 0) as all_purchases, coalesce(base.all_days, 0) as all_days,
         base.newest_event_at, base.kinds, base.all_kinds
-    from active
+    from coming
     left join lateral (
         select * from features.user_items item
-        where item.user_key = active.user_key and item.event_timestamp <= %(reach_start)s
+        where item.user_key = coming.user_key and item.event_timestamp <= %(reach_start)s
         order by item.event_timestamp desc limit 1
     ) as base on base.basis = %(basis)s
     union all
-    select known.user_key, coming, n + 1, day.ends, next.*
+    select known.user_key, ahead, n + 1, day.ends, next.*
     from known
     cross join lateral (
-        select coming[n + 1] + 1 as today, features.midnight(coming[n + 1] + 1, %(zone)s) as ends
-        where n < cardinality(coming)
+        select ahead[n + 1] + 1 as today, features.midnight(ahead[n + 1] + 1, %(zone)s) as ends
+        where n < cardinality(ahead)
     ) as day
     cross join lateral (
         with event as materialized (

@@ -111,7 +111,9 @@ def test_ids_that_look_like_seconds_are_no_times_where_there_are_others() -> Non
 
 
 def test_what_cannot_be_told_says_what_to_do() -> None:
-    with pytest.raises(BadInput, match="'user', 'item' holds times"):
+    with pytest.raises(
+        BadInput, match=r"times that could be read\. Received.*: user = 'u\d+', item = 'i\d+'"
+    ):
         roles_of(frame(user=ids("u", 40), item=ids("i", 30)))
     with pytest.raises(BadInput, match="could name users and items"):
         roles_of(frame(user=ids("u", 40), at=days()))
