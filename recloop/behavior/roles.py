@@ -210,8 +210,8 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
         first = ", ".join(f"{name} = {frame[name].iloc[0]!r}" for name in frame.columns)
         raise BadInput(
             "each event needs the time at which it happened, and no column holds times that could be "
-            f"read. Received in the first line: {first}. If one of them is a time, write the dataset file "
-            "by hand, with event.timestamp_format in strptime's codes; if none is, export one with the "
+            f"read. Received in the first line: {first}. If one of them is a time, write the dataset "
+            "file by hand, with event.timestamp_format in strptime's codes; if none is, export one with the "
             "events."
         )
     named, text, _, name, form = max(found)
