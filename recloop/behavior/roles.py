@@ -211,8 +211,8 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
         raise BadInput(
             "each event needs the time at which it happened, and no column holds times that could be "
             f"read. Received in the first line: {first}. If one of them is a time, write the dataset "
-            "file by hand, with event.timestamp_format in strptime's codes; if none is, export one with the "
-            "events."
+            "file by hand, with event.timestamp_format in strptime's codes; if none is, export one with "
+            "the events."
         )
     named, text, _, name, form = max(found)
     sure: Sure = "sure" if named else "likely" if text else "a guess"
