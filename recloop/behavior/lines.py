@@ -16,7 +16,7 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 from recloop.behavior.dating import UNDATED, nearest_windows, time_faults, window_keys
-from recloop.behavior.numbers import numbers_of
+from recloop.behavior.numbers import Written, numbers_of
 from recloop.behavior.records import Chunk, has_undecodable, storable
 from recloop.behavior.times import parse_times, utc_texts
 from recloop.config.dataset import DatasetSpec
@@ -83,8 +83,9 @@ def parse_lines(
     keys: list[Any] = [None] * len(times)
     for i, key in zip(dated.tolist(), window_keys(times.iloc[dated], spec), strict=True):
         keys[i] = key
-    value, bad_value = _numbers(columns, event.value, spec.source.numbers)
-    price, bad_price = _numbers(columns, event.price, spec.source.numbers)
+    written = Written(spec.source.numbers, spec.source.unit)
+    value, bad_value = _numbers(columns, event.value, written)
+    price, bad_price = _numbers(columns, event.price, written)
     bad_number = bad_value | bad_price
     fields: list[Iterable[Any]] = [
         chunk.numbers,
@@ -169,7 +170,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _numbers(
-    columns: dict[str, list[str]], name: str | None, form: str
+    columns: dict[str, list[str]], name: str | None, written: Written
 ) -> tuple[list[Any], numpy.ndarray]:
     """Values for `COPY`, and which texts are no finite number. A column of None is all NULL."""
     import numpy as np
@@ -180,7 +181,7 @@ def _numbers(
         return [NULL] * count, np.zeros(count, dtype=bool)
     codes, unique = pd.factorize(pd.Series(columns[name], dtype=object))
     texts = pd.Series(unique, dtype=object)
-    numbers = numbers_of(texts, form)
+    numbers = numbers_of(texts, written)
     finite = np.isfinite(numbers)
     bad = ~finite & (texts.str.strip() != "").to_numpy(dtype=bool)
     shown = [repr(float(n)) if ok else NULL for n, ok in zip(numbers, finite, strict=True)]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recloop.behavior.numbers import PLAIN, form_of_numbers
+from recloop.behavior.numbers import PLAIN, PLAINLY, Written, written_as
 from recloop.behavior.roles import FEW, Guess, Roles, roles_of
 from recloop.behavior.sampling import Sample, take
 from recloop.behavior.time_forms import PARSED
@@ -112,10 +112,11 @@ def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, 
         counts = frame[name][frame[name] != ""].value_counts()
         shown = ", ".join(str(value)[:20] for value in counts.index[:3]) or "nothing"
         hint = ""
-        form = form_of_numbers([pd.Series(counts.index, dtype=object)], PARSED)
-        if form:
+        written = written_as([pd.Series(counts.index, dtype=object)], PARSED)
+        if written:
             hint = "; if it is an amount or a price, name it as event.value or event.price"
-            hint += f" (source.numbers = {form!r})" if form not in (PLAIN, roles.numbers) else ""
+            if written not in (PLAINLY, roles.numbers):
+                hint += f" ({', '.join(_written(written, 'source.'))})"
         elif 2 <= len(counts) <= FEW:
             hint = "; if it says what happened, name it as event.type_column"
         told.append(("not used", str(name), "–", f"{len(counts):,} values, as {shown}{hint}"))
@@ -151,7 +152,7 @@ def _text(
     if sample.format == "csv":
         lines += [f"encoding = {_q(sample.encoding)}", f"delimiter = {_q(sample.delimiter)}"]
         lines += [] if sample.header else ["header = false"]
-    lines += [f"numbers = {_q(roles.numbers)}"] if roles.numbers != PLAIN else []
+    lines += _written(roles.numbers)
     start = WindowCalendar(length).at(moments.min().to_pydatetime()).start
     lines += [
         "",
@@ -180,6 +181,11 @@ def _text(
             'session_gap = "7d"  # every user is one session',
         ]
     return "\n".join(lines) + "\n"
+
+
+def _written(numbers: Written, section: str = "") -> list[str]:
+    lines = [f"{section}numbers = {_q(numbers.form)}"] if numbers.form != PLAIN else []
+    return lines + ([f"{section}unit = {_q(numbers.unit)}"] if numbers.unit else [])
 
 
 def _columns(sample: Sample, roles: Roles) -> list[str]:

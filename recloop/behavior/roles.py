@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from recloop.behavior.numbers import PLAIN, form_of_numbers
-from recloop.behavior.time_forms import PARSED, PROBED, form_of, is_time_of_day
+from recloop.behavior.numbers import PLAINLY, Written, written_as
+from recloop.behavior.time_forms import PARSED, PROBED, form_of, forms_of, is_time_of_day
 from recloop.behavior.times import parse_times
 from recloop.errors import BadInput
 
@@ -97,8 +97,7 @@ class Guess:
 @dataclass
 class Roles:
     """What the columns are. `form` is of the times (with the time of day behind a blank, where that has
-    a column of its own), `numbers` of value and price (see
-    `numbers.FORMS`); `kinds` counts the values of the kind column."""
+    a column of its own), `numbers` of value and price; `kinds` counts the values of the kind column."""
 
     time: Guess
     form: str
@@ -109,7 +108,7 @@ class Roles:
     value: Guess | None = None
     price: Guess | None = None
     time_of_day: Guess | None = None
-    numbers: str = PLAIN
+    numbers: Written = PLAINLY
     texts: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -143,11 +142,11 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     left = [name for name in left if price is None or name != price.column]
     value = _number(frame, left, "value")
     left = [name for name in left if value is None or name != value.column]
-    numbers = form_of_numbers([frame[one.column] for one in (price, value) if one], PARSED)
+    numbers = written_as([frame[one.column] for one in (price, value) if one], PARSED)
     if (
         numbers is None
     ):  # the two are written in different ways: the price is known by its name alone
-        value, numbers = None, form_of_numbers([frame[price.column]], PARSED) if price else None
+        value, numbers = None, written_as([frame[price.column]], PARSED) if price else None
     session = _named(frame, left, "session")
     ids = [name for name in left if _could_be_id(frame[name])]
     orders = [name for name in ids if _is_of_one_moment(frame[name], times, form)]
@@ -167,7 +166,7 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
             "values that come again. Write the dataset file by hand; docs/howto/your_data.md says how."
         )
     roles = Roles(
-        time, form, user, item, session, kind, value, price, time_of_day, numbers or PLAIN
+        time, form, user, item, session, kind, value, price, time_of_day, numbers or PLAINLY
     )
     if kind:
         roles.kinds = {str(k): int(n) for k, n in frame[kind.column].value_counts().items() if k}
@@ -216,7 +215,11 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
         )
     named, text, _, name, form = max(found)
     sure: Sure = "sure" if named else "likely" if text else "a guess"
-    return Guess(name, sure, f"times of the form {form}"), form
+    others = forms_of(frame[name])[1:]
+    why = f"times of the form {form}"
+    if others:
+        sure, why = "a guess", f"{why}; {' and '.join(others)} would fit, too"
+    return Guess(name, sure, why), form
 
 
 def _time_of_day(frame: pandas.DataFrame, time: Guess, form: str) -> tuple[Guess | None, str]:
@@ -253,9 +256,10 @@ def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
 def _number(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
     for name in names:
         if _says(name, role) and not _says(name, "item") and not _says(name, "user"):
-            form = form_of_numbers([frame[name]], PARSED)
-            if form:
-                why = "numbers, and its name" + (f"; written as {form}" if form != PLAIN else "")
+            written = written_as([frame[name]], PARSED)
+            if written:
+                usual = written == PLAINLY
+                why = "numbers, and its name" + ("" if usual else f"; written as {written}")
                 return Guess(name, "likely", why)
     return None
 

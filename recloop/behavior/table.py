@@ -24,6 +24,7 @@ from recloop.behavior.source_files import check_columns, refuse
 from recloop.behavior.times import FAR_FUTURE, FAR_PAST
 from recloop.calendar import LAST_DAY, Window
 from recloop.config.dataset import DatasetSpec
+from recloop.config.source_spec import UNIX
 from recloop.contracts import LandingReport
 from recloop.database.connection import Lock, connect, redacted, transaction
 from recloop.errors import BadInput, ServiceAway, SourceRefused
@@ -260,13 +261,11 @@ def _timestamp_kind(spec: DatasetSpec) -> str:
     check_columns(list(types), spec, str(spec.source.table))
     kind = str(types[spec.event.timestamp])
     numeric = kind in ("smallint", "integer", "bigint", "numeric", "double precision", "real")
-    if not kind.startswith("timestamp") and not (
-        numeric and spec.event.timestamp_format in ("unix", "unix_ms")
-    ):
+    if not kind.startswith("timestamp") and not (numeric and spec.event.timestamp_format in UNIX):
         raise BadInput(
             f"event.timestamp = {spec.event.timestamp!r} is a column of type {kind!r}; a table is read "
             "by time, so make it timestamp or timestamptz, or a number with timestamp_format "
-            "'unix' or 'unix_ms'."
+            f"{' or '.join(map(repr, UNIX))}."
         )
     return kind
 
@@ -282,8 +281,7 @@ def _moment(spec: DatasetSpec, kind: str) -> str:
         later = f"({column} at time zone '{zone}')"
         earlier = f"({later} - interval '1 hour')"
         return f"(case when {earlier} at time zone '{zone}' = {column} then {earlier} else {later} end)"
-    scale = "" if spec.event.timestamp_format == "unix" else " / 1000.0"
-    return f"to_timestamp({column}{scale})"
+    return f"to_timestamp({column} / {UNIX[spec.event.timestamp_format]}.0)"
 
 
 def _between(
@@ -323,8 +321,7 @@ def _bound(spec: DatasetSpec, kind: str, moment: datetime) -> datetime | float:
         while local.fold and naive.replace(tzinfo=zone).astimezone(UTC) < moment:
             naive += timedelta(minutes=15)
         return naive
-    seconds = moment.astimezone(UTC).timestamp()
-    return seconds if spec.event.timestamp_format == "unix" else seconds * 1000
+    return moment.astimezone(UTC).timestamp() * UNIX[spec.event.timestamp_format]
 
 
 def _refuse_if_undated(spec: DatasetSpec, kind: str, as_of: datetime) -> None:

@@ -5,10 +5,13 @@ Belongs here: which forms are tried. Keep out: reading times of a known form (`t
 
 from __future__ import annotations
 
+import warnings
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from recloop.behavior.times import parse_times
+from recloop.config.source_spec import UNIX, usable_format
 
 if TYPE_CHECKING:
     import pandas
@@ -18,32 +21,75 @@ FORMATS = (
     "%m/%d/%y %H:%M", "%d/%m/%y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
     "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%B %d, %Y", "%b %d, %Y", "%d %b %Y", "%d %B %Y",
     "%a %b %d %H:%M:%S %z %Y", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p",
+    "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d.%m.%y %H:%M", "%d.%m.%y %H:%M:%S", "%d-%b-%y",
+    "%d-%b-%y %I.%M.%S.%f %p", "%d/%b/%Y:%H:%M:%S %z",
 )  # fmt: skip
 TIME_OF_DAY = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
 PARSED = 0.97
 """Of a column's values, that must be of a form."""
 PROBED = 2000
+GUESSED = 20
+"""Texts of a column of which each is looked at for a form."""
 
 
 def form_of(column: pandas.Series) -> str | None:
-    """The form of a column's times, if it has any."""
-    import pandas as pd
+    """The form of a column's times, if it has any; the likeliest of `forms_of`."""
+    return next(iter(forms_of(column)), None)
 
+
+def forms_of(column: pandas.Series) -> list[str]:
+    """All forms that nearly all of a column's times can be of, and that say different times; the
+    likeliest first.
+
+    A file is of a stretch of time. Read with day and month in each other's place its days would lie
+    scattered over more of it: of two forms the one by which the times lie closer together comes first.
+    """
     given = column[column != ""]
     probe = given.sample(min(PROBED, len(given)), random_state=0)
     if len(probe) < 0.5 * min(PROBED, len(column)) or not len(probe):
+        return []
+    for form in (*UNIX, "iso"):
+        if _read(probe, form) is not None:
+            return [form]
+    found: list[tuple[timedelta, str, pandas.Series]] = []
+    for form in dict.fromkeys([*FORMATS, *_looked_up(probe)]):
+        moments = _read(probe, form)
+        if moments is not None and not any(moments.equals(one) for *_, one in found):
+            found.append((moments.max() - moments.min(), form, moments))
+    return [form for _, form, _ in sorted(found, key=lambda one: one[0])]
+
+
+def _read(probe: pandas.Series, form: str) -> pandas.Series | None:
+    """The moments; None if too few texts are of the form."""
+    import pandas as pd
+
+    if form in UNIX and not pd.to_numeric(probe, errors="coerce").notna().all():
+        return None
+    try:
+        moments = parse_times(list(probe), form, "UTC")
+    except (ValueError, OverflowError):
         return None
     newest = pd.Timestamp(datetime.now(UTC) + timedelta(days=2))
-    for form in ("unix", "unix_ms", "iso", *FORMATS):
-        try:
-            moments = parse_times(list(probe), form, "UTC")
-        except (ValueError, OverflowError):
-            continue
-        if form.startswith("unix") and not pd.to_numeric(probe, errors="coerce").notna().all():
-            continue
-        if ((moments > pd.Timestamp("1990-01-01", tz="UTC")) & (moments < newest)).mean() >= PARSED:
-            return form
-    return None
+    there = (moments > pd.Timestamp("1990-01-01", tz="UTC")) & (moments < newest)
+    return moments if there.mean() >= PARSED else None
+
+
+def _looked_up(probe: pandas.Series) -> list[str]:
+    """Forms that pandas finds in some of the texts, with the day first and the month first."""
+    from pandas.tseries.api import guess_datetime_format
+
+    found = []
+    for text in probe.head(GUESSED):
+        for day_first in (False, True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of texts that can have the other order only
+                guess = guess_datetime_format(text, dayfirst=day_first)
+            zone = text.rstrip()[-3:]
+            if guess and guess.endswith("%Z") and zone in ("UTC", "GMT"):
+                guess = guess.removesuffix("%Z") + zone
+            with suppress(ValueError):
+                found += [usable_format(" ".join(guess.split()))] if guess else []
+    return found
 
 
 def is_time_of_day(column: pandas.Series) -> bool:

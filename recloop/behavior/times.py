@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from recloop.config.source_spec import UNIX
 from recloop.database.connection import NULL
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ FAR_PAST, FAR_FUTURE = "1680-01-01", "2260-01-01"
 """UTC. Times before and after are taken for these: pandas counts nanoseconds from 1677 to 2262."""
 DATE = r"\d{4}(?:\d{4}|([-/. \\])\d{1,2}\1\d{1,2}(?!\d))"
 """What an ISO time begins with: a day. A year or a month alone is none, nor are `now` and `today`."""
+DIALECTS = {
+    r"\s*(?:UTC|GMT)$": "Z",  # of databases
+    r"(:\d{2}),(?=\d)": r"\1.",  # of loggers
+    r"\[[\w/+-]+\]$": "",  # of Java, after the offset
+}
+"""What others write in ISO times, and what that stands for."""
+OTHERWISE = r"(?:UTC|GMT|\])$|,\d"
+"""All of them have something of this."""
 OFFSET = r"(?:[Zz]|[Tt ].*[+-]\d{2}(?::?\d{2})?)$"
 NEIGHBOURS = 25
 """How many lines on one side say what time it is."""
@@ -30,7 +39,7 @@ def parse_times(values: Any, form: str, zone: str) -> pandas.Series:
 
     Args:
         values: texts, or a Series of timestamps.
-        form: strptime's codes, `iso`, `unix` (seconds) or `unix_ms`.
+        form: strptime's codes, `iso`, or one of `source_spec.UNIX`.
         zone: zone of values without an offset. An hour that the clock shows twice is taken for the
             first; one that it skips is moved to the next that exists.
     """
@@ -41,10 +50,15 @@ def parse_times(values: Any, form: str, zone: str) -> pandas.Series:
         return _in_utc(series, zone)
     codes, unique = pd.factorize(pd.Series(values, dtype=object))
     texts = pd.Series(unique, dtype=object).str.strip()
-    if form in ("unix", "unix_ms"):
-        parsed = _from_numbers(texts, 1e6 if form == "unix" else 1e3)
+    if form in UNIX:
+        parsed = _from_numbers(texts, 1e6 / UNIX[form])
+    elif form == "iso":
+        odd = texts.str.contains(OTHERWISE).fillna(False).astype(bool)
+        for found, meant in DIALECTS.items() if odd.any() else ():
+            texts[odd] = texts[odd].str.replace(found, meant, regex=True)
+        parsed = _from_texts(texts, "ISO8601", zone)
     else:
-        parsed = _from_texts(texts, "ISO8601" if form == "iso" else form, zone)
+        parsed = _from_texts(texts, form, zone)
     return parsed.take(codes).reset_index(drop=True)
 
 
@@ -65,7 +79,7 @@ def _from_texts(texts: pandas.Series, form: str, zone: str) -> pandas.Series:
     import pandas as pd
 
     dated = texts.str.match(DATE) if form == "ISO8601" else texts.str.contains("[0-9]")
-    offset = texts.str.contains(OFFSET) if form == "ISO8601" else dated & ("%z" in form)
+    offset = texts.str.contains(OFFSET) if form == "ISO8601" else dated & _says_zone(form)
     parsed = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
     for mask, utc in ((dated & offset, True), (dated & ~offset, False)):
         chosen = texts[mask.fillna(False).astype(bool)]
@@ -74,6 +88,10 @@ def _from_texts(texts: pandas.Series, form: str, zone: str) -> pandas.Series:
     for index, text in texts[dated & parsed.isna()].items():
         parsed[index] = _far(text, form)
     return parsed
+
+
+def _says_zone(form: str) -> bool:
+    return "%z" in form or form.endswith(("UTC", "GMT"))
 
 
 def _parsed(texts: pandas.Series, form: str, zone: str, utc: bool) -> pandas.Series:

@@ -142,7 +142,8 @@ class Event(Section):
     """Column of the time of day, where `timestamp` names one of days alone: both are read as one text,
     a blank between them."""
     timestamp_format: str = "iso"
-    """strptime's codes, or `iso`, `unix` (seconds), `unix_ms`."""
+    """strptime's codes, or `iso`, or `unix`, `unix_ms`, `unix_us`, `unix_ns`: seconds, thousandths …
+    since 1970. With codes that end in `UTC` or `GMT` times are of that zone."""
     timezone: str = "UTC"
     """The shop's: zone of times that carry no offset, of the days and hours that it is open, and of
     windows, unless `window.zone` is another."""

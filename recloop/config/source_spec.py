@@ -19,7 +19,9 @@ from recloop.config.toml_file import Section
 # First, checks of single texts that would otherwise raise, or never match, while lines are read. Each
 # takes a text, and returns it or raises a ValueError with the remedy.
 
-FORMS = ("iso", "unix", "unix_ms")
+UNIX = {"unix": 1, "unix_ms": 1_000, "unix_us": 1_000_000, "unix_ns": 1_000_000_000}
+"""What a second has of each unit since 1970."""
+FORMS = ("iso", *UNIX)
 DIRECTIVES = "aAbBdfGHIjmMpSuUVwWyYz%"
 """strptime's codes that pandas reads as Python does. `%Z` is none: names of zones are ambiguous."""
 PROBES = (datetime(2011, 7, 23, 15, 47, 9, tzinfo=UTC), datetime(1999, 12, 31, 4, 5, 6, tzinfo=UTC))
@@ -104,6 +106,15 @@ def usable_delimiter(delimiter: str) -> str:
     return delimiter
 
 
+def usable_unit(unit: str) -> str:
+    """`source.unit`: nothing that is a part of numbers."""
+    if re.search(r"[\d\s+.,'-]", unit.strip(".")) or unit.lower() in ("e", "inf", "nan", "."):
+        raise ValueError(
+            f"{unit!r} could be a part of a number; write one unit, like '€' or 'USD'."
+        )
+    return unit
+
+
 def usable_expression(pattern: str | None) -> str | None:
     """A regular expression of Python."""
     if pattern is not None:
@@ -185,6 +196,8 @@ class Source(Section):
     """False: the columns come in the order of [columns]."""
     numbers: Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234,5", "1'234.5"] = "1234.5"
     """How 1234.5 is written: what parts the whole from its fraction, and what may part thousands."""
+    unit: str = ""
+    """What may stand before or after a number, and is no part of it: `€`, `USD`, `%`."""
     path: str | None = None
     """File or folder, relative to the dataset file; RECLOOP_DATA overrides it."""
     pattern: str | None = None
@@ -204,6 +217,7 @@ class Source(Section):
     _encoding = field_validator("encoding")(usable_encoding)
     _delimiter = field_validator("delimiter")(usable_delimiter)
     _pattern = field_validator("pattern")(usable_glob)
+    _unit = field_validator("unit")(usable_unit)
 
     @model_validator(mode="after")
     def _complete(self) -> Source:

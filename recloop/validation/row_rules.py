@@ -15,6 +15,7 @@ from typing import Any
 from psycopg2.extensions import cursor as Cursor
 
 from recloop.behavior import dating
+from recloop.behavior.numbers import Written
 from recloop.config.dataset import SMALLEST, DatasetSpec
 from recloop.config.id_rules import LONGEST_INDEXED
 from recloop.config.limits import Limits
@@ -52,8 +53,9 @@ def row_rules(spec: DatasetSpec, limits: Limits) -> list[RowRule]:
             "Save the source in that encoding, or correct source.encoding."),
         RowRule(
             "unparseable_number", "faults @> '{unparseable_number}'",
-            f"numbers are written as {spec.source.numbers}",
-            "Check units in the source, or correct source.numbers of the dataset file."),
+            f"numbers are written as {Written(spec.source.numbers, spec.source.unit)}",
+            "Check units in the source, or correct source.numbers or source.unit of the dataset "
+            "file."),
         RowRule(
             "unexpected_characters",
             "concat(user_id, item_id, event_type, user_attributes, item_attributes) !~ %(text_pattern)s",

@@ -115,7 +115,7 @@ def test_columns_that_no_role_was_found_for_are_told(tmp_path: Path) -> None:
     assert set(told) == {"Vorgang", "Betrag", "Beleg"}
     assert "out" in told["Vorgang"]
     assert told["Vorgang"].endswith("name it as event.type_column")
-    assert "event.price (source.numbers = '1234,5')" in told["Betrag"]
+    assert 'event.price (source.numbers = "1234,5")' in told["Betrag"]
     assert told["Beleg"].startswith("400 values, as ")
 
 

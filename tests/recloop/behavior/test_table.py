@@ -233,10 +233,12 @@ def test_local_and_unix_times_of_a_table(table: Any, query: Query) -> None:
         "alter table shop.sale alter sold_at type bigint using "
         "extract(epoch from sold_at at time zone 'Asia/Tokyo')"
     )
-    path.write_text(text.replace("[item_attr", 'timestamp_format = "unix"\n[item_attr'))
-    query("truncate behavior.landing, behavior.source_file")
-    land(settings, WEEKS[1])
-    assert query(found) == expected
+    for unit, factor in (("unix", 1), ("unix_us", 1_000_000)):
+        change(f"update shop.sale set sold_at = sold_at * {factor}")
+        path.write_text(text.replace("[item_attr", f'timestamp_format = "{unit}"\n[item_attr'))
+        query("truncate behavior.landing, behavior.source_file")
+        land(settings, WEEKS[1])
+        assert query(found) == expected
 
 
 def test_what_a_table_must_be(table: Any, query: Query) -> None:

@@ -45,6 +45,7 @@ def test_the_shipped_files_load() -> None:
             r"`event.time_of_day` = 'Country' is of CSV and JSON lines",
         ),
         ({"source": {"numbers": "1.5"}}, r"`source.numbers` = '1.5'.*1.234,5"),
+        ({"source": {"unit": "$ 5"}}, r"source.unit.*'\$ 5' could be a part of a number"),
         ({"columns": {"Country": "string"}}, r"`columns.Country` = 'string'"),
         ({"columns": {"Country": "ignore"}}, r"`user_attributes.columns` = 'Country'"),
         ({"rules": {"item_pattern": "("}}, r"rules.item_pattern.*regular expression"),
