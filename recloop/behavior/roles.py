@@ -6,42 +6,22 @@ Belongs here: rules of thumb. Keep out: reading (`sampling.py`), what a dataset 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from recloop.behavior.column_names import ends, says, words
 from recloop.behavior.numbers import PLAINLY, Written, written_as
 from recloop.behavior.time_forms import PARSED, PROBED, form_of, forms_of, is_time_of_day
 from recloop.behavior.times import parse_times
+from recloop.config.source_spec import UNIX
 from recloop.errors import BadInput
 
 if TYPE_CHECKING:
     import pandas
 
 Sure = Literal["sure", "likely", "a guess"]
-NAMES = {
-    "user": "user customer client visitor member account buyer shopper reviewer subscriber cookie uid",
-    "item": "item product sku article movie film track song artist book asin isbn stock listing news "
-    "video restaurant place recipe offer good",
-    "session": "session visit basket cart_id",
-    "time": "time timestamp date datetime ts day when created at",
-    "kind": "event type action behavior behaviour kind verb activity",
-    "value": "rating score stars quantity qty count plays listens watch duration grade",
-    "price": "price unitprice unit_price cost",
-    "text": "title name description desc product_name item_name headline category genre brand tags",
-    "person": "country city region gender age segment state occupation",
-}
-STEMS = {
-    "user": "kunde nutzer benutzer besucher leser utilisateur visiteur acheteur usuario utente klant",
-    "item": "artikel produkt produit producto prodotto articulo articolo",
-    "time": "datum zeit zeitpunkt fecha",
-    "value": "menge anzahl quantit cantidad aantal bewertung",
-    "price": "preis einzelpreis prix precio prezzo prijs",
-    "text": "bezeichnung titel beschreibung libell descripcion descrizione omschrijving",
-}
-"""How such words begin in some other languages, which write compounds: Kundennummer."""
 ACTIONS = (
     *(
         "view",
@@ -148,22 +128,35 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     ):  # the two are written in different ways: the price is known by its name alone
         value, numbers = None, written_as([frame[price.column]], PARSED) if price else None
     session = _named(frame, left, "session")
-    ids = [name for name in left if _could_be_id(frame[name])]
+    flat = [name for name in left if not _is_nested(frame[name])]
+    ids = [name for name in flat if _could_be_id(frame[name], _is_named(name))]
     orders = [name for name in ids if _is_of_one_moment(frame[name], times, form)]
     item, user = _named(frame, ids, "item"), _named(frame, ids, "user")
     if user is None and session is not None:
         user = Guess(session.column, "likely", "sessions, for want of users")
     taken = [one.column for one in (item, user, session) if one]
     rest = [name for name in ids if name not in taken]
+    rest = [name for name in rest if form_of(frame[name]) in (None, *UNIX)]
     rest = [name for name in rest if name not in orders] + [name for name in rest if name in orders]
-    if user is None and rest:
-        user = Guess(rest.pop(0), "a guess", "the first column whose values come again")
-    if item is None and rest:
-        item = Guess(rest.pop(0), "a guess", "the next column whose values come again")
+    if user is None:
+        rest = [name for name in rest if item is None or not _follows(frame, item.column, name)]
+        if rest:
+            user = Guess(rest.pop(0), "a guess", "the first column whose values come again")
+    if item is None and user is not None:
+        rest = [name for name in rest if not _follows(frame, user.column, name)]
+        if rest:
+            item = Guess(_finest(frame, rest), "a guess", "the next column whose values come again")
     if user is None or item is None or user.column == item.column:
+        nested = [name for name in left if name not in flat]
+        hint = "Write the dataset file by hand; docs/howto/your_data.md says how."
+        if nested:
+            hint = (
+                f"There are lists or objects in {', '.join(map(repr, nested))}: write one event a line, "
+                "user and item each in a field of its own (`jq` or the database's `unnest` do that)."
+            )
         raise BadInput(
             f"no two of the columns {', '.join(map(repr, frame.columns))} could name users and items: "
-            "values that come again. Write the dataset file by hand; docs/howto/your_data.md says how."
+            f"values that come again. {hint}"
         )
     roles = Roles(
         time, form, user, item, session, kind, value, price, time_of_day, numbers or PLAINLY
@@ -180,31 +173,21 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     return roles
 
 
-def words(name: str) -> set[str]:
-    """`unitPrice:float` as {"unit", "price", "unitprice"}."""
-    plain = re.sub(r":.*$", "", name)
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", plain)
-    return {part.lower() for part in parts} | {plain.lower(), plain.lower().replace("_", "")}
-
-
-def _says(name: str, role: str) -> bool:
-    known, stems = NAMES[role].split(), tuple(STEMS.get(role, "").split())
-    return any(
-        word.removesuffix("s") in known
-        or word.removesuffix("id") in known
-        or (bool(stems) and word.startswith(stems))
-        for word in words(name)
-    )
+def _is_named(name: str) -> bool:
+    return says(name, "user") or says(name, "item")
 
 
 def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
-    """Of columns that hold times, those that are called so first, numbers last: ids look alike."""
+    """Of columns that hold times, those that are called so first; of those the one that says it most
+    closely, of others numbers last: ids look alike."""
     found = []
     for name in frame.columns:
         form = form_of(frame[name])
         if form is not None:
-            named, text = _says(name, "time"), not form.startswith("unix")
-            found.append((named, text, frame[name].nunique(), name, form))
+            named, text = says(name, "time"), form not in UNIX
+            closely = frame[name].nunique()
+            order = (closely, text) if named else (text, closely)
+            found.append((named, *order, name, form))
     if not found:
         first = ", ".join(f"{name} = {frame[name].iloc[0]!r}" for name in frame.columns)
         raise BadInput(
@@ -213,7 +196,8 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
             "file by hand, with event.timestamp_format in strptime's codes; if none is, export one with "
             "the events."
         )
-    named, text, _, name, form = max(found)
+    named, *_, name, form = max(found)
+    text = form not in UNIX
     sure: Sure = "sure" if named else "likely" if text else "a guess"
     others = forms_of(frame[name])[1:]
     why = f"times of the form {form}"
@@ -242,7 +226,7 @@ def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
     """The column of few values that is called so; or else one most of whose values are actions."""
     few = [name for name in names if 2 <= frame[name][frame[name] != ""].nunique() <= FEW]
     for name in few:
-        if _says(name, "kind"):
+        if says(name, "kind"):
             return Guess(name, "likely", "few values, and its name")
     for name in few:
         values = [value for value in frame[name].unique() if value]
@@ -255,7 +239,8 @@ def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
 
 def _number(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
     for name in names:
-        if _says(name, role) and not _says(name, "item") and not _says(name, "user"):
+        others = says(name, "item") or says(name, "user")
+        if ends(name, role) or (says(name, role) and not others):
             written = written_as([frame[name]], PARSED)
             if written:
                 usual = written == PLAINLY
@@ -266,9 +251,9 @@ def _number(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess |
 
 def _named(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
     """The column whose name says the role; of several, the one with the most values that come again."""
-    said = [name for name in names if _says(name, role)]
+    said = [name for name in names if says(name, role)]
     said = [
-        n for n in said if frame[n].nunique() > 1 and not (role == "item" and _says(n, "text"))
+        n for n in said if frame[n].nunique() > 1 and not (role == "item" and says(n, "text"))
     ] or said
     if not said:
         return None
@@ -277,14 +262,34 @@ def _named(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | 
     return Guess(best, "sure" if len(said) == 1 else "likely", "its name")
 
 
-def _could_be_id(column: pandas.Series) -> bool:
-    """Values that come again, and are neither fractions nor long texts."""
+def _could_be_id(column: pandas.Series, named: bool) -> bool:
+    """Values that come again, and are not long texts; and no fractions, unless it is `named` so."""
     given = column[column != ""]
     if len(given) < 0.3 * len(column) or not 1 < given.nunique() < 0.95 * len(given):
         return False
     probe = given.head(PROBED)
     fractions = probe.str.fullmatch(r"-?\d+[.,]\d*[1-9]\d*").mean() > 0.2
-    return not fractions and probe.str.len().median() <= 64
+    return (named or not fractions) and probe.str.len().median() <= 64
+
+
+def _is_nested(column: pandas.Series) -> bool:
+    """Whether it holds lists or objects of JSON."""
+    return bool(column[column != ""].head(PROBED).str.match(r"[\[{]").mean() > 0.5)
+
+
+def _follows(frame: pandas.DataFrame, owner: str, name: str) -> bool:
+    """Whether nearly each owner has one value only: the title of an item, the country of a user."""
+    pairs = frame[[owner, name]].drop_duplicates()
+    return len(pairs) <= 1.05 * max(1, pairs[owner].nunique())
+
+
+def _finest(frame: pandas.DataFrame, names: list[str]) -> str:
+    """The first, or one of more values that it follows from: the track, where the artist comes first."""
+    best = names[0]
+    for name in names[1:]:
+        if frame[name].nunique() > frame[best].nunique() and _follows(frame, name, best):
+            best = name
+    return best
 
 
 def _is_of_one_moment(column: pandas.Series, times: pandas.Series, form: str) -> bool:
@@ -304,7 +309,7 @@ def _is_of_one_moment(column: pandas.Series, times: pandas.Series, form: str) ->
 
 def _belongs_to(frame: pandas.DataFrame, name: str, owner: str, role: str) -> bool:
     """Whether nearly every owner has one value, and the column's name says what it is."""
-    if not _says(name, role):
+    if not (says(name, role) or ends(name, role)):
         return False
     pairs = frame[[owner, name]][frame[name] != ""].drop_duplicates()
     owners = pairs[owner].nunique()

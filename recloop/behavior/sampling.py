@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,16 +174,25 @@ def _split(lines: list[str], delimiter: str, strict: bool = False) -> list[list[
 
 
 def _has_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names the columns: distinct, and no number where the others have one."""
+    """Whether the first row names the columns: distinct, no number where the others have one, and
+    nothing of the shape of what stands below, as `user_17` over `user_23`."""
     first, others = rows[0], rows[1:20]
     if len(set(first)) < len(first) or not others:
         return len(set(first)) == len(first)
+    for at, name in enumerate(first):
+        alike = [_shape(row[at]) == _shape(name) for row in others if at < len(row)]
+        if re.search(r"\d", name) and sum(alike) > len(alike) / 2:
+            return False
     numbers = [
         all(_is_number(row[at]) for row in others if at < len(row)) for at in range(len(first))
     ]
     return not any(
         _is_number(name) for name, number in zip(first, numbers, strict=True) if number
     ) and (any(numbers) or all(not _is_number(name) for name in first))
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
 
 
 def _is_number(text: str) -> bool:

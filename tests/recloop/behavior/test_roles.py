@@ -7,7 +7,8 @@ import random
 import pandas as pd
 import pytest
 
-from recloop.behavior.roles import roles_of, words
+from recloop.behavior.column_names import words
+from recloop.behavior.roles import roles_of
 from recloop.behavior.time_forms import form_of
 from recloop.errors import BadInput
 
@@ -148,3 +149,66 @@ def test_kinds_are_known_by_their_values_where_no_name_tells(
     )
     assert (found.kind is not None) is guessed
     assert not found.kind or (found.kind.column, found.kind.sure) == ("x", "a guess")
+
+
+def test_a_named_column_is_an_id_whatever_its_values_look_like() -> None:
+    found = roles_of(
+        frame(
+            user_pseudo_id=[f"{n % 40}.16900{n % 40:02}" for n in range(200)],
+            item_id=ids("i", 30),
+            item_name=[f"Thing {n % 30}" for n in range(200)],
+            day=days(),
+        )
+    )
+    assert (found.user.column, found.user.sure) == ("user_pseudo_id", "sure")
+
+
+def test_a_title_or_a_country_is_neither_user_nor_item() -> None:
+    who, what = ids("p", 40), ids("i", 30)
+    by_item = frame(Book=what, Label=[f"Novel {one}" for one in what], Someone=who, day=days())
+    assert roles_of(by_item).user.column == "Someone"
+    by_user = frame(User=who, Land=[f"L{int(one[1:]) % 9}" for one in who], what=what, day=days())
+    assert roles_of(by_user).item.column == "what"
+
+
+def test_of_artist_and_track_the_track_is_the_item() -> None:
+    tracks = [n * 7 % 60 for n in range(200)]
+    found = roles_of(
+        frame(
+            user=ids("u", 40),
+            a=[f"a{one % 12}" for one in tracks],
+            b=[f"b{one}" for one in tracks],
+            day=days(),
+        )
+    )
+    assert found.item.column == "b"
+
+
+def test_of_two_times_the_closest_and_no_day_for_an_item() -> None:
+    seconds = [str((1_750_000_000 + 3600 * n) * 1_000_000) for n in range(200)]
+    found = roles_of(
+        frame(event_date=days("%Y%m%d"), event_timestamp=seconds, user=ids("u", 40), x=ids("x", 30))
+    )
+    assert (found.time.column, found.form, found.item.column) == ("event_timestamp", "unix_us", "x")
+
+
+def test_events_in_lists_are_refused_with_a_remedy() -> None:
+    items = [str([{"item_id": n % 30}]) for n in range(200)]
+    with pytest.raises(BadInput, match=r"lists or objects in 'items': write one event a line"):
+        roles_of(frame(user=ids("u", 40), items=items, day=days()))
+
+
+def test_the_end_of_a_compound_says_what_it_is() -> None:
+    what = ids("i", 30)
+    found = roles_of(
+        frame(
+            Kundennummer=ids("k", 40),
+            Artikelnummer=what,
+            Artikelname=[f"Ding {one}" for one in what],
+            Artikelpreis=[f"{n % 30},90 €" for n in range(200)],
+            Datum=days(),
+        )
+    )
+    assert found.price is not None
+    assert (found.price.column, found.item.column) == ("Artikelpreis", "Artikelnummer")
+    assert found.texts == ["Artikelname"]

@@ -99,3 +99,20 @@ def test_a_blank_within_quotes_splits_nothing(tmp_path: Path) -> None:
     found = take(path)
     assert found.delimiter == ","
     assert list(found.frame.columns) == ["Card", "Title", "Checked Out"]
+
+
+@pytest.mark.parametrize(
+    ("first", "header"),
+    [
+        ("user_000040\t2026-08-01T15:10:00Z\ttrack-2", False),
+        ("user\tat\ttrack", True),
+        ("user_1_id\twhen_2\tb", True),
+    ],
+)
+def test_a_first_line_of_the_others_shape_is_no_header(
+    tmp_path: Path, first: str, header: bool
+) -> None:
+    path = tmp_path / "plays.tsv"
+    rows = [f"user_{n % 7:06}\t2026-08-0{1 + n % 9}T12:10:00Z\ttrack-{n % 50}" for n in range(60)]
+    path.write_text("\n".join([first, *rows]) + "\n")
+    assert take(path).header == header
