@@ -66,6 +66,7 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
         *_told("kind of event", roles.kind),
         *_told("value", roles.value),
         *_told("price", roles.price),
+        *_told("name of the item", roles.name),
         *[
             ("words of the item", text, "likely", "its name, and one an item")
             for text in roles.texts
@@ -169,7 +170,12 @@ def _text(
         )
     lines += ["", "[columns]", *_columns(sample, roles), "", *_event(roles)]
     if roles.texts:
-        lines += ["", "[item_attributes]", f"text = {json.dumps(roles.texts, ensure_ascii=False)}"]
+        lines += [
+            "",
+            "[item_attributes]",
+            *([f"name = {_q(roles.name.column)}"] if roles.name else []),
+        ]
+        lines += [f"text = {json.dumps(roles.texts, ensure_ascii=False)}"]
     if roles.people:
         people = json.dumps(roles.people, ensure_ascii=False)
         lines += ["", "[user_attributes]", f"columns = {people}"]

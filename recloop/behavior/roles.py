@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from recloop.behavior.column_contents import (
+    belongs_to,
+    could_be_id,
+    finest,
+    follows,
+    is_nested,
+    is_of_one_moment,
+)
 from recloop.behavior.column_names import ends, says, words
 from recloop.behavior.numbers import PLAINLY, Written, written_as
 from recloop.behavior.time_forms import PARSED, PROBED, form_of, forms_of, is_time_of_day
-from recloop.behavior.times import parse_times
 from recloop.config.source_spec import UNIX
 from recloop.errors import BadInput
 
@@ -89,6 +95,7 @@ class Roles:
     price: Guess | None = None
     time_of_day: Guess | None = None
     numbers: Written = PLAINLY
+    name: Guess | None = None
     texts: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -128,9 +135,9 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     ):  # the two are written in different ways: the price is known by its name alone
         value, numbers = None, written_as([frame[price.column]], PARSED) if price else None
     session = _named(frame, left, "session")
-    flat = [name for name in left if not _is_nested(frame[name])]
-    ids = [name for name in flat if _could_be_id(frame[name], _is_named(name))]
-    orders = [name for name in ids if _is_of_one_moment(frame[name], times, form)]
+    flat = [name for name in left if not is_nested(frame[name])]
+    ids = [name for name in flat if could_be_id(frame[name], _is_named(name))]
+    orders = [name for name in ids if is_of_one_moment(frame[name], times, form)]
     item, user = _named(frame, ids, "item"), _named(frame, ids, "user")
     if user is None and session is not None:
         user = Guess(session.column, "likely", "sessions, for want of users")
@@ -139,13 +146,13 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     rest = [name for name in rest if form_of(frame[name]) in (None, *UNIX)]
     rest = [name for name in rest if name not in orders] + [name for name in rest if name in orders]
     if user is None:
-        rest = [name for name in rest if item is None or not _follows(frame, item.column, name)]
+        rest = [name for name in rest if item is None or not follows(frame, item.column, name)]
         if rest:
             user = Guess(rest.pop(0), "a guess", "the first column whose values come again")
     if item is None and user is not None:
-        rest = [name for name in rest if not _follows(frame, user.column, name)]
+        rest = [name for name in rest if not follows(frame, user.column, name)]
         if rest:
-            item = Guess(_finest(frame, rest), "a guess", "the next column whose values come again")
+            item = Guess(finest(frame, rest), "a guess", "the next column whose values come again")
     if user is None or item is None or user.column == item.column:
         nested = [name for name in left if name not in flat]
         hint = "Write the dataset file by hand; docs/howto/your_data.md says how."
@@ -164,11 +171,12 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     if kind:
         roles.kinds = {str(k): int(n) for k, n in frame[kind.column].value_counts().items() if k}
     others = [one for one in left if one not in (user.column, item.column)]
-    roles.texts = [one for one in others if _belongs_to(frame, one, item.column, "text")]
+    roles.texts = [one for one in others if belongs_to(frame, one, item.column, "text")]
+    roles.name = _name_of_items(frame, item.column, roles.texts)
     roles.people = [
         one
         for one in others
-        if one not in roles.texts and _belongs_to(frame, one, user.column, "person")
+        if one not in roles.texts and belongs_to(frame, one, user.column, "person")
     ]
     return roles
 
@@ -262,55 +270,11 @@ def _named(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | 
     return Guess(best, "sure" if len(said) == 1 else "likely", "its name")
 
 
-def _could_be_id(column: pandas.Series, named: bool) -> bool:
-    """Values that come again, and are not long texts; and no fractions, unless it is `named` so."""
-    given = column[column != ""]
-    if len(given) < 0.3 * len(column) or not 1 < given.nunique() < 0.95 * len(given):
-        return False
-    probe = given.head(PROBED)
-    fractions = probe.str.fullmatch(r"-?\d+[.,]\d*[1-9]\d*").mean() > 0.2
-    return (named or not fractions) and probe.str.len().median() <= 64
-
-
-def _is_nested(column: pandas.Series) -> bool:
-    """Whether it holds lists or objects of JSON."""
-    return bool(column[column != ""].head(PROBED).str.match(r"[\[{]").mean() > 0.5)
-
-
-def _follows(frame: pandas.DataFrame, owner: str, name: str) -> bool:
-    """Whether nearly each owner has one value only: the title of an item, the country of a user."""
-    pairs = frame[[owner, name]].drop_duplicates()
-    return len(pairs) <= 1.05 * max(1, pairs[owner].nunique())
-
-
-def _finest(frame: pandas.DataFrame, names: list[str]) -> str:
-    """The first, or one of more values that it follows from: the track, where the artist comes first."""
-    best = names[0]
-    for name in names[1:]:
-        if frame[name].nunique() > frame[best].nunique() and _follows(frame, name, best):
-            best = name
-    return best
-
-
-def _is_of_one_moment(column: pandas.Series, times: pandas.Series, form: str) -> bool:
-    """Whether nearly all values that come again do so within an hour: the number of an order, or of a
-    visit, and neither of a user nor of an item."""
-    import pandas as pd
-
-    probe = column[column != ""].head(PROBED)
-    try:
-        moments = parse_times(list(times[probe.index]), form, "UTC")
-    except (ValueError, OverflowError):
-        return False
-    each = pd.Series(moments).groupby(probe.to_numpy())
-    spans = (each.max() - each.min())[each.count() > 1]
-    return len(spans) > 0 and bool((spans < timedelta(hours=1)).mean() > 0.95)
-
-
-def _belongs_to(frame: pandas.DataFrame, name: str, owner: str, role: str) -> bool:
-    """Whether nearly every owner has one value, and the column's name says what it is."""
-    if not (says(name, role) or ends(name, role)):
-        return False
-    pairs = frame[[owner, name]][frame[name] != ""].drop_duplicates()
-    owners = pairs[owner].nunique()
-    return bool(owners) and len(pairs) <= 1.5 * owners
+def _name_of_items(frame: pandas.DataFrame, item: str, texts: list[str]) -> Guess | None:
+    """Of the words of items what people call them by: those that tell most items apart, the shortest."""
+    items = frame[item].nunique()
+    telling = [one for one in texts if frame[one].nunique() > items / 2]
+    if not telling:
+        return None
+    best = min(telling, key=lambda one: frame[one].head(PROBED).str.len().median())
+    return Guess(best, "likely", "its name, and most items have one of their own")

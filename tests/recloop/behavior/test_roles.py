@@ -7,6 +7,7 @@ import random
 import pandas as pd
 import pytest
 
+from recloop.behavior.column_contents import could_be_id
 from recloop.behavior.column_names import words
 from recloop.behavior.roles import roles_of
 from recloop.behavior.time_forms import form_of
@@ -212,3 +213,36 @@ def test_the_end_of_a_compound_says_what_it_is() -> None:
     assert found.price is not None
     assert (found.price.column, found.item.column) == ("Artikelpreis", "Artikelnummer")
     assert found.texts == ["Artikelname"]
+    assert found.name is not None
+    assert found.name.column == "Artikelname"
+
+
+def test_the_name_of_items_is_short_and_tells_them_apart() -> None:
+    what = [n % 30 for n in range(200)]
+    found = roles_of(
+        frame(
+            user=ids("u", 40),
+            item=[f"i{one}" for one in what],
+            category=[f"c{one % 5}" for one in what],
+            description=[f"a long description of thing number {one}" for one in what],
+            title=[f"Thing {one}" for one in what],
+            day=days(),
+        )
+    )
+    assert found.texts == ["category", "description", "title"]
+    assert found.name is not None
+    assert found.name.column == "title"
+
+
+@pytest.mark.parametrize(
+    ("values", "named", "could"),
+    [
+        (["1.25", "2.75"], False, False),
+        (["1.25", "2.75"], True, True),
+        (["x" * 70, "y" * 70], True, False),
+        (["same", "same"], True, False),
+        (["a", "b"], False, True),
+    ],
+)
+def test_what_could_be_an_id(values: list[str], named: bool, could: bool) -> None:
+    assert could_be_id(pd.Series(values * 20, dtype=object), named) == could
