@@ -9,17 +9,27 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from recloop.behavior.column_names import ends, says
-from recloop.behavior.time_forms import PROBED
+from recloop.behavior.time_forms import PROBED, form_of
 from recloop.behavior.times import parse_times
+from recloop.config.source_spec import UNIX
 
 if TYPE_CHECKING:
     import pandas
 
 
+FILLED = 0.3
+"""Of the lines, that an id has to have."""
+
+
+def is_time(column: pandas.Series) -> bool:
+    """Whether it holds times that are no mere numbers, which ids could be."""
+    return form_of(column) not in (None, *UNIX)
+
+
 def could_be_id(column: pandas.Series, named: bool) -> bool:
     """Values that come again, and are not long texts; and no fractions, unless it is `named` so."""
     given = column[column != ""]
-    if len(given) < 0.3 * len(column) or not 1 < given.nunique() < 0.95 * len(given):
+    if len(given) < FILLED * len(column) or not 1 < given.nunique() < 0.95 * len(given):
         return False
     probe = given.head(PROBED)
     fractions = probe.str.fullmatch(r"-?\d+[.,]\d*[1-9]\d*").mean() > 0.2

@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from recloop.behavior.column_contents import (
+    FILLED,
     belongs_to,
     could_be_id,
     finest,
     follows,
     is_nested,
     is_of_one_moment,
+    is_time,
 )
 from recloop.behavior.column_names import ends, says, words
 from recloop.behavior.numbers import PLAINLY, Written, written_as
-from recloop.behavior.time_forms import PARSED, PROBED, form_of, forms_of, is_time_of_day
+from recloop.behavior.time_forms import EARLIEST, PARSED, PROBED, form_of, forms_of, is_time_of_day
+from recloop.behavior.times import parse_times
 from recloop.config.source_spec import UNIX
 from recloop.errors import BadInput
 
@@ -105,6 +108,7 @@ class Roles:
         return _joined(frame, self.time, self.time_of_day)
 
 
+ROLES = ("item", "user")
 FEW = 30
 """Values that a column of kinds of events has at most."""
 
@@ -138,12 +142,12 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     flat = [name for name in left if not is_nested(frame[name])]
     ids = [name for name in flat if could_be_id(frame[name], _is_named(name))]
     orders = [name for name in ids if is_of_one_moment(frame[name], times, form)]
-    item, user = _named(frame, ids, "item"), _named(frame, ids, "user")
+    item, user = (_named(frame, ids, role) or _named_alone(frame, flat, role) for role in ROLES)
     if user is None and session is not None:
         user = Guess(session.column, "likely", "sessions, for want of users")
     taken = [one.column for one in (item, user, session) if one]
     rest = [name for name in ids if name not in taken]
-    rest = [name for name in rest if form_of(frame[name]) in (None, *UNIX)]
+    rest = [name for name in rest if not is_time(frame[name])]
     rest = [name for name in rest if name not in orders] + [name for name in rest if name in orders]
     if user is None:
         rest = [name for name in rest if item is None or not follows(frame, item.column, name)]
@@ -197,6 +201,7 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
             order = (closely, text) if named else (text, closely)
             found.append((named, *order, name, form))
     if not found:
+        _refuse_far_times(frame)
         first = ", ".join(f"{name} = {frame[name].iloc[0]!r}" for name in frame.columns)
         raise BadInput(
             "each event needs the time at which it happened, and no column holds times that could be "
@@ -212,6 +217,19 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
     if others:
         sure, why = "a guess", f"{why}; {' and '.join(others)} would fit, too"
     return Guess(name, sure, why), form
+
+
+def _refuse_far_times(frame: pandas.DataFrame) -> None:
+    """Say of columns that hold times, but none that could be, which they are."""
+    for name in frame.columns:
+        for form in forms_of(frame[name], any_time=True):
+            if form not in UNIX:
+                moments = parse_times(list(frame[name]), form, "UTC").dropna()
+                raise BadInput(
+                    f"events are taken from {EARLIEST:%Y} to today, and times of column {name!r} lie "
+                    f"between {moments.min():%Y-%m-%d} and {moments.max():%Y-%m-%d} (read as {form}). "
+                    "Correct them, or the clock of this machine."
+                )
 
 
 def _time_of_day(frame: pandas.DataFrame, time: Guess, form: str) -> tuple[Guess | None, str]:
@@ -268,6 +286,13 @@ def _named(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | 
     exact = [name for name in said if "id" in words(name) or name.lower().endswith("id")]
     best = max(exact or said, key=lambda name: frame[name].nunique())
     return Guess(best, "sure" if len(said) == 1 else "likely", "its name")
+
+
+def _named_alone(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
+    """The column that is called so, and whose values hardly come again, or are all the same."""
+    said = [n for n in names if says(n, role) and (frame[n] != "").mean() >= FILLED]
+    said = [n for n in said if not is_time(frame[n])]
+    return Guess(said[0], "likely", "its name; hardly any value comes again") if said else None
 
 
 def _name_of_items(frame: pandas.DataFrame, item: str, texts: list[str]) -> Guess | None:

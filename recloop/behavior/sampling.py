@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recloop.behavior.column_names import NAMES, says
 from recloop.behavior.containers import opened
 from recloop.behavior.json_lines import begins_json
 from recloop.behavior.source_files import refusal
@@ -91,13 +92,46 @@ def _take(path: Path) -> Sample:
             f"a line of it has {width:,} fields. Write one event a line, of {FIELDS:,} at most"
         )
         raise refusal("unreadable_file", path, problem)
+    _refuse_above(path, rows)
     header = _has_header(rows)
-    names = None if header else [f"column_{n + 1}" for n in range(len(rows[0]))]
-    frame = _read(path, encoding, delimiter, names)
+    twice = [name for name, count in Counter(rows[0]).items() if count > 1 and name]
+    if not header and twice and any(says(name, role) for name in rows[0] for role in NAMES):
+        problem = (
+            f"two of its columns are called {twice[0]!r}. Name each otherwise, or leave one out"
+        )
+        raise refusal("schema", path, problem)
+    names = (
+        [name.strip() for name in rows[0]]
+        if header
+        else [f"column_{n + 1}" for n in range(len(rows[0]))]
+    )
+    frame = _read(path, encoding, delimiter, names, header)
+    if frame.empty:
+        raise refusal("empty_file", path, "it has no lines of data. Deliver the file again")
     return Sample("csv", encoding, delimiter, header, frame, len(frame) < LINES)
 
 
-def _read(path: Path, encoding: str, delimiter: str, names: list[str] | None) -> Any:
+def _refuse_above(path: Path, rows: list[list[str]]) -> None:
+    """Refuse a file with something else above its table, as a title, or with too few names."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    above = 0
+    for row in rows[: len(rows) // 2]:
+        if len(row) >= width and sum(map(bool, row)) > width / 2:
+            break
+        above += 1
+    if not 0 < above < len(rows) // 2:
+        return
+    problem = (
+        f"its table begins in line {above + 1}, below {rows[0][0]!r}. Remove what stands above it"
+    )
+    if above == 1 and len(rows[0]) == width - 1:
+        problem = (
+            f"its first line has {width - 1} fields and the others {width}. Give each column a name"
+        )
+    raise refusal("unreadable_file", path, problem)
+
+
+def _read(path: Path, encoding: str, delimiter: str, names: list[str], header: bool) -> Any:
     import pandas as pd
 
     with opened(path) as file, io.TextIOWrapper(file.stream, encoding, "replace", "") as text:
@@ -105,7 +139,8 @@ def _read(path: Path, encoding: str, delimiter: str, names: list[str] | None) ->
             text,
             sep=delimiter,
             names=names,
-            header=None if names else 0,
+            header=0 if header else None,
+            index_col=False,
             dtype=str,
             keep_default_na=False,
             nrows=LINES,
@@ -154,11 +189,17 @@ def _best_delimiter(lines: list[str], strict: bool) -> str | None:
     best, most = None, 1
     for delimiter in DELIMITERS:
         try:
-            widths = Counter(len(row) for row in _split(lines, delimiter, strict))
+            rows = _split(lines, delimiter, strict)
         except csv.Error:
             continue
-        if not widths:
+        if not rows:
             return None
+        if (
+            delimiter == " "
+            and sum(row[0].endswith((",", ";", "|")) for row in rows) > len(rows) / 2
+        ):
+            continue  # it stands after another, which is the delimiter
+        widths = Counter(map(len, rows))
         width, count = widths.most_common(1)[0]
         if count >= 0.9 * widths.total() and width > most:
             best, most = delimiter, width

@@ -37,29 +37,35 @@ def form_of(column: pandas.Series) -> str | None:
     return next(iter(forms_of(column)), None)
 
 
-def forms_of(column: pandas.Series) -> list[str]:
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+def forms_of(column: pandas.Series, any_time: bool = False) -> list[str]:
     """All forms that nearly all of a column's times can be of, and that say different times; the
     likeliest first.
 
     A file is of a stretch of time. Read with day and month in each other's place its days would lie
     scattered over more of it: of two forms the one by which the times lie closer together comes first.
+
+    Args:
+        any_time: also such as the times would lie before `EARLIEST` or after today.
     """
     given = column[column != ""]
     probe = given.sample(min(PROBED, len(given)), random_state=0)
     if len(probe) < 0.5 * min(PROBED, len(column)) or not len(probe):
         return []
     for form in (*UNIX, "iso"):
-        if _read(probe, form) is not None:
+        if _read(probe, form, any_time) is not None:
             return [form]
     found: list[tuple[timedelta, str, pandas.Series]] = []
     for form in dict.fromkeys([*FORMATS, *_looked_up(probe)]):
-        moments = _read(probe, form)
+        moments = _read(probe, form, any_time)
         if moments is not None and not any(moments.equals(one) for *_, one in found):
             found.append((moments.max() - moments.min(), form, moments))
     return [form for _, form, _ in sorted(found, key=lambda one: one[0])]
 
 
-def _read(probe: pandas.Series, form: str) -> pandas.Series | None:
+def _read(probe: pandas.Series, form: str, any_time: bool) -> pandas.Series | None:
     """The moments; None if too few texts are of the form."""
     import pandas as pd
 
@@ -70,7 +76,7 @@ def _read(probe: pandas.Series, form: str) -> pandas.Series | None:
     except (ValueError, OverflowError):
         return None
     newest = pd.Timestamp(datetime.now(UTC) + timedelta(days=2))
-    there = (moments > pd.Timestamp("1990-01-01", tz="UTC")) & (moments < newest)
+    there = moments.notna() if any_time else (moments > EARLIEST) & (moments < newest)
     return moments if there.mean() >= PARSED else None
 
 

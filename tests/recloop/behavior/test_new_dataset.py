@@ -46,6 +46,47 @@ def test_every_line_of_a_described_file_lands(settings: Settings, tmp_path: Path
     assert land(shop).lines == 400
 
 
+PLAIN = [
+    (f"u{n % 40}", f"i{n % 30}", f"2024-03-{1 + n % 28:02} 10:{n % 60:02}") for n in range(400)
+]
+NAMES = ("user", "item", "time")
+
+
+def joined(sign: str, rows: list[tuple[str, ...]], end: str = "\n") -> str:
+    return "".join(sign.join(row) + end for row in rows)
+
+
+WAYS = {
+    "an index of pandas": joined(",", [("", *NAMES), *[(str(n), *r) for n, r in enumerate(PLAIN)]]),
+    "a delimiter at the end": joined(",", [(*NAMES, ""), *[(*row, "") for row in PLAIN]]),
+    "a blank after each comma": joined(", ", [NAMES, *PLAIN]),
+    "names in quotes": joined(";", [('"user"', '"item id"', '"the; time"'), *PLAIN]),
+    "empty lines": "\n\n" + joined("\t", [NAMES, *PLAIN], "\n\n"),
+    "lines of Windows": joined("|", [NAMES, *PLAIN], "\r\n"),
+    "blanks within": joined(",", [NAMES, *[(f"{u} x", i, t) for u, i, t in PLAIN]]),
+    "no names": joined("\t", PLAIN),
+    "two signs": joined("::", [NAMES, *PLAIN]),
+    "umlauts": joined(";", [("Käufer", "Artikel", "Zeit"), *PLAIN]),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("way", WAYS)
+def test_however_it_is_written_all_lines_land(
+    settings: Settings, tmp_path: Path, way: str, encoding: str
+) -> None:
+    data, described = tmp_path / "events.txt", tmp_path / "events.toml"
+    data.write_bytes(WAYS[way].encode(encoding))
+    described.write_text(describe(data, NOW).text)
+    shop = settings.model_copy(update={"dataset": str(described), "data": data})
+    assert land(shop).lines == 400
+    with transaction(shop.database_url) as cursor:
+        cursor.execute(
+            "select count(distinct user_id), count(distinct item_id), count(*) from behavior.landing"
+        )
+        assert cursor.fetchone() == (40, 30, 400)
+
+
 def test_a_shop_by_its_own_column_names(settings: Settings, tmp_path: Path) -> None:
     data = write(tmp_path / "shop.csv", [line for week in WEEKS for line in shop_week(week)])
     found = describe(data, NOW)

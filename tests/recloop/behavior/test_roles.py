@@ -246,3 +246,25 @@ def test_the_name_of_items_is_short_and_tells_them_apart() -> None:
 )
 def test_what_could_be_an_id(values: list[str], named: bool, could: bool) -> None:
     assert could_be_id(pd.Series(values * 20, dtype=object), named) == could
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+def test_columns_that_are_called_so_count_though_no_value_comes_again(rows: int) -> None:
+    users = [f"u{n}" for n in range(rows)]
+    found = roles_of(frame(user=users, item=["i1"] * rows, time=days(rows=rows)))
+    assert (found.user.column, found.item.column) == ("user", "item")
+    assert found.user.why == found.item.why == "its name; hardly any value comes again"
+
+
+def test_of_two_that_are_called_so_the_one_whose_values_come_again() -> None:
+    lines = [f"l{n}" for n in range(200)]
+    found = roles_of(
+        frame(order_item_id=lines, product_id=ids("p", 30), user=ids("u", 40), at=days())
+    )
+    assert found.item.column == "product_id"
+
+
+def test_times_that_lie_ahead_are_told() -> None:
+    ahead = [f"{day:%Y-%m-%d}" for day in pd.date_range("2091-01-01", periods=200)]
+    with pytest.raises(BadInput, match=r"column 'at' lie between 2091-01-01 and 2091-07-19"):
+        roles_of(frame(user=ids("u", 40), item=ids("i", 30), at=ahead))

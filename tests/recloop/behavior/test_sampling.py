@@ -116,3 +116,34 @@ def test_a_first_line_of_the_others_shape_is_no_header(
     rows = [f"user_{n % 7:06}\t2026-08-0{1 + n % 9}T12:10:00Z\ttrack-{n % 50}" for n in range(60)]
     path.write_text("\n".join([first, *rows]) + "\n")
     assert take(path).header == header
+
+
+@pytest.mark.parametrize(
+    ("above", "told"),
+    [
+        (
+            "# exported by shop 1.2\n# in 2026\nuser,item,at\n",
+            r"begins in line 3, below '# exported",
+        ),
+        (
+            "Report,,\n,,\nuser,item,at\n",
+            r"begins in line 3, below 'Report'. Remove what stands above",
+        ),
+        ("item,at\n", r"its first line has 2 fields and the others 3. Give each column a name"),
+        ("user,user,at\n", r"two of its columns are called 'user'. Name each otherwise"),
+    ],
+)
+def test_what_stands_above_a_table_is_told(tmp_path: Path, above: str, told: str) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(
+        above + "".join(f"u{n % 7},i{n % 5},2026-01-{1 + n % 9:02}\n" for n in range(90))
+    )
+    with pytest.raises(SourceRefused, match=told):
+        take(path)
+
+
+def test_a_header_alone_has_no_lines_of_data(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user,item,at\n")
+    with pytest.raises(SourceRefused, match=r"empty_file: .* it has no lines of data"):
+        take(path)
