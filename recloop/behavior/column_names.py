@@ -15,7 +15,8 @@ NAMES = {
     "session": "session visit basket cart_id",
     "time": "time timestamp date datetime ts day when created at",
     "kind": "event type action behavior behaviour kind verb activity",
-    "value": "rating score overall stars quantity qty count plays listens watch duration grade",
+    "value": "rating score overall stars grade quantity qty count plays listens watch duration",
+    "rating": "rating score overall stars grade",
     "price": "price unitprice unit_price cost",
     "text": "title name description desc product_name item_name headline category genre brand tags",
     "person": "country city region gender age segment state occupation",
@@ -25,6 +26,7 @@ STEMS = {
     "item": "artikel produkt produit producto prodotto articulo articolo",
     "time": "datum zeit zeitpunkt fecha",
     "value": "menge anzahl quantit cantidad aantal bewertung",
+    "rating": "bewertung",
     "price": "preis einzelpreis prix precio prezzo prijs",
     "text": "name bezeichnung titel beschreibung libell descripcion descrizione omschrijving",
 }

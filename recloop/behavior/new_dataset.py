@@ -25,6 +25,8 @@ BOUGHT = "purchase buy bought order sale sold paid transaction checkout"
 """Words in the names of kinds of events: what takes back, what says nothing, what a shop lives on."""
 ENOUGH = 100
 """Purchases, before a recommender is judged by them alone."""
+KIND = "event"
+"""What events are called that say nothing of their kind."""
 USERS_A_DAY = 300
 """Users of a usual day from which windows are days: the gate has to compare some in each."""
 SHORT = 35
@@ -66,6 +68,7 @@ def describe(path: Path, now: datetime | None = None) -> NewDataset:
         *_told("kind of event", roles.kind),
         *_told("value", roles.value),
         *_told("price", roles.price),
+        *_liked(roles),
         *_told("name of the item", roles.name),
         *[
             ("words of the item", text, "likely", "its name, and one an item")
@@ -91,6 +94,16 @@ def named(path: Path) -> str:
 
 def _told(what: str, guess: Guess | None) -> list[tuple[str, str, str, str]]:
     return [(what, guess.column, guess.sure, guess.why)] if guess else []
+
+
+def _liked(roles: Roles) -> list[tuple[str, str, str, str]]:
+    if roles.liked is None:
+        return []
+    why = (
+        f"what is rated low was chosen, too; event.learn_from.minimum_value = {roles.liked:g} learns "
+        "the better half alone, and [model] family = 'ratings' the ratings themselves"
+    )
+    return [("learnt from", "all that was rated", "a guess", why)]
 
 
 def _unused(frame: pandas.DataFrame, roles: Roles) -> list[tuple[str, str, str, str]]:
@@ -213,6 +226,11 @@ def _event(roles: Roles) -> list[str]:
         lines.append(f"time_of_day = {_q(roles.time_of_day.column)}")
     lines += [f"value = {_q(roles.value.column)}"] if roles.value else []
     lines += [f"price = {_q(roles.price.column)}"] if roles.price else []
+    if roles.liked is not None and not roles.kind:
+        lines += ["# [event.learn_from]", f'# types = ["{KIND}"]']
+        lines += [
+            f"# minimum_value = {roles.liked:g}  # learns what is rated so high or higher alone"
+        ]
     if roles.kind:
         lines += [
             f"type_column = {_q(roles.kind.column)}",

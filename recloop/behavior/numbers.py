@@ -96,6 +96,16 @@ def written_as(columns: list[pandas.Series], share: float) -> Written | None:
     return best if fits[best] > share else None
 
 
+def median_of_few(column: pandas.Series, written: Written, most: int) -> float | None:
+    """The number that half of a column's reach; None, if all are equal or there are more than `most`
+    different ones."""
+    import numpy as np
+
+    numbers = numbers_of(column, written)
+    numbers = np.sort(numbers[np.isfinite(numbers)])
+    return float(numbers[len(numbers) // 2]) if 1 < len(np.unique(numbers)) <= most else None
+
+
 def _unit_of(columns: list[pandas.Series]) -> str:
     """The unit that stands beside the most of these texts; "": none."""
     beside = (

@@ -21,7 +21,7 @@ from recloop.behavior.column_contents import (
     is_time,
 )
 from recloop.behavior.column_names import ends, says, words
-from recloop.behavior.numbers import PLAINLY, Written, written_as
+from recloop.behavior.numbers import PLAINLY, Written, median_of_few, written_as
 from recloop.behavior.time_forms import EARLIEST, PARSED, PROBED, form_of, forms_of, is_time_of_day
 from recloop.behavior.times import parse_times
 from recloop.config.source_spec import UNIX
@@ -86,7 +86,8 @@ class Guess:
 @dataclass
 class Roles:
     """What the columns are. `form` is of the times (with the time of day behind a blank, where that has
-    a column of its own), `numbers` of value and price; `kinds` counts the values of the kind column."""
+    a column of its own), `numbers` of value and price; `liked` is what half of the ratings reach, where
+    the value is one; `kinds` counts the values of the kind column."""
 
     time: Guess
     form: str
@@ -98,6 +99,7 @@ class Roles:
     price: Guess | None = None
     time_of_day: Guess | None = None
     numbers: Written = PLAINLY
+    liked: float | None = None
     name: Guess | None = None
     texts: list[str] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
@@ -109,6 +111,8 @@ class Roles:
 
 
 ROLES = ("item", "user")
+RATINGS = 21
+"""Values that ratings have at most: 0 to 10 by halves."""
 FEW = 30
 """Values that a column of kinds of events has at most."""
 
@@ -172,6 +176,8 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     roles = Roles(
         time, form, user, item, session, kind, value, price, time_of_day, numbers or PLAINLY
     )
+    if value and says(value.column, "rating"):
+        roles.liked = median_of_few(frame[value.column], roles.numbers, RATINGS)
     if kind:
         roles.kinds = {str(k): int(n) for k, n in frame[kind.column].value_counts().items() if k}
     others = [one for one in left if one not in (user.column, item.column)]

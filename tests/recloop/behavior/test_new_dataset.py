@@ -185,3 +185,21 @@ def test_words_are_told_and_the_time_of_day_is_joined_to_the_day(
         datetime(2024, 3, 1, 8, 30, tzinfo=UTC),
         datetime(2024, 3, 28, 19, 30, tzinfo=UTC),
     )
+
+
+def test_of_ratings_it_is_told_that_all_are_learnt_and_how_to_learn_likes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    data, described = tmp_path / "reviews.csv", tmp_path / "reviews.toml"
+    rows = [(*row, str(1 + n % 5)) for n, row in enumerate(PLAIN)]
+    data.write_text(joined(",", [(*NAMES, "stars"), *rows]))
+    found = describe(data, NOW)
+    [told] = [guess for guess in found.guesses if guess[0] == "learnt from"]
+    assert "event.learn_from.minimum_value = 3 learns the better half alone" in told[3]
+    commented = found.text.replace("# [event.learn", "[event.learn").replace("# types", "types")
+    described.write_text(commented.replace("# minimum", "minimum"))
+    spec = load_dataset(settings.model_copy(update={"dataset": str(described), "data": data}))
+    assert spec.event.learn_from is not None
+    assert spec.event.learn_from.minimum_value == 3
+    data.write_text(joined(",", [(*NAMES, "quantity"), *rows]))
+    assert not [guess for guess in describe(data, NOW).guesses if guess[0] == "learnt from"]
