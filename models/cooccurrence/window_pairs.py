@@ -5,6 +5,8 @@ and of its new choices the first `LATEST`, since a robot's basket of n items wou
 pairs.
 """
 
+import itertools
+
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -16,6 +18,8 @@ from models.tables.vocabulary import Vocabulary
 AGE_DAYS = 60.0
 BASKET = 0.25
 LATEST = 100
+MOST_OWN = 4_000_000
+"""Own items that are counted at a time: each takes some hundred bytes meanwhile."""
 LAST_AGE = OWN_COLUMNS.index("last_age")
 
 
@@ -29,9 +33,28 @@ def learnt(
         queries: with `own`; with `days`, what is older decays.
         interactions: what was chosen; those of weight 0 are passed over.
     """
-    own = queries.own
-    if own is None:
+    if queries.own is None:
         return memory
+    # Of a long history one stretch of it after the other.
+    ends = queries.own.offsets
+    cuts = np.searchsorted(ends, np.arange(MOST_OWN, int(ends[-1]), MOST_OWN))
+    for low, high in itertools.pairwise(np.unique([0, *cuts, len(queries)]).tolist()):
+        here = (interactions.query >= low) & (interactions.query < high)
+        chosen = Interactions(
+            interactions.query[here] - np.int32(low),
+            interactions.item_keys[here],
+            interactions.weights[here],
+        )
+        memory = _with(memory, items, queries.take(slice(low, high)), chosen)
+    return memory
+
+
+def _with(
+    memory: PairMemory, items: Vocabulary, queries: Queries, interactions: Interactions
+) -> PairMemory:
+    """See `learnt`; the queries' `own` is there."""
+    own = queries.own
+    assert own is not None
     memory = memory.at(queries.days)
     grown = memory.growth_at(queries.days) if queries.days is not None else memory.growth
     grown = np.broadcast_to(np.asarray(grown, np.float64), len(queries))

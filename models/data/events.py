@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from models.data.queries import Interactions, ItemStatistics, OwnItems, Queries
+from models.data.ragged import without_gaps
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,11 @@ class Events:
         return np.isin(self.kinds, [n for n, name in enumerate(self.kind_names) if name in names])
 
     def where(self, chosen: np.ndarray) -> Events:
-        """These interactions (bool [N]), and only their queries. Items stay."""
-        rows, query = np.unique(self.query[chosen], return_inverse=True)
+        """These interactions (bool [N]), and only their queries. Items stay. Of a stretch of days it is
+        a view: queries and interactions come in order of time."""
+        here = without_gaps(np.flatnonzero(chosen))
+        found, query = np.unique(self.query[here], return_inverse=True)
+        rows = without_gaps(found)
         return replace(
             self,
             user_keys=self.user_keys[rows],
@@ -95,10 +99,10 @@ class Events:
             own=self.own.take(rows),
             moments=self.moments[rows],
             query=query.astype(np.int32),
-            item_keys=self.item_keys[chosen],
-            times=self.times[chosen],
-            weights=self.weights[chosen],
-            values=None if self.values is None else self.values[chosen],
-            labels=None if self.labels is None else self.labels[chosen],
-            kinds=None if self.kinds is None else self.kinds[chosen],
+            item_keys=self.item_keys[here],
+            times=self.times[here],
+            weights=self.weights[here],
+            values=None if self.values is None else self.values[here],
+            labels=None if self.labels is None else self.labels[here],
+            kinds=None if self.kinds is None else self.kinds[here],
         )

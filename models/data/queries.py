@@ -32,6 +32,8 @@ from models.data.ragged import look_up, owners, picked
 OWN_COLUMNS = ("purchases", "days", "first_age", "last_age", "decayed_28d", "decayed_112d")
 """Columns of `OwnItems.values`: events; distinct days with one; days from the first and from the
 last event to the query; sum over the events of exp(-age in days / 28), and of exp(-age / 112)."""
+AT_ONCE = 1_000_000
+"""Own items that are looked up at a time."""
 TOTAL_COLUMNS = ("purchases", "days")
 """Columns of `OwnItems.totals`: the user's events, and distinct days with one, over all items."""
 
@@ -106,19 +108,29 @@ class OwnItems:
 
     def holds(self, query: np.ndarray, item_keys: Int64Array) -> np.ndarray:
         """Which pairs of a query and an item are known: bool [N], of integers [N] and [N]."""
-        if not len(self.item_keys) or not len(item_keys):
-            return np.zeros(len(item_keys), bool)
-        largest = max(int(self.item_keys.max()), int(item_keys.max())) + 1
-        # Keys beyond what a pair's code could hold are numbered anew.
-        mine, asked = self.item_keys, item_keys
-        if largest * len(self) >= 2**62:
-            _, codes = np.unique(np.concatenate([mine, asked]), return_inverse=True)
-            mine, asked, largest = codes[: len(mine)], codes[len(mine) :], len(codes)
-        query = np.asarray(query, np.int64)
-        return np.isin(query * largest + asked, self.owners() * largest + mine)
+        # Pairs that are asked for are sorted, not all that are known: those are many times more.
+        names, place = np.unique(item_keys, return_inverse=True)
+        asked, pair = np.unique(
+            np.asarray(query, np.int64) * len(names) + place, return_inverse=True
+        )
+        held = np.zeros(len(asked), bool)
+        owner = self.owners()
+        for low in range(0, len(owner) if len(names) else 0, AT_ONCE):
+            part = slice(low, low + AT_ONCE)
+            known, at = look_up(names, self.item_keys[part])
+            there, where = look_up(asked, owner[part][known] * len(names) + at[known])
+            held[where[there]] = True
+        return held[pair]
 
     def take(self, index: np.ndarray | slice) -> "OwnItems":
-        """The queries at `index` (integers, booleans or a slice)."""
+        """The queries at `index` (integers, booleans or a slice); of a slice without steps a view."""
+        if isinstance(index, slice) and index.step in (None, 1):
+            low, high, _ = index.indices(len(self))
+            ends = self.offsets[low : max(low, high) + 1]
+            inside = slice(ends[0], ends[-1])
+            return OwnItems(
+                ends - ends[0], self.item_keys[inside], self.values[inside], self.totals[index]
+            )
         chosen = np.arange(len(self))[index]
         offsets, places = picked(self.offsets, chosen)
         return OwnItems(offsets, self.item_keys[places], self.values[places], self.totals[chosen])

@@ -16,6 +16,14 @@ def owners(offsets: Int64Array) -> Int64Array:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
+def without_gaps(index: np.ndarray) -> np.ndarray | slice:
+    """Ascending places (integers [n]) as a slice, where there are no gaps between them: what is taken by
+    it is a view, and no copy."""
+    if len(index) and index[-1] - index[0] + 1 == len(index):
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
+
+
 def picked(offsets: Int64Array, chosen: Int64Array) -> tuple[Int64Array, Int64Array]:
     """Some of the lists, in another order.
 

@@ -4,6 +4,8 @@ The same in the graph of an export: `models.ranker.ranker_serving`; a test holds
 other.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
@@ -66,7 +68,8 @@ def _positions(own: OwnItems, row: Int64Array, item_keys: Int64Array) -> Int64Ar
 def statistics_of_pool(
     queries: Queries, pool: Int64Array, width: int
 ) -> tuple[Float32Array, np.ndarray]:
-    """Statistics of the pool at each moment, [T, M, S], and the moment of each query, [B]."""
+    """Statistics of the pool at each moment that a query sees, [T, M, S], and which of them each query
+    sees, [B]."""
     known = queries.items
     if known is None:
         known = ItemStatistics(np.zeros(0, np.int64), np.zeros((1, 0, max(width, 1)), np.float32))
@@ -75,6 +78,10 @@ def statistics_of_pool(
     moments = queries.moments
     if moments is None:
         moments = np.zeros(len(queries), np.int32)
+    if known.moments > 1:  # of a long history a few: a copy of all of it would be large
+        seen, place = np.unique(moments, return_inverse=True)
+        moments = place.astype(np.int32)
+        known = replace(known, values=known.values[seen])
     return known.of(pool)[:, :, :width] if width else known.of(pool)[:, :, :0], moments
 
 

@@ -4,13 +4,14 @@ in-batch loss an event.
 Neighbour: `models.two_tower.two_tower` has both losses.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from models.data.checks import Float32Array, Int64Array
 from models.data.queries import Interactions, Queries
-from models.data.ragged import picked
+from models.data.ragged import picked, without_gaps
 from models.errors import BadTrainingData
 from models.learning.batch_source import (
     BatchSource,
@@ -54,7 +55,8 @@ class BasketBatches(Shuffled):
     ) -> None:
         item_rows = check_interactions(state, queries, interactions)
         distinct, query = np.unique(interactions.query, return_inverse=True)
-        self._users, self._history, self._statistics = translate(state, queries.take(distinct))
+        asked = replace(queries, own=None).take(without_gaps(distinct))
+        self._users, self._history, self._statistics = translate(state, asked)
         order = np.argsort(query, kind="stable")
         self._offsets = np.searchsorted(query[order], np.arange(len(distinct) + 1))
         self._item_rows = item_rows[order]

@@ -7,7 +7,7 @@ training sets (see `training_set.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,8 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
     """
     parts = [_arrays(read_training_set(training_set)) for training_set in training_sets]
     parts = parts or [_empty()]
+    if len(parts) == 1:
+        return parts[0]
     offsets = np.cumsum([0, *(len(part.user_keys) for part in parts)])
     shifted = [part.query + offset for part, offset in zip(parts, offsets, strict=False)]
     snapshots = np.cumsum([0, *(part.items.moments for part in parts)])
@@ -46,21 +48,27 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
         np.concatenate([part.catalogue for part in reversed(parts)]), return_index=True
     )
     words = np.concatenate([part.words for part in reversed(parts)])[first]
-    names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     kinds, kind_names = _joined_kinds(parts)
+    # Each array is let go as soon as it is joined: all of them twice is the most memory of an update.
+    left = [vars(part).copy() for part in parts]
+    del parts
+
+    def taken(name: str) -> list[Any]:
+        return [part.pop(name) for part in left]
+
+    names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
     return Events(
-        **arrays,
+        **{name: np.concatenate(taken(name)) for name in names},
         kinds=kinds,
         kind_names=kind_names,
         query=np.concatenate(shifted).astype(np.int32),
         catalogue=catalogue,
         words=words,
-        own=joined_own_items([part.own for part in parts]),
-        items=joined_statistics([part.items for part in parts]),
+        own=joined_own_items(taken("own")),
+        items=joined_statistics(taken("items")),
         moments=np.concatenate(moments).astype(np.int32),
-        values=_joined([part.values for part in parts]),
-        labels=_joined([part.labels for part in parts]),
+        values=_joined(taken("values")),
+        labels=_joined(taken("labels")),
     )
 
 

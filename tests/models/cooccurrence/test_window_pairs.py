@@ -112,3 +112,19 @@ def test_a_window_touches_its_own_rows_only_and_leaves_what_was_as_it_is() -> No
     assert (second.weights[1] == first.weights[1]).all()
     for array, copy in zip((first.neighbours, first.weights, first.counts), kept, strict=True):
         assert (array == copy).all()
+
+
+def test_a_long_window_is_counted_one_stretch_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = [{10: 1.0, 20: 2.0}, {30: 1.0}, {}, {20: 3.0, 30: 4.0}, {40: 1.0}]
+    days = [0.0, 0.0, 1.0, 1.0, 2.0]
+    pairs = [(0, 30), (1, 10), (2, 20), (2, 40), (3, 40), (4, 10)]
+    memory = PairMemory.empty(4)
+    for low, high in ((0, 1), (1, 4), (4, 5)):  # the stretch with the second item ends behind it
+        part = [(query - low, key) for query, key in pairs if low <= query < high]
+        memory = learnt(memory, ITEMS, queries(lists[low:high], days[low:high]), chose(*part))
+    monkeypatch.setattr("models.cooccurrence.window_pairs.MOST_OWN", 2)
+    found = learnt(PairMemory.empty(4), ITEMS, queries(lists, days), chose(*pairs))
+    for name, array in memory.to_arrays().items():
+        assert found.to_arrays()[name].tolist() == array.tolist(), name

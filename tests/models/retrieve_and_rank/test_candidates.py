@@ -229,6 +229,23 @@ def test_it_says_which_pairs_are_known() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("large", [0, 2**61])
+def test_known_pairs_are_those_that_are_there(large: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.data.queries.AT_ONCE", 7)
+    chance = np.random.default_rng(large % 97)
+    lists = [chance.choice(30, chance.integers(0, 12), replace=False) + 1 for _ in range(40)]
+    keys = np.concatenate(lists).astype(np.int64) + large
+    own = OwnItems(
+        np.cumsum([0, *map(len, lists)]),
+        keys,
+        np.ones((len(keys), 6), np.float32),
+        np.ones((40, 2), np.float32),
+    )
+    query, asked = chance.integers(0, 40, 500).astype(np.int32), chance.integers(1, 35, 500) + large
+    wanted = [key - large in lists[one] for one, key in zip(query, asked, strict=True)]
+    assert own.holds(query, asked).tolist() == wanted
+
+
 def test_joined_lists_follow_one_another_and_leave_no_part_behind() -> None:
     from models.retrieve_and_rank.two_stages import joined
 
