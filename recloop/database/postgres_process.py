@@ -200,7 +200,10 @@ def _initdb(data: Path) -> None:
     )
     if done.returncode != 0:
         lines = (done.stderr + done.stdout).splitlines()
-        said = [line for line in lines if "rror" in line] or lines or ["nothing"]
+        told = ("FATAL", "PANIC", "rror")
+        said = (
+            [line for line in lines if any(word in line for word in told)] or lines or ["nothing"]
+        )
         raise ServiceAway(f"the embedded PostgreSQL in {data} cannot be made: {said[0].strip()}.")
 
 
