@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas
 
 
+LONG = 64
+"""Characters that a usual id has at most."""
 FILLED = 0.3
 """Of the lines, that an id has to have."""
 
@@ -33,7 +35,12 @@ def could_be_id(column: pandas.Series, named: bool) -> bool:
         return False
     probe = given.head(PROBED)
     fractions = probe.str.fullmatch(r"-?\d+[.,]\d*[1-9]\d*").mean() > 0.2
-    return (named or not fractions) and probe.str.len().median() <= 64
+    return (named or not fractions) and not is_long(column)
+
+
+def is_long(column: pandas.Series) -> bool:
+    """Whether its texts are too long for ids."""
+    return bool(column[column != ""].head(PROBED).str.len().median() > LONG)
 
 
 def is_nested(column: pandas.Series) -> bool:

@@ -16,6 +16,7 @@ from recloop.behavior.column_contents import (
     could_be_id,
     finest,
     follows,
+    is_long,
     is_nested,
     is_of_one_moment,
     is_time,
@@ -110,7 +111,6 @@ class Roles:
         return _joined(frame, self.time, self.time_of_day)
 
 
-ROLES = ("item", "user")
 RATINGS = 21
 """Values that ratings have at most: 0 to 10 by halves."""
 FEW = 30
@@ -138,17 +138,18 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
     value = _number(frame, left, "value")
     left = [name for name in left if value is None or name != value.column]
     numbers = written_as([frame[one.column] for one in (price, value) if one], PARSED)
-    if (
-        numbers is None
-    ):  # the two are written in different ways: the price is known by its name alone
+    if numbers is None:
+        # The two are written in different ways: the price is known by its name alone.
         value, numbers = None, written_as([frame[price.column]], PARSED) if price else None
     session = _named(frame, left, "session")
     flat = [name for name in left if not is_nested(frame[name])]
     ids = [name for name in flat if could_be_id(frame[name], _is_named(name))]
     orders = [name for name in ids if is_of_one_moment(frame[name], times, form)]
-    item, user = (_named(frame, ids, role) or _named_alone(frame, flat, role) for role in ROLES)
+    item = _named(frame, ids, "item") or _named_alone(frame, flat, "item")
+    user = _named(frame, ids, "user")
     if user is None and session is not None:
         user = Guess(session.column, "likely", "sessions, for want of users")
+    user = user or _named_alone(frame, flat, "user")
     taken = [one.column for one in (item, user, session) if one]
     rest = [name for name in ids if name not in taken]
     rest = [name for name in rest if not is_time(frame[name])]
@@ -297,7 +298,7 @@ def _named(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | 
 def _named_alone(frame: pandas.DataFrame, names: Iterable[str], role: str) -> Guess | None:
     """The column that is called so, and whose values hardly come again, or are all the same."""
     said = [n for n in names if says(n, role) and (frame[n] != "").mean() >= FILLED]
-    said = [n for n in said if not is_time(frame[n])]
+    said = [n for n in said if not is_long(frame[n]) and not is_time(frame[n])]
     return Guess(said[0], "likely", "its name; hardly any value comes again") if said else None
 
 

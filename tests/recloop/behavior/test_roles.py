@@ -268,3 +268,13 @@ def test_times_that_lie_ahead_are_told() -> None:
     ahead = [f"{day:%Y-%m-%d}" for day in pd.date_range("2091-01-01", periods=200)]
     with pytest.raises(BadInput, match=r"column 'at' lie between 2091-01-01 and 2091-07-19"):
         roles_of(frame(user=ids("u", 40), item=ids("i", 30), at=ahead))
+
+
+def test_a_browser_is_no_user_where_there_are_sessions() -> None:
+    agents = [
+        f"Mozilla/5.0 (X11; Linux x86_64; rv:{n % 9}) AppleWebKit/{n % 5}" * 2 for n in range(200)
+    ]
+    found = roles_of(
+        frame(user_agent=agents, session_id=ids("s", 40), item=ids("i", 30), at=days())
+    )
+    assert found.user.column == "session_id"
