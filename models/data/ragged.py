@@ -39,10 +39,15 @@ def picked(offsets: Int64Array, chosen: Int64Array) -> tuple[Int64Array, Int64Ar
     return ends, np.repeat(offsets[chosen] - ends[:-1], lengths) + np.arange(ends[-1])
 
 
-def distinct(numbers: Int64Array) -> Int64Array:
+def distinct(numbers: Int64Array, in_runs: bool = False) -> Int64Array:
     """Each of the numbers once, ascending: int64 [m] of int64 [n]. (`np.unique`, in a third of the time:
-    it makes a table of them first.)"""
-    ordered = np.sort(numbers)
+    it makes a table of them first.)
+
+    Args:
+        in_runs: whether they are a few ascending runs, one after the other; those are merged then, in a
+            sixth of the time.
+    """
+    ordered = np.sort(numbers, kind="stable" if in_runs else None)
     first = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first]

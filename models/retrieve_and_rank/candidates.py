@@ -129,7 +129,7 @@ def candidates_of(
         beside = np.sort(at[together.best(~closed[at])])
         closed[mine] = before
     found = (mine, beside, pool.popular_places(moments), scores.best(hidden, retrieved))
-    flat = distinct(np.concatenate(found))
+    flat = distinct(np.concatenate(found), in_runs=True)
     flat = flat[~closed[flat]]
     row, column = np.divmod(flat, width)
     return Candidates(row, column, scores.of(flat), _positions(flat, mine, index), beside)

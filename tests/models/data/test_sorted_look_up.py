@@ -28,4 +28,6 @@ def test_shape_is_that_of_what_is_wanted() -> None:
 
 @given(NUMBERS)
 def test_distinct_numbers_are_those_of_a_set(numbers: list[int]) -> None:
-    assert distinct(np.array(numbers, np.int64)).tolist() == sorted(set(numbers))
+    for in_runs in (False, True):
+        found = distinct(np.array(numbers, np.int64), in_runs)
+        assert found.tolist() == sorted(set(numbers))
