@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from models.data.events import Events
 from models.recommenders.family import Recommender
-from recloop.calendar import WindowCalendar
+from recloop.calendar import WindowCalendar, counted
 from recloop.config.rules import UpdateRules
 from recloop.contracts import Release, TrainingSet, UpdatePlan
 from recloop.errors import BadData
@@ -113,8 +113,9 @@ def read_material(
     seen = examples.where(~(held_out & examples.since(cut)))
     if not len(seen.item_keys):
         raise BadData(
-            f"no event of {plan.windows} lies before {cut:%Y-%m-%d %H:%M} UTC, where the held-out "
-            "slice begins; lower [holdout] share in config/update.toml or take a longer window."
+            f"no event of the {counted(len(plan.windows))} up to {plan.target} lies before "
+            f"{cut:%Y-%m-%d %H:%M} UTC, where the held-out slice begins; lower [holdout] share in "
+            "config/update.toml or take a longer window."
         )
     return Material(seen, target.between(cut, FOREVER), cut)
 
