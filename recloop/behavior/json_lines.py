@@ -44,7 +44,9 @@ def begins_json(path: Path, head: list[str], expected: bool = False) -> bool:
     if any(_object(line) is not None for line in head):
         return True
     if ARRAY.match(head[0]):
-        raise refusal("unreadable_file", path, f"it is a JSON array. {ONE_A_LINE}")
+        raise refusal(
+            "unreadable_file", path, f"it is a JSON array, and not of objects. {ONE_A_LINE}"
+        )
     if expected:
         return True
     if head[0].lstrip().startswith("{"):

@@ -163,8 +163,10 @@ def _text(
         'kind = "file"',
         f"format = {_q(sample.format)}",
     ]
+    if sample.format == "csv" or sample.encoding != "utf-8":
+        lines += [f"encoding = {_q(sample.encoding)}"]
     if sample.format == "csv":
-        lines += [f"encoding = {_q(sample.encoding)}", f"delimiter = {_q(sample.delimiter)}"]
+        lines += [f"delimiter = {_q(sample.delimiter)}"]
         lines += [] if sample.header else ["header = false"]
     lines += _written(roles.numbers)
     start = WindowCalendar(length).at(moments.min().to_pydatetime()).start

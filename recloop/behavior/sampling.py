@@ -8,6 +8,8 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from recloop.behavior.column_names import NAMES, says
 from recloop.behavior.containers import opened
+from recloop.behavior.json_arrays import is_array, objects_in
 from recloop.behavior.json_lines import begins_json
 from recloop.behavior.source_files import refusal
 
@@ -73,10 +76,12 @@ def _take(path: Path) -> Sample:
         head = file.stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         head = head if len(head) >= HEAD_BYTES else file.stream.read(HEAD_BYTES)
     encoding = _encoding(head)
+    if is_array(head, encoding):
+        return _json(path, encoding, array=True)
     lines = head.decode(encoding, "replace").splitlines()[:HEAD_LINES]
     said = [line for line in lines if line.strip()]
     if said and begins_json(path, said):
-        return _json_lines(path, encoding)
+        return _json(path, encoding, array=False)
     delimiter = _delimiter(lines)
     if delimiter is None:
         raise refusal(
@@ -159,11 +164,15 @@ def _parquet(path: Path) -> Sample:
     return Sample("parquet", "utf-8", ",", True, texts, file.metadata.num_rows <= LINES)
 
 
-def _json_lines(path: Path, encoding: str) -> Sample:
+def _json(path: Path, encoding: str, array: bool) -> Sample:
     import pandas as pd
 
     with opened(path) as file, io.TextIOWrapper(file.stream, encoding, "replace") as text:
-        frame = pd.read_json(text, lines=True, nrows=LINES, dtype=False, convert_dates=False)
+        lines: Any = text
+        if array:  # laid out over many lines, or in one
+            first = itertools.islice(objects_in(text), LINES)
+            lines = io.StringIO("\n".join(json.dumps(json.loads(one)) for one in first))
+        frame = pd.read_json(lines, lines=True, nrows=LINES, dtype=False, convert_dates=False)
     texts = frame.astype(object).where(frame.notna(), "").astype(str)
     return Sample("jsonl", encoding, ",", True, texts, len(frame) < LINES)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from recloop.behavior.containers import opened
+from recloop.behavior.json_arrays import is_array, objects_in
 from recloop.behavior.json_lines import is_json, read_objects
 from recloop.behavior.parquet_files import read_parquet
 from recloop.behavior.records import (
@@ -144,7 +145,10 @@ def _read_text(path: Path, spec: DatasetSpec) -> Iterator[Chunk]:
         try:
             text = io.TextIOWrapper(file.stream, encoding, errors="surrogateescape", newline="")
             with text:
-                yield from _read_lines(path, spec, text, file.position)
+                if is_array(file.start, encoding):
+                    yield from read_objects(objects_in(text), file.position, spec, path)
+                else:
+                    yield from _read_lines(path, spec, text, file.position)
         except UnicodeError as error:
             raise undecodable_file(path, spec, "a part of it") from error
 

@@ -20,7 +20,10 @@ from recloop.project.project_file import nearest, read_settings, remember
 from recloop.settings import Settings
 
 File = Annotated[
-    Path, typer.Argument(help="CSV, JSON lines (also packed by gzip or zstd), Parquet.")
+    Path,
+    typer.Argument(
+        help="CSV, JSON lines or an array of objects (also packed by gzip or zstd), Parquet."
+    ),
 ]
 Folder = Annotated[Path, typer.Argument(help="A new or empty folder, or a project of before.")]
 MANY = 3

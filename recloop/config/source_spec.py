@@ -186,8 +186,8 @@ class Source(Section):
     kind: Literal["file", "folder", "table"]
     """One file, a folder in which files keep arriving, or a table of another PostgreSQL."""
     format: Literal["csv", "jsonl", "parquet"] = "csv"
-    """`csv` takes JSON lines, too, and both may be packed by gzip or zstd: each file says what it is.
-    With `jsonl` even the first line may be broken."""
+    """`csv` takes JSON lines and arrays of JSON objects, too, and all may be packed by gzip or zstd:
+    each file says what it is. With `jsonl` even the first line may be broken."""
     encoding: str = "utf-8"
     """Of text files, by Python's name for it."""
     delimiter: str = Field(default=",", min_length=1)

@@ -108,7 +108,7 @@ REFUSED = {
     "shop.pdf": (b"%PDF-1.7\n%\xe2\xe3", "a PDF"),
     "error.csv": (b"\n<!DOCTYPE html><html>Please log in", "an HTML page"),
     "pointer.csv": (b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull"),
-    "array.json": (b'[{"user": "u1"}]', "a JSON array.*one object a line"),
+    "array.json": (b'[["user", "u1"]]', "a JSON array, and not of objects"),
     "document.json": (b'{\n "data": [\n {"user": "u1"}\n]}', "a JSON document"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,10 @@ WAYS = {
     "blanks within": joined(",", [NAMES, *[(f"{u} x", i, t) for u, i, t in PLAIN]]),
     "no names": joined("\t", PLAIN),
     "two signs": joined("::", [NAMES, *PLAIN]),
+    "an array of objects": json.dumps([dict(zip(NAMES, row, strict=True)) for row in PLAIN]),
+    "an array over many lines": json.dumps(
+        [dict(zip(NAMES, row, strict=True)) for row in PLAIN], indent=2
+    ),
     "umlauts": joined(";", [("Käufer", "Artikel", "Zeit"), *PLAIN]),
 }
 
