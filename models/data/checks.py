@@ -47,10 +47,22 @@ def check_arrays(of: object, **wanted: tuple[type, int]) -> None:
         check_same_length(name, getattr(of, name), len(getattr(of, first)), first)
 
 
-def check_amounts(weights: Float32Array) -> None:
-    """Raises ValueError unless these weights are numbers of 0 or more."""
-    fine = np.isfinite(weights) & (weights >= 0)
-    check_all("weights", fine, weights, "finite and not negative")
+def check_amounts(name: str, array: np.ndarray) -> None:
+    """Raises ValueError unless these are finite numbers of 0 or more."""
+    check_least(name, array, 0, "finite and not negative")
+
+
+def check_least(name: str, array: np.ndarray, least: int, rule: str) -> None:
+    """Raises ValueError unless all are finite and at least so much. (The smallest and the largest say so
+    without a second array; both are NaN if one is.)"""
+    if array.size and not (array.min() >= least and array.max() < np.inf):
+        check_all(name, np.isfinite(array) & (array >= least), array, rule)
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Raises ValueError unless all are finite."""
+    if array.size and not (array.min() > -np.inf and array.max() < np.inf):
+        check_all(name, np.isfinite(array), array, "finite (no NaN, no inf)")
 
 
 def check_all(name: str, ok: np.ndarray, array: np.ndarray, rule: str) -> None:

@@ -24,6 +24,8 @@ from models.data.checks import (
     check_amounts,
     check_array,
     check_arrays,
+    check_finite,
+    check_least,
     check_offsets,
     check_same_length,
 )
@@ -70,9 +72,8 @@ class OwnItems:
                     f"`{name}` should have the columns {', '.join(columns)}, and one for each kind of "
                     f"events that `values` counts. Received: shape {array.shape}."
                 )
-            fine = np.isfinite(array) & (array >= 0)
-            check_all(name, fine, array, "finite and not negative")
-        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
+            check_amounts(name, array)
+        check_least("item_keys", self.item_keys, 1, "positive")
         check_offsets(self.offsets, len(self.item_keys), "item_keys")
 
     def __len__(self) -> int:
@@ -163,7 +164,7 @@ class ItemStatistics:
                 "`item_keys` should be positive, ascending and unique. Sort them (and the columns "
                 "of `values`) with np.unique(..., return_index=True)."
             )
-        check_all("values", np.isfinite(self.values), self.values, "finite (no NaN, no inf)")
+        check_finite("values", self.values)
 
     @property
     def moments(self) -> int:
@@ -215,10 +216,8 @@ class Queries:
         check_all(
             "user_keys", self.user_keys >= 0, self.user_keys, "positive (0 is an anonymous user)"
         )
-        check_all("history", self.history >= 0, self.history, "positive item keys or 0 (padding)")
-        check_all(
-            "statistics", np.isfinite(self.statistics), self.statistics, "finite (no NaN, no inf)"
-        )
+        check_least("history", self.history, 0, "positive item keys or 0 (padding)")
+        check_finite("statistics", self.statistics)
         if self.own is not None:
             check_same_length("own", self.own, len(self), "user_keys")
         if self.moments is not None:
@@ -234,7 +233,7 @@ class Queries:
         if self.days is not None:
             check_array("days", self.days, np.float64, 1)
             check_same_length("days", self.days, len(self), "user_keys")
-            check_all("days", np.isfinite(self.days), self.days, "finite (no NaN, no inf)")
+            check_finite("days", self.days)
 
     def __len__(self) -> int:
         return len(self.user_keys)
@@ -286,9 +285,9 @@ class Interactions:
 
     def __post_init__(self) -> None:
         check_arrays(self, query=(np.int32, 1), item_keys=(np.int64, 1), weights=(np.float32, 1))
-        check_all("query", self.query >= 0, self.query, "an index, 0 or more")
-        check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
-        check_amounts(self.weights)
+        check_least("query", self.query, 0, "an index, 0 or more")
+        check_least("item_keys", self.item_keys, 1, "positive")
+        check_amounts("weights", self.weights)
 
     def __len__(self) -> int:
         return len(self.query)

@@ -50,7 +50,7 @@ class Ratings:
         check_all("user_keys", users >= 0, users, "positive (0 is an anonymous user)")
         check_all("item_keys", self.item_keys > 0, self.item_keys, "positive")
         check_all("values", np.isfinite(self.values), self.values, "finite")
-        check_amounts(self.weights)
+        check_amounts("weights", self.weights)
 
     def __len__(self) -> int:
         return len(self.user_keys)

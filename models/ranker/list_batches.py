@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.data.checks import Float32Array, Int64Array, check_all, check_amounts, check_arrays
+from models.data.checks import Float32Array, Int64Array, check_amounts, check_arrays, check_finite
 from models.data.queries import Interactions
 from models.data.ragged import picked
 from models.errors import BadTrainingData
@@ -59,8 +59,8 @@ class RankingExamples:
         check_arrays(
             self, user_keys=keys, item_keys=keys, features=features, labels=numbers, weights=numbers
         )
-        check_all("features", np.isfinite(self.features), self.features, "finite (no NaN, no inf)")
-        check_amounts(self.weights)
+        check_finite("features", self.features)
+        check_amounts("weights", self.weights)
 
     def __len__(self) -> int:
         return len(self.user_keys)

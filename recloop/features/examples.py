@@ -15,10 +15,10 @@ from models.data.events import Events
 from recloop.contracts import TrainingSet
 from recloop.features.artefact import read_training_set
 from recloop.features.daily import HISTORY_LENGTH, MAX_WORDS
+from recloop.features.joining import Appended, GrowingOwnItems
 from recloop.features.ranker_inputs import (
     STATISTICS,
     item_statistics,
-    joined_own_items,
     joined_statistics,
     own_items,
     scaled_statistics,
@@ -29,46 +29,50 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+LONG = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
+"""Fields of events that are joined while they are read."""
+
+
 def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
     """Read and concatenate training sets, in the given order.
 
     Raises:
         BadData: a file is missing or was altered since it was written.
     """
-    parts = [_arrays(read_training_set(training_set)) for training_set in training_sets]
-    parts = parts or [_empty()]
-    if len(parts) == 1:
-        return parts[0]
-    offsets = np.cumsum([0, *(len(part.user_keys) for part in parts)])
-    shifted = [part.query + offset for part, offset in zip(parts, offsets, strict=False)]
-    snapshots = np.cumsum([0, *(part.items.moments for part in parts)])
-    moments = [part.moments + at for part, at in zip(parts, snapshots, strict=False)]
+    parts, long, own = (
+        list[dict[str, Any]](),
+        {name: Appended() for name in LONG},
+        GrowingOwnItems(),
+    )
+    for training_set in training_sets or (None,):
+        part = vars(_arrays(read_training_set(training_set)) if training_set else _empty()).copy()
+        for name, joined in long.items():
+            joined.add(part.pop(name))
+        own.add(part.pop("own"))
+        parts.append(part)
+        del part
+    counted = np.cumsum([0, *(len(part["moments"]) for part in parts)])
+    shifted = [part["query"] + offset for part, offset in zip(parts, counted, strict=False)]
+    snapshots = np.cumsum([0, *(part["items"].moments for part in parts)])
+    moments = [part["moments"] + at for part, at in zip(parts, snapshots, strict=False)]
     # The union of the parts' items, each with the words of its last part.
     catalogue, first = np.unique(
-        np.concatenate([part.catalogue for part in reversed(parts)]), return_index=True
+        np.concatenate([part["catalogue"] for part in reversed(parts)]), return_index=True
     )
-    words = np.concatenate([part.words for part in reversed(parts)])[first]
+    words = np.concatenate([part["words"] for part in reversed(parts)])[first]
     kinds, kind_names = _joined_kinds(parts)
-    # Each array is let go as soon as it is joined: all of them twice is the most memory of an update.
-    left = [vars(part).copy() for part in parts]
-    del parts
-
-    def taken(name: str) -> list[Any]:
-        return [part.pop(name) for part in left]
-
-    names = ("user_keys", "query_times", "history", "statistics", "item_keys", "times", "weights")
     return Events(
-        **{name: np.concatenate(taken(name)) for name in names},
+        **{name: joined.array for name, joined in long.items()},
         kinds=kinds,
         kind_names=kind_names,
         query=np.concatenate(shifted).astype(np.int32),
         catalogue=catalogue,
         words=words,
-        own=joined_own_items(taken("own")),
-        items=joined_statistics(taken("items")),
+        own=own.whole(),
+        items=joined_statistics([part["items"] for part in parts]),
         moments=np.concatenate(moments).astype(np.int32),
-        values=_joined(taken("values")),
-        labels=_joined(taken("labels")),
+        values=_joined([part["values"] for part in parts]),
+        labels=_joined([part["labels"] for part in parts]),
     )
 
 
@@ -122,14 +126,16 @@ def _kinds(table: pa.Table) -> tuple[np.ndarray | None, tuple[str, ...]]:
     return kinds.astype(np.int32), tuple(map(str, names))
 
 
-def _joined_kinds(parts: Sequence[Events]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _joined_kinds(
+    parts: Sequence[dict[str, Any]],
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The same of several training sets, if every one that has events has them."""
-    parts = [part for part in parts if len(part.item_keys)]
-    if not parts or any(part.kinds is None for part in parts):
+    parts = [part for part in parts if len(part["query"])]
+    if not parts or any(part["kinds"] is None for part in parts):
         return None, ()
-    names = tuple(sorted({name for part in parts for name in part.kind_names}))
-    places = [np.array([names.index(n) for n in part.kind_names], np.int32) for part in parts]
-    kinds = [place[part.kinds] for place, part in zip(places, parts, strict=True)]
+    names = tuple(sorted({name for part in parts for name in part["kind_names"]}))
+    places = [np.array([names.index(n) for n in part["kind_names"]], np.int32) for part in parts]
+    kinds = [place[part["kinds"]] for place, part in zip(places, parts, strict=True)]
     return np.concatenate(kinds), names
 
 

@@ -141,21 +141,6 @@ def item_statistics(item_days: pa.Table, days: np.ndarray) -> tuple[np.ndarray, 
     return days, ItemStatistics(keys, values, kinds)
 
 
-def joined_own_items(parts: Sequence[OwnItems]) -> OwnItems:
-    """The queries of all parts, one part after the other, with the kinds of the part that has most."""
-    if not parts:
-        return OwnItems.none(0)
-    kinds = max(part.kinds for part in parts)
-    parts = [part.with_kinds(kinds) for part in parts]
-    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
-    return OwnItems(
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        np.concatenate([part.item_keys for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.totals for part in parts]),
-    )
-
-
 def joined_statistics(parts: Sequence[ItemStatistics]) -> ItemStatistics:
     """The moments of all parts, one part after the other; an item that a part lacks has zeros."""
     keys = np.unique(np.concatenate([part.item_keys for part in parts] or [np.zeros(0, np.int64)]))

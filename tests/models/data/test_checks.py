@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from models.data.checks import check_amounts, check_finite, check_least
 from models.data.queries import Interactions, Items, Queries
 
 
@@ -65,3 +66,24 @@ def test_take_selects_whole_queries() -> None:
     assert taken.user_keys.tolist() == [5]
     assert taken.history.tolist() == [[3, 2, 0]]
     assert taken.statistics.tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, -0.5])
+def test_amounts_are_finite_and_not_negative(wrong: float) -> None:
+    amounts = np.array([[0.0, 1.5], [2.0, 3.0]], np.float32)
+    check_amounts("values", amounts)
+    check_amounts("values", amounts[:0])
+    amounts[1, 0] = wrong
+    with pytest.raises(ValueError, match=r"`values` should be finite.*Received: .* at \(1, 0\)"):
+        check_amounts("values", amounts)
+    if np.isfinite(wrong):
+        check_finite("values", amounts)
+    else:
+        with pytest.raises(ValueError, match="finite"):
+            check_finite("values", amounts)
+
+
+def test_keys_are_at_least_one() -> None:
+    check_least("keys", np.array([1, 2**62]), 1, "positive")
+    with pytest.raises(ValueError, match=r"`keys` should be positive. Received: 0 at \(1,\)"):
+        check_least("keys", np.array([1, 0]), 1, "positive")

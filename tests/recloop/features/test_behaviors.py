@@ -96,15 +96,15 @@ def test_what_was_taken_back_the_same_day_counts_nothing(shop: Any) -> None:
 def test_kinds_are_joined_by_their_names() -> None:
     import pyarrow as pa
 
-    def one(*kinds: str) -> Events:
+    def one(*kinds: str) -> dict[str, Any]:
         places, names = _kinds(pa.table({"kind": pa.array(kinds, pa.string())}))
-        return events_of([1] * len(kinds), kinds=places, kind_names=names)
+        return vars(events_of([1] * len(kinds), kinds=places, kind_names=names))
 
-    nothing = week(0).where(np.zeros(192, bool))
+    nothing = vars(week(0).where(np.zeros(192, bool)))
     kinds, names = _joined_kinds([one("click", "buy"), one("cart"), nothing, one("buy")])
     assert kinds is not None
     assert [names[n] for n in kinds] == ["click", "buy", "cart", "buy"]
-    assert _joined_kinds([one("click"), events_of([1])]) == (None, ())
+    assert _joined_kinds([one("click"), vars(events_of([1]))]) == (None, ())
 
 
 def test_with_a_goal_its_events_alone_are_relevant_and_known(shop: Any) -> None:
