@@ -74,9 +74,15 @@ class Events:
         """The interactions in `[start, end)` (aware), and only their queries. Items stay."""
         return self.where(self.since(start) & ~self.since(end))
 
+    def asked_between(self, start: datetime, end: datetime) -> Events:
+        """The queries in `[start, end)` (aware), with all their interactions. Items stay. A view, since
+        queries come in order of time, and interactions in order of their queries."""
+        asked = (self.query_times >= moment(start)) & (self.query_times < moment(end))
+        return self.where(asked[self.query])
+
     def since(self, start: datetime) -> np.ndarray:
         """bool [N]: which interactions are at or after `start` (aware)."""
-        return self.times >= np.datetime64(round(start.timestamp() * 1_000_000), "us")
+        return self.times >= moment(start)
 
     def of_kinds(self, names: Collection[str]) -> np.ndarray:
         """bool [N]: which interactions are of one of these kinds; all, where there is but one."""
@@ -106,3 +112,8 @@ class Events:
             labels=None if self.labels is None else self.labels[here],
             kinds=None if self.kinds is None else self.kinds[here],
         )
+
+
+def moment(when: datetime) -> np.datetime64:
+    """An aware time as `Events` has times."""
+    return np.datetime64(round(when.timestamp() * 1_000_000), "us")

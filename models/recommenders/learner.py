@@ -242,7 +242,8 @@ PIECES = 4
 def weeks_of(
     events: Events, end: datetime, recent: timedelta, step: timedelta = WEEK
 ) -> tuple[Events, list[Events]]:
-    """The events before the newest ones, and the newest ones in pieces of `step`, oldest first.
+    """The events before the newest ones, and the newest ones in pieces of `step`, oldest first. A query
+    is in one of them, with all that was chosen then.
 
     Args:
         end: of the last window, aware.
@@ -253,8 +254,10 @@ def weeks_of(
     start = end - min(recent, (end - first) / 2)
     step = min(step, max((end - start) / PIECES, timedelta(days=1)))
     steps = [start + n * step for n in range(-(-(end - start) // step))]
-    pieces = [events.between(one, min(one + step, end)) for one in steps]
-    return events.between(BEGINNING, start), [piece for piece in pieces if len(piece.item_keys)]
+    pieces = [events.asked_between(one, min(one + step, end)) for one in steps]
+    return events.asked_between(BEGINNING, start), [
+        piece for piece in pieces if len(piece.item_keys)
+    ]
 
 
 def days_of(events: Events) -> np.ndarray:

@@ -6,7 +6,7 @@ training sets (see `training_set.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +33,14 @@ LONG = ("user_keys", "query_times", "history", "statistics", "item_keys", "times
 """Fields of events that are joined while they are read."""
 
 
-def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
+def read_examples(
+    training_sets: Sequence[TrainingSet],
+    chosen: Callable[[TrainingSet, Events], Events] = lambda _, events: events,
+) -> Events:
     """Read and concatenate training sets, in the given order.
+
+    Args:
+        chosen: of the events of each those that are wanted.
 
     Raises:
         BadData: a file is missing or was altered since it was written.
@@ -45,7 +51,9 @@ def read_examples(training_sets: Sequence[TrainingSet]) -> Events:
         GrowingOwnItems(),
     )
     for training_set in training_sets or (None,):
-        part = vars(_arrays(read_training_set(training_set)) if training_set else _empty()).copy()
+        part = vars(_empty()).copy()
+        if training_set is not None:
+            part = vars(chosen(training_set, _arrays(read_training_set(training_set)))).copy()
         for name, joined in long.items():
             joined.add(part.pop(name))
         own.add(part.pop("own"))

@@ -99,7 +99,7 @@ def read_material(
         BadData: there is nothing to learn from, or nothing to judge by.
     """
     plan, sets = assignment.plan, assignment.training_sets
-    examples, target = read_examples(sets), read_examples(assignment.target)
+    target = read_examples(assignment.target)
     if not len(target.item_keys):
         raise BadData(
             f"window {plan.target} has no events to learn from or to judge by; "
@@ -108,9 +108,12 @@ def read_material(
     share = rules.holdout.of(len(target.times))
     cut = assignment.cut or cut_holdout(target.times, share, calendar)
     judging = {one.window for one in assignment.target}
-    held_out = np.repeat([one.window in judging for one in sets], [s.interactions for s in sets])
-    # Later windows that the opponent has learnt, too, are learnt; of those that judge, nothing is.
-    seen = examples.where(~(held_out & examples.since(cut)))
+
+    def learnt(one: TrainingSet, events: Events) -> Events:
+        # Later windows that the opponent has learnt, too, are learnt; of those that judge, nothing is.
+        return events.where(~events.since(cut)) if one.window in judging else events
+
+    seen = read_examples(sets, learnt)
     if not len(seen.item_keys):
         raise BadData(
             f"no event of the {counted(len(plan.windows))} up to {plan.target} lies before "

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from models.data.events import Events
+from models.data.events import Events, moment
 from models.data.queries import OWN_COLUMNS, TOTAL_COLUMNS, OwnItems
 from models.data.ragged import without_gaps
+from models.recommenders.learner import weeks_of
 from tests.models import shop_weeks
 from tests.models.shop_weeks import FIRST
 
@@ -68,3 +69,29 @@ def test_places_without_gaps_are_a_slice() -> None:
     assert without_gaps(np.array([3, 4, 5])) == slice(3, 6)
     assert isinstance(without_gaps(np.array([3, 5])), np.ndarray)
     assert isinstance(without_gaps(np.zeros(0, np.int64)), np.ndarray)
+
+
+def test_queries_of_a_stretch_come_with_all_that_was_chosen_then() -> None:
+    events = weeks(1, 2, 3)
+    start = FIRST + timedelta(
+        days=14, minutes=61
+    )  # within the second user's visit, which began at 20
+    found = events.asked_between(start, start + timedelta(days=7))
+    asked = (events.query_times >= moment(start)) & (
+        events.query_times < moment(start + timedelta(days=7))
+    )
+    assert found.user_keys.tolist() == events.user_keys[asked].tolist()
+    assert len(found.item_keys) == int(asked[events.query].sum())
+    assert np.shares_memory(found.own.values, events.own.values)
+    assert np.shares_memory(found.item_keys, events.item_keys)
+
+
+def test_pieces_of_a_history_are_views_whatever_moment_it_ends_at() -> None:
+    events = weeks(1, 2, 3)
+    end = FIRST + timedelta(days=28, hours=5)
+    history, pieces = weeks_of(events, end, timedelta(days=10))
+    for piece in (history, *pieces):
+        assert len(piece.item_keys)
+        assert np.shares_memory(piece.history, events.history)
+    assert sum(len(piece.user_keys) for piece in (history, *pieces)) == len(events.user_keys)
+    assert sum(len(piece.item_keys) for piece in (history, *pieces)) == len(events.item_keys)
