@@ -25,7 +25,7 @@ from benchmarks.retail_systems import Csr
 from models.data.queries import Interactions, Queries
 from models.learning.recipes import INCREMENT, RANK, REBUILD, Recipe
 from models.retrieve_and_rank.two_stage_config import RetrieveAndRankConfig
-from recloop.features.joining import joined_own_items
+from recloop.features.growing_arrays import joined_own_items
 from recloop.features.ranker_inputs import joined_statistics
 from recloop.planning.decisions import recipe_of
 

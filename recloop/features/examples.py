@@ -15,7 +15,7 @@ from models.data.events import Events
 from recloop.contracts import TrainingSet
 from recloop.features.artefact import read_training_set
 from recloop.features.daily import HISTORY_LENGTH, MAX_WORDS
-from recloop.features.joining import Appended, GrowingOwnItems
+from recloop.features.growing_arrays import Appended, GrowingOwnItems
 from recloop.features.ranker_inputs import (
     STATISTICS,
     item_statistics,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.data.queries import OWN_COLUMNS, TOTAL_COLUMNS, OwnItems
-from recloop.features.joining import Appended, joined_own_items
+from recloop.features.growing_arrays import Appended, joined_own_items
 
 
 def own(*lengths: int, kinds: int = 0, first: int = 1) -> OwnItems:
