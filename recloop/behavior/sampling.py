@@ -100,7 +100,8 @@ def _take(path: Path) -> Sample:
     _refuse_above(path, rows)
     header = _has_header(rows)
     twice = [name for name, count in Counter(rows[0]).items() if count > 1 and name]
-    if not header and twice and any(says(name, role) for name in rows[0] for role in NAMES):
+    named = not re.search(r"\d", "".join(rows[0]))  # an event has a time
+    if twice and named and any(says(name, role) for name in rows[0] for role in NAMES):
         problem = (
             f"two of its columns are called {twice[0]!r}. Name each otherwise, or leave one out"
         )
@@ -119,9 +120,10 @@ def _take(path: Path) -> Sample:
 def _refuse_above(path: Path, rows: list[list[str]]) -> None:
     """Refuse a file with something else above its table, as a title, or with too few names."""
     width = Counter(map(len, rows)).most_common(1)[0][0]
+    usual = sorted(sum(map(bool, row)) for row in rows)[len(rows) // 2]
     above = 0
     for row in rows[: len(rows) // 2]:
-        if len(row) >= width and sum(map(bool, row)) > width / 2:
+        if len(row) >= width and sum(map(bool, row)) > usual / 2:
             break
         above += 1
     if not 0 < above < len(rows) // 2:

@@ -54,6 +54,8 @@ def forms_of(column: pandas.Series, any_time: bool = False) -> list[str]:
     probe = given.sample(min(PROBED, len(given)), random_state=0)
     if len(probe) < 0.5 * min(PROBED, len(column)) or not len(probe):
         return []
+    if probe.str.contains("[0-9]").mean() < PARSED:
+        return []
     for form in (*UNIX, "iso"):
         if _read(probe, form, any_time) is not None:
             return [form]

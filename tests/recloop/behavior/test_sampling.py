@@ -148,3 +148,18 @@ def test_a_header_alone_has_no_lines_of_data(tmp_path: Path) -> None:
     path.write_text("user,item,at\n")
     with pytest.raises(SourceRefused, match=r"empty_file: .* it has no lines of data"):
         take(path)
+
+
+def test_lines_with_many_empty_fields_are_no_title(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("".join(f"u{n % 7},,,,,2026-01-{1 + n % 9:02}\n" for n in range(90)))
+    found = take(path)
+    assert (found.header, len(found.frame)) == (False, 90)
+
+
+def test_a_line_of_data_that_has_a_text_twice_names_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "friends.csv"
+    path.write_text(
+        "".join(f"user_{n % 3},user_{n % 2},2026-01-{1 + n % 9:02}\n" for n in range(90))
+    )
+    assert not take(path).header
