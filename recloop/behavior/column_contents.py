@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from recloop.behavior.column_names import ends, says
+from recloop.behavior.column_names import ends, says, words
 from recloop.behavior.time_forms import PROBED, form_of
 from recloop.behavior.times import parse_times
 from recloop.config.source_spec import UNIX
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import pandas
 
 
+ACTIONS = (
+    "view click cart basket buy bought purchas order checkout like dislike play skip watch listen rate "
+    "rating fav wish share collect save pv impression return refund cancel remove loan borrow download "
+    "subscri"
+)
+"""How words begin that say what somebody did."""
 LONG = 64
 """Characters that a usual id has at most."""
 FILLED = 0.3
@@ -85,3 +91,11 @@ def belongs_to(frame: pandas.DataFrame, name: str, owner: str, role: str) -> boo
     pairs = frame[[owner, name]][frame[name] != ""].drop_duplicates()
     owners = pairs[owner].nunique()
     return bool(owners) and len(pairs) <= 1.5 * owners
+
+
+def acts(column: pandas.Series) -> list[str]:
+    """The values that say what somebody did, if most of a column's do."""
+    values = [value for value in column.unique() if value]
+    begun = tuple(ACTIONS.split())
+    found = [v for v in values if any(word.startswith(begun) for word in words(v))]
+    return found if len(found) > max(1.0, len(values) / 2) else []

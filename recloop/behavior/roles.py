@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recloop.behavior.column_contents import (
     FILLED,
+    acts,
     belongs_to,
     could_be_id,
     finest,
@@ -23,7 +24,15 @@ from recloop.behavior.column_contents import (
 )
 from recloop.behavior.column_names import ends, says, words
 from recloop.behavior.numbers import PLAINLY, Written, median_of_few, written_as
-from recloop.behavior.time_forms import EARLIEST, PARSED, PROBED, form_of, forms_of, is_time_of_day
+from recloop.behavior.time_forms import (
+    EARLIEST,
+    PARSED,
+    PROBED,
+    are_days_of_excel,
+    form_of,
+    forms_of,
+    is_time_of_day,
+)
 from recloop.behavior.times import parse_times
 from recloop.config.source_spec import UNIX
 from recloop.errors import BadInput
@@ -32,47 +41,6 @@ if TYPE_CHECKING:
     import pandas
 
 Sure = Literal["sure", "likely", "a guess"]
-ACTIONS = (
-    *(
-        "view",
-        "click",
-        "cart",
-        "basket",
-        "buy",
-        "bought",
-        "purchas",
-        "order",
-        "checkout",
-        "like",
-        "dislike",
-    ),
-    *(
-        "play",
-        "skip",
-        "watch",
-        "listen",
-        "rate",
-        "rating",
-        "fav",
-        "wish",
-        "share",
-        "collect",
-        "save",
-        "pv",
-    ),
-    *(
-        "impression",
-        "return",
-        "refund",
-        "cancel",
-        "remove",
-        "loan",
-        "borrow",
-        "download",
-        "subscri",
-    ),
-)
-"""How words begin that say what somebody did."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +130,8 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
         rest = [name for name in rest if not follows(frame, user.column, name)]
         if rest:
             item = Guess(finest(frame, rest), "a guess", "the next column whose values come again")
+    if item is None and kind is not None and not acts(frame[kind.column]):
+        item, kind = Guess(kind.column, "a guess", "nothing else could name items"), None
     if user is None or item is None or user.column == item.column:
         nested = [name for name in left if name not in flat]
         hint = "Write the dataset file by hand; docs/howto/your_data.md says how."
@@ -170,6 +140,10 @@ def roles_of(frame: pandas.DataFrame) -> Roles:
                 f"There are lists or objects in {', '.join(map(repr, nested))}: write one event a line, "
                 "user and item each in a field of its own (`jq` or the database's `unnest` do that)."
             )
+        for name in [name for name in flat if _is_named(name)]:
+            empty = float((frame[name] == "").mean())
+            if empty > 1 - FILLED:
+                hint = f"Column {name!r} is empty in {empty:.0%} of the lines: fill it. {hint}"
         raise BadInput(
             f"no two of the columns {', '.join(map(repr, frame.columns))} could name users and items: "
             f"values that come again. {hint}"
@@ -229,6 +203,11 @@ def _time(frame: pandas.DataFrame) -> tuple[Guess, str]:
 def _refuse_far_times(frame: pandas.DataFrame) -> None:
     """Say of columns that hold times, but none that could be, which they are."""
     for name in frame.columns:
+        if says(name, "time") and are_days_of_excel(frame[name]):
+            raise BadInput(
+                f"the times of column {name!r} ({frame[name].iloc[0]}) look like numbers of days, as "
+                "Excel keeps them. Give the column a format of dates, and save the file again."
+            )
         for form in forms_of(frame[name], any_time=True):
             if form not in UNIX:
                 moments = parse_times(list(frame[name]), form, "UTC").dropna()
@@ -262,10 +241,8 @@ def _kind(frame: pandas.DataFrame, names: Iterable[str]) -> Guess | None:
         if says(name, "kind"):
             return Guess(name, "likely", "few values, and its name")
     for name in few:
-        values = [value for value in frame[name].unique() if value]
-        acts = [v for v in values if any(word.startswith(ACTIONS) for word in words(v))]
-        if len(acts) > max(1.0, len(values) / 2):
-            shown = ", ".join(map(str, acts[:3]))
+        if found := acts(frame[name]):
+            shown = ", ".join(map(str, found[:3]))
             return Guess(name, "a guess", f"few values, most of them actions: {shown}")
     return None
 

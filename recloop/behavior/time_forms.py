@@ -22,7 +22,7 @@ FORMATS = (
     "%d-%m-%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y", "%B %d, %Y", "%b %d, %Y", "%d %b %Y", "%d %B %Y",
     "%a %b %d %H:%M:%S %z %Y", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p",
     "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d.%m.%y %H:%M", "%d.%m.%y %H:%M:%S", "%d-%b-%y",
-    "%d-%b-%y %I.%M.%S.%f %p", "%d/%b/%Y:%H:%M:%S %z",
+    "%d-%b-%y %I.%M.%S.%f %p", "%d/%b/%Y:%H:%M:%S %z", "%G-W%V-%u",
 )  # fmt: skip
 TIME_OF_DAY = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
 PARSED = 0.97
@@ -98,6 +98,14 @@ def _looked_up(probe: pandas.Series) -> list[str]:
             with suppress(ValueError):
                 found += [usable_format(" ".join(guess.split()))] if guess else []
     return found
+
+
+def are_days_of_excel(column: pandas.Series) -> bool:
+    """Whether all are numbers of days since 1899-12-30 that lie between 1990 and 2064."""
+    import pandas as pd
+
+    given = pd.to_numeric(column[column != ""].head(PROBED), errors="coerce")
+    return len(given) > 0 and bool(given.between(32_874, 60_000).all())
 
 
 def is_time_of_day(column: pandas.Series) -> bool:

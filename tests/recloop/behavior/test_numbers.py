@@ -85,29 +85,19 @@ def test_what_is_written_in_a_form_is_read_in_it(numbers: list, form: str, blank
 
 
 @pytest.mark.parametrize(
-    ("columns", "form"),
-    [
-        ([["1", "2.5"], ["3", ""]], "1234.5"),
-        ([["1", "2,5"], ["3", "4"]], "1234,5"),
-        ([["1.299,00", "2,5"]], "1.234,5"),
-        ([["1,299.00", "999"]], "1,234.5"),
-        ([["0,125", "1,250", "12,500"]], "1234,5"),
-        ([["9,90"] * 98 + ["1.299,00"] * 2], "1.234,5"),
-        ([[f"1{NARROW}299,00", "2,5"]], "1 234,5"),
-        ([["2.5"], ["2,55"]], None),
-        ([["red"]], None),
-        ([[""]], None),
-        ([], "1234.5"),
-    ],
-)
-def test_the_form_that_fits_all_columns(columns: list[list[str]], form: str | None) -> None:
-    found = written_as([texts(*column) for column in columns], 0.97)
-    assert found == (Written(form) if form else None)
-
-
-@pytest.mark.parametrize(
     ("columns", "form", "unit"),
     [
+        ([["1", "2.5"], ["3", ""]], "1234.5", ""),
+        ([["1", "2,5"], ["3", "4"]], "1234,5", ""),
+        ([["1.299,00", "2,5"]], "1.234,5", ""),
+        ([["1,299.00", "999"]], "1,234.5", ""),
+        ([["0,125", "1,250", "12,500"]], "1234,5", ""),
+        ([["9,90"] * 98 + ["1.299,00"] * 2], "1.234,5", ""),
+        ([[f"1{NARROW}299,00", "2,5"]], "1 234,5", ""),
+        ([["2.5"], ["2,55"]], None, ""),
+        ([["red"]], None, ""),
+        ([[""]], None, ""),
+        ([], "1234.5", ""),
         ([["$1,299.00", "$5"]], "1,234.5", "$"),
         ([["1.299,00 €", "5,00 €"]], "1.234,5", "€"),
         ([["5,00 EUR", "-12,50 EUR"]], "1234,5", "EUR"),
@@ -123,7 +113,9 @@ def test_the_form_that_fits_all_columns(columns: list[list[str]], form: str | No
         ([["12 x", "5 x"]], None, ""),
     ],
 )
-def test_the_unit_is_found(columns: list[list[str]], form: str | None, unit: str) -> None:
+def test_the_form_that_fits_all_columns_and_its_unit(
+    columns: list[list[str]], form: str | None, unit: str
+) -> None:
     found = written_as([texts(*column) for column in columns], 0.97)
     assert found == (Written(form, unit) if form else None)
 

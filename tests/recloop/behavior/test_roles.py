@@ -278,3 +278,26 @@ def test_a_browser_is_no_user_where_there_are_sessions() -> None:
         frame(user_agent=agents, session_id=ids("s", 40), item=ids("i", 30), at=days())
     )
     assert found.user.column == "session_id"
+
+
+def test_a_type_is_the_item_where_nothing_else_could_be_and_nobody_acts() -> None:
+    rooms = [f"room {n * 7 % 6}" for n in range(200)]
+    found = roles_of(frame(guest_id=ids("g", 40), room_type=rooms, arrival=days("%d-%m-%Y")))
+    assert (found.item.column, found.kind) == ("room_type", None)
+    acted = [("view", "buy")[n % 2] for n in range(200)]
+    with pytest.raises(BadInput, match="could name users and items"):
+        roles_of(frame(guest_id=ids("g", 40), event_type=acted, at=days()))
+
+
+def test_a_user_column_that_is_nearly_empty_is_told() -> None:
+    users = ["u1" if n % 50 == 0 else "" for n in range(200)]
+    with pytest.raises(BadInput, match="Column 'customer' is empty in 98% of the lines: fill it"):
+        roles_of(frame(customer=users, product=ids("p", 30), at=days()))
+
+
+def test_days_of_excel_are_told() -> None:
+    serials = [f"{46082 + n * 0.3:.4f}" for n in range(200)]
+    with pytest.raises(
+        BadInput, match=r"'date' \(46082.0000\) look like numbers of days, as Excel"
+    ):
+        roles_of(frame(user=ids("u", 40), item=ids("i", 30), date=serials))

@@ -44,7 +44,7 @@ def test_a_form_is_found_and_reads_the_same_times(written: str, form: str) -> No
     assert parse_times(list(texts), form, "UTC").tolist() == MOMENTS
 
 
-@pytest.mark.parametrize("written", ["%m/%d/%y", "%d.%m.%y", "%d-%b-%y", "%d-%b-%Y"])
+@pytest.mark.parametrize("written", ["%m/%d/%y", "%d.%m.%y", "%d-%b-%y", "%d-%b-%Y", "%G-W%V-%u"])
 def test_days_are_found(written: str) -> None:
     days = pd.to_datetime([moment.date() for moment in MOMENTS], utc=True)
     assert form_of(column(written)) == written
