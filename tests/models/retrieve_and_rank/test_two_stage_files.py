@@ -44,6 +44,19 @@ def test_saved_and_restored_it_scores_the_same_bits_and_goes_on_alike(
     assert not (scored(cascade, queries, keys) == before).all()
 
 
+def test_a_checkpoint_from_before_families_were_named_restores(
+    cascade, world, queries, tmp_path
+) -> None:
+    cascade.save(tmp_path / "old")
+    header = tmp_path / "old" / HEADER
+    header.with_name("cascade.json").write_text(json.dumps(json.loads(header.read_text())["shape"]))
+    header.unlink()
+    again = RetrieveAndRank.restore(tmp_path / "old")
+    assert again.config == cascade.config
+    keys = np.array([501, 99_999, 530, 515])
+    assert (scored(again, queries, keys) == scored(cascade, queries, keys)).all()
+
+
 def test_a_delta_holds_what_changed_and_restores_the_same(
     cascade, model_folder, world, queries
 ) -> None:
