@@ -11,13 +11,39 @@ recall to tune. (Rejected: HNSW and inverted lists, which build for minutes and 
 have no clusters; measured in docs/adr/0031.) Sums of whole numbers are the same in any order.
 """
 
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
 import numpy as np
 
-from models.data.best_of_rows import kth_best
+from models.data.best_of_rows import LOWEST, kth_best
 from models.data.checks import Float32Array, Int64Array
 
 STEPS = 127
 """Of int8, on either side of zero."""
+STRETCH = 250_000
+"""Vectors below which a further core does not pay."""
+BLOCK = 65_536
+"""Vectors that are rounded at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rough:
+    """What is known of one query's products with M vectors without their exact values.
+
+    Attributes:
+        products: float32 [M], with offsets.
+        bound: how far the exact ones may be from them.
+        log_sum: log of the sum over all of exp(product / temperature).
+    """
+
+    products: Float32Array
+    bound: float
+    log_sum: np.float32
 
 
 class Nearest:
@@ -35,51 +61,72 @@ class Nearest:
         self._dots_packed = numkong.dots_packed
         self._scale = max(float(np.abs(vectors).max(initial=0.0)), 1e-12) / STEPS
         whole, self._longest, self._error = np.empty(vectors.shape, np.int8), 0.0, 0.0
-        for low in range(0, len(vectors), 65_536):
-            block = vectors[low : low + 65_536]
+        for low in range(0, len(vectors), BLOCK):
+            block = vectors[low : low + BLOCK]
             rounded = np.rint(block / np.float32(self._scale))
-            whole[low : low + 65_536] = rounded
+            whole[low : low + BLOCK] = rounded
             lost = block - rounded * np.float32(self._scale)
             self._longest = max(self._longest, _longest(block))
             self._error = max(self._error, _longest(lost))
-        self._packed = numkong.dots_pack(whole)
+        parts = max(1, min(os.cpu_count() or 1, len(vectors) // STRETCH))
+        edges = np.linspace(0, len(vectors), parts + 1, dtype=np.int64).tolist()
+        self._stretches = [slice(*edge) for edge in itertools.pairwise(edges)]
+        self._packed = [numkong.dots_pack(whole[stretch]) for stretch in self._stretches]
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def rough(self, query: Float32Array) -> tuple[Float32Array, float]:
-        """All products with offsets, nearly: float32 [M]; and how far the exact ones may be from them.
+    def rough(self, query: Float32Array, temperature: np.float32) -> Rough:
+        """All products, nearly; of a very large catalogue each stretch by a core of its own.
 
         Args:
             query: float32 [d].
+            temperature: positive.
         """
         scale = np.float32(max(float(np.abs(query).max(initial=0.0)), 1e-12) / STEPS)
         rounded = np.rint(query / scale)
-        products = self._dots_packed(rounded.astype(np.int8)[None], self._packed)
-        found = np.asarray(products)[0].astype(np.float32)
-        found *= scale * np.float32(self._scale)
-        found += self.offsets
+        whole, step = rounded.astype(np.int8)[None], scale * np.float32(self._scale)
+        products = np.empty(len(self), np.float32)
+
+        def of_stretch(stretch: slice, packed: Any) -> tuple[np.float32, float]:
+            here = products[stretch]
+            found = np.asarray(self._dots_packed(whole, packed))[0]
+            np.multiply(found, step, out=here, casting="unsafe")
+            here += self.offsets[stretch]
+            powers = here / temperature
+            largest = powers.max()
+            np.subtract(powers, largest, out=powers)
+            return largest, float(np.exp(powers, out=powers).sum(dtype=np.float64))
+
+        work = self._cores.map if len(self._stretches) > 1 else map
+        parts = list(work(of_stretch, self._stretches, self._packed))
+        largest = max(top for top, _ in parts)
+        total = sum(part * np.exp(np.float64(top - largest)) for top, part in parts)
         meant = rounded * scale
         bound = (
             _longest((query - meant)[None]) * self._longest + _longest(meant[None]) * self._error
         )
         # Both sides are rounded to float32 on their way.
-        return found, bound + 1e-5 * float(np.abs(self.offsets).max(initial=1.0) + 1.0)
+        bound += 1e-5 * float(np.abs(self.offsets).max(initial=1.0) + 1.0)
+        return Rough(products, bound, np.float32(np.log(total) + largest))
 
     def exact(self, query: Float32Array, places: Int64Array) -> Float32Array:
         """The products with offsets of some vectors: float32 [n] from int64 [n]."""
         found = np.einsum("d,nd->n", query, self.vectors[places])
         return np.asarray(found + self.offsets[places], np.float32)
 
-    def best(
-        self, query: Float32Array, rough: Float32Array, bound: float, count: int
-    ) -> Int64Array:
+    def best(self, query: Float32Array, rough: Rough, count: int) -> Int64Array:
         """Places of the `count` largest, ascending; of ties at the edge all, and none that is -inf in
-        `rough`, where the caller may have hidden some."""
-        edge = kth_best(rough[None], count)[0]
-        some = np.flatnonzero((rough >= edge - 2 * bound) & (rough > -np.inf))
+        `rough.products`, where the caller may have hidden some."""
+        edge = kth_best(rough.products[None], count)[0]
+        some = np.flatnonzero(rough.products >= max(edge - 2 * rough.bound, LOWEST))
         values = self.exact(query, some)
         return some[values >= kth_best(values[None], count)[0]]
+
+    @cached_property
+    def _cores(self) -> ThreadPoolExecutor:
+        """Made when it is needed first: threads do not live on in a process that is forked later."""
+        return ThreadPoolExecutor(len(self._stretches), "nearest")
 
 
 def _longest(vectors: Float32Array) -> float:

@@ -98,13 +98,10 @@ class ScoresOfMany:
         """See `Scores`."""
         found = []
         for row, vector in enumerate(self._vectors):
-            rough, bound = self._nearest.rough(vector)
-            logits = rough / self._temperature
-            largest = logits.max(initial=-np.inf)
-            np.exp(logits - largest, out=logits)
-            self._normaliser.append(np.float32(np.log(logits.sum(dtype=np.float64)) + largest))
-            rough[hidden.of_query(row)] = -np.inf
-            places = self._nearest.best(vector, rough, bound, count)
+            rough = self._nearest.rough(vector, self._temperature)
+            self._normaliser.append(rough.log_sum)
+            rough.products[hidden.of_query(row)] = -np.inf
+            places = self._nearest.best(vector, rough, count)
             found.append(row * len(self._nearest) + places)
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.recommenders import nearest as rooms
 from models.recommenders.nearest import Nearest
 
 RNG = np.random.default_rng(5)
@@ -33,7 +34,13 @@ def of_nothing() -> np.ndarray:
     "made", [isotropic, in_clusters, of_very_unlike_columns, with_many_alike, of_nothing]
 )
 @pytest.mark.parametrize("popularity", [0.0, 3.0])
-def test_the_best_are_the_best(made, popularity: float) -> None:
+@pytest.mark.parametrize("stretch", [M, M // 2])
+def test_the_best_are_the_best(
+    monkeypatch: pytest.MonkeyPatch, made, popularity: float, stretch: int
+) -> None:
+    monkeypatch.setattr(rooms, "STRETCH", stretch)
+    monkeypatch.setattr(rooms, "BLOCK", 700)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     vectors = made().astype(np.float32)
     offsets = (popularity * RNG.exponential(size=M)).astype(np.float32)
     nearest = Nearest(vectors, offsets)
@@ -41,20 +48,22 @@ def test_the_best_are_the_best(made, popularity: float) -> None:
         exact = nearest.exact(query, np.arange(M))
         expected = (vectors.astype(np.float64) * query).sum(axis=1) + offsets
         assert exact == pytest.approx(expected, rel=1e-5, abs=1e-4)
-        rough, bound = nearest.rough(query)
-        assert (np.abs(rough - exact) <= bound).all()
+        rough = nearest.rough(query, np.float32(0.5))
+        assert (np.abs(rough.products - exact) <= rough.bound).all()
+        powers = rough.products.astype(np.float64) / 0.5
+        assert rough.log_sum == pytest.approx(np.logaddexp.reduce(powers), rel=1e-6, abs=1e-5)
         for count in (1, 20, M):
             edge = np.sort(exact)[-count]
-            best = nearest.best(query, rough, bound, count)
+            best = nearest.best(query, rough, count)
             assert best.tolist() == np.flatnonzero(exact >= edge).tolist()
 
 
 def test_what_is_hidden_leaves_its_place_to_the_next() -> None:
     nearest = Nearest(np.eye(4, dtype=np.float32), np.array([4, 3, 2, 1], np.float32))
     query = np.ones(4, np.float32)
-    rough, bound = nearest.rough(query)
-    assert nearest.best(query, rough, bound, 2).tolist() == [0, 1]
-    rough[0] = -np.inf
-    assert nearest.best(query, rough, bound, 2).tolist() == [1, 2]
-    rough[:] = -np.inf
-    assert nearest.best(query, rough, bound, 2).tolist() == []
+    rough = nearest.rough(query, np.float32(1.0))
+    assert nearest.best(query, rough, 2).tolist() == [0, 1]
+    rough.products[0] = -np.inf
+    assert nearest.best(query, rough, 2).tolist() == [1, 2]
+    rough.products[:] = -np.inf
+    assert nearest.best(query, rough, 2).tolist() == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from recloop.release.recommend import recommend
 from recloop.server import connections
 from recloop.server.api import create_app
 from recloop.server.serve_file import Serve
+from recloop.server.serving import Serving
 from recloop.settings import Settings
 from recloop.stages.ingest_stages import ingest_windows
 from tests.integration import family_shop
@@ -62,6 +65,33 @@ def test_what_was_shown_is_noted_with_the_features_as_served(
     assert features["history"] == known[0][0]
     assert len(features["items"]) == len(features["values"]) > 0
     assert (nothing["history"], nothing["items"]) == ([], [])
+
+
+def test_one_answer_is_computed_at_a_time_while_others_wait_for_the_database(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computing, most, waiting = [], [], threading.Barrier(4)
+    answer, person = Serving.answer, Serving.person
+
+    def counted(self: Serving, *given: Any) -> Any:
+        computing.append(1)
+        most.append(len(computing))
+        time.sleep(0.02)
+        try:
+            return answer(self, *given)
+        finally:
+            computing.pop()
+
+    def met(self: Serving, *given: Any) -> Any:
+        waiting.wait(10)  # is passed only if four are here at once
+        return person(self, *given)
+
+    with asking() as client:
+        monkeypatch.setattr(Serving, "answer", counted)
+        monkeypatch.setattr(Serving, "person", met)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda n: ask(client, user=f"{12500 + n}"), range(4)))
+    assert most == [1, 1, 1, 1]
 
 
 def test_impressions_may_be_switched_off(shop: Settings, asking: Asking) -> None:
