@@ -1,7 +1,7 @@
 """PairMemory: which items are newly chosen after which, and beside which; decayed, sparse, bounded.
 
     C[i, j]   of a query, adds exp(-age of i / 60 days) for each item i that the user has and each j
-              that is new to it and chosen; BASKET for each i that is chosen beside j and as new
+              that is new to it and chosen; a quarter for each i that is chosen beside j and as new
     n[i]      the same, added once for each query that had an i to follow
     share     C[i, j] / (n[i] + PRIOR): an estimate of P(j is chosen | i), pulled to 0 where n is small
 
@@ -10,6 +10,13 @@ was chosen). By C[i, j] itself the same few popular items would stay in every ro
 already (on UCI Online Retail, weeks 20 to 25, NDCG@20 of new pairs is then .178 in place of .190, and
 .174 without a memory). Half of a count's standard error off it, a pair that was met often stays before
 one that was met once by chance; without, rows fill with those, and new items find no way into lists.
+
+Where nearly all pairs were met once only, a short history or a catalogue that is large for it, counts do
+not say yet which of them is more than chance. The share of what was counted that is of pairs met once
+estimates how probably the next pair is one never met (Good, The population frequencies of species,
+Biometrika 1953). Above `NEW_FROM` it is trusted less and less that a rare item beside another says more
+than a popular one: those stay with the largest C[i, j] / (1 + times chosen)^p, with p from 1 down to -1
+and no doubt in the end; and what is chosen beside j comes to count as much as what the user had before.
 
 What is older decays by `RATE` a day, and nothing is
 multiplied for it: a count of day t is added as exp(RATE * (t - origin)) and what is read is divided
@@ -41,7 +48,11 @@ RATE = -float(np.log(0.97)) / 7
 """Per day: what is a week older weighs .97 as much."""
 PRIOR = 5.0
 DOUBT = np.float32(0.5)
+NEW_FROM = 0.8
+ONCE = 1.001
+"""The most that a pair counts that was met once."""
 SOME = 4096
+FEW_ROWS = 256
 Counted = tuple[int, Int64Array, np.ndarray]
 """A column of `PairMemory.counts`, distinct rows int64 [c], and what is added there, float64 [c]."""
 LARGEST_OPENED = 8_000_000
@@ -201,8 +212,43 @@ class PairMemory:
             self.days,
         )
 
+    def novelty(self, rows: int, pairs: Sequence[csr_array], sources: Int64Array) -> float:
+        """How little is known yet of which pairs come again: 0 if at most `NEW_FROM` of what was
+        counted, with these added, is of pairs met once; 1 if all is; in between evenly. Of some hundred
+        rows.
+
+        Args:
+            rows, sources: see `plus`.
+            pairs: [s, rows] each, what is added.
+        """
+        some = np.arange(0, len(sources), max(1, len(sources) // FEW_ROWS))
+        total = self._of_sources(rows, sources[some]) + sum(part[some] for part in pairs)
+        return _novelty(total.data / self.growth)
+
+    @cached_property
+    def usual_novelty(self) -> float:
+        """The same of what is remembered, of some thousand items spread over all."""
+        known = np.flatnonzero(self.counts[:, SOURCE] > 0)
+        weights = self.weights[known[:: max(1, len(known) // SOME)]]
+        return _novelty(weights[weights > 0] / np.float32(self.growth))
+
+    def _of_sources(self, rows: int, sources: Int64Array) -> csr_array:
+        """C of these rows, those that came since empty: [s, rows]."""
+        known = np.flatnonzero(sources < len(self))
+        weights, neighbours = self.weights[sources[known]], self.neighbours[sources[known]]
+        there = weights > 0
+        lengths = np.zeros(len(sources), np.int64)
+        lengths[known] = np.count_nonzero(there, axis=1)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        return csr_array((weights[there], neighbours[there], ends), (len(sources), rows))
+
     def plus(
-        self, rows: int, pairs: csr_array, sources: Int64Array, counted: Sequence[Counted]
+        self,
+        rows: int,
+        pairs: csr_array,
+        sources: Int64Array,
+        counted: Sequence[Counted],
+        novelty: float | None = None,
     ) -> "PairMemory":
         """With these added; K neighbours of each row stay.
 
@@ -211,23 +257,22 @@ class PairMemory:
             pairs: [s, rows], what is added to C, told from the origin.
             sources: int64 [s], ascending, whose rows these are.
             counted: what is added to `counts`.
+            novelty: see there; None: it is found out.
         """
         longer = self.longer(rows)
         for column, touched, sums in counted:
             longer.counts[touched, column] += sums.astype(np.float32)
         most = self.neighbours.shape[1]
         if len(sources) and most:
-            kept = longer.weights[sources] > 0
-            ends = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-            known = csr_array(
-                (longer.weights[sources][kept], longer.neighbours[sources][kept], ends),
-                (len(sources), rows),
-            )
-            total = known + pairs.astype(np.float32)
+            total = self._of_sources(rows, sources) + pairs.astype(np.float32)
             total.sort_indices()
-            popular = longer.counts[total.indices, CHOSEN] + np.float32(self.growth)
-            sure = total.data - DOUBT * np.sqrt(total.data * np.float32(self.growth))
-            stays = strongest(total.indptr, sure / popular, most)
+            growth = np.float32(self.growth)
+            popular = longer.counts[total.indices, CHOSEN] + growth
+            if novelty is None:
+                novelty = self.novelty(rows, [pairs], sources)
+            known = np.float32(1.0 - novelty)
+            sure = total.data - known * DOUBT * np.sqrt(total.data * growth)
+            stays = strongest(total.indptr, sure / popular ** (2 * known - 1), most)
             row, column = owners(total.indptr)[stays], total.indices[stays]
             lengths = np.bincount(row, minlength=len(sources))
             starts = np.cumsum(lengths) - lengths
@@ -236,3 +281,8 @@ class PairMemory:
             longer.neighbours[sources[row], place] = column
             longer.weights[sources[row], place] = total.data[stays]
         return longer
+
+
+def _novelty(counts: np.ndarray) -> float:
+    share = counts[counts <= ONCE].sum() / max(counts.sum(), 1e-12)
+    return float(np.clip((share - NEW_FROM) / (1.0 - NEW_FROM), 0.0, 1.0))

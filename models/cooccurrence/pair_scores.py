@@ -3,12 +3,14 @@
     votes of j    sum over the user's items i of exp(-age of i / 60 days) * share(i, j)
     lifted        votes / sqrt(1 + times that j was chosen)
     gap           log(1 + days since the user's last j) - log(1 + mean days between the user's j's),
-                  times intervals / (intervals + GAP_PRIOR): nothing after a single day with j
+                  times intervals / (intervals + GAP_PRIOR): nothing after a single day with j;
+                  and times the memory's 1 - novelty
     rebuy         log of the share of j's users who chose j again when they chose anything, pulled to the
-                  share of all items as if that had been seen AGAIN_PRIOR times
+                  share of all items as if that had been seen AGAIN_PRIOR / (1 - novelty) times
 
 The ranker cannot form a gap from logs of ages. Both priors weigh down what is known of a short
-history by the intervals and choices that were seen, whatever the data set.
+history by the intervals and choices that were seen; and where hardly a pair came again (`novelty`),
+nothing is known of either.
 
 The same in a graph: `models.cooccurrence.served_pairs`; a test holds one against the other. Sums are
 made in float64: in another order they give the same float32.
@@ -114,7 +116,8 @@ class Together:
         for column, scores in enumerate((self.votes, self.lifted)):
             voted = np.concatenate([np.zeros(1, np.float32), scores])[at]
             found[:, column] = np.log(np.maximum(voted, least))
-        found[:, 2] = np.append(gaps(own), np.float32(0.0))[position]  # last: of a pair not known
+        gap = np.float32(1.0 - self.memory.usual_novelty) * gaps(own)
+        found[:, 2] = np.append(gap, np.float32(0.0))[position]  # last: of a pair not known
         found[:, 3] = _of_rows(self.memory, log_rebuy, item)
         return found
 
@@ -200,5 +203,5 @@ def log_rebuy(memory: PairMemory, item: Int64Array) -> Float32Array:
     """float32, of rows that may lie beyond the memory's, as items without counts."""
     mean = memory.usual_rebuy
     counts = memory.counts[np.where(item < len(memory), item, 0)]
-    prior = AGAIN_PRIOR * memory.growth
+    prior = AGAIN_PRIOR * memory.growth / max(1.0 - memory.usual_novelty, 1e-3)
     return np.log((counts[:, AGAIN] + prior * mean) / (counts[:, OWNED] + prior)).astype(np.float32)

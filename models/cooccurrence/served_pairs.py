@@ -32,6 +32,7 @@ class ServedPairs(tf.Module):
         self.root = tf.Variable(popularity_root(memory, every), trainable=False)
         self.least = tf.Variable(least_votes(memory, every), trainable=False)
         self.rebuy = tf.Variable(log_rebuy(memory, every), trainable=False)
+        self.known = tf.Variable(np.float32(1.0 - memory.usual_novelty), trainable=False)
         self._count = count
 
     def found(self, own):  # type: ignore[no-untyped-def]
@@ -93,5 +94,5 @@ class ServedPairs(tf.Module):
         mean = tf.maximum(values[:, FIRST_AGE] - last, 0.0) / tf.maximum(intervals, 1.0)
         gap = intervals / (intervals + GAP_PRIOR) * (tf.math.log1p(last) - tf.math.log1p(mean))
         # Row 0 is that of a pair that isn't known.
-        gap = tf.gather(tf.pad(gap, [[1, 0]]), tf.gather_nd(position, pairs) + 1)
+        gap = tf.gather(tf.pad(self.known * gap, [[1, 0]]), tf.gather_nd(position, pairs) + 1)
         return tf.stack([*logs, gap, tf.gather(self.rebuy, pairs[:, 1])], axis=1)

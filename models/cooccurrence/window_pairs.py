@@ -17,6 +17,8 @@ from models.tables.vocabulary import Vocabulary
 
 AGE_DAYS = 60.0
 BASKET = 0.25
+"""What an item that is chosen beside another counts, where the user having it before counts 1 and pairs
+come again; up to 1 where none does yet (`PairMemory.novelty`)."""
 LATEST = 100
 MOST_OWN = 4_000_000
 """Own items that are counted at a time: each takes some hundred bytes meanwhile."""
@@ -72,29 +74,32 @@ def _with(
     mine = _first(owner[known], age[known])
     owner, source = owner[known][mine], source[known][mine]
     strength = np.exp(-age[known][mine].astype(np.float64) / AGE_DAYS) * grown[owner]
-    beside = _first(chosen, np.zeros(len(chosen)))
-    chosen, item = chosen[beside], item[beside]
+    few = _first(chosen, np.zeros(len(chosen)))
+    chosen, item = chosen[few], item[few]
     basket = np.bincount(chosen, minlength=size)
-    fresh = BASKET * grown[chosen]
-    counted.append(_count(SOURCE, source, strength))
-    counted.append(_count(SOURCE, item, np.where(basket[chosen] > 1, fresh, 0.0)))
+    fresh = grown[chosen]
     # By numbers of their own: the product holds a column of each item that it has.
     sources, number = np.unique(np.concatenate([source, item]), return_inverse=True)
     targets, column = np.unique(item, return_inverse=True)
     followed = csr_array((np.ones(len(item)), (chosen, column)), (size, len(targets)))
-    before = csr_array(
-        (
-            np.concatenate([strength, fresh]),
-            (np.concatenate([owner, chosen]), number),
-        ),
-        (size, len(sources)),
+    had = csr_array((strength, (owner, number[: len(owner)])), (size, len(sources)))
+    beside = csr_array((fresh, (chosen, number[len(owner) :])), (size, len(sources)))
+    after, side = (
+        _pairs(before.T.tocsr() @ followed, sources, targets, rows) for before in (had, beside)
     )
-    pairs = (before.T.tocsr() @ followed).tocoo()
-    other = sources[pairs.row] != targets[pairs.col]
-    pairs = csr_array(
-        (pairs.data[other], (pairs.row[other], targets[pairs.col[other]])), (len(sources), rows)
-    )
-    return memory.plus(rows, pairs, sources, counted)
+    novelty = memory.novelty(rows, [after, side], sources)
+    share = BASKET ** (1.0 - novelty)
+    counted.append(_count(SOURCE, source, strength))
+    counted.append(_count(SOURCE, item, np.where(basket[chosen] > 1, share * fresh, 0.0)))
+    return memory.plus(rows, after + share * side, sources, counted, novelty)
+
+
+def _pairs(counts: csr_array, sources: Int64Array, targets: Int64Array, rows: int) -> csr_array:
+    """[sources, rows] of [sources, targets], without what an item has with itself."""
+    counts = counts.tocoo()
+    other = sources[counts.row] != targets[counts.col]
+    places = counts.row[other], targets[counts.col[other]]
+    return csr_array((counts.data[other], places), (len(sources), rows))
 
 
 def _count(column: int, rows: Int64Array, weights: np.ndarray) -> Counted:

@@ -20,6 +20,16 @@ def test_of_a_full_row_those_stay_that_are_chosen_oftener_than_their_popularity_
     assert memory.weights[1].tolist() == [2, 1]
 
 
+def test_where_all_was_met_once_those_stay_that_are_popular() -> None:
+    """20, 30 and 40 each follow 10 once; 30 and 40 were chosen oftener elsewhere."""
+    asked = queries([{10: 0.0}, *({} for _ in range(5))])
+    elsewhere = [(1, 30), (2, 30), (3, 30), (4, 40), (5, 40)]
+    once = chose((0, 20), (0, 30), (0, 40), *elsewhere)
+    memory = learnt(PairMemory.empty(2), ITEMS, asked, once)
+    assert memory.neighbours[1].tolist() == [3, 4]
+    assert memory.weights[1].tolist() == [1, 1]
+
+
 def test_what_was_met_once_does_not_push_out_what_was_met_often() -> None:
     """20 follows 10 four times and is chosen eight times; 40 is chosen once, and follows 10 then."""
     asked = queries([{10: 0.0}] * 4 + [{}] * 4)

@@ -7,7 +7,7 @@ import pytest
 
 from models.cooccurrence import pair_scores
 from models.cooccurrence.pair_config import PAIR_MEMORY_FEATURES
-from models.cooccurrence.pair_memory import CHOSEN, PairMemory
+from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, PairMemory
 from models.cooccurrence.pair_scores import (
     LEAST_VOTES,
     Together,
@@ -74,6 +74,33 @@ def test_rebuying_is_pulled_to_the_mean() -> None:
     mean = 2 / 3
     expected = np.log([(2 + 20 * mean) / 22, 20 * mean / 21, mean, mean])
     assert log_rebuy(memory, np.array([1, 2, 3, 77])) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("novelty", "known"), [(0.0, 1.0), (0.25, 0.75), (1.0, 0.0)])
+def test_where_hardly_a_pair_came_again_gaps_and_rebuying_say_little(
+    novelty: float, known: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PairMemory, "usual_novelty", novelty)
+    asked = queries([{10: 0.0, 20: 0.0}, {10: 0.0}])
+    memory = learnt(PairMemory.empty(4), ITEMS, asked, chose((0, 10), (1, 10), (1, 30)))
+    values = np.array([[3, 3, 40, 20, 1, 1]], np.float32)
+    own = OwnItems(np.array([0, 1]), np.array([10]), values, np.ones((1, 2), np.float32))
+    place = np.zeros(1, np.int64)
+    features = found_of(memory, own).features(own, place, np.array([1]), place)
+    gap = known * 2 / (2 + 2) * (np.log(21) - np.log(11))
+    assert features[0, 2] == pytest.approx(gap, abs=1e-6)
+    pulled = 20 / max(known, 1e-3)
+    mean, owners, again = memory.usual_rebuy, memory.counts[1, OWNED], memory.counts[1, AGAIN]
+    expected = np.log((again + pulled * mean) / (owners + pulled))
+    assert features[0, 3] == pytest.approx(expected, rel=1e-5)
+    served = ServedPairs(memory, 5, 1)
+    given = tf.constant(own.owners(), tf.int32), tf.constant(np.array([1])), values, own.totals
+    position = np.full((1, 5), -1, np.int32)
+    position[0, 1] = 0
+    told = served.features(
+        served.found(given), tf.constant([[0, 1]]), tf.constant(position), values
+    )
+    np.testing.assert_allclose(told.numpy(), features, rtol=1e-5, atol=1e-6)
 
 
 def test_features_of_pairs_that_nothing_is_known_of(memory: PairMemory) -> None:

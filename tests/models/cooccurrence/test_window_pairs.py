@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from models.cooccurrence.pair_memory import PairMemory
 from models.cooccurrence.window_pairs import LATEST, learnt
@@ -57,12 +58,48 @@ def test_what_is_new_follows_what_the_user_has_and_stands_beside_what_else_is_ne
     memory = learnt(PairMemory.empty(4), ITEMS, asked, chose((0, 10), (0, 20), (0, 30), (1, 20)))
     expected = np.zeros((4, 4))
     expected[0, [1, 2]] = 0.5  # 10, a half-age old, before the new 20 and 30
-    expected[1, 2] = expected[2, 1] = 0.25  # in one basket; user 1 chose 20 alone
+    expected[1, 2] = expected[2, 1] = 1.0  # in one basket; user 1 chose 20 alone
     assert matrix(memory) == pytest.approx(expected)
     # n, times chosen as new, users who have it, and chose it again.
     assert memory.counts[1:] == pytest.approx(
-        np.array([[0.5, 0, 1, 1], [0.25, 2, 0, 0], [0.25, 1, 0, 0], [0, 0, 0, 0]])
+        np.array([[0.5, 0, 1, 1], [1, 2, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
     )
+
+
+def test_what_stands_beside_counts_a_quarter_where_pairs_come_again() -> None:
+    """20 follows 10 in each of nine baskets, and in one of them 30 stands beside it."""
+    asked = queries([{10: 0.0}] * 9)
+    chosen = chose(*((n, 20) for n in range(9)), (0, 30))
+    memory = learnt(PairMemory.empty(4), ITEMS, asked, chosen)
+    expected = np.zeros((4, 4))
+    expected[0, [1, 2]] = 9, 1
+    expected[1, 2] = expected[2, 1] = 0.25
+    assert matrix(memory) == pytest.approx(expected)
+
+
+def test_how_new_pairs_are_is_the_share_of_what_was_counted_that_was_met_once() -> None:
+    empty, sources = PairMemory.empty(4), np.array([1, 2])
+    for counts, expected in (
+        ([[1.0, 1.0], [0.3, 0.25]], 1.0),
+        ([[1.0, 5.0], [1.0, 3.0]], 0.0),
+        ([[1.0, 8.0], [7.0, 2.0]], 0.0),
+        ([[0.9, 0.9], [0.0, 0.2]], 1.0),
+    ):
+        pairs = csr_array((np.ravel(counts), ([0, 0, 1, 1], [2, 3, 3, 4])), (2, 5))
+        assert empty.novelty(5, [pairs], sources) == pytest.approx(expected)
+    often = csr_array(([18.0, 2.0], ([0, 1], [2, 3])), (2, 5))
+    once = csr_array((np.ones(90), (np.zeros(90, int), np.arange(90) + 5)), (2, 95))
+    often.resize((2, 95))
+    share = 90 / 110
+    assert empty.novelty(95, [once, often], sources) == pytest.approx((share - 0.8) / 0.2)
+    # What is remembered counts with what is new, whatever day it is told from.
+    memory = learnt(
+        empty, ITEMS, queries([{10: 0.0}] * 3, [100] * 3), chose((0, 20), (1, 20), (2, 20))
+    )
+    later, once_more = memory.at(np.array([128.0])), csr_array(([1.0], ([0], [3])), (1, 5))
+    once_more *= later.growth
+    assert later.novelty(5, [once_more], np.array([1])) == 0.0
+    assert later.novelty(5, [once_more], np.array([2])) == 1.0
 
 
 def test_what_comes_twice_or_weighs_nothing_or_is_unknown_counts_once_or_not() -> None:
