@@ -52,7 +52,6 @@ NEW_FROM = 0.8
 ONCE = 1.001
 """The most that a pair counts that was met once."""
 SOME = 4096
-FEW_ROWS = 256
 Counted = tuple[int, Int64Array, np.ndarray]
 """A column of `PairMemory.counts`, distinct rows int64 [c], and what is added there, float64 [c]."""
 LARGEST_OPENED = 8_000_000
@@ -212,18 +211,14 @@ class PairMemory:
             self.days,
         )
 
-    def novelty(self, rows: int, pairs: Sequence[csr_array], sources: Int64Array) -> float:
+    def novelty(self, rows: int, pairs: csr_array, sources: Int64Array) -> float:
         """How little is known yet of which pairs come again: 0 if at most `NEW_FROM` of what was
-        counted, with these added, is of pairs met once; 1 if all is; in between evenly. Of some hundred
-        rows.
+        counted, with these added, is of pairs met once; 1 if all is; in between evenly.
 
         Args:
-            rows, sources: see `plus`.
-            pairs: [s, rows] each, what is added.
+            rows, pairs, sources: see `plus`; of some rows, to know it nearly.
         """
-        some = np.arange(0, len(sources), max(1, len(sources) // FEW_ROWS))
-        total = self._of_sources(rows, sources[some]) + sum(part[some] for part in pairs)
-        return _novelty(total.data / self.growth)
+        return _novelty((self._of_sources(rows, sources) + pairs).data / self.growth)
 
     @cached_property
     def usual_novelty(self) -> float:
@@ -269,7 +264,7 @@ class PairMemory:
             growth = np.float32(self.growth)
             popular = longer.counts[total.indices, CHOSEN] + growth
             if novelty is None:
-                novelty = self.novelty(rows, [pairs], sources)
+                novelty = self.novelty(rows, pairs, sources)
             known = np.float32(1.0 - novelty)
             sure = total.data - known * DOUBT * np.sqrt(total.data * growth)
             stays = strongest(total.indptr, sure / popular ** (2 * known - 1), most)

@@ -20,6 +20,8 @@ BASKET = 0.25
 """What an item that is chosen beside another counts, where the user having it before counts 1 and pairs
 come again; up to 1 where none does yet (`PairMemory.novelty`)."""
 LATEST = 100
+SOME = 256
+"""Items by whose pairs it is known how many come again."""
 MOST_OWN = 4_000_000
 """Own items that are counted at a time: each takes some hundred bytes meanwhile."""
 LAST_AGE = OWN_COLUMNS.index("last_age")
@@ -82,16 +84,19 @@ def _with(
     sources, number = np.unique(np.concatenate([source, item]), return_inverse=True)
     targets, column = np.unique(item, return_inverse=True)
     followed = csr_array((np.ones(len(item)), (chosen, column)), (size, len(targets)))
-    had = csr_array((strength, (owner, number[: len(owner)])), (size, len(sources)))
-    beside = csr_array((fresh, (chosen, number[len(owner) :])), (size, len(sources)))
-    after, side = (
-        _pairs(before.T.tocsr() @ followed, sources, targets, rows) for before in (had, beside)
-    )
-    novelty = memory.novelty(rows, [after, side], sources)
+    by, shape = np.concatenate([owner, chosen]), (len(sources), size)
+
+    def before(side_by_side: float) -> csr_array:
+        return csr_array((np.concatenate([strength, side_by_side * fresh]), (number, by)), shape)
+
+    some = np.arange(0, len(sources), max(1, len(sources) // SOME))
+    counts = _pairs(before(1.0)[some] @ followed, sources[some], targets, rows)
+    novelty = memory.novelty(rows, counts, sources[some])
     share = BASKET ** (1.0 - novelty)
     counted.append(_count(SOURCE, source, strength))
     counted.append(_count(SOURCE, item, np.where(basket[chosen] > 1, share * fresh, 0.0)))
-    return memory.plus(rows, after + share * side, sources, counted, novelty)
+    pairs = _pairs(before(share) @ followed, sources, targets, rows)
+    return memory.plus(rows, pairs, sources, counted, novelty)
 
 
 def _pairs(counts: csr_array, sources: Int64Array, targets: Int64Array, rows: int) -> csr_array:

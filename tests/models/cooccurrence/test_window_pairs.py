@@ -86,20 +86,20 @@ def test_how_new_pairs_are_is_the_share_of_what_was_counted_that_was_met_once() 
         ([[0.9, 0.9], [0.0, 0.2]], 1.0),
     ):
         pairs = csr_array((np.ravel(counts), ([0, 0, 1, 1], [2, 3, 3, 4])), (2, 5))
-        assert empty.novelty(5, [pairs], sources) == pytest.approx(expected)
+        assert empty.novelty(5, pairs, sources) == pytest.approx(expected)
     often = csr_array(([18.0, 2.0], ([0, 1], [2, 3])), (2, 5))
     once = csr_array((np.ones(90), (np.zeros(90, int), np.arange(90) + 5)), (2, 95))
     often.resize((2, 95))
     share = 90 / 110
-    assert empty.novelty(95, [once, often], sources) == pytest.approx((share - 0.8) / 0.2)
+    assert empty.novelty(95, once + often, sources) == pytest.approx((share - 0.8) / 0.2)
     # What is remembered counts with what is new, whatever day it is told from.
     memory = learnt(
         empty, ITEMS, queries([{10: 0.0}] * 3, [100] * 3), chose((0, 20), (1, 20), (2, 20))
     )
     later, once_more = memory.at(np.array([128.0])), csr_array(([1.0], ([0], [3])), (1, 5))
     once_more *= later.growth
-    assert later.novelty(5, [once_more], np.array([1])) == 0.0
-    assert later.novelty(5, [once_more], np.array([2])) == 1.0
+    assert later.novelty(5, once_more, np.array([1])) == 0.0
+    assert later.novelty(5, once_more, np.array([2])) == 1.0
 
 
 def test_what_comes_twice_or_weighs_nothing_or_is_unknown_counts_once_or_not() -> None:
