@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from models.cooccurrence.pair_memory import AGAIN, CHOSEN, OWNED, SOURCE, Counted, PairMemory
 from models.data.checks import Int64Array
 from models.data.queries import OWN_COLUMNS, Interactions, Queries
+from models.data.ragged import look_up
 from models.tables.vocabulary import Vocabulary
 
 AGE_DAYS = 60.0
@@ -66,8 +67,11 @@ def _with(
     owner, source = own.owners(), items.rows(own.item_keys)
     age = own.values[:, LAST_AGE]
     chosen, item = _distinct(interactions, items)
-    again = np.isin(chosen * rows + item, owner * rows + source)
-    repeated = np.isin(owner * rows + source, chosen[again] * rows + item[again])
+    wanted = chosen * rows + item
+    order = np.argsort(wanted)
+    repeated, at = look_up(wanted[order], owner * rows + source)
+    again = np.zeros(len(wanted), bool)
+    again[order[at[repeated]]] = True
     known = source > 0
     counted = [_count(OWNED, source[known], grown[owner[known]])]
     counted.append(_count(AGAIN, source[repeated], grown[owner[repeated]]))
@@ -84,27 +88,35 @@ def _with(
     sources, number = np.unique(np.concatenate([source, item]), return_inverse=True)
     targets, column = np.unique(item, return_inverse=True)
     followed = csr_array((np.ones(len(item)), (chosen, column)), (size, len(targets)))
-    by, shape = np.concatenate([owner, chosen]), (len(sources), size)
+    by, shape = np.concatenate([owner, chosen]), (size, len(sources))
 
     def before(side_by_side: float) -> csr_array:
-        return csr_array((np.concatenate([strength, side_by_side * fresh]), (number, by)), shape)
+        return csr_array((np.concatenate([strength, side_by_side * fresh]), (by, number)), shape)
 
     some = np.arange(0, len(sources), max(1, len(sources) // SOME))
-    counts = _pairs(before(1.0)[some] @ followed, sources[some], targets, rows)
+    counts = _pairs(before(1.0)[:, some], followed, sources[some], targets, rows)
     novelty = memory.novelty(rows, counts, sources[some])
     share = BASKET ** (1.0 - novelty)
     counted.append(_count(SOURCE, source, strength))
     counted.append(_count(SOURCE, item, np.where(basket[chosen] > 1, share * fresh, 0.0)))
-    pairs = _pairs(before(share) @ followed, sources, targets, rows)
+    pairs = _pairs(before(share), followed, sources, targets, rows)
     return memory.plus(rows, pairs, sources, counted, novelty)
 
 
-def _pairs(counts: csr_array, sources: Int64Array, targets: Int64Array, rows: int) -> csr_array:
-    """[sources, rows] of [sources, targets], without what an item has with itself."""
-    counts = counts.tocoo()
-    other = sources[counts.row] != targets[counts.col]
-    places = counts.row[other], targets[counts.col[other]]
-    return csr_array((counts.data[other], places), (len(sources), rows))
+def _pairs(
+    before: csr_array, followed: csr_array, sources: Int64Array, targets: Int64Array, rows: int
+) -> csr_array:
+    """[s, rows]: which items follow which, without what an item has with itself.
+
+    Args:
+        before, followed: [queries, s] and [queries, t], by places in `sources` and `targets`.
+    """
+    # By its transpose, whose columns then come in order without being sorted.
+    counts = (followed.T.tocsr() @ before).T.tocsr()
+    items = targets[counts.indices]
+    other = items != np.repeat(sources, np.diff(counts.indptr))
+    ends = np.concatenate([[0], np.cumsum(other)])[counts.indptr]
+    return csr_array((counts.data[other], items[other], ends), (len(sources), rows))
 
 
 def _count(column: int, rows: Int64Array, weights: np.ndarray) -> Counted:
