@@ -40,7 +40,8 @@ class Serve(Section):
     poll_seconds: float = Field(default=0.5, gt=0)
     """How often the ledger is asked for a new champion."""
     threads: int = Field(default=4, ge=1, le=64)
-    """Requests that are answered at a time; each has a connection to the database."""
+    """Requests that are taken at a time: one is computed, others may wait for the database; each has a
+    connection."""
 
 
 def read_serve(settings: Settings) -> Serve:
