@@ -26,7 +26,8 @@ from models.data.checks import Float32Array, Int64Array
 STEPS = 127
 """Of int8, on either side of zero."""
 STRETCH = 250_000
-"""Vectors below which a further core does not pay."""
+"""Vectors that a core is given at least: fewer do not pay. Whatever the cores, the same stretches: their
+sums are the same bits on every machine."""
 BLOCK = 65_536
 """Vectors that are rounded at a time."""
 
@@ -68,7 +69,7 @@ class Nearest:
             lost = block - rounded * np.float32(self._scale)
             self._longest = max(self._longest, _longest(block))
             self._error = max(self._error, _longest(lost))
-        parts = max(1, min(os.cpu_count() or 1, len(vectors) // STRETCH))
+        parts = max(1, len(vectors) // STRETCH)
         edges = np.linspace(0, len(vectors), parts + 1, dtype=np.int64).tolist()
         self._stretches = [slice(*edge) for edge in itertools.pairwise(edges)]
         self._packed = [numkong.dots_pack(whole[stretch]) for stretch in self._stretches]
@@ -98,7 +99,8 @@ class Nearest:
             np.subtract(powers, largest, out=powers)
             return largest, float(np.exp(powers, out=powers).sum(dtype=np.float64))
 
-        work = self._cores.map if len(self._stretches) > 1 else map
+        several = len(self._stretches) > 1 and (os.cpu_count() or 1) > 1
+        work = self._cores.map if several else map
         parts = list(work(of_stretch, self._stretches, self._packed))
         largest = max(top for top, _ in parts)
         total = sum(part * np.exp(np.float64(top - largest)) for top, part in parts)
@@ -126,7 +128,7 @@ class Nearest:
     @cached_property
     def _cores(self) -> ThreadPoolExecutor:
         """Made when it is needed first: threads do not live on in a process that is forked later."""
-        return ThreadPoolExecutor(len(self._stretches), "nearest")
+        return ThreadPoolExecutor(min(len(self._stretches), os.cpu_count() or 1), "nearest")
 
 
 def _longest(vectors: Float32Array) -> float:

@@ -40,7 +40,6 @@ def test_the_best_are_the_best(
 ) -> None:
     monkeypatch.setattr(rooms, "STRETCH", stretch)
     monkeypatch.setattr(rooms, "BLOCK", 700)
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
     vectors = made().astype(np.float32)
     offsets = (popularity * RNG.exponential(size=M)).astype(np.float32)
     nearest = Nearest(vectors, offsets)
@@ -56,6 +55,18 @@ def test_the_best_are_the_best(
             edge = np.sort(exact)[-count]
             best = nearest.best(query, rough, count)
             assert best.tolist() == np.flatnonzero(exact >= edge).tolist()
+
+
+def test_one_core_and_several_say_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "STRETCH", M // 7)
+    vectors, offsets = isotropic().astype(np.float32), RNG.normal(size=M).astype(np.float32)
+    query, temperature = RNG.normal(size=D).astype(np.float32), np.float32(0.3)
+    said = []
+    for cores in (1, 3, 16):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        rough = Nearest(vectors, offsets).rough(query, temperature)
+        said.append((rough.products.tobytes(), rough.bound, rough.log_sum.tobytes()))
+    assert said[0] == said[1] == said[2]
 
 
 def test_what_is_hidden_leaves_its_place_to_the_next() -> None:
